@@ -1,0 +1,273 @@
+//! The one place that reads the time.
+//!
+//! Two scales are kept apart. [`Timestamp`] is wall-clock time: what the API
+//! sends and what users read; it may jump. [`Uptime`] is time since the machine
+//! booted: it never jumps, so everything that *waits* or *counts* uses it.
+//!
+//! [`Clock::system`] reads the kernel's clocks. [`Clock::anchored`] hangs both
+//! scales on tokio's timer, so that one `tokio::time::advance` moves both, and
+//! [`Clock::accelerated`] lets wall time run faster than real time, for the demo.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A moment of wall-clock time, in whole milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `millis` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_unix_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn unix_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds since the Unix epoch, as Prometheus wants them.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "exact below the year 280 000")]
+    pub fn unix_seconds(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
+    /// How long ago `earlier` was; zero if it lies in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let millis = self.0.saturating_sub(earlier.0);
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_millis(rhs)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_millis(rhs)))
+    }
+}
+
+/// RFC 3339 in UTC, or the bare number of milliseconds outside the years 0 to 9999.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let formatted = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .ok()
+            .and_then(|moment| moment.format(&Rfc3339).ok());
+        match formatted {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+fn saturating_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A moment on the machine's own time scale: the time since it booted,
+/// including time spent asleep. Comparable across processes of one boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Uptime(Duration);
+
+impl Uptime {
+    /// The moment `since_boot` after the machine booted.
+    #[must_use]
+    pub const fn from_boot(since_boot: Duration) -> Self {
+        Self(since_boot)
+    }
+
+    /// Time since the machine booted.
+    #[must_use]
+    pub const fn since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it lies in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Uptime {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+/// A source of both time scales; cheap to clone, clones share one time.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Anchored(Arc<Anchor>),
+}
+
+#[derive(Debug)]
+struct Anchor {
+    wall: Timestamp,
+    uptime: Uptime,
+    origin: tokio::time::Instant,
+    speed: u32,
+    /// Sum of all wall-clock jumps so far, in milliseconds.
+    jumped: AtomicI64,
+}
+
+impl Clock {
+    /// The kernel's clocks.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// Both scales hang on tokio's timer, which tests can pause and advance.
+    /// `uptime` starts at one day, so that moments in the past can be expressed.
+    #[must_use]
+    pub fn anchored(wall: Timestamp) -> Self {
+        Self::anchor(wall, Uptime(Duration::from_hours(24)), 1)
+    }
+
+    /// Wall time starts at the system's and runs `speed` times as fast as
+    /// uptime, which stays real. For the demo, whose scans go stale while you watch.
+    #[must_use]
+    pub fn accelerated(speed: u32) -> Self {
+        let system = Self::system();
+        Self::anchor(system.wall(), system.uptime(), speed)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn anchor(wall: Timestamp, uptime: Uptime, speed: u32) -> Self {
+        let origin = tokio::time::Instant::now();
+        let jumped = AtomicI64::new(0);
+        Self(Source::Anchored(Arc::new(Anchor {
+            wall,
+            uptime,
+            origin,
+            speed,
+            jumped,
+        })))
+    }
+
+    /// The wall-clock time. It may jump between two calls.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn wall(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => {
+                let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+                Timestamp(i64::try_from(now).unwrap_or(i64::MAX))
+            }
+            Source::Anchored(anchor) => {
+                let moment = anchor.wall + anchor.origin.elapsed() * anchor.speed;
+                Timestamp(
+                    moment
+                        .0
+                        .saturating_add(anchor.jumped.load(Ordering::Relaxed)),
+                )
+            }
+        }
+    }
+
+    /// The time since boot. It never goes back.
+    #[must_use]
+    pub fn uptime(&self) -> Uptime {
+        match &self.0 {
+            Source::System => Uptime(since_boot()),
+            Source::Anchored(anchor) => anchor.uptime + anchor.origin.elapsed(),
+        }
+    }
+
+    /// Moves the wall clock by `millis`, as an administrator or NTP would.
+    /// Only an anchored clock can be moved; on the system's this does nothing.
+    pub fn jump(&self, millis: i64) {
+        if let Source::Anchored(anchor) = &self.0 {
+            anchor.jumped.fetch_add(millis, Ordering::Relaxed);
+        }
+    }
+
+    /// Sleeps until `moment`; returns at once if it has passed.
+    pub async fn sleep_until(&self, moment: Uptime) {
+        tokio::time::sleep(moment.since(self.uptime())).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_advance_moves_both_scales() {
+        let clock = Clock::anchored(Timestamp::from_unix_millis(1_000));
+        let before = clock.uptime();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(clock.wall(), Timestamp::from_unix_millis(3_000));
+        assert_eq!(clock.uptime().since(before), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_moves_wall_time_alone() {
+        let clock = Clock::anchored(Timestamp::from_unix_millis(1_000));
+        let before = clock.uptime();
+        clock.jump(-5_000);
+        assert_eq!(clock.wall(), Timestamp::from_unix_millis(-4_000));
+        assert_eq!(clock.uptime(), before);
+    }
+
+    #[test]
+    fn a_future_moment_is_no_time_ago() {
+        let early = Timestamp::from_unix_millis(0);
+        let late = Timestamp::from_unix_millis(10);
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(late.since(early), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn prints_rfc_3339_and_survives_the_extremes() {
+        assert_eq!(
+            Timestamp::from_unix_millis(1_500).to_string(),
+            "1970-01-01T00:00:01.5Z"
+        );
+        assert_eq!(
+            Timestamp::from_unix_millis(i64::MAX).to_string(),
+            format!("{}ms", i64::MAX)
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! Configuration: what the rest of the program may rely on.
+//!
+//! Everything here has been checked; the file's own shape is a matter of the
+//! modules below.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::model::{DefinitionId, TenantName};
+use crate::quota::Limits;
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// At least one; names are unique.
+    pub tenants: Vec<Tenant>,
+    /// How to reach the API and the sign-in host.
+    pub http: Http,
+}
+
+/// Settings of the one HTTP client.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// How long a request may take, from connecting to the last byte.
+    pub timeout: Duration,
+    /// PEM file of root certificates trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy for all requests; `None`: the environment's.
+    pub proxy_url: Option<Url>,
+}
+
+/// One tenant to be polled.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Value of the label `tenant`.
+    pub name: TenantName,
+    /// Directory (tenant) id or domain.
+    pub tenant_id: String,
+    /// Origin of the API: `https`, or `http` to a loopback address; no path.
+    pub api_base_url: Url,
+    /// Origin of the sign-in host: `https`; no path.
+    pub authority_host: Url,
+    /// Scope of the token.
+    pub scope: String,
+    /// How to prove the application's identity.
+    pub credential: Credential,
+    /// Which definitions are published.
+    pub definitions: DefinitionFilter,
+    /// How often what is polled.
+    pub poll: Poll,
+    /// Our share of the API's limits.
+    pub limits: Limits,
+}
+
+/// How an application proves its identity.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// An application's client secret.
+    ClientSecret {
+        /// Application (client) id.
+        client_id: String,
+        /// The secret.
+        secret: SecretSource,
+    },
+    /// A federated token that the platform writes to a file.
+    WorkloadIdentity {
+        /// Application (client) id.
+        client_id: String,
+        /// The federated token's file.
+        token_file: PathBuf,
+    },
+    /// A bearer token for the API that something else keeps fresh.
+    TokenFile {
+        /// The token's file.
+        path: PathBuf,
+    },
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug)]
+pub enum SecretSource {
+    /// The configuration itself, or the environment.
+    Inline(SecretString),
+    /// A file, read again when the token is refused.
+    File(PathBuf),
+}
+
+/// Which definitions are published.
+#[derive(Clone, Debug)]
+pub struct DefinitionFilter {
+    /// If not empty: exactly these, whatever the other rules say.
+    pub ids: Vec<DefinitionId>,
+    /// Must match; an empty rule matches all.
+    pub include: Rule,
+    /// Must not match; an empty rule matches none.
+    pub exclude: Rule,
+    /// Whether inactive definitions are published.
+    pub inactive: bool,
+}
+
+/// Scan types and names; a rule with both wants both for `include`, either for `exclude`.
+#[derive(Clone, Debug, Default)]
+pub struct Rule {
+    /// Compared ignoring case.
+    pub scan_types: Vec<String>,
+    /// Anchored at both ends.
+    pub names: Vec<Regex>,
+}
+
+/// How often what is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// Between two lists of definitions.
+    pub definitions: Duration,
+    /// Between two lists of agents; zero: never.
+    pub agents: Duration,
+    /// Within which every definition's history is fetched at least once.
+    pub sweep: Duration,
+}

@@ -1,0 +1,191 @@
+//! How the polling of one tenant goes: what the health metrics and the status
+//! page show. All label values are enums, never error text.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Timestamp;
+use crate::histogram::Histogram;
+
+/// Declares an enum whose members are the values of a metric label.
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$member_doc:meta])* $member:ident => $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$member_doc])* $member,)+
+        }
+
+        impl $name {
+            /// All members, in the order in which they are published.
+            pub const ALL: &'static [Self] = &[$(Self::$member,)+];
+
+            /// The value of the label.
+            #[must_use]
+            pub const fn as_label(self) -> &'static str {
+                match self {
+                    $(Self::$member => $text,)+
+                }
+            }
+
+            /// The member of that label, if there is one.
+            #[must_use]
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|member| member.as_label() == label)
+            }
+        }
+    };
+}
+
+label! {
+    /// What is collected, each on its own schedule.
+    Collector {
+        /// The list of definitions.
+        Definitions => "definitions",
+        /// The history of definitions' sessions.
+        History => "history",
+        /// The list of agents.
+        Agents => "agents",
+    }
+}
+
+label! {
+    /// Why a collector failed.
+    Reason {
+        /// No token, or the API refused it.
+        Auth => "auth",
+        /// A permission or licence is missing.
+        Forbidden => "forbidden",
+        /// The service asked for a pause.
+        Throttled => "throttled",
+        /// No answer in time.
+        Timeout => "timeout",
+        /// No connection, or it broke.
+        Connect => "connect",
+        /// The service failed (5xx).
+        Server => "server",
+        /// The service refused the request (other 4xx, 3xx).
+        Client => "client",
+        /// The answer could not be read.
+        Decode => "decode",
+    }
+}
+
+label! {
+    /// Why no token could be had: a class of `AADSTS` codes, or how the exchange broke.
+    AuthReason {
+        /// `AADSTS7000215`.
+        WrongSecret => "wrong_secret",
+        /// `AADSTS7000222`.
+        ExpiredSecret => "expired_secret",
+        /// `AADSTS700016`.
+        UnknownApplication => "unknown_application",
+        /// `AADSTS90002`.
+        UnknownTenant => "unknown_tenant",
+        /// `AADSTS700027`, and others about assertions.
+        BadAssertion => "bad_assertion",
+        /// `AADSTS7000229`.
+        MissingServicePrincipal => "missing_service_principal",
+        /// `AADSTS53003`.
+        ConditionalAccess => "conditional_access",
+        /// The API refused a token (401) that was just obtained.
+        Refused => "refused",
+        /// No answer in time.
+        Timeout => "timeout",
+        /// No connection.
+        Connect => "connect",
+        /// Anything else.
+        Other => "other",
+    }
+}
+
+/// Upper bounds, in seconds, of `defender_api_request_duration_seconds`.
+pub const REQUEST_SECONDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// What is known of one collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectorHealth {
+    /// When it last succeeded.
+    pub last_success: Option<Timestamp>,
+    /// How long its last successful round took, in seconds.
+    pub last_duration: Option<f64>,
+    /// Failures since the exporter first met the tenant.
+    pub errors: BTreeMap<Reason, u64>,
+    /// What is wrong now, in words for the status page; `None` if it works.
+    pub failure: Option<(Reason, String)>,
+    /// Requests by HTTP status; `None` for a request without an answer.
+    pub requests: BTreeMap<Option<u16>, u64>,
+    /// How long requests took, answered or not.
+    pub request_seconds: Histogram,
+}
+
+impl Default for CollectorHealth {
+    fn default() -> Self {
+        Self {
+            last_success: None,
+            last_duration: None,
+            errors: BTreeMap::new(),
+            failure: None,
+            requests: BTreeMap::new(),
+            request_seconds: Histogram::new(REQUEST_SECONDS),
+        }
+    }
+}
+
+/// What is known of one tenant's polling.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// Whether the last poll of the tenant's scans worked; `None` before the first ended.
+    pub up: Option<bool>,
+    /// `Collector::Definitions`.
+    pub definitions: CollectorHealth,
+    /// `Collector::History`.
+    pub history: CollectorHealth,
+    /// `Collector::Agents`.
+    pub agents: CollectorHealth,
+    /// Until when the service asked for a pause; `None` if it did not.
+    pub throttled_until: Option<Timestamp>,
+    /// The learned maximum of ids a call.
+    pub batch_size: usize,
+    /// Definitions in quarantine: the service refuses to answer for them.
+    pub quarantined: usize,
+    /// When the current token ends.
+    pub token_expiry: Option<Timestamp>,
+    /// When the client certificate ends; client certificates only.
+    pub certificate_expiry: Option<Timestamp>,
+    /// Failures to get a token.
+    pub auth_errors: BTreeMap<AuthReason, u64>,
+}
+
+impl Health {
+    /// The part that belongs to `collector`.
+    #[must_use]
+    pub fn collector(&self, collector: Collector) -> &CollectorHealth {
+        match collector {
+            Collector::Definitions => &self.definitions,
+            Collector::History => &self.history,
+            Collector::Agents => &self.agents,
+        }
+    }
+
+    /// The part that belongs to `collector`, to be changed.
+    pub fn collector_mut(&mut self, collector: Collector) -> &mut CollectorHealth {
+        match collector {
+            Collector::Definitions => &mut self.definitions,
+            Collector::History => &mut self.history,
+            Collector::Agents => &mut self.agents,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_read_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_label(reason.as_label()), Some(*reason));
+        }
+        assert_eq!(Reason::from_label("nonsense"), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! What the exporter knows of authenticated scans, free of any wire format.
+//!
+//! A [`Definition`] says what is to be scanned and how often; a [`Session`] is
+//! one run of it; an [`Agent`] is the machine that runs it. The words are those
+//! of the service's `$metadata`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Wraps the text as it came.
+            #[must_use]
+            pub fn new(text: &str) -> Self {
+                Self(text.into())
+            }
+
+            /// The text as it came.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+identifier! {
+    /// The configured name of a tenant: unique, `[A-Za-z0-9_.-]{1,64}`.
+    TenantName
+}
+identifier! {
+    /// A scan definition's id: opaque, not always a valid GUID.
+    DefinitionId
+}
+identifier! {
+    /// A scan session's id: opaque.
+    SessionId
+}
+identifier! {
+    /// A scanning agent's id: opaque.
+    AgentId
+}
+
+/// How a run went: `AuthenticatedScanStatus` of `$metadata`, open-ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ScanStatus {
+    /// No target was scanned successfully.
+    Failure,
+    /// All targets were scanned.
+    Success,
+    /// Some targets were scanned.
+    PartialSuccess,
+    /// A status this version does not know, kept verbatim.
+    Unknown(Arc<str>),
+}
+
+impl ScanStatus {
+    /// The published status code: 0, 1, 2, or −1 for an unknown status.
+    #[must_use]
+    pub const fn code(&self) -> i8 {
+        match self {
+            Self::Failure => 0,
+            Self::Success => 1,
+            Self::PartialSuccess => 2,
+            Self::Unknown(_) => -1,
+        }
+    }
+
+    /// The value of the label `status`.
+    #[must_use]
+    pub const fn as_label(&self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::PartialSuccess => "partial_success",
+            Self::Failure => "failure",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+/// What kind of machines a definition scans: an open set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ScanType {
+    /// Network devices, over SNMP.
+    Network,
+    /// Windows machines; retired by Microsoft in November 2025.
+    Windows,
+    /// Linux machines.
+    Linux,
+    /// Active scans.
+    AdvancedActive,
+    /// A type this version does not know, kept verbatim.
+    Other(Arc<str>),
+}
+
+impl ScanType {
+    /// The name as `$metadata` spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Network => "Network",
+            Self::Windows => "Windows",
+            Self::Linux => "Linux",
+            Self::AdvancedActive => "AdvancedActive",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+/// How a definition names its targets: an open set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TargetType {
+    /// By IP address or range.
+    Ip,
+    /// By host name.
+    Hostname,
+    /// By either.
+    Combined,
+    /// A type this version does not know, kept verbatim.
+    Other(Arc<str>),
+}
+
+impl TargetType {
+    /// The name as `$metadata` spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Ip => "Ip",
+            Self::Hostname => "Hostname",
+            Self::Combined => "Combined",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+/// A run and how it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// When it ran.
+    pub at: Timestamp,
+    /// How it went.
+    pub status: ScanStatus,
+}
+
+/// A scan definition as the list names it (`DeviceAuthenticatedScanDefinition`).
+/// Targets, creator and credentials are left out on purpose: they are personal
+/// data or secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// `id`.
+    pub id: DefinitionId,
+    /// `scanName`; empty if the service sent none.
+    pub scan_name: Arc<str>,
+    /// `scanType`, if named.
+    pub scan_type: Option<ScanType>,
+    /// `targetType`, if named.
+    pub target_type: Option<TargetType>,
+    /// `isActive`.
+    pub is_active: bool,
+    /// `intervalInHours` as a duration; `None` runs once.
+    pub interval: Option<Duration>,
+    /// `scannerAgent.id`.
+    pub agent_id: Option<AgentId>,
+    /// `latestScan`; `None` if it never ran or the list does not say.
+    pub latest: Option<Run>,
+}
+
+/// One run of a definition (`AuthScanHistoryContract`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// `scanDefinitionId`.
+    pub definition_id: DefinitionId,
+    /// `sessionId`; the reference pages' samples have none.
+    pub id: Option<SessionId>,
+    /// `lastScanned`; missing in `$metadata`.
+    pub last_scanned: Option<Timestamp>,
+    /// `scanStatus`.
+    pub status: ScanStatus,
+    /// `numberOfTargets`.
+    pub targets: Option<u32>,
+    /// `numberOfSuccessfullyScannedTargets`.
+    pub targets_succeeded: Option<u32>,
+    /// `scannedTargets[].scanDuration`.
+    pub target_durations: Vec<Duration>,
+}
+
+/// A scanning agent (`DeviceAuthenticatedScanAgent`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// `id`.
+    pub id: AgentId,
+    /// `machineId`.
+    pub machine_id: Arc<str>,
+    /// `computerDnsName`, or `machineName`.
+    pub computer_dns_name: Arc<str>,
+    /// `lastSeen`.
+    pub last_seen: Option<Timestamp>,
+    /// `lastCommandExecutionTimestamp`.
+    pub last_command: Option<Timestamp>,
+    /// `scannerSoftwareVersion`.
+    pub scanner_version: Arc<str>,
+    /// `mdeClientVersion`.
+    pub client_version: Arc<str>,
+}
