@@ -6,5 +6,6 @@ pub mod health;
 pub mod histogram;
 pub mod model;
 pub mod quota;
+pub mod scans;
 pub mod shutdown;
 pub mod snapshot;

@@ -287,3 +287,7 @@ impl Drop for Permit {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "quota_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Timestamp;
+
+fn quota(per_minute: usize, per_hour: usize) -> Quota {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    Quota::new(clock, Limits::new(per_minute, per_hour))
+}
+
+fn history(quota: &Quota) -> Result<Permit, Retry> {
+    quota.try_acquire(Collector::History, Reserved::default())
+}
+
+async fn pass(duration: Duration) {
+    tokio::time::advance(duration).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_held_until_a_window_after_the_answer() {
+    let quota = quota(1, 100);
+    let permit = history(&quota).expect("the first call is free");
+    pass(Duration::from_secs(70)).await;
+    assert_eq!(
+        history(&quota).expect_err("it is on its way"),
+        Retry::AfterAnswer
+    );
+    permit.answered();
+    pass(Duration::from_mins(1)).await;
+    let refused = history(&quota).expect_err("the window is closed at its end");
+    assert!(matches!(refused, Retry::At(_)));
+    pass(Duration::from_millis(1)).await;
+    assert!(history(&quota).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_answer_counts_until_it_can_not_arrive_any_more() {
+    let quota = quota(1, 100);
+    drop(history(&quota).expect("the first call is free"));
+    pass(UNANSWERED + Duration::from_mins(1)).await;
+    assert!(history(&quota).is_err());
+    pass(Duration::from_millis(1)).await;
+    assert!(history(&quota).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_slots_are_kept_for_the_others() {
+    let quota = quota(10, 100);
+    let reserved = Reserved { minute: 4, hour: 4 };
+    for _ in 0..6 {
+        quota
+            .try_acquire(Collector::History, reserved)
+            .expect("six are ours")
+            .answered();
+    }
+    assert!(quota.try_acquire(Collector::History, reserved).is_err());
+    for _ in 0..4 {
+        quota
+            .try_acquire(Collector::Definitions, Reserved::default())
+            .expect("four are theirs")
+            .answered();
+    }
+    assert!(
+        quota
+            .try_acquire(Collector::Definitions, Reserved::default())
+            .is_err()
+    );
+    assert_eq!(
+        quota.usage()[0],
+        Usage {
+            limit: 10,
+            used: 10
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn restored_calls_still_count() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    let call = Call {
+        collector: Collector::History,
+        sent: clock.uptime(),
+        answered: None,
+    };
+    let quota = Quota::restore(clock, Limits::new(1, 10), [(7, call)]);
+    assert!(history(&quota).is_err());
+    pass(Duration::from_millis(60_001)).await;
+    assert_eq!(history(&quota).expect("a minute later").number(), 8);
+}
+
+#[derive(Clone, Debug)]
+struct Attempt {
+    wait_ms: u64,
+    latency_ms: u64,
+    /// When the server sees it, in thousandths of the latency.
+    seen: u64,
+    answered: bool,
+}
+
+fn attempt() -> impl Strategy<Value = Attempt> {
+    let wait = prop_oneof![Just(0), 0..2_000_u64, 0..90_000_u64];
+    let latency = prop_oneof![0..500_u64, 0..120_000_u64];
+    (wait, latency, 0..=1_000_u64, prop::bool::weighted(0.8)).prop_map(
+        |(wait_ms, latency_ms, seen, answered)| Attempt {
+            wait_ms,
+            latency_ms,
+            seen,
+            answered,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the demands, latencies and failures: no window of the server's
+    /// clock holds more than the limit. Sliding windows cover fixed ones.
+    #[test]
+    fn no_window_at_the_server_holds_more_than_the_limit(
+        attempts in prop::collection::vec(attempt(), 1..300),
+        per_minute in 1..8_usize,
+        per_hour in 8..40_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        let arrivals = runtime.block_on(arrivals(attempts, per_minute, per_hour));
+        for (window, limit) in [(60_000, per_minute), (3_600_000, per_hour)] {
+            for (index, first) in arrivals.iter().enumerate() {
+                let held = arrivals[index..].iter().take_while(|at| **at - first < window).count();
+                prop_assert!(held <= limit, "{held} calls within {window} ms of {first}");
+            }
+        }
+    }
+}
+
+/// When the server saw the calls that were allowed, in ascending milliseconds.
+async fn arrivals(attempts: Vec<Attempt>, per_minute: usize, per_hour: usize) -> Vec<u128> {
+    let quota = quota(per_minute, per_hour);
+    let clock = quota.0.clock.clone();
+    let mut seen = Vec::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for attempt in attempts {
+        tokio::time::sleep(Duration::from_millis(attempt.wait_ms)).await;
+        let Ok(permit) = history(&quota) else {
+            continue;
+        };
+        let at = clock.uptime() + Duration::from_millis(attempt.latency_ms * attempt.seen / 1_000);
+        seen.push(at.since_boot().as_millis());
+        tasks.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(attempt.latency_ms)).await;
+            if attempt.answered {
+                permit.answered();
+            }
+        });
+    }
+    seen.sort_unstable();
+    seen
+}

@@ -1,0 +1,253 @@
+//! What is known of one definition's runs, put together from two sources.
+//!
+//! The list names each definition's latest run: *that* and *when* it happened.
+//! History says *how* it went, and knows "partial". So:
+//!
+//! | history fetched for the run that the list names? | status of the newest run |
+//! | --- | --- |
+//! | not yet, or it does not hold the run yet | the list's |
+//! | yes | that of history's newest session |
+//!
+//! Sessions without a time are ordered by when their id was first seen; of
+//! several such at once none is the newest, and the list's word stands.
+
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
+
+use crate::clock::Timestamp;
+use crate::model::{Definition, Run, ScanStatus, Session};
+use crate::snapshot::{DefinitionView, SessionCounts};
+
+/// Sessions remembered per definition, at least; never fewer than the last answer held.
+const REMEMBERED: usize = 256;
+
+/// How far a session's time may lie before the run that it belongs to.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// Everything known of one definition.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    definition: Definition,
+    newest: Option<Newest>,
+    /// Whether `newest` is the run that `definition.latest` names, or a later one.
+    covered: bool,
+    /// The newest success of a run that is no longer the latest, or that history confirmed.
+    last_success: Option<Timestamp>,
+    /// Hashes of known sessions' identities, oldest first.
+    seen: VecDeque<u64>,
+    /// Whether history was fetched before: sessions found at first sight are not counted.
+    met: bool,
+    counts: SessionCounts,
+}
+
+#[derive(Clone, Debug)]
+struct Newest {
+    at: Option<Timestamp>,
+    status: ScanStatus,
+    targets: Option<u32>,
+    targets_succeeded: Option<u32>,
+}
+
+/// What one answer of history taught about a definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    /// Whether the answer can not be improved by asking again soon: it holds
+    /// the latest run, or it can not say which session that is.
+    pub settled: bool,
+    /// Durations of single targets, of sessions that were not known.
+    pub target_durations: Vec<Duration>,
+}
+
+impl Scan {
+    /// A definition as first met.
+    #[must_use]
+    pub fn new(definition: Definition) -> Self {
+        Self {
+            definition,
+            newest: None,
+            covered: false,
+            last_success: None,
+            seen: VecDeque::new(),
+            met: false,
+            counts: SessionCounts::default(),
+        }
+    }
+
+    /// The definition as last listed.
+    #[must_use]
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// Takes a newer listing in; true if it names a run that was not known.
+    pub fn relist(&mut self, mut listed: Definition) -> bool {
+        let known = self.definition.latest.take();
+        // A run can not un-happen: an answer that lacks it, or names an earlier one, is behind.
+        let newer = match (&known, &listed.latest) {
+            (Some(known), Some(listed)) => known.at < listed.at,
+            (None, listed) => listed.is_some(),
+            (Some(_), None) => false,
+        };
+        if newer {
+            if let Some(run) =
+                known.filter(|run| !self.covered && run.status == ScanStatus::Success)
+            {
+                self.succeeded(run.at);
+            }
+            self.covered = false;
+        } else {
+            let corrected = listed
+                .latest
+                .take()
+                .filter(|run| known.as_ref().is_some_and(|known| known.at == run.at));
+            listed.latest = corrected.or(known);
+        }
+        self.definition = listed;
+        newer
+    }
+
+    /// Takes an answer of history in: all its sessions of this definition.
+    pub fn learn(&mut self, sessions: &[Session]) -> Learned {
+        let mut fresh: Vec<&Session> = Vec::new();
+        let mut identities: Vec<u64> = Vec::with_capacity(sessions.len());
+        for session in sessions {
+            let Some(identity) = identity(session) else {
+                continue;
+            };
+            if identities.contains(&identity) {
+                continue;
+            }
+            identities.push(identity);
+            if !self.seen.contains(&identity) {
+                fresh.push(session);
+                self.seen.push_back(identity);
+            }
+        }
+        let bound = REMEMBERED.max(identities.len());
+        self.seen.drain(..self.seen.len().saturating_sub(bound));
+        if self.met {
+            fresh
+                .iter()
+                .for_each(|session| self.counts.add(&session.status));
+        }
+        let settled = self.find_newest(sessions, &fresh);
+        self.met = true;
+        let target_durations = fresh
+            .iter()
+            .flat_map(|session| session.target_durations.iter().copied())
+            .collect();
+        Learned {
+            settled,
+            target_durations,
+        }
+    }
+
+    fn find_newest(&mut self, sessions: &[Session], fresh: &[&Session]) -> bool {
+        let latest = self.definition.latest.as_ref().map(|run| run.at);
+        for session in sessions
+            .iter()
+            .filter(|session| session.status == ScanStatus::Success)
+        {
+            session
+                .last_scanned
+                .into_iter()
+                .for_each(|at| self.succeeded(at));
+        }
+        let timed = sessions
+            .iter()
+            .filter(|session| session.last_scanned.is_some());
+        if let Some(session) = timed.max_by_key(|session| session.last_scanned) {
+            let known = self.newest.as_ref().and_then(|newest| newest.at);
+            if known.is_none_or(|known| session.last_scanned >= Some(known)) {
+                self.newest = Some(Newest::of(session));
+            }
+            self.covered = latest.is_none_or(|latest| {
+                let newest = self.newest.as_ref().and_then(|newest| newest.at);
+                newest.is_some_and(|newest| newest + TOLERANCE >= latest)
+            });
+            return self.covered;
+        }
+        match fresh {
+            [] => self.covered || latest.is_none(),
+            [session] => {
+                self.newest = Some(Newest::of(session));
+                self.covered = true;
+                if let (ScanStatus::Success, Some(at)) = (&session.status, latest) {
+                    self.succeeded(at);
+                }
+                true
+            }
+            // Which of them came last can not be told, now or later.
+            _ => {
+                self.newest = None;
+                self.covered = false;
+                true
+            }
+        }
+    }
+
+    fn succeeded(&mut self, at: Timestamp) {
+        self.last_success = self.last_success.max(Some(at));
+    }
+
+    /// What is published.
+    #[must_use]
+    pub fn view(&self) -> DefinitionView {
+        let latest = self.definition.latest.as_ref();
+        let newest = self.newest.as_ref();
+        let last_run = match (latest, newest) {
+            (Some(latest), Some(newest)) if self.covered => {
+                let at = newest.at.map_or(latest.at, |at| at.max(latest.at));
+                Some(Run {
+                    at,
+                    status: newest.status.clone(),
+                })
+            }
+            (Some(latest), _) => Some(latest.clone()),
+            (None, Some(newest)) => newest.at.map(|at| Run {
+                at,
+                status: newest.status.clone(),
+            }),
+            (None, None) => None,
+        };
+        let unconfirmed = latest.filter(|run| !self.covered && run.status == ScanStatus::Success);
+        DefinitionView {
+            definition: self.definition.clone(),
+            last_run,
+            last_success: self.last_success.max(unconfirmed.map(|run| run.at)),
+            targets: newest.and_then(|newest| newest.targets),
+            targets_succeeded: newest.and_then(|newest| newest.targets_succeeded),
+            sessions: self.counts,
+        }
+    }
+}
+
+impl Newest {
+    fn of(session: &Session) -> Self {
+        Self {
+            at: session.last_scanned,
+            status: session.status.clone(),
+            targets: session.targets,
+            targets_succeeded: session.targets_succeeded,
+        }
+    }
+}
+
+/// A session is its id, or where the service sends none, its time. The hash is
+/// the same in every version of the program.
+fn identity(session: &Session) -> Option<u64> {
+    let mut hasher = SipHasher13::new();
+    match (&session.id, session.last_scanned) {
+        (Some(id), _) => id.as_str().hash(&mut hasher),
+        (None, Some(at)) => at.unix_millis().hash(&mut hasher),
+        (None, None) => return None,
+    }
+    Some(hasher.finish())
+}
+
+#[cfg(test)]
+#[path = "scans_tests.rs"]
+mod tests;

@@ -1,0 +1,193 @@
+use super::*;
+use crate::model::{DefinitionId, SessionId};
+
+const HOUR: i64 = 3_600_000;
+
+fn at(hours: i64) -> Timestamp {
+    Timestamp::from_unix_millis(hours * HOUR)
+}
+
+fn listed(latest: Option<(i64, ScanStatus)>) -> Definition {
+    Definition {
+        id: DefinitionId::new("d"),
+        scan_name: "name".into(),
+        scan_type: None,
+        target_type: None,
+        is_active: true,
+        interval: Some(Duration::from_hours(1)),
+        agent_id: None,
+        latest: latest.map(|(hours, status)| Run {
+            at: at(hours),
+            status,
+        }),
+    }
+}
+
+fn session(id: &str, last_scanned: Option<i64>, status: ScanStatus) -> Session {
+    Session {
+        definition_id: DefinitionId::new("d"),
+        id: (!id.is_empty()).then(|| SessionId::new(id)),
+        last_scanned: last_scanned.map(at),
+        status,
+        targets: Some(10),
+        targets_succeeded: Some(7),
+        target_durations: vec![Duration::from_secs(3)],
+    }
+}
+
+fn status(scan: &Scan) -> ScanStatus {
+    scan.view().last_run.expect("it ran").status
+}
+
+use ScanStatus::{Failure, PartialSuccess, Success};
+
+#[test]
+fn the_list_counts_until_history_holds_the_run() {
+    let mut scan = Scan::new(listed(Some((10, Success))));
+    assert_eq!(status(&scan), Success);
+    assert!(
+        !scan.learn(&[session("a", Some(9), Failure)]).settled,
+        "history lags behind"
+    );
+    assert_eq!(status(&scan), Success);
+    assert!(
+        scan.learn(&[
+            session("b", Some(10), PartialSuccess),
+            session("a", Some(9), Failure)
+        ])
+        .settled
+    );
+    assert_eq!(status(&scan), PartialSuccess);
+    assert!(scan.relist(listed(Some((11, Failure)))));
+    assert_eq!(status(&scan), Failure, "a new run: the list's word again");
+}
+
+#[test]
+fn order_and_duplicates_do_not_matter() {
+    let mut scan = Scan::new(listed(Some((3, Success))));
+    let newest = session("c", Some(3), PartialSuccess);
+    scan.learn(&[
+        session("a", Some(1), Failure),
+        newest.clone(),
+        newest,
+        session("b", Some(2), Failure),
+    ]);
+    assert_eq!(status(&scan), PartialSuccess);
+    assert_eq!(scan.view().targets_succeeded, Some(7));
+}
+
+#[test]
+fn a_success_is_provisional_until_history_confirms_it() {
+    let mut scan = Scan::new(listed(Some((10, Success))));
+    assert_eq!(scan.view().last_success, Some(at(10)));
+    scan.learn(&[
+        session("a", Some(10), PartialSuccess),
+        session("b", Some(4), Success),
+    ]);
+    assert_eq!(
+        scan.view().last_success,
+        Some(at(4)),
+        "it was only a partial success"
+    );
+}
+
+#[test]
+fn an_unconfirmed_success_is_kept_when_the_next_run_fails() {
+    let mut scan = Scan::new(listed(Some((10, Success))));
+    scan.relist(listed(Some((11, Failure))));
+    assert_eq!(scan.view().last_success, Some(at(10)));
+}
+
+#[test]
+fn sessions_without_a_time_go_by_first_sight() {
+    let mut scan = Scan::new(listed(Some((1, Success))));
+    let old = [
+        session("a", None, PartialSuccess),
+        session("b", None, Failure),
+    ];
+    assert!(
+        scan.learn(&old).settled,
+        "asking again would not tell which came last"
+    );
+    assert_eq!(status(&scan), Success, "several at once: the list's word");
+    scan.relist(listed(Some((2, Success))));
+    assert!(!scan.learn(&old).settled, "history lags behind");
+    let [a, b] = old;
+    assert!(
+        scan.learn(&[b, session("c", None, PartialSuccess), a])
+            .settled
+    );
+    assert_eq!(
+        scan.view().last_run,
+        Some(Run {
+            at: at(2),
+            status: PartialSuccess
+        })
+    );
+}
+
+#[test]
+fn sessions_found_at_first_sight_are_not_counted_and_others_once() {
+    let mut scan = Scan::new(listed(Some((1, Success))));
+    let first = scan.learn(&[session("a", Some(1), Success)]);
+    assert_eq!(first.target_durations.len(), 1);
+    assert_eq!(scan.view().sessions, SessionCounts::default());
+    for _ in 0..2 {
+        scan.learn(&[
+            session("a", Some(1), Success),
+            session("b", Some(2), Failure),
+        ]);
+    }
+    assert_eq!(
+        scan.view().sessions,
+        SessionCounts {
+            failure: 1,
+            ..SessionCounts::default()
+        }
+    );
+}
+
+#[test]
+fn sessions_without_an_id_are_known_by_their_time() {
+    let mut scan = Scan::new(listed(None));
+    scan.learn(&[session("", Some(1), Success)]);
+    scan.learn(&[
+        session("", Some(1), Success),
+        session("", Some(2), PartialSuccess),
+    ]);
+    assert_eq!(scan.view().sessions.partial_success, 1);
+    assert_eq!(
+        scan.view().last_run,
+        Some(Run {
+            at: at(2),
+            status: PartialSuccess
+        })
+    );
+}
+
+#[test]
+fn a_run_does_not_unhappen() {
+    let mut scan = Scan::new(listed(Some((5, Failure))));
+    assert!(!scan.relist(listed(None)));
+    assert!(!scan.relist(listed(Some((4, Success)))));
+    assert_eq!(
+        scan.view().last_run,
+        Some(Run {
+            at: at(5),
+            status: Failure
+        })
+    );
+    assert!(
+        !scan.relist(listed(Some((5, Success)))),
+        "the same run, corrected"
+    );
+    assert_eq!(status(&scan), Success);
+}
+
+#[test]
+fn what_never_ran_has_no_run() {
+    let mut scan = Scan::new(listed(None));
+    assert!(scan.learn(&[]).settled);
+    assert_eq!(scan.view().last_run, None);
+    assert_eq!(scan.view().last_success, None);
+}
