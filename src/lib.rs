@@ -5,6 +5,7 @@ pub mod config;
 pub mod health;
 pub mod histogram;
 pub mod model;
+pub mod plan;
 pub mod quota;
 pub mod scans;
 pub mod shutdown;

@@ -129,9 +129,9 @@ impl Scan {
         let bound = REMEMBERED.max(identities.len());
         self.seen.drain(..self.seen.len().saturating_sub(bound));
         if self.met {
-            fresh
-                .iter()
-                .for_each(|session| self.counts.add(&session.status));
+            for session in &fresh {
+                self.counts.add(&session.status);
+            }
         }
         let settled = self.find_newest(sessions, &fresh);
         self.met = true;
@@ -151,10 +151,9 @@ impl Scan {
             .iter()
             .filter(|session| session.status == ScanStatus::Success)
         {
-            session
-                .last_scanned
-                .into_iter()
-                .for_each(|at| self.succeeded(at));
+            if let Some(at) = session.last_scanned {
+                self.succeeded(at);
+            }
         }
         let timed = sessions
             .iter()

@@ -1,0 +1,301 @@
+//! Which call comes next: pure decisions, no sockets, no sleeping.
+//!
+//! ```text
+//! 1. the list of definitions, when due     ─ names the latest run of every definition
+//! 2. history, in batches                   ─ halves of a refused batch, then changed runs,
+//!                                            oldest first, then the daily sweep
+//! 3. the list of agents, when due
+//! ```
+//!
+//! One call of each kind is under way at most. The list takes half of a scarce
+//! budget at most, and history leaves what the lists need. Where the service
+//! asked for a pause, nothing is sent before its end.
+
+mod backoff;
+mod history;
+mod schedule;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+pub use self::history::FIRST_BATCH;
+use self::history::HistoryPlan;
+use self::schedule::Schedule;
+use crate::clock::Uptime;
+use crate::config::Poll;
+use crate::health::{Collector, Reason};
+use crate::model::DefinitionId;
+use crate::quota::{Permit, Quota, Reserved, Retry};
+
+/// How long to wait after `429` without a readable `Retry-After`.
+const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long to wait before trying again what is forbidden.
+const FORBIDDEN: Duration = Duration::from_hours(1);
+
+/// A call to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The list of definitions, or its next page.
+    Definitions,
+    /// History of these definitions, or its next page.
+    History(Vec<DefinitionId>),
+    /// The list of agents, or its next page.
+    Agents,
+}
+
+impl Request {
+    /// Whose request it is.
+    #[must_use]
+    pub fn collector(&self) -> Collector {
+        match self {
+            Self::Definitions => Collector::Definitions,
+            Self::History(_) => Collector::History,
+            Self::Agents => Collector::Agents,
+        }
+    }
+}
+
+/// What to do now.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this; it is paid for.
+    Call(Request, Permit),
+    /// Nothing until then, or until a call that is under way ends.
+    Sleep(Option<Uptime>),
+}
+
+/// Why a call failed, as far as the plan needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Worth trying again, later and later.
+    Temporary(Reason),
+    /// A permission is missing.
+    Forbidden,
+    /// The service asks for a pause.
+    Throttled(Option<Duration>),
+    /// Too many ids; so many are allowed, if the service says.
+    BatchTooLarge(Option<usize>),
+    /// The service refuses the request, maybe because of one of its ids.
+    Refused,
+}
+
+impl Failure {
+    /// The label under which it is counted.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Temporary(reason) => reason,
+            Self::Forbidden => Reason::Forbidden,
+            Self::Throttled(_) => Reason::Throttled,
+            Self::BatchTooLarge(_) | Self::Refused => Reason::Client,
+        }
+    }
+}
+
+/// The plan of one tenant.
+#[derive(Debug)]
+pub struct Plan {
+    poll: Poll,
+    definitions: Schedule,
+    history: HistoryPlan,
+    agents: Schedule,
+    paused_until: Option<Uptime>,
+}
+
+impl Plan {
+    /// A plan that starts at `now`. `seed` decides the jitter of its back-off.
+    #[must_use]
+    pub fn new(poll: Poll, now: Uptime, seed: u64) -> Self {
+        Self {
+            poll,
+            definitions: Schedule::new(Some(poll.definitions), now, seed),
+            history: HistoryPlan::new(poll, now, seed.wrapping_add(1)),
+            agents: Schedule::new(
+                (!poll.agents.is_zero()).then_some(poll.agents),
+                now,
+                seed.wrapping_add(2),
+            ),
+            paused_until: None,
+        }
+    }
+
+    /// The next call with its permit, or how long to sleep.
+    pub fn next(&mut self, now: Uptime, quota: &Quota) -> Step {
+        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+            return Step::Sleep(Some(until));
+        }
+        let mut wake: Option<Uptime> = None;
+        let mut sleep_until =
+            |moment: Uptime| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
+        for collector in [
+            Collector::Definitions,
+            Collector::History,
+            Collector::Agents,
+        ] {
+            match self.due(collector) {
+                Some(due) if due <= now => {
+                    match quota.try_acquire(collector, self.reserved(collector, quota)) {
+                        Ok(permit) => return Step::Call(self.start(collector, now), permit),
+                        Err(Retry::At(free)) => sleep_until(free),
+                        Err(Retry::AfterAnswer) => {}
+                    }
+                }
+                Some(due) => sleep_until(due),
+                None => {}
+            }
+        }
+        Step::Sleep(wake)
+    }
+
+    /// When `collector` wants its next call; `None` while one is under way, or never.
+    fn due(&self, collector: Collector) -> Option<Uptime> {
+        match collector {
+            Collector::Definitions => self.definitions.due(),
+            Collector::History => self.history.due(),
+            Collector::Agents => self.agents.due(),
+        }
+    }
+
+    fn start(&mut self, collector: Collector, now: Uptime) -> Request {
+        match collector {
+            Collector::Definitions => {
+                self.definitions.start(now);
+                Request::Definitions
+            }
+            Collector::History => Request::History(self.history.start(now)),
+            Collector::Agents => {
+                self.agents.start(now);
+                Request::Agents
+            }
+        }
+    }
+
+    /// What `collector` leaves to those that go before it.
+    fn reserved(&self, collector: Collector, quota: &Quota) -> Reserved {
+        let lists = match collector {
+            Collector::Definitions => return Reserved::default(),
+            Collector::Agents => [Some(&self.definitions), None],
+            Collector::History => [Some(&self.definitions), Some(&self.agents)],
+        };
+        let limits = quota.limits();
+        let share = |window: Duration, limit: usize| {
+            let calls: usize = lists
+                .iter()
+                .flatten()
+                .map(|list| list.calls_within(window))
+                .sum();
+            calls.min(limit / 2)
+        };
+        Reserved {
+            minute: share(limits.minute.window, limits.minute.calls),
+            hour: share(limits.hour.window, limits.hour.calls),
+        }
+    }
+
+    /// Another page of the same round follows: it is due at once.
+    pub fn more_pages(&mut self, request: &Request, now: Uptime) {
+        match request {
+            Request::Definitions => self.definitions.more_pages(now),
+            Request::History(ids) => self.history.more_pages(now, ids),
+            Request::Agents => self.agents.more_pages(now),
+        }
+    }
+
+    /// The list of definitions is complete, in `pages` pages. `changed` have a
+    /// run that history has not been fetched for; `names_runs` tells whether the
+    /// list names latest runs at all: if not, history is swept all the time.
+    pub fn listed(
+        &mut self,
+        now: Uptime,
+        pages: usize,
+        all: &BTreeSet<DefinitionId>,
+        changed: &[DefinitionId],
+        names_runs: bool,
+        quota: &Quota,
+    ) {
+        let least = least_interval(pages, 2, quota);
+        self.definitions.succeeded(now, pages, least);
+        self.history.set_definitions(now, all, changed);
+        self.history
+            .set_fallback((!names_runs).then_some(self.poll.definitions.max(least)));
+    }
+
+    /// The list of agents is complete, in `pages` pages.
+    pub fn agents_listed(&mut self, now: Uptime, pages: usize, quota: &Quota) {
+        self.agents
+            .succeeded(now, pages, least_interval(pages, 10, quota));
+    }
+
+    /// History of a batch is complete; `unsettled` are not worth less than another try soon.
+    pub fn fetched(
+        &mut self,
+        now: Uptime,
+        ids: &[DefinitionId],
+        unsettled: &BTreeSet<DefinitionId>,
+    ) {
+        self.history.fetched(now, ids, unsettled);
+    }
+
+    /// The list can not be had, but `ids` are known: their history is swept all the time.
+    pub fn without_list(&mut self, now: Uptime, ids: &BTreeSet<DefinitionId>) {
+        self.history.set_definitions(now, ids, &[]);
+        self.history.set_fallback(Some(self.poll.definitions));
+    }
+
+    /// A call failed; its round is given up.
+    pub fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
+        let wait = match failure {
+            Failure::Throttled(pause) => {
+                self.paused_until = Some(now + pause.unwrap_or(DEFAULT_PAUSE));
+                Some(Duration::ZERO)
+            }
+            Failure::Forbidden => Some(FORBIDDEN),
+            Failure::Temporary(_) | Failure::BatchTooLarge(_) | Failure::Refused => None,
+        };
+        match (request, failure) {
+            (Request::Definitions, _) => self.definitions.failed(now, wait),
+            (Request::Agents, _) => self.agents.failed(now, wait),
+            (Request::History(ids), Failure::BatchTooLarge(allowed)) => {
+                self.history.too_large(now, ids, allowed);
+            }
+            (Request::History(ids), Failure::Refused) => self.history.refused(now, ids),
+            (Request::History(ids), _) => self.history.failed(now, ids, wait),
+        }
+    }
+
+    /// Until when the service asked for a pause, if it lasts at `now`.
+    #[must_use]
+    pub fn paused_until(&self, now: Uptime) -> Option<Uptime> {
+        self.paused_until.filter(|until| *until > now)
+    }
+
+    /// The learned maximum of ids a call.
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        self.history.batch_size()
+    }
+
+    /// Definitions that the service refuses to answer for.
+    #[must_use]
+    pub fn quarantined(&self, now: Uptime) -> usize {
+        self.history.quarantined(now)
+    }
+}
+
+/// The shortest interval at which a list of so many pages takes one `share`th of the budget.
+fn least_interval(pages: usize, share: u32, quota: &Quota) -> Duration {
+    let limits = quota.limits();
+    let calls = u32::try_from(pages)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(share);
+    [limits.minute, limits.hour]
+        .map(|limit| {
+            limit.window.saturating_mul(calls) / u32::try_from(limit.calls).unwrap_or(u32::MAX)
+        })
+        .into_iter()
+        .fold(Duration::ZERO, Duration::max)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! When a list is due: at an interval, later after failures.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use crate::clock::Uptime;
+
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// As configured; `None`: never.
+    interval: Option<Duration>,
+    /// Stretched where the budget is scarce.
+    least: Duration,
+    due: Uptime,
+    under_way: bool,
+    /// When the round under way started: intervals count from there.
+    started: Option<Uptime>,
+    /// Pages of the last complete round.
+    pages: usize,
+    backoff: Backoff,
+}
+
+impl Schedule {
+    pub(super) fn new(interval: Option<Duration>, now: Uptime, seed: u64) -> Self {
+        Self {
+            interval,
+            least: Duration::ZERO,
+            due: now,
+            under_way: false,
+            started: None,
+            pages: 1,
+            backoff: Backoff::new(seed),
+        }
+    }
+
+    pub(super) fn due(&self) -> Option<Uptime> {
+        (self.interval.is_some() && !self.under_way).then_some(self.due)
+    }
+
+    /// The next page, or the first.
+    pub(super) fn start(&mut self, now: Uptime) {
+        self.under_way = true;
+        self.started.get_or_insert(now);
+    }
+
+    pub(super) fn more_pages(&mut self, now: Uptime) {
+        self.under_way = false;
+        self.due = now;
+    }
+
+    pub(super) fn succeeded(&mut self, now: Uptime, pages: usize, least: Duration) {
+        self.under_way = false;
+        self.pages = pages.max(1);
+        self.least = least;
+        self.backoff.reset();
+        let next = self.started.take().unwrap_or(now) + self.effective();
+        self.due = next.max(now);
+    }
+
+    /// Waits for `wait`, or as long as the back-off says.
+    pub(super) fn failed(&mut self, now: Uptime, wait: Option<Duration>) {
+        self.under_way = false;
+        self.started = None;
+        self.due = now + wait.unwrap_or_else(|| self.backoff.next());
+    }
+
+    fn effective(&self) -> Duration {
+        self.interval.unwrap_or_default().max(self.least)
+    }
+
+    /// Calls that fall into any `window`, at most.
+    pub(super) fn calls_within(&self, window: Duration) -> usize {
+        let Some(interval) = self.interval else {
+            return 0;
+        };
+        let interval = interval.max(self.least).max(Duration::from_millis(1));
+        let rounds = window.as_millis().div_ceil(interval.as_millis());
+        usize::try_from(rounds)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(self.pages)
+    }
+}

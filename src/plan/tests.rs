@@ -1,0 +1,334 @@
+use super::*;
+use crate::clock::{Clock, Timestamp};
+use crate::quota::Limits;
+
+/// A plan with its clock and budget, in virtual time.
+struct Bench {
+    clock: Clock,
+    quota: Quota,
+    plan: Plan,
+}
+
+impl Bench {
+    fn new(per_minute: usize, per_hour: usize) -> Self {
+        let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+        let quota = Quota::new(clock.clone(), Limits::new(per_minute, per_hour));
+        let poll = Poll {
+            definitions: Duration::from_mins(1),
+            agents: Duration::ZERO,
+            sweep: Duration::from_hours(24),
+        };
+        let plan = Plan::new(poll, clock.uptime(), 1);
+        Self { clock, quota, plan }
+    }
+
+    /// The next request, answered at once, or `None` if the plan sleeps.
+    fn next(&mut self) -> Option<Request> {
+        match self.plan.next(self.clock.uptime(), &self.quota) {
+            Step::Call(request, permit) => {
+                permit.answered();
+                Some(request)
+            }
+            Step::Sleep(_) => None,
+        }
+    }
+
+    /// Sleeps as the plan says, then the next request.
+    async fn wait(&mut self) -> Request {
+        loop {
+            match self.plan.next(self.clock.uptime(), &self.quota) {
+                Step::Call(request, permit) => {
+                    permit.answered();
+                    return request;
+                }
+                Step::Sleep(until) => {
+                    let until = until.expect("something is due");
+                    self.clock.sleep_until(until).await;
+                }
+            }
+        }
+    }
+
+    fn listed(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
+        assert_eq!(self.next(), Some(Request::Definitions));
+        self.plan
+            .listed(self.clock.uptime(), 1, all, changed, true, &self.quota);
+    }
+
+    fn fetched(&mut self, request: &Request, unsettled: &[DefinitionId]) {
+        let Request::History(ids) = request else {
+            panic!("not history: {request:?}")
+        };
+        self.plan.fetched(
+            self.clock.uptime(),
+            ids,
+            &unsettled.iter().cloned().collect(),
+        );
+    }
+
+    fn failed(&mut self, request: &Request, failure: Failure) {
+        self.plan.failed(self.clock.uptime(), request, failure);
+    }
+
+    /// Lists everything again, after the interval.
+    async fn relist(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
+        tokio::time::advance(Duration::from_mins(1)).await;
+        self.listed(all, changed);
+    }
+}
+
+fn ids(numbers: std::ops::Range<usize>) -> Vec<DefinitionId> {
+    numbers
+        .map(|number| DefinitionId::new(&format!("{number:05}")))
+        .collect()
+}
+
+fn set(ids: &[DefinitionId]) -> BTreeSet<DefinitionId> {
+    ids.iter().cloned().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_is_fetched_for_changes_alone() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..5);
+    bench.listed(&set(&all), &all);
+    assert_eq!(bench.next(), Some(Request::History(all.clone())));
+    bench.fetched(&Request::History(all.clone()), &[]);
+    assert_eq!(bench.next(), None);
+    bench.relist(&set(&all), &all[3..4]).await;
+    assert_eq!(bench.next(), Some(Request::History(all[3..4].to_vec())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_allowed_batch_size_is_learned_and_filled() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..250);
+    bench.listed(&set(&all), &all);
+    let refused = bench.next().expect("all at once");
+    bench.failed(&refused, Failure::BatchTooLarge(Some(100)));
+    let mut sizes = Vec::new();
+    let mut seen = BTreeSet::new();
+    while let Some(request) = bench.next() {
+        bench.fetched(&request, &[]);
+        let Request::History(ids) = request else {
+            panic!("not history")
+        };
+        sizes.push(ids.len());
+        seen.extend(ids);
+    }
+    assert_eq!(sizes, [100, 100, 50]);
+    assert_eq!(seen, set(&all));
+    assert_eq!(bench.plan.batch_size(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_readable_maximum_the_batch_is_halved() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..10);
+    bench.listed(&set(&all), &all);
+    let request = bench.next().expect("all at once");
+    for nonsense in [None, Some(0), Some(10)] {
+        let mut bench = Bench::new(100, 1_500);
+        bench.listed(&set(&all), &all);
+        bench.next();
+        bench.failed(&request, Failure::BatchTooLarge(nonsense));
+        assert_eq!(bench.plan.batch_size(), 5, "{nonsense:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_id_is_found_by_halving_and_quarantined_for_a_day() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..16);
+    let bad = &all[11];
+    bench.listed(&set(&all), &all);
+    let mut good = BTreeSet::new();
+    let mut calls = 0;
+    while let Some(request) = bench.next() {
+        calls += 1;
+        let Request::History(ids) = &request else {
+            panic!("not history")
+        };
+        if ids.contains(bad) {
+            bench.failed(&request, Failure::Refused);
+        } else {
+            bench.fetched(&request, &[]);
+            good.extend(ids.clone());
+        }
+    }
+    assert_eq!(good.len(), 15);
+    assert_eq!(calls, 9, "1 + 2 log2(16)");
+    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 1);
+    tokio::time::advance(Duration::from_hours(24)).await;
+    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 0);
+    bench.listed(&set(&all), &[]);
+    let Some(Request::History(again)) = bench.next() else {
+        panic!("it is tried again")
+    };
+    assert!(again.contains(bad));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_endpoint_quarantines_nothing() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..64);
+    bench.listed(&set(&all), &all);
+    let mut calls = 0;
+    while let Some(request) = bench.next() {
+        calls += 1;
+        bench.failed(&request, Failure::Refused);
+    }
+    assert!(calls < 30, "{calls} calls");
+    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_holds_everything() {
+    let mut bench = Bench::new(100, 1_500);
+    assert_eq!(bench.next(), Some(Request::Definitions));
+    bench.failed(
+        &Request::Definitions,
+        Failure::Throttled(Some(Duration::from_secs(90))),
+    );
+    tokio::time::advance(Duration::from_secs(89)).await;
+    assert_eq!(bench.next(), None);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(bench.next(), Some(Request::Definitions));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forbidden_is_tried_hourly() {
+    let mut bench = Bench::new(100, 1_500);
+    bench.next();
+    bench.failed(&Request::Definitions, Failure::Forbidden);
+    tokio::time::advance(Duration::from_mins(59)).await;
+    assert_eq!(bench.next(), None);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!(bench.next(), Some(Request::Definitions));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_latest_runs_in_the_list_history_is_swept_oldest_first() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..3);
+    bench.next();
+    bench.plan.listed(
+        bench.clock.uptime(),
+        1,
+        &set(&all),
+        &[],
+        false,
+        &bench.quota,
+    );
+    for _ in 0..2 {
+        let request = bench.wait().await;
+        if request == Request::Definitions {
+            bench.plan.listed(
+                bench.clock.uptime(),
+                1,
+                &set(&all),
+                &[],
+                false,
+                &bench.quota,
+            );
+            continue;
+        }
+        assert_eq!(request, Request::History(all.clone()));
+        bench.fetched(&request, &[]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_that_lags_behind_is_asked_for_again_three_times() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..1);
+    bench.listed(&set(&all), &all);
+    let mut asked = 0;
+    for _ in 0..180 {
+        while let Some(request) = bench.next() {
+            if request == Request::Definitions {
+                bench
+                    .plan
+                    .listed(bench.clock.uptime(), 1, &set(&all), &[], true, &bench.quota);
+            } else {
+                asked += 1;
+                bench.fetched(&request, &all);
+            }
+        }
+        tokio::time::advance(Duration::from_mins(1)).await;
+    }
+    assert_eq!(asked, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_leaves_the_lists_their_calls_and_wastes_none() {
+    let mut bench = Bench::new(20, 60);
+    let all = ids(0..20_000);
+    let everything = set(&all);
+    let mut lists = 0;
+    let mut fetches = 0;
+    let start = bench.clock.uptime();
+    loop {
+        let request = bench.wait().await;
+        if bench.clock.uptime().since(start) > Duration::from_hours(3) {
+            break;
+        }
+        if request == Request::Definitions {
+            lists += 1;
+            bench.plan.listed(
+                bench.clock.uptime(),
+                1,
+                &everything,
+                &all,
+                true,
+                &bench.quota,
+            );
+        } else {
+            fetches += 1;
+            bench.fetched(&request, &[]);
+        }
+    }
+    assert!(
+        (85..=93).contains(&lists),
+        "half of 60 an hour, but {lists}"
+    );
+    assert!(
+        lists + fetches >= 175,
+        "of 180 calls, but {lists} + {fetches}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sweep_fetches_everything_once_a_day_spread_out() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..4_000);
+    let everything = set(&all);
+    let mut fetched = std::collections::BTreeMap::<DefinitionId, usize>::new();
+    let mut calls = 0;
+    let mut changed = all.clone();
+    let start = bench.clock.uptime();
+    while bench.clock.uptime().since(start) < Duration::from_hours(72) {
+        let request = bench.wait().await;
+        if let Request::History(ids) = &request {
+            calls += 1;
+
+            bench.fetched(&request, &[]);
+        } else {
+            bench.plan.listed(
+                bench.clock.uptime(),
+                1,
+                &everything,
+                &std::mem::take(&mut changed),
+                true,
+                &bench.quota,
+            );
+        }
+    }
+    assert_eq!(fetched.len(), 4_000);
+    assert!(
+        fetched.values().all(|times| (3..=5).contains(times)),
+        "{:?}",
+        fetched.values().max()
+    );
+    assert!((12..=18).contains(&calls), "{calls} calls");
+}
