@@ -2,6 +2,7 @@
 //! page show. All label values are enums, never error text.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::histogram::Histogram;
@@ -118,6 +119,14 @@ pub struct CollectorHealth {
     pub request_seconds: Histogram,
 }
 
+impl CollectorHealth {
+    /// Counts one request: its HTTP status, if it was answered, and how long it took.
+    pub fn count(&mut self, status: Option<u16>, elapsed: Duration) {
+        *self.requests.entry(status).or_default() += 1;
+        self.request_seconds.observe(elapsed.as_secs_f64());
+    }
+}
+
 impl Default for CollectorHealth {
     fn default() -> Self {
         Self {
@@ -157,6 +166,11 @@ pub struct Health {
 }
 
 impl Health {
+    /// Counts one failure to get a token.
+    pub fn count_auth_error(&mut self, reason: AuthReason) {
+        *self.auth_errors.entry(reason).or_default() += 1;
+    }
+
     /// The part that belongs to `collector`.
     #[must_use]
     pub fn collector(&self, collector: Collector) -> &CollectorHealth {

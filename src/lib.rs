@@ -10,3 +10,4 @@ pub mod quota;
 pub mod scans;
 pub mod shutdown;
 pub mod snapshot;
+pub mod tenant;

@@ -38,6 +38,8 @@ pub(super) struct HistoryPlan {
     paging: Option<Vec<DefinitionId>>,
     /// Ids refused since anything was answered.
     suspects: Vec<DefinitionId>,
+    /// Whether suspicion fell on the endpoint, and nothing was answered since.
+    failing: bool,
     under_way: bool,
     /// Nothing is sent before, after failures.
     not_before: Uptime,
@@ -72,6 +74,7 @@ impl HistoryPlan {
             halves: Vec::new(),
             paging: None,
             suspects: Vec::new(),
+            failing: false,
             under_way: false,
             not_before: now,
             next_sweep: now,
@@ -215,6 +218,7 @@ impl HistoryPlan {
         self.under_way = false;
         self.not_before = now;
         self.suspects.clear();
+        self.failing = false;
         self.backoff.reset();
         for id in ids {
             let Some(fetch) = self.definitions.get_mut(id) else {
@@ -279,6 +283,7 @@ impl HistoryPlan {
             self.quarantine(ids, Some(now + QUARANTINE));
             return;
         }
+        self.failing = true;
         let suspects = std::mem::take(&mut self.suspects);
         self.quarantine(&suspects, None);
         let left = std::mem::take(&mut self.halves).concat();
@@ -294,6 +299,10 @@ impl HistoryPlan {
                 fetch.due = until;
             }
         }
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     pub(super) fn batch_size(&self) -> usize {

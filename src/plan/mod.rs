@@ -18,6 +18,7 @@ mod schedule;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use self::backoff::Backoff;
 pub use self::history::FIRST_BATCH;
 use self::history::HistoryPlan;
 use self::schedule::Schedule;
@@ -65,6 +66,17 @@ pub enum Step {
     Sleep(Option<Uptime>),
 }
 
+/// What a complete list of definitions taught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// All definitions that are published.
+    pub all: BTreeSet<DefinitionId>,
+    /// Those with a run that history has not been fetched for.
+    pub changed: Vec<DefinitionId>,
+    /// Whether the list names latest runs at all; if not, history is swept all the time.
+    pub names_runs: bool,
+}
+
 /// Why a call failed, as far as the plan needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -101,6 +113,10 @@ pub struct Plan {
     history: HistoryPlan,
     agents: Schedule,
     paused_until: Option<Uptime>,
+    /// When to ask for a token again, after a failure to get one.
+    no_token_until: Option<Uptime>,
+    goes_without_list: bool,
+    token_backoff: Backoff,
 }
 
 impl Plan {
@@ -117,12 +133,16 @@ impl Plan {
                 seed.wrapping_add(2),
             ),
             paused_until: None,
+            no_token_until: None,
+            goes_without_list: false,
+            token_backoff: Backoff::new(seed.wrapping_add(3)),
         }
     }
 
     /// The next call with its permit, or how long to sleep.
     pub fn next(&mut self, now: Uptime, quota: &Quota) -> Step {
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+        let held = self.paused_until.max(self.no_token_until);
+        if let Some(until) = held.filter(|until| *until > now) {
             return Step::Sleep(Some(until));
         }
         let mut wake: Option<Uptime> = None;
@@ -193,8 +213,27 @@ impl Plan {
         }
     }
 
-    /// Another page of the same round follows: it is due at once.
-    pub fn more_pages(&mut self, request: &Request, now: Uptime) {
+    /// No token can be had: nothing is sent, and none asked for, for a while.
+    pub fn no_token(&mut self, now: Uptime) {
+        self.no_token_until = Some(now + self.token_backoff.next());
+    }
+
+    /// Whether it is time to ask for a token; false after a failure, for a while.
+    #[must_use]
+    pub fn wants_token(&self, now: Uptime) -> bool {
+        self.no_token_until
+            .max(self.paused_until)
+            .is_none_or(|until| until <= now)
+    }
+
+    /// There is a token.
+    pub fn has_token(&mut self) {
+        self.no_token_until = None;
+        self.token_backoff.reset();
+    }
+
+    /// The same request, or the next page of its round, is due at once.
+    pub fn go_on(&mut self, request: &Request, now: Uptime) {
         match request {
             Request::Definitions => self.definitions.more_pages(now),
             Request::History(ids) => self.history.more_pages(now, ids),
@@ -202,23 +241,15 @@ impl Plan {
         }
     }
 
-    /// The list of definitions is complete, in `pages` pages. `changed` have a
-    /// run that history has not been fetched for; `names_runs` tells whether the
-    /// list names latest runs at all: if not, history is swept all the time.
-    pub fn listed(
-        &mut self,
-        now: Uptime,
-        pages: usize,
-        all: &BTreeSet<DefinitionId>,
-        changed: &[DefinitionId],
-        names_runs: bool,
-        quota: &Quota,
-    ) {
+    /// The list of definitions is complete, in `pages` pages.
+    pub fn listed(&mut self, now: Uptime, pages: usize, listed: &Listed, quota: &Quota) {
         let least = least_interval(pages, 2, quota);
         self.definitions.succeeded(now, pages, least);
-        self.history.set_definitions(now, all, changed);
         self.history
-            .set_fallback((!names_runs).then_some(self.poll.definitions.max(least)));
+            .set_definitions(now, &listed.all, &listed.changed);
+        self.history
+            .set_fallback((!listed.names_runs).then_some(self.poll.definitions.max(least)));
+        self.goes_without_list = false;
     }
 
     /// The list of agents is complete, in `pages` pages.
@@ -241,6 +272,7 @@ impl Plan {
     pub fn without_list(&mut self, now: Uptime, ids: &BTreeSet<DefinitionId>) {
         self.history.set_definitions(now, ids, &[]);
         self.history.set_fallback(Some(self.poll.definitions));
+        self.goes_without_list = true;
     }
 
     /// A call failed; its round is given up.
@@ -262,6 +294,18 @@ impl Plan {
             (Request::History(ids), Failure::Refused) => self.history.refused(now, ids),
             (Request::History(ids), _) => self.history.failed(now, ids, wait),
         }
+    }
+
+    /// Whether the list can not be had, and history is fetched all the same.
+    #[must_use]
+    pub fn goes_without_list(&self) -> bool {
+        self.goes_without_list
+    }
+
+    /// Whether history is refused whatever it is asked for: not an id's fault.
+    #[must_use]
+    pub fn history_is_failing(&self) -> bool {
+        self.history.is_failing()
     }
 
     /// Until when the service asked for a pause, if it lasts at `now`.

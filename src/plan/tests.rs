@@ -49,10 +49,20 @@ impl Bench {
         }
     }
 
+    /// The list has been answered.
+    fn heard(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId], names_runs: bool) {
+        let listed = Listed {
+            all: all.clone(),
+            changed: changed.to_vec(),
+            names_runs,
+        };
+        self.plan
+            .listed(self.clock.uptime(), 1, &listed, &self.quota);
+    }
+
     fn listed(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
         assert_eq!(self.next(), Some(Request::Definitions));
-        self.plan
-            .listed(self.clock.uptime(), 1, all, changed, true, &self.quota);
+        self.heard(all, changed, true);
     }
 
     fn fetched(&mut self, request: &Request, unsettled: &[DefinitionId]) {
@@ -212,25 +222,11 @@ async fn without_latest_runs_in_the_list_history_is_swept_oldest_first() {
     let mut bench = Bench::new(100, 1_500);
     let all = ids(0..3);
     bench.next();
-    bench.plan.listed(
-        bench.clock.uptime(),
-        1,
-        &set(&all),
-        &[],
-        false,
-        &bench.quota,
-    );
+    bench.heard(&set(&all), &[], false);
     for _ in 0..2 {
         let request = bench.wait().await;
         if request == Request::Definitions {
-            bench.plan.listed(
-                bench.clock.uptime(),
-                1,
-                &set(&all),
-                &[],
-                false,
-                &bench.quota,
-            );
+            bench.heard(&set(&all), &[], false);
             continue;
         }
         assert_eq!(request, Request::History(all.clone()));
@@ -275,14 +271,7 @@ async fn a_backlog_leaves_the_lists_their_calls_and_wastes_none() {
         }
         if request == Request::Definitions {
             lists += 1;
-            bench.plan.listed(
-                bench.clock.uptime(),
-                1,
-                &everything,
-                &all,
-                true,
-                &bench.quota,
-            );
+            bench.heard(&everything, &all, true);
         } else {
             fetches += 1;
             bench.fetched(&request, &[]);
@@ -301,6 +290,8 @@ async fn a_backlog_leaves_the_lists_their_calls_and_wastes_none() {
 #[tokio::test(start_paused = true)]
 async fn the_sweep_fetches_everything_once_a_day_spread_out() {
     let mut bench = Bench::new(100, 1_500);
+    // Few lists keep the test fast.
+    bench.plan.definitions = Schedule::new(Some(Duration::from_mins(30)), bench.clock.uptime(), 1);
     let all = ids(0..4_000);
     let everything = set(&all);
     let mut fetched = std::collections::BTreeMap::<DefinitionId, usize>::new();
@@ -311,6 +302,9 @@ async fn the_sweep_fetches_everything_once_a_day_spread_out() {
         let request = bench.wait().await;
         if let Request::History(ids) = &request {
             calls += 1;
+            for id in ids {
+                *fetched.entry(id.clone()).or_default() += 1;
+            }
 
             bench.fetched(&request, &[]);
         } else {

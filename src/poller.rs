@@ -1,0 +1,293 @@
+//! One task a tenant: ask the plan, pay with a permit, call, learn, publish.
+//!
+//! ```text
+//! token ─► plan ─► permit ─► call ─► tenant ─► snapshot
+//!            ▲                 │
+//!            └──── outcome ────┘
+//! ```
+//!
+//! Calls run beside each other, one of each kind at most; what they bring is
+//! taken in one at a time, here.
+
+mod round;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::round::{Complete, Round, RoundError, Turn};
+use crate::clock::Clock;
+use crate::defender::auth::{AuthError, Bearer, TokenSource};
+use crate::defender::client::{Answer, Client};
+use crate::health::{AuthReason, Collector, Reason};
+use crate::model::{Agent, Definition, DefinitionId, Session};
+use crate::plan::{Failure, Plan, Request, Step};
+use crate::quota::{Permit, Quota};
+use crate::snapshot::Snapshot;
+use crate::tenant::Tenant;
+
+/// How to reach one tenant's API.
+#[derive(Debug)]
+pub struct Source {
+    /// Sends requests.
+    pub client: Client,
+    /// Proves who we are.
+    pub tokens: TokenSource,
+}
+
+/// Polls one tenant.
+#[derive(Debug)]
+pub struct Poller {
+    tenant: Tenant,
+    plan: Plan,
+    quota: Quota,
+    source: Arc<Source>,
+    snapshot: Snapshot,
+    clock: Clock,
+    definitions: Round<Definition>,
+    history: Round<Session>,
+    agents: Round<Agent>,
+    /// Whether the failure to get a token has been logged already.
+    auth_failure: Option<AuthReason>,
+}
+
+/// A call that came to its end.
+#[derive(Debug)]
+enum Done {
+    Definitions(Answer<Definition>),
+    History(Vec<DefinitionId>, Answer<Session>),
+    Agents(Answer<Agent>),
+}
+
+impl Poller {
+    /// A poller of `tenant` that has not started.
+    #[must_use]
+    pub fn new(
+        tenant: Tenant,
+        plan: Plan,
+        quota: Quota,
+        source: Arc<Source>,
+        snapshot: Snapshot,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            tenant,
+            plan,
+            quota,
+            source,
+            snapshot,
+            clock,
+            definitions: Round::default(),
+            history: Round::default(),
+            agents: Round::default(),
+            auth_failure: None,
+        }
+    }
+
+    /// Polls until `shutdown`. A call under way is dropped then; it stays paid for.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut calls = JoinSet::new();
+        self.publish();
+        while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
+            let step = match bearer {
+                Some(bearer) => self.start_due(&bearer, &mut calls),
+                None => self.plan.next(self.clock.uptime(), &self.quota),
+            };
+            let Step::Sleep(wake) = step else { continue };
+            let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(done) = calls.join_next() => match done {
+                    Ok(done) => self.take_in(done),
+                    // A task that panicked or was aborted brings nothing; its permit stays paid for.
+                    Err(error) => tracing::error!(tenant = %self.tenant.name(), %error, "a call was lost"),
+                },
+                () = self.clock.sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Sends everything that is due and affordable; returns the sleep that follows.
+    fn start_due(&mut self, bearer: &Bearer, calls: &mut JoinSet<Done>) -> Step {
+        loop {
+            match self.plan.next(self.clock.uptime(), &self.quota) {
+                Step::Call(request, permit) => self.send(request, permit, bearer.clone(), calls),
+                sleep @ Step::Sleep(_) => return sleep,
+            }
+        }
+    }
+
+    fn send(&mut self, request: Request, permit: Permit, bearer: Bearer, calls: &mut JoinSet<Done>) {
+        let source = Arc::clone(&self.source);
+        let now = self.clock.uptime();
+        match request {
+            Request::Definitions => {
+                let next = self.definitions.start(now);
+                calls.spawn(async move {
+                    Done::Definitions(source.client.definitions(permit, &bearer, next.as_ref()).await)
+                });
+            }
+            Request::History(ids) => {
+                let next = self.history.start(now);
+                calls.spawn(async move {
+                    let answer = source.client.history(permit, &bearer, &ids, next.as_ref()).await;
+                    Done::History(ids, answer)
+                });
+            }
+            Request::Agents => {
+                let next = self.agents.start(now);
+                calls.spawn(async move { Done::Agents(source.client.agents(permit, &bearer, next.as_ref()).await) });
+            }
+        }
+    }
+
+    /// A token, or `None` after a failure that has been dealt with.
+    async fn token(&mut self) -> Option<Bearer> {
+        if !self.plan.wants_token(self.clock.uptime()) {
+            return None;
+        }
+        match self.source.tokens.token().await {
+            Ok(bearer) => {
+                self.plan.has_token();
+                if self.auth_failure.take().is_some() {
+                    tracing::info!(tenant = %self.tenant.name(), "signing in works again");
+                }
+                Some(bearer)
+            }
+            Err(error) => {
+                self.no_token(&error);
+                None
+            }
+        }
+    }
+
+    fn no_token(&mut self, error: &AuthError) {
+        self.plan.no_token(self.clock.uptime());
+        if self.auth_failure.replace(error.reason()) != Some(error.reason()) {
+            tracing::error!(tenant = %self.tenant.name(), reason = error.reason().as_label(), %error, "no token");
+        }
+        self.tenant.health.count_auth_error(error.reason());
+        self.note_failure(Collector::Definitions, Reason::Auth, error.to_string());
+        self.publish();
+    }
+
+    fn take_in(&mut self, done: Done) {
+        let now = self.clock.uptime();
+        match done {
+            Done::Definitions(answer) => {
+                if let Some(listed) = self.conclude(&Request::Definitions, answer, |poller| &mut poller.definitions) {
+                    let relisted = self.tenant.relist(listed.items, now);
+                    self.plan.listed(now, listed.pages, &relisted, &self.quota);
+                }
+            }
+            Done::History(ids, answer) => {
+                let request = Request::History(ids.clone());
+                if let Some(sessions) = self.conclude(&request, answer, |poller| &mut poller.history) {
+                    let unsettled = self.tenant.learn(&ids, &sessions.items);
+                    self.plan.fetched(now, &ids, &unsettled);
+                }
+            }
+            Done::Agents(answer) => {
+                if let Some(listed) = self.conclude(&Request::Agents, answer, |poller| &mut poller.agents) {
+                    self.plan.agents_listed(now, listed.pages, &self.quota);
+                    self.tenant.set_agents(listed.items);
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// Counts an answer and says what follows; returns a round that is complete.
+    fn conclude<T>(
+        &mut self,
+        request: &Request,
+        answer: Answer<T>,
+        round: fn(&mut Self) -> &mut Round<T>,
+    ) -> Option<Complete<T>> {
+        let now = self.clock.uptime();
+        let collector = request.collector();
+        self.tenant.health.collector_mut(collector).count(answer.status, answer.elapsed);
+        match round(self).turn(answer.result, now) {
+            Turn::More => self.plan.go_on(request, now),
+            Turn::Renew => {
+                self.source.tokens.renew();
+                self.plan.go_on(request, now);
+            }
+            Turn::Complete(complete) => {
+                self.succeeded(collector, complete.took);
+                return Some(complete);
+            }
+            Turn::Failed(error) => self.failed(request, &error),
+        }
+        None
+    }
+
+    fn succeeded(&mut self, collector: Collector, took: Duration) {
+        let health = self.tenant.health.collector_mut(collector);
+        health.last_success = Some(self.clock.wall());
+        health.last_duration = Some(took.as_secs_f64());
+        if health.failure.take().is_some() {
+            tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), "works again");
+        }
+    }
+
+    fn failed(&mut self, request: &Request, error: &RoundError) {
+        let failure = error.failure();
+        self.plan.failed(self.clock.uptime(), request, failure);
+        let collector = request.collector();
+        match (request, failure) {
+            (Request::History(ids), Failure::BatchTooLarge(_)) => {
+                let (sent, allowed) = (ids.len(), self.plan.batch_size());
+                tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
+                return;
+            }
+            (Request::History(ids), Failure::Refused) if !self.plan.history_is_failing() => {
+                let one = ids.first().filter(|_| ids.len() == 1).map(tracing::field::display);
+                tracing::warn!(tenant = %self.tenant.name(), quarantined = one, ids = ids.len(), %error, "a batch was refused");
+                return;
+            }
+            (Request::Definitions, Failure::Forbidden) => {
+                let ids = self.tenant.without_list();
+                if !ids.is_empty() {
+                    self.plan.without_list(self.clock.uptime(), &ids);
+                }
+            }
+            _ => {}
+        }
+        if failure == Failure::Temporary(Reason::Auth) {
+            self.tenant.health.count_auth_error(AuthReason::Refused);
+        }
+        self.note_failure(collector, failure.reason(), error.to_string());
+    }
+
+    /// Counts a failure; logs it once, until it changes or ends.
+    fn note_failure(&mut self, collector: Collector, reason: Reason, text: String) {
+        let health = self.tenant.health.collector_mut(collector);
+        *health.errors.entry(reason).or_default() += 1;
+        if health.failure.as_ref().map(|(known, _)| *known) != Some(reason) {
+            tracing::warn!(
+                tenant = %self.tenant.name(),
+                collector = collector.as_label(),
+                reason = reason.as_label(),
+                error = text,
+                "failed"
+            );
+        }
+        health.failure = Some((reason, text));
+    }
+
+    fn publish(&mut self) {
+        let (now, wall) = (self.clock.uptime(), self.clock.wall());
+        let health = &mut self.tenant.health;
+        health.throttled_until = self.plan.paused_until(now).map(|until| wall + until.since(now));
+        health.batch_size = self.plan.batch_size();
+        health.quarantined = self.plan.quarantined(now);
+        health.token_expiry = self.source.tokens.expiry();
+        let tried = health.definitions.failure.is_some() || health.definitions.last_success.is_some();
+        let listed = health.definitions.failure.is_none() || self.plan.goes_without_list();
+        health.up = tried.then_some(listed && health.history.failure.is_none());
+        self.snapshot.publish(self.tenant.view());
+    }
+}

@@ -1,0 +1,338 @@
+//! What is known of one tenant: all its scans and agents, and how polling goes.
+//!
+//! Complete lists go in, a [`TenantView`] comes out. A definition that vanishes
+//! from the list vanishes from the view at once, but what is known of it is kept
+//! for a while: a list that was incomplete for a moment resets no counter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Uptime;
+use crate::config::{DefinitionFilter, Rule};
+use crate::health::Health;
+use crate::histogram::Histogram;
+use crate::model::{Agent, Definition, DefinitionId, ScanType, Session, TenantName};
+use crate::plan::Listed;
+use crate::quota::Quota;
+use crate::scans::Scan;
+use crate::snapshot::{TARGET_SECONDS, TenantView};
+
+/// How long what is known of a vanished definition is kept.
+const KEPT: Duration = Duration::from_hours(24);
+
+/// What is known of one tenant.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    name: TenantName,
+    filter: DefinitionFilter,
+    quota: Quota,
+    scans: BTreeMap<DefinitionId, Scan>,
+    vanished: BTreeMap<DefinitionId, (Uptime, Scan)>,
+    agents: BTreeMap<Box<str>, Agent>,
+    target_seconds: Histogram,
+    /// How polling goes; the poller keeps it up to date.
+    pub health: Health,
+}
+
+impl Tenant {
+    /// A tenant of which nothing is known.
+    #[must_use]
+    pub fn new(name: TenantName, filter: DefinitionFilter, quota: Quota) -> Self {
+        Self {
+            name,
+            filter,
+            quota,
+            scans: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            target_seconds: Histogram::new(TARGET_SECONDS),
+            health: Health::default(),
+        }
+    }
+
+    /// Its configured name.
+    #[must_use]
+    pub fn name(&self) -> &TenantName {
+        &self.name
+    }
+
+    /// Takes a complete list of definitions in. Of duplicates the last counts.
+    pub fn relist(&mut self, listed: Vec<Definition>, now: Uptime) -> Listed {
+        let names_runs =
+            listed.is_empty() || listed.iter().any(|definition| definition.latest.is_some());
+        let listed: BTreeMap<DefinitionId, Definition> = listed
+            .into_iter()
+            .filter(|definition| publishes(&self.filter, definition))
+            .map(|definition| (definition.id.clone(), definition))
+            .collect();
+        let mut known = std::mem::take(&mut self.scans);
+        let mut changed = Vec::new();
+        for (id, definition) in listed {
+            let returned = || self.vanished.remove(&id).map(|(_, scan)| scan);
+            let has_run = definition.latest.is_some();
+            let (scan, news) = match known.remove(&id).or_else(returned) {
+                Some(mut scan) => {
+                    let news = scan.relist(definition);
+                    (scan, news)
+                }
+                None => (Scan::new(definition), has_run),
+            };
+            if news {
+                changed.push(id.clone());
+            }
+            self.scans.insert(id, scan);
+        }
+        self.vanished
+            .extend(known.into_iter().map(|(id, scan)| (id, (now, scan))));
+        self.vanished
+            .retain(|_, (since, _)| now.since(*since) < KEPT);
+        Listed {
+            all: self.scans.keys().cloned().collect(),
+            changed,
+            names_runs,
+        }
+    }
+
+    /// The list can not be had: what the configuration names is all there is to know.
+    pub fn without_list(&mut self) -> BTreeSet<DefinitionId> {
+        for id in &self.filter.ids {
+            self.scans
+                .entry(id.clone())
+                .or_insert_with(|| Scan::new(unlisted(id)));
+        }
+        self.scans.keys().cloned().collect()
+    }
+
+    /// Takes a complete answer of history about `ids` in. Returns those whose
+    /// latest run it does not hold yet.
+    pub fn learn(&mut self, ids: &[DefinitionId], sessions: &[Session]) -> BTreeSet<DefinitionId> {
+        let mut by_definition: BTreeMap<&DefinitionId, Vec<Session>> = BTreeMap::new();
+        for session in sessions {
+            by_definition
+                .entry(&session.definition_id)
+                .or_default()
+                .push(session.clone());
+        }
+        let mut unsettled = BTreeSet::new();
+        for id in ids {
+            let Some(scan) = self.scans.get_mut(id) else {
+                continue;
+            };
+            let learned = scan.learn(by_definition.get(id).map_or(&[], Vec::as_slice));
+            for duration in learned.target_durations {
+                self.target_seconds.observe(duration.as_secs_f64());
+            }
+            if !learned.settled {
+                unsettled.insert(id.clone());
+            }
+        }
+        unsettled
+    }
+
+    /// Takes a complete list of agents in.
+    pub fn set_agents(&mut self, agents: Vec<Agent>) {
+        self.agents = agents
+            .into_iter()
+            .map(|agent| (agent.id.as_str().into(), agent))
+            .collect();
+    }
+
+    /// What is published.
+    #[must_use]
+    pub fn view(&self) -> TenantView {
+        TenantView {
+            name: self.name.clone(),
+            definitions: self
+                .scans
+                .values()
+                .map(|scan| Arc::new(scan.view()))
+                .collect(),
+            agents: self.agents.values().cloned().collect(),
+            target_seconds: self.target_seconds.clone(),
+            health: self.health.clone(),
+            quota: self.quota.clone(),
+        }
+    }
+}
+
+fn unlisted(id: &DefinitionId) -> Definition {
+    Definition {
+        id: id.clone(),
+        scan_name: "".into(),
+        scan_type: None,
+        target_type: None,
+        is_active: true,
+        interval: None,
+        agent_id: None,
+        latest: None,
+    }
+}
+
+fn publishes(filter: &DefinitionFilter, definition: &Definition) -> bool {
+    if !filter.ids.is_empty() {
+        return filter.ids.contains(&definition.id);
+    }
+    let scan_type = definition.scan_type.as_ref().map_or("", ScanType::as_str);
+    let of_type = |rule: &Rule| {
+        rule.scan_types
+            .iter()
+            .any(|wanted| wanted.eq_ignore_ascii_case(scan_type))
+    };
+    let of_name = |rule: &Rule| {
+        rule.names
+            .iter()
+            .any(|name| name.is_match(&definition.scan_name))
+    };
+    let include = &filter.include;
+    let included = (include.scan_types.is_empty() || of_type(include))
+        && (include.names.is_empty() || of_name(include));
+    included
+        && !of_type(&filter.exclude)
+        && !of_name(&filter.exclude)
+        && (filter.inactive || definition.is_active)
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+    use crate::model::{Run, ScanStatus};
+    use crate::quota::Limits;
+
+    fn tenant(filter: DefinitionFilter) -> Tenant {
+        let clock = Clock::system();
+        Tenant::new(
+            TenantName::new("t"),
+            filter,
+            Quota::new(clock, Limits::new(1, 1)),
+        )
+    }
+
+    fn all() -> DefinitionFilter {
+        DefinitionFilter {
+            ids: Vec::new(),
+            include: Rule::default(),
+            exclude: Rule::default(),
+            inactive: true,
+        }
+    }
+
+    fn definition(id: &str, ran: bool) -> Definition {
+        let latest = ran.then(|| Run {
+            at: Timestamp::from_unix_millis(1),
+            status: ScanStatus::Success,
+        });
+        let scan_type = Some(ScanType::Network);
+        Definition {
+            scan_name: id.into(),
+            latest,
+            scan_type,
+            ..unlisted(&DefinitionId::new(id))
+        }
+    }
+
+    fn ids(view: &TenantView) -> Vec<&str> {
+        view.definitions
+            .iter()
+            .map(|view| view.definition.id.as_str())
+            .collect()
+    }
+
+    fn session(id: &str) -> Session {
+        Session {
+            definition_id: DefinitionId::new("a"),
+            id: Some(crate::model::SessionId::new(id)),
+            last_scanned: Some(Timestamp::from_unix_millis(1)),
+            status: ScanStatus::Success,
+            targets: None,
+            targets_succeeded: None,
+            target_durations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
+        let mut tenant = tenant(all());
+        let now = Uptime::default();
+        let a = [DefinitionId::new("a")];
+        tenant.relist(vec![definition("a", true), definition("b", false)], now);
+        tenant.learn(&a, &[session("1")]);
+        tenant.learn(&a, &[session("1"), session("2")]);
+        assert_eq!(ids(&tenant.view()), ["a", "b"]);
+        tenant.relist(vec![definition("b", false)], now);
+        assert_eq!(ids(&tenant.view()), ["b"]);
+        tenant.relist(vec![definition("a", true), definition("b", false)], now);
+        assert_eq!(tenant.view().definitions[0].sessions.success, 1);
+        tenant.relist(Vec::new(), now);
+        tenant.relist(Vec::new(), now + KEPT);
+        tenant.relist(vec![definition("a", true)], now + KEPT);
+        assert_eq!(
+            tenant.view().definitions[0].sessions.success,
+            0,
+            "forgotten after a day"
+        );
+    }
+
+    #[test]
+    fn a_first_listing_and_a_new_run_are_changes() {
+        let mut tenant = tenant(all());
+        let first = tenant.relist(
+            vec![definition("a", true), definition("b", false)],
+            Uptime::default(),
+        );
+        assert_eq!(first.changed, [DefinitionId::new("a")]);
+        assert!(first.names_runs);
+        let second = tenant.relist(
+            vec![definition("a", true), definition("b", true)],
+            Uptime::default(),
+        );
+        assert_eq!(second.changed, [DefinitionId::new("b")]);
+        assert!(
+            !tenant
+                .relist(vec![definition("c", false)], Uptime::default())
+                .names_runs
+        );
+    }
+
+    #[test]
+    fn filters_choose_by_id_or_by_type_and_name() {
+        let listed = || {
+            vec![
+                definition("core-1", true),
+                definition("edge-1", true),
+                definition("edge-2", true),
+            ]
+        };
+        let name = |pattern: &str| Rule {
+            names: vec![Regex::new(pattern).expect("it is a pattern")],
+            ..Rule::default()
+        };
+        let by_id = DefinitionFilter {
+            ids: vec![DefinitionId::new("edge-2")],
+            ..all()
+        };
+        let by_name = DefinitionFilter {
+            include: name("^edge-.*$"),
+            exclude: name("^edge-1$"),
+            ..all()
+        };
+        for filter in [by_id, by_name] {
+            let mut tenant = tenant(filter);
+            tenant.relist(listed(), Uptime::default());
+            assert_eq!(ids(&tenant.view()), ["edge-2"]);
+        }
+        let windows = Rule {
+            scan_types: vec!["windows".into()],
+            ..Rule::default()
+        };
+        let mut tenant = tenant(DefinitionFilter {
+            include: windows,
+            ..all()
+        });
+        tenant.relist(listed(), Uptime::default());
+        assert!(tenant.view().definitions.is_empty());
+    }
+}
