@@ -1,13 +1,53 @@
 //! A Prometheus exporter for the authenticated scans of Microsoft Defender for Endpoint.
+//!
+//! ```text
+//! Defender API ─► defender::client ─► poller ─► tenant ─► snapshot ─► exposition ─► web ─► Prometheus
+//!                     ▲ permit           ▲ next call
+//!                   quota              plan
+//! ```
+//!
+//! A scrape never calls the API; a poll never waits for a scrape. They meet in
+//! one place, the snapshot.
+//!
+//! A file imports only files of a lower level, or its own folder
+//! (`tests/architecture.rs` checks it):
+//!
+//! | module | level | what lives there |
+//! | --- | --- | --- |
+//! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either |
+//! | [`shutdown`] | 0 | signals, cancellation, grace period |
+//! | [`histogram`] | 0 | a plain histogram |
+//! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; no wire format |
+//! | [`health`] | 2 | how polling goes, with every label's values as enums |
+//! | [`quota`] | 3 | the sliding log of calls that hands out permits |
+//! | [`snapshot`] | 4 | the immutable view of all tenants |
+//! | [`config`] | 4 | the YAML file and the environment, checked |
+//! | [`scans`] | 5 | one definition's runs, put together from list and history |
+//! | [`plan`] | 5 | pure: what is called next |
+//! | [`tenant`] | 6 | what is known of one tenant |
+//! | [`defender`] | 6 | JSON, errors, tokens, and one request a call |
+//! | [`exposition`] | 6 | every metric's name, and how it is written |
+//! | [`poller`] | 7 | one task a tenant: plan, permit, call, learn, publish |
+//! | [`web`] | 7 | router, endpoints, status page |
+//! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
+//! | [`cli`] | 7 | flags, named as Prometheus exporters name them |
+//! | [`commands`] | 8 | wiring |
 
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod defender;
+pub mod exposition;
 pub mod health;
 pub mod histogram;
 pub mod model;
 pub mod plan;
+pub mod poller;
 pub mod quota;
 pub mod scans;
 pub mod shutdown;
+pub mod simulator;
 pub mod snapshot;
 pub mod tenant;
+pub mod web;

@@ -119,26 +119,42 @@ impl Poller {
         }
     }
 
-    fn send(&mut self, request: Request, permit: Permit, bearer: Bearer, calls: &mut JoinSet<Done>) {
+    fn send(
+        &mut self,
+        request: Request,
+        permit: Permit,
+        bearer: Bearer,
+        calls: &mut JoinSet<Done>,
+    ) {
         let source = Arc::clone(&self.source);
         let now = self.clock.uptime();
         match request {
             Request::Definitions => {
                 let next = self.definitions.start(now);
                 calls.spawn(async move {
-                    Done::Definitions(source.client.definitions(permit, &bearer, next.as_ref()).await)
+                    Done::Definitions(
+                        source
+                            .client
+                            .definitions(permit, &bearer, next.as_ref())
+                            .await,
+                    )
                 });
             }
             Request::History(ids) => {
                 let next = self.history.start(now);
                 calls.spawn(async move {
-                    let answer = source.client.history(permit, &bearer, &ids, next.as_ref()).await;
+                    let answer = source
+                        .client
+                        .history(permit, &bearer, &ids, next.as_ref())
+                        .await;
                     Done::History(ids, answer)
                 });
             }
             Request::Agents => {
                 let next = self.agents.start(now);
-                calls.spawn(async move { Done::Agents(source.client.agents(permit, &bearer, next.as_ref()).await) });
+                calls.spawn(async move {
+                    Done::Agents(source.client.agents(permit, &bearer, next.as_ref()).await)
+                });
             }
         }
     }
@@ -177,20 +193,26 @@ impl Poller {
         let now = self.clock.uptime();
         match done {
             Done::Definitions(answer) => {
-                if let Some(listed) = self.conclude(&Request::Definitions, answer, |poller| &mut poller.definitions) {
+                if let Some(listed) = self.conclude(&Request::Definitions, answer, |poller| {
+                    &mut poller.definitions
+                }) {
                     let relisted = self.tenant.relist(listed.items, now);
                     self.plan.listed(now, listed.pages, &relisted, &self.quota);
                 }
             }
             Done::History(ids, answer) => {
                 let request = Request::History(ids.clone());
-                if let Some(sessions) = self.conclude(&request, answer, |poller| &mut poller.history) {
+                if let Some(sessions) =
+                    self.conclude(&request, answer, |poller| &mut poller.history)
+                {
                     let unsettled = self.tenant.learn(&ids, &sessions.items);
                     self.plan.fetched(now, &ids, &unsettled);
                 }
             }
             Done::Agents(answer) => {
-                if let Some(listed) = self.conclude(&Request::Agents, answer, |poller| &mut poller.agents) {
+                if let Some(listed) =
+                    self.conclude(&Request::Agents, answer, |poller| &mut poller.agents)
+                {
                     self.plan.agents_listed(now, listed.pages, &self.quota);
                     self.tenant.set_agents(listed.items);
                 }
@@ -208,7 +230,10 @@ impl Poller {
     ) -> Option<Complete<T>> {
         let now = self.clock.uptime();
         let collector = request.collector();
-        self.tenant.health.collector_mut(collector).count(answer.status, answer.elapsed);
+        self.tenant
+            .health
+            .collector_mut(collector)
+            .count(answer.status, answer.elapsed);
         match round(self).turn(answer.result, now) {
             Turn::More => self.plan.go_on(request, now),
             Turn::Renew => {
@@ -244,7 +269,10 @@ impl Poller {
                 return;
             }
             (Request::History(ids), Failure::Refused) if !self.plan.history_is_failing() => {
-                let one = ids.first().filter(|_| ids.len() == 1).map(tracing::field::display);
+                let one = ids
+                    .first()
+                    .filter(|_| ids.len() == 1)
+                    .map(tracing::field::display);
                 tracing::warn!(tenant = %self.tenant.name(), quarantined = one, ids = ids.len(), %error, "a batch was refused");
                 return;
             }
@@ -281,11 +309,15 @@ impl Poller {
     fn publish(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
         let health = &mut self.tenant.health;
-        health.throttled_until = self.plan.paused_until(now).map(|until| wall + until.since(now));
+        health.throttled_until = self
+            .plan
+            .paused_until(now)
+            .map(|until| wall + until.since(now));
         health.batch_size = self.plan.batch_size();
         health.quarantined = self.plan.quarantined(now);
         health.token_expiry = self.source.tokens.expiry();
-        let tried = health.definitions.failure.is_some() || health.definitions.last_success.is_some();
+        let tried =
+            health.definitions.failure.is_some() || health.definitions.last_success.is_some();
         let listed = health.definitions.failure.is_none() || self.plan.goes_without_list();
         health.up = tried.then_some(listed && health.history.failure.is_none());
         self.snapshot.publish(self.tenant.view());

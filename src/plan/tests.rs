@@ -243,9 +243,7 @@ async fn history_that_lags_behind_is_asked_for_again_three_times() {
     for _ in 0..180 {
         while let Some(request) = bench.next() {
             if request == Request::Definitions {
-                bench
-                    .plan
-                    .listed(bench.clock.uptime(), 1, &set(&all), &[], true, &bench.quota);
+                bench.heard(&set(&all), &[], true);
             } else {
                 asked += 1;
                 bench.fetched(&request, &all);
@@ -308,14 +306,7 @@ async fn the_sweep_fetches_everything_once_a_day_spread_out() {
 
             bench.fetched(&request, &[]);
         } else {
-            bench.plan.listed(
-                bench.clock.uptime(),
-                1,
-                &everything,
-                &std::mem::take(&mut changed),
-                true,
-                &bench.quota,
-            );
+            bench.heard(&everything, &std::mem::take(&mut changed), true);
         }
     }
     assert_eq!(fetched.len(), 4_000);

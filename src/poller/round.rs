@@ -6,8 +6,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::clock::Uptime;
-use crate::defender::client::{NextLink, Page};
 use crate::defender::error::ApiError;
+use crate::defender::wire::{NextLink, Page};
 use crate::health::Reason;
 use crate::plan::Failure;
 
@@ -27,7 +27,13 @@ pub(super) struct Round<T> {
 
 impl<T> Default for Round<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), pages: 0, next: None, started: None, renewed: false }
+        Self {
+            items: Vec::new(),
+            pages: 0,
+            next: None,
+            started: None,
+            renewed: false,
+        }
     }
 }
 
@@ -57,7 +63,9 @@ pub(super) struct Complete<T> {
 pub(super) enum RoundError {
     #[error(transparent)]
     Api(#[from] ApiError),
-    #[error("expected the last of the answer's pages, but found a loop after page {0}; the service or a proxy is broken")]
+    #[error(
+        "expected the last of the answer's pages, but found a loop after page {0}; the service or a proxy is broken"
+    )]
     Loop(usize),
 }
 
@@ -81,13 +89,16 @@ impl<T> Round<T> {
     /// Takes an answer in.
     pub(super) fn turn(&mut self, answer: Result<Page<T>, ApiError>, now: Uptime) -> Turn<T> {
         let page = match answer {
-            Err(ApiError::Unauthorized { .. }) if !self.renewed => {
+            Err(ApiError::Unauthorized(_)) if !self.renewed => {
                 self.renewed = true;
                 return Turn::Renew;
             }
             Err(error) => {
-                let renewed = self.renewed && matches!(error, ApiError::Unauthorized { .. });
-                *self = Self { renewed, ..Self::default() };
+                let renewed = self.renewed && matches!(error, ApiError::Unauthorized(_));
+                *self = Self {
+                    renewed,
+                    ..Self::default()
+                };
                 return Turn::Failed(error.into());
             }
             Ok(page) => page,
@@ -103,7 +114,25 @@ impl<T> Round<T> {
             return Turn::More;
         }
         let round = std::mem::take(self);
-        let took = round.started.map_or(Duration::ZERO, |started| now.since(started));
-        Turn::Complete(Complete { items: round.items, pages: round.pages, took })
+        let took = round
+            .started
+            .map_or(Duration::ZERO, |started| now.since(started));
+        Turn::Complete(Complete {
+            items: round.items,
+            pages: round.pages,
+            took,
+        })
+    }
+}
+
+fn failure(error: &ApiError) -> Failure {
+    match error {
+        ApiError::BatchTooLarge { allowed, .. } => Failure::BatchTooLarge(*allowed),
+        // An answer about fewer ids is smaller.
+        ApiError::BodyTooLarge { .. } => Failure::BatchTooLarge(None),
+        ApiError::BadRequestOrId(_) => Failure::Refused,
+        ApiError::Forbidden(_) => Failure::Forbidden,
+        ApiError::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),
+        other => Failure::Temporary(other.reason()),
     }
 }

@@ -1,0 +1,231 @@
+//! What the end-to-end tests share: the real binary, a real Prometheus, and the
+//! simulator that stands in for the service.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use defender_scan_exporter::clock::Clock;
+use defender_scan_exporter::simulator::{Options, Simulator};
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `check` gives a value.
+pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(value) = check().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+}
+
+/// Calls a minute and an hour of a budget that does not matter to a test.
+const AMPLE: (usize, usize) = (1_000, 60_000);
+
+/// The options of a simulator on real time, with an ample budget.
+pub fn options() -> Options {
+    let mut options = Options::new(Clock::system());
+    (options.per_minute, options.per_hour) = AMPLE;
+    options
+}
+
+/// The body at `url`, with its status.
+pub async fn get(url: &str) -> Option<(u16, String)> {
+    let answer = reqwest::get(url).await.ok()?;
+    let status = answer.status().as_u16();
+    Some((status, answer.text().await.ok()?))
+}
+
+/// A child process that is killed and reaped with its test.
+pub struct Process {
+    child: Child,
+    pub folder: TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Process {
+    pub fn start(folder: TempDir, command: &mut Command) -> Self {
+        let log = |name: &str| fs::File::create(folder.path().join(name)).expect("the folder can be written");
+        let child = command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log("stdout"))
+            .stderr(log("stderr"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        Self { child, folder }
+    }
+
+    /// Everything it has printed so far.
+    pub fn output(&self) -> String {
+        let read = |name| fs::read(self.folder.path().join(name)).unwrap_or_default();
+        [read("stdout"), read("stderr")].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        eventually("the process ends", async || self.child.try_wait().expect("it can be waited for")).await
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it can be waited for").is_none()
+    }
+}
+
+/// The exporter's command line, ready for more arguments.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_defender-scan-exporter"));
+    command.env_clear().env("RUST_BACKTRACE", "1");
+    command
+}
+
+/// The configuration of every tenant of `simulator`, in YAML, and its root certificate's file.
+pub fn configuration(simulator: &Simulator, folder: &Path, quota: (usize, usize)) -> PathBuf {
+    let (per_minute, per_hour) = quota;
+    let ca = folder.join("ca.pem");
+    fs::write(&ca, simulator.ca_pem()).expect("the folder can be written");
+    let mut text = String::from("tenants:\n");
+    for number in 0.. {
+        let Some(identity) = simulator.tenant(number) else { break };
+        let secret = folder.join(format!("secret-{number}"));
+        fs::write(&secret, &identity.client_secret).expect("the folder can be written");
+        let (url, secret) = (simulator.https_url(), secret.display());
+        write!(
+            text,
+            "  - name: tenant-{number}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
+             credential: {{type: client_secret, client_id: {}, client_secret_file: {secret}}}\n    \
+             poll: {{definitions: 1s, agents: 10s}}\n    quota: {{per_minute: {per_minute}, per_hour: {per_hour}, use: 100%}}\n",
+            identity.tenant_id, identity.client_id
+        )
+        .expect("a string can be written");
+    }
+    writeln!(text, "http: {{ca_file: {}, timeout: 5s}}", ca.display()).expect("a string can be written");
+    let file = folder.join("exporter.yml");
+    fs::write(&file, text).expect("the folder can be written");
+    file
+}
+
+/// A running exporter.
+pub struct Exporter {
+    pub process: Process,
+    pub url: String,
+}
+
+impl Exporter {
+    /// Starts the real binary against every tenant of `simulator`.
+    pub async fn start(simulator: &Simulator) -> Self {
+        Self::start_with_quota(simulator, AMPLE).await
+    }
+
+    /// The same, with a budget of so many calls a minute and an hour.
+    pub async fn start_with_quota(simulator: &Simulator, quota: (usize, usize)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = configuration(simulator, folder.path(), quota);
+        let mut command = binary();
+        command.arg("--config.file").arg(file).args(["--web.listen-address", "127.0.0.1:0", "--log.level", "debug"]);
+        let process = Process::start(folder, &mut command);
+        let port = eventually("the exporter listens", async || {
+            let output = process.output();
+            let after = output.split("address=127.0.0.1:").nth(1)?;
+            Some(after.split(|c: char| !c.is_ascii_digit()).next()?.to_owned())
+        });
+        let url = format!("http://127.0.0.1:{}", port.await);
+        Self { process, url }
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        get(&format!("{}{path}", self.url)).await.unwrap_or_else(|| panic!("no answer\n{}", self.process.output()))
+    }
+
+    pub async fn metrics(&self) -> Metrics {
+        Metrics(self.get("/metrics").await.1)
+    }
+
+    /// Waits until every tenant has been polled.
+    pub async fn ready(&self) {
+        eventually("the exporter is ready", async || (self.get("/-/ready").await.0 == 200).then_some(())).await;
+    }
+}
+
+/// A scrape in the classic text format.
+pub struct Metrics(pub String);
+
+impl Metrics {
+    /// The value of the one sample of `name` whose labels hold all of `labels`.
+    pub fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        let mut samples = self.0.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+        });
+        let sample = samples.next()?;
+        assert!(samples.next().is_none(), "several samples of {name} {labels:?}");
+        sample.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+/// A real Prometheus that scrapes one exporter every second.
+pub struct Prometheus {
+    pub process: Process,
+    url: String,
+}
+
+impl Prometheus {
+    pub async fn start(exporter: &Exporter) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let target = exporter.url.trim_start_matches("http://");
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: defender\n    \
+             static_configs: [{{targets: ['{target}']}}]\n"
+        );
+        let file = folder.path().join("prometheus.yml");
+        fs::write(&file, config).expect("the folder can be written");
+        let port = free_port();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let process = Process::start(folder, &mut command);
+        Self { process, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// Values of an instant query by the value of label `by`.
+    pub async fn query(&self, expression: &str, by: &str) -> Vec<(String, f64)> {
+        let address = format!("{}/api/v1/query", self.url);
+        let Ok(url) = url::Url::parse_with_params(&address, [("query", expression)]) else { return Vec::new() };
+        let Some((200, body)) = get(url.as_str()).await else { return Vec::new() };
+        let body: serde_json::Value = serde_json::from_str(&body).expect("Prometheus answers in JSON");
+        let results = body["data"]["result"].as_array().cloned().unwrap_or_default();
+        let sample = |result: &serde_json::Value| {
+            let value = result["value"][1].as_str()?.parse().ok()?;
+            Some((result["metric"][by].as_str().unwrap_or_default().to_owned(), value))
+        };
+        results.iter().filter_map(sample).collect()
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
