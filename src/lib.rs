@@ -7,4 +7,5 @@ pub mod histogram;
 pub mod model;
 pub mod quota;
 pub mod shutdown;
+pub mod simulator;
 pub mod snapshot;
