@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use flate2::{Compression, FlushCompress};
-use futures::stream;
+use futures::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::Endpoint;
@@ -182,11 +182,13 @@ pub(super) fn spoil(fault: &Fault, response: Response<Body>, body: Bytes) -> Res
                 .headers
                 .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
             let half = body.slice(..body.len() / 2);
-            let severed = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-            Response::from_parts(
-                parts,
-                Body::from_stream(stream::iter([Ok(half), Err(severed)])),
-            )
+            let severed = async {
+                // Time for the first half to leave; else not even the headers do.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+            };
+            let body = stream::iter([Ok(half)]).chain(stream::once(severed));
+            Response::from_parts(parts, Body::from_stream(body))
         }
         Fault::SlowDrip => {
             let drip = stream::unfold(body, |mut rest| async move {

@@ -303,7 +303,7 @@ mod tests {
             assert!(known.iter().any(|known| known.runs.is_empty()));
             assert!(known.iter().any(|known| !known.active));
             assert!(known.iter().any(|known| known.interval_hours.is_none()));
-            let stale = known.iter().filter(|known| {
+            let stale = known.iter().filter(|known| known.active).filter(|known| {
                 let hours = u64::from(known.interval_hours.unwrap_or(u32::MAX));
                 known
                     .latest()
