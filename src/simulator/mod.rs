@@ -4,9 +4,11 @@
 //! A request comes in by a face (`listen`: http and https on the loopback
 //! address) and goes to `api`, which counts it (`record`), lets it go wrong if
 //! it is to (`faults`), asks the living `world` of each `definition`, and writes
-//! the answer (`render`, `wire`). `token` gives out the bearer tokens.
+//! the answer (`render`, `wire`). `token` gives out the bearer tokens,
+//! for a secret or for an `assertion`.
 
 mod api;
+mod assertion;
 mod definition;
 mod faults;
 mod listen;
@@ -116,7 +118,8 @@ pub struct TenantIdentity {
     pub client_id: String,
     /// The application's secret.
     pub client_secret: String,
-    /// The one federated assertion that is accepted instead of the secret.
+    /// A federated assertion that is accepted instead of the secret; besides it,
+    /// one signed with a certificate given to [`World::trust_certificate`].
     pub assertion: String,
 }
 

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use super::assertion;
 use super::definition::guid;
 use super::wire::json_response;
 use super::world::{Tenant, World};
@@ -150,6 +151,7 @@ fn check(world: &World, tenant_id: &str, form: &HashMap<String, String>) -> Resu
         text: text.to_owned(),
     };
     let bad = StatusCode::BAD_REQUEST;
+    let unauthorized = StatusCode::UNAUTHORIZED;
     let field = |name: &str| form.get(name).map_or("", String::as_str);
 
     let found = position(world, tenant_id);
@@ -179,11 +181,15 @@ fn check(world: &World, tenant_id: &str, form: &HashMap<String, String>) -> Resu
         let text = "The resource principal was not found in the tenant.";
         return Err(refusal(bad, "invalid_resource", 500_011, text));
     }
-    let unauthorized = StatusCode::UNAUTHORIZED;
     if let Some(assertion) = form.get("client_assertion") {
-        if field("client_assertion_type") != JWT_BEARER || *assertion != tenant.identity.assertion {
-            let text = "The certificate with identifier used to sign the client assertion is not registered on application.";
-            return Err(refusal(unauthorized, "invalid_client", 700_027, text));
+        if field("client_assertion_type") != JWT_BEARER {
+            let text = "The client assertion type is not supported.";
+            return Err(refusal(bad, "invalid_request", 50_027, text));
+        }
+        if *assertion != tenant.identity.assertion {
+            let certificates = &tenant.certificates;
+            assertion::check(assertion, &tenant.identity, certificates, world.now())
+                .map_err(|(code, text)| refusal(unauthorized, "invalid_client", code, text))?;
         }
     } else if field("client_secret") != tenant.identity.client_secret {
         let text = format!(

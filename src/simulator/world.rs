@@ -38,6 +38,8 @@ impl Agent {
 pub(super) struct Tenant {
     pub(super) identity: TenantIdentity,
     pub(super) secret_expired: bool,
+    /// Registered certificates, DER.
+    pub(super) certificates: Vec<Vec<u8>>,
     pub(super) org_id: String,
     pub(super) definitions: Vec<Definition>,
     pub(super) agents: Vec<Agent>,
@@ -196,6 +198,14 @@ impl World {
         }
     }
 
+    /// Registers a certificate (DER) with a tenant's application: assertions
+    /// signed with its RSA key (PS256) are then accepted.
+    pub fn trust_certificate(&mut self, tenant: usize, der: &[u8]) {
+        if let Some(tenant) = self.tenants.get_mut(tenant) {
+            tenant.certificates.push(der.to_vec());
+        }
+    }
+
     /// Gives the tenant a new client secret; the old one is wrong from now on.
     pub fn rotate_secret(&mut self, tenant: usize) -> Option<String> {
         let tenant = self.tenants.get_mut(tenant)?;
@@ -241,6 +251,7 @@ impl Tenant {
         Self {
             identity,
             secret_expired: false,
+            certificates: Vec::new(),
             org_id,
             definitions,
             agents,
