@@ -35,8 +35,17 @@ const MOST: usize = 10_000;
 /// The rests of answers that go on at a next link.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    rests: BTreeMap<u64, (usize, Endpoint, Vec<Value>)>,
+    rests: BTreeMap<u64, Rest>,
     latest: u64,
+}
+
+/// Where a listing goes on. Its pages share the records.
+#[derive(Clone, Debug)]
+struct Rest {
+    tenant: usize,
+    endpoint: Endpoint,
+    records: Arc<[Value]>,
+    offset: usize,
 }
 
 /// A request to the API that was understood.
@@ -107,7 +116,8 @@ pub(super) async fn handle(
         calls.push(CallRecord {
             tenant,
             endpoint,
-            arrived,
+            // Read under the lock, so that the log is in order.
+            arrived: shared.options.clock.uptime(),
             ids: ids.clone(),
             next_page,
             status: 0,
@@ -226,92 +236,80 @@ fn value(shared: &Shared, call: Call, fault: Option<&Fault>) -> Result<Value, Re
     {
         return Err(Refusal::not_found());
     }
-    let history = matches!(call.endpoint, Endpoint::History | Endpoint::Sessions);
-    let mut overlap = history && shared.options.page_size > 2;
-    let items = if let Some(token) = call.query.get("$skiptoken") {
-        let pages = lock(&shared.pages);
-        let rest = token
-            .parse()
-            .ok()
-            .and_then(|token: u64| pages.rests.get(&token));
-        match rest {
-            Some((tenant, endpoint, rest))
-                if (*tenant, *endpoint) == (call.tenant, call.endpoint) =>
-            {
-                rest.clone()
-            }
-            _ => return Err(Refusal::bad_request("the skip token is invalid")),
-        }
-    } else {
-        let max = shared.options.max_batch;
-        if history && call.ids.len() > max {
-            let text = format!(
-                "Maximum batch size exceeded. Received: {}, allowed: {max}",
-                call.ids.len()
-            );
-            return Err(Refusal(
-                StatusCode::BAD_REQUEST,
-                "MaximumBatchSizeExceeded",
-                text,
-            ));
-        }
-        let skip = number(&call.query, "$skip")?.unwrap_or(0);
-        let top = number(&call.query, "$top")?;
-        if top.is_some_and(|top| top > MOST) {
-            return Err(Refusal::bad_request(
-                "the limit of '10000' for Top query has been exceeded",
-            ));
-        }
-        // With $top, the number of records is exact.
-        overlap &= top.is_none();
-        let all = items(
-            shared,
-            &shared.world(),
-            call.tenant,
-            call.endpoint,
-            &call.ids,
-        )?;
-        all.into_iter()
-            .skip(skip)
-            .take(top.unwrap_or(usize::MAX))
-            .collect()
-    };
-
-    let size = shared.options.page_size.max(1);
-    let link = format!("{}{}?$skiptoken=", call.origin, call.path);
-    let mut answer = json!({
-        "@odata.context": format!("{}/api/$metadata#{}", call.origin, call.path.trim_start_matches("/api/")),
-        "value": items.get(..size).unwrap_or(&items),
-    });
-    match fault {
-        Some(Fault::NextLinkElsewhere(origin)) => {
-            answer["@odata.nextLink"] = format!("{origin}{}?$skiptoken=1", call.path).into();
-        }
-        Some(Fault::NextLinkLoop) => {
-            let token = lock(&shared.pages).keep(call.tenant, call.endpoint, items);
-            let token = call
-                .query
-                .get("$skiptoken")
+    let rest = match call.query.get("$skiptoken") {
+        None => first(shared, &call)?,
+        Some(token) => {
+            let pages = lock(&shared.pages);
+            let rest = token.parse().ok().and_then(|token| pages.rests.get(&token));
+            rest.filter(|rest| (rest.tenant, rest.endpoint) == (call.tenant, call.endpoint))
                 .cloned()
-                .unwrap_or(token.to_string());
-            answer["@odata.nextLink"] = format!("{link}{token}").into();
+                .ok_or_else(|| Refusal::bad_request("the skip token is invalid"))?
         }
-        _ if items.len() > size => {
-            // The last record comes again on the next page, as it happens when
-            // the list grows in between.
-            let rest = items[size - usize::from(overlap)..].to_vec();
-            let token = lock(&shared.pages).keep(call.tenant, call.endpoint, rest);
-            answer["@odata.nextLink"] = format!("{link}{token}").into();
-        }
-        _ => {}
-    }
+    };
+    let history = matches!(call.endpoint, Endpoint::History | Endpoint::Sessions);
+    let size = shared.options.page_size.max(1);
+    let end = rest.offset.saturating_add(size).min(rest.records.len());
+    let context = call.path.trim_start_matches("/api/");
+    let mut answer = json!({
+        "@odata.context": format!("{}/api/$metadata#{context}", call.origin),
+        "value": rest.records[rest.offset..end],
+    });
+    let (origin, offset) = match fault {
+        Some(Fault::NextLinkElsewhere(origin)) => (origin, end),
+        Some(Fault::NextLinkLoop) => (&call.origin, rest.offset),
+        _ if end == rest.records.len() => return Ok(answer),
+        // The last record comes again on the next page, as it happens when
+        // the list grows in between.
+        _ => (&call.origin, end - usize::from(history && size > 2)),
+    };
+    let token = match call.query.get("$skiptoken") {
+        Some(token) if offset == rest.offset => token.clone(),
+        _ => lock(&shared.pages)
+            .keep(Rest { offset, ..rest })
+            .to_string(),
+    };
+    let link = format!("{origin}{}?$skiptoken={token}", call.path);
+    answer["@odata.nextLink"] = link.into();
     Ok(answer)
 }
 
+/// The beginning of a listing.
+fn first(shared: &Shared, call: &Call) -> Result<Rest, Refusal> {
+    let (max, received) = (shared.options.max_batch, call.ids.len());
+    if call.endpoint != Endpoint::Agents && received > max {
+        let text = format!("Maximum batch size exceeded. Received: {received}, allowed: {max}");
+        let code = "MaximumBatchSizeExceeded";
+        return Err(Refusal(StatusCode::BAD_REQUEST, code, text));
+    }
+    let skip = number(&call.query, "$skip")?.unwrap_or(0);
+    let top = number(&call.query, "$top")?;
+    if top.is_some_and(|top| top > MOST) {
+        let text = "the limit of '10000' for Top query has been exceeded";
+        return Err(Refusal::bad_request(text));
+    }
+    let all = items(
+        shared,
+        &shared.world(),
+        call.tenant,
+        call.endpoint,
+        &call.ids,
+    )?;
+    Ok(Rest {
+        tenant: call.tenant,
+        endpoint: call.endpoint,
+        records: all
+            .into_iter()
+            .skip(skip)
+            .take(top.unwrap_or(usize::MAX))
+            .collect(),
+        offset: 0,
+    })
+}
+
 impl Pages {
-    fn keep(&mut self, tenant: usize, endpoint: Endpoint, rest: Vec<Value>) -> u64 {
+    fn keep(&mut self, rest: Rest) -> u64 {
         self.latest += 1;
-        self.rests.insert(self.latest, (tenant, endpoint, rest));
+        self.rests.insert(self.latest, rest);
         if self.rests.len() > KEPT_PAGES {
             self.rests.pop_first();
         }

@@ -205,6 +205,13 @@ impl Definition {
         self.runs.last()
     }
 
+    /// The secret, or the line of it that tells: line ends may be escaped.
+    pub(super) fn secret_line(&self) -> String {
+        let mut lines = self.secret.lines();
+        let line = lines.find(|line| !line.starts_with("-----"));
+        line.unwrap_or_default().to_owned()
+    }
+
     /// Finishes every run that is over by `now`, and plans the one after it.
     pub(super) fn settle(&mut self, now: Timestamp) {
         while let Some(run) = self.next.take_if(|run| run.finished <= now) {

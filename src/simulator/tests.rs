@@ -221,6 +221,16 @@ async fn batches_are_checked() {
         (404, &json!("ResourceNotFound"))
     );
 
+    let bad = Fault::BadIds([ids[1].clone()].into());
+    bench
+        .simulator
+        .set_tenant_fault(0, Endpoint::History, Some(bad));
+    for (batch, expected) in [(&ids[..1], 200), (&ids[..2], 404)] {
+        let (status, _) = ask(BY_DEFINITION, json!({ "ScanDefinitionIds": batch })).await;
+        assert_eq!(status, expected);
+    }
+    bench.simulator.set_tenant_fault(0, Endpoint::History, None);
+
     let session = bench.simulator.world().definitions(0)[0].runs[2]
         .session_id
         .clone();
@@ -245,7 +255,8 @@ async fn both_spellings() {
         assert!(body["value"][0][key].is_string(), "{body}");
         let text = body.to_string();
         let secrets = bench.simulator.world().secrets.clone();
-        assert!(secrets.iter().any(|secret| text.contains(secret)));
+        let leaked = secrets.iter().filter(|secret| text.contains(*secret));
+        assert_eq!(leaked.count(), 16);
         let ids = json!({ "ScanDefinitionIds": bench.ids()[..1] });
         let (_, body) = bench.history(&token, BY_DEFINITION, &ids).await;
         let dated = spelling == Spelling::Pascal;
@@ -340,6 +351,9 @@ async fn what_goes_wrong_does_so_on_both_faces() {
         let link = body["@odata.nextLink"].as_str().unwrap();
         let again: Value = bench.get(&token, link).await.unwrap().json().await.unwrap();
         assert_eq!(again, body);
+        let once = Fault::Times(1, Box::new(Fault::error(500, "InternalError", "")));
+        assert_eq!(ask(once).await.unwrap().status(), 500);
+        assert_eq!(bench.get(&token, &url).await.unwrap().status(), 200);
         assert_eq!(ask(Fault::Unauthorized(1)).await.unwrap().status(), 401);
         assert_eq!(bench.get(&token, &url).await.unwrap().status(), 200);
         let mut bomb = ask(Fault::GzipBomb).await.unwrap();

@@ -75,8 +75,8 @@ impl World {
                 tenant.identity.client_secret.clone(),
                 tenant.identity.assertion.clone(),
             ]);
-            let secrets = tenant.definitions.iter().map(|known| known.secret.clone());
-            world.secrets.extend(secrets);
+            let known = tenant.definitions.iter();
+            world.secrets.extend(known.map(Definition::secret_line));
             world.tenants.push(tenant);
         }
         world
@@ -128,7 +128,7 @@ impl World {
         let definition = Definition::new(tenant.rng.u64(..), tenant.created, draft, now);
         tenant.created += 1;
         let id = definition.id.clone();
-        self.secrets.push(definition.secret.clone());
+        self.secrets.push(definition.secret_line());
         tenant.definitions.push(definition);
         Some(id)
     }
