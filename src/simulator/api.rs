@@ -1,0 +1,375 @@
+//! The endpoints: who asks, whether they may, and for what.
+//!
+//! Each request to the API passes, in this order: token, quota, fault, answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
+use axum::http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::faults::{self, Fault};
+use super::listen::Peer;
+use super::record::{CallRecord, Quota};
+use super::wire::{
+    Refusal, accepts_gzip, bearer, json_response, number, origin, read_ids, unauthorized,
+};
+use super::world::World;
+use super::{Endpoint, Shared, lock, render, token};
+
+const DEFINITIONS: &str = "/api/DeviceAuthenticatedScanDefinitions";
+const HISTORY: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
+const SESSIONS: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryBySessionId";
+const AGENTS: &str = "/api/DeviceAuthenticatedScanAgents";
+/// More is not asked for by anybody with good intentions.
+const LONGEST_REQUEST: usize = 4 << 20;
+/// How many unfinished listings are remembered.
+const KEPT_PAGES: usize = 256;
+/// The most that `$top` may ask for.
+const MOST: usize = 10_000;
+
+/// The rests of answers that go on at a next link.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    rests: BTreeMap<u64, Rest>,
+    latest: u64,
+}
+
+/// Where a listing goes on. Its pages share the records.
+#[derive(Clone, Debug)]
+struct Rest {
+    tenant: usize,
+    endpoint: Endpoint,
+    records: Arc<[Value]>,
+    offset: usize,
+}
+
+/// A request to the API that was understood.
+struct Call {
+    tenant: usize,
+    endpoint: Endpoint,
+    ids: Vec<String>,
+    /// Why the body could not be read, if so.
+    mistake: Option<Refusal>,
+    query: HashMap<String, String>,
+    /// Scheme, host and port as the client sees them.
+    origin: String,
+    path: String,
+}
+
+/// Answers any request.
+pub(super) async fn handle(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, LONGEST_REQUEST).await else {
+        return json_response(StatusCode::PAYLOAD_TOO_LARGE, &Value::Null);
+    };
+    let path = parts.uri.path().to_owned();
+    let sign_in = path
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix("/oauth2/v2.0/token"));
+    let (endpoint, method) = match path.as_str() {
+        DEFINITIONS => (Endpoint::Definitions, Method::GET),
+        HISTORY => (Endpoint::History, Method::POST),
+        SESSIONS => (Endpoint::Sessions, Method::POST),
+        AGENTS => (Endpoint::Agents, Method::GET),
+        _ if path
+            .strip_prefix(AGENTS)
+            .is_some_and(|id| id.starts_with('/')) =>
+        {
+            (Endpoint::Agents, Method::GET)
+        }
+        // Nobody should send a secret over plain http.
+        _ if sign_in.is_some() && peer.secure => (Endpoint::Token, Method::POST),
+        _ => return Refusal(StatusCode::NOT_FOUND, "NotFound", path).answer(&shared),
+    };
+    // OData says GET for the next link of an action, others repeat the POST.
+    let query = parts.uri.query().unwrap_or_default();
+    let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
+    let next_page = query.contains_key("$skiptoken");
+    if parts.method != method && !(next_page && parts.method == Method::GET) {
+        let refusal = Refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", path);
+        return refusal.answer(&shared);
+    }
+
+    let arrived = shared.options.clock.uptime();
+    let tenant = match sign_in {
+        Some(id) => token::position(&shared.world(), id).map(|(index, _)| index),
+        None => bearer(&parts).and_then(|token| lock(&shared.tokens).tenant(token, arrived)),
+    };
+    let (ids, mistake) = match read_ids(endpoint, &parts, &body) {
+        _ if next_page => (Vec::new(), None),
+        Ok(ids) => (ids, None),
+        Err(mistake) => (Vec::new(), Some(mistake)),
+    };
+    let number = {
+        let mut calls = lock(&shared.calls);
+        calls.push(CallRecord {
+            tenant,
+            endpoint,
+            // Read under the lock, so that the log is in order.
+            arrived: shared.options.clock.uptime(),
+            ids: ids.clone(),
+            next_page,
+            status: 0,
+        });
+        calls.len() - 1
+    };
+    let response = match (sign_in, tenant) {
+        (Some(tenant_id), _) => sign_in_answer(&shared, &peer, tenant_id, tenant, &body).await,
+        (None, None) => unauthorized(&shared),
+        (None, Some(tenant)) => {
+            let call = Call {
+                tenant,
+                endpoint,
+                ids,
+                mistake,
+                query,
+                origin: origin(&parts, &peer),
+                path,
+            };
+            let gzip = accepts_gzip(&parts);
+            api_answer(&shared, &peer, call, gzip).await
+        }
+    };
+    if !peer.severed() {
+        lock(&shared.calls)[number].status = response.status().as_u16();
+    }
+    response
+}
+
+async fn sign_in_answer(
+    shared: &Shared,
+    peer: &Peer,
+    tenant_id: &str,
+    tenant: Option<usize>,
+    body: &[u8],
+) -> Response<Body> {
+    let fault = lock(&shared.faults).take(Endpoint::Token, tenant);
+    if let Some(Fault::Unauthorized(_)) = fault {
+        return unauthorized(shared);
+    }
+    if let Some(fault) = &fault
+        && let Some(response) = faults::answer(fault, peer, &shared.stop).await
+    {
+        return response;
+    }
+    let form = form_urlencoded::parse(body).into_owned().collect();
+    let now = shared.options.clock.uptime();
+    let response = {
+        let world = shared.world();
+        lock(&shared.tokens).answer(&world, tenant_id, &form, now)
+    };
+    deliver(response, fault.as_ref(), false).await
+}
+
+async fn api_answer(shared: &Shared, peer: &Peer, call: Call, gzip: bool) -> Response<Body> {
+    let counted = {
+        let mut quotas = lock(&shared.quotas);
+        let options = &shared.options;
+        let quota = quotas
+            .entry(call.tenant)
+            .or_insert_with(|| Quota::new(options.per_minute, options.per_hour));
+        // Read again under the lock, so that the log is in order.
+        quota.count(options.clock.uptime())
+    };
+    if let Err(wait) = counted {
+        *lock(&shared.violations) += 1;
+        let text = "You have exceeded the number of calls allowed".to_owned();
+        let refusal = Refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", text);
+        let mut response = refusal.answer(shared);
+        faults::put(
+            &mut response,
+            RETRY_AFTER,
+            &wait.as_secs().max(1).to_string(),
+        );
+        return response;
+    }
+    let fault = lock(&shared.faults).take(call.endpoint, Some(call.tenant));
+    if let Some(Fault::Unauthorized(_)) = fault {
+        return unauthorized(shared);
+    }
+    if let Some(fault) = &fault
+        && let Some(response) = faults::answer(fault, peer, &shared.stop).await
+    {
+        return response;
+    }
+    let response = match value(shared, call, fault.as_ref()) {
+        Ok(value) => json_response(StatusCode::OK, &value),
+        Err(refusal) => refusal.answer(shared),
+    };
+    deliver(response, fault.as_ref(), gzip).await
+}
+
+/// Zips what is to be zipped and spoils what is to be spoilt.
+async fn deliver(response: Response<Body>, fault: Option<&Fault>, gzip: bool) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    // The body is in memory already; reading it can not fail.
+    let mut body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    parts.headers.remove(CONTENT_LENGTH);
+    let mut response = Response::from_parts(parts, Body::empty());
+    if gzip {
+        body = faults::gzip(&body).into();
+        faults::put(&mut response, CONTENT_ENCODING, "gzip");
+    }
+    match fault {
+        Some(fault) => faults::spoil(fault, response, body),
+        None => response.map(|_| Body::from(body)),
+    }
+}
+
+fn value(shared: &Shared, call: Call, fault: Option<&Fault>) -> Result<Value, Refusal> {
+    if let Some(mistake) = call.mistake {
+        return Err(mistake);
+    }
+    if let Some(Fault::BadIds(bad)) = fault
+        && call.ids.iter().any(|id| bad.contains(id))
+    {
+        return Err(Refusal::not_found());
+    }
+    let rest = match call.query.get("$skiptoken") {
+        None => first(shared, &call)?,
+        Some(token) => {
+            let pages = lock(&shared.pages);
+            let rest = token.parse().ok().and_then(|token| pages.rests.get(&token));
+            rest.filter(|rest| (rest.tenant, rest.endpoint) == (call.tenant, call.endpoint))
+                .cloned()
+                .ok_or_else(|| Refusal::bad_request("the skip token is invalid"))?
+        }
+    };
+    let history = matches!(call.endpoint, Endpoint::History | Endpoint::Sessions);
+    let size = shared.options.page_size.max(1);
+    let end = rest.offset.saturating_add(size).min(rest.records.len());
+    let context = call.path.trim_start_matches("/api/");
+    let mut answer = json!({
+        "@odata.context": format!("{}/api/$metadata#{context}", call.origin),
+        "value": rest.records[rest.offset..end],
+    });
+    let (origin, offset) = match fault {
+        Some(Fault::NextLinkElsewhere(origin)) => (origin, end),
+        Some(Fault::NextLinkLoop) => (&call.origin, rest.offset),
+        _ if end == rest.records.len() => return Ok(answer),
+        // The last record comes again on the next page, as it happens when
+        // the list grows in between.
+        _ => (&call.origin, end - usize::from(history && size > 2)),
+    };
+    let token = match call.query.get("$skiptoken") {
+        Some(token) if offset == rest.offset => token.clone(),
+        _ => lock(&shared.pages)
+            .keep(Rest { offset, ..rest })
+            .to_string(),
+    };
+    let link = format!("{origin}{}?$skiptoken={token}", call.path);
+    answer["@odata.nextLink"] = link.into();
+    Ok(answer)
+}
+
+/// The beginning of a listing.
+fn first(shared: &Shared, call: &Call) -> Result<Rest, Refusal> {
+    let (max, received) = (shared.options.max_batch, call.ids.len());
+    if call.endpoint != Endpoint::Agents && received > max {
+        let text = format!("Maximum batch size exceeded. Received: {received}, allowed: {max}");
+        let code = "MaximumBatchSizeExceeded";
+        return Err(Refusal(StatusCode::BAD_REQUEST, code, text));
+    }
+    let skip = number(&call.query, "$skip")?.unwrap_or(0);
+    let top = number(&call.query, "$top")?;
+    if top.is_some_and(|top| top > MOST) {
+        let text = "the limit of '10000' for Top query has been exceeded";
+        return Err(Refusal::bad_request(text));
+    }
+    let all = items(
+        shared,
+        &shared.world(),
+        call.tenant,
+        call.endpoint,
+        &call.ids,
+    )?;
+    Ok(Rest {
+        tenant: call.tenant,
+        endpoint: call.endpoint,
+        records: all
+            .into_iter()
+            .skip(skip)
+            .take(top.unwrap_or(usize::MAX))
+            .collect(),
+        offset: 0,
+    })
+}
+
+impl Pages {
+    fn keep(&mut self, rest: Rest) -> u64 {
+        self.latest += 1;
+        self.rests.insert(self.latest, rest);
+        if self.rests.len() > KEPT_PAGES {
+            self.rests.pop_first();
+        }
+        self.latest
+    }
+}
+
+fn items(
+    shared: &Shared,
+    world: &World,
+    tenant: usize,
+    endpoint: Endpoint,
+    ids: &[String],
+) -> Result<Vec<Value>, Refusal> {
+    let spelling = shared.options.spelling;
+    let now = world.now();
+    let tenant = world.tenants.get(tenant).ok_or_else(Refusal::not_found)?;
+    let definitions = tenant.definitions.iter();
+    match endpoint {
+        Endpoint::Definitions => Ok(definitions
+            .map(|known| render::definition(tenant, known, now, spelling))
+            .collect()),
+        Endpoint::Agents => {
+            let agents = tenant.agents.iter().enumerate();
+            let found: Vec<_> = agents
+                .filter(|(_, agent)| ids.is_empty() || ids.contains(&agent.id))
+                .map(|(ordinal, agent)| render::agent(agent, ordinal, now, spelling))
+                .collect();
+            if found.len() < ids.len() {
+                return Err(Refusal::not_found());
+            }
+            Ok(found)
+        }
+        Endpoint::History | Endpoint::Sessions | Endpoint::Token => {
+            let by_session = endpoint == Endpoint::Sessions;
+            let mut found = Vec::new();
+            for id in ids {
+                let before = found.len();
+                let mut known = false;
+                for definition in definitions.clone() {
+                    known |= !by_session && definition.id == *id;
+                    let runs = definition.runs.iter().map(|run| (definition, run));
+                    found.extend(runs.filter(|(definition, run)| {
+                        *id == if by_session {
+                            &*run.session_id
+                        } else {
+                            &*definition.id
+                        }
+                    }));
+                }
+                if !known && found.len() == before {
+                    return Err(Refusal::not_found());
+                }
+            }
+            // Session ids are random, so this is an order without meaning.
+            found.sort_by_key(|(_, run)| run.session_id.clone());
+            let records = found.into_iter().map(|(definition, run)| {
+                render::session(tenant, definition, run, &shared.options, by_session)
+            });
+            Ok(records.collect())
+        }
+    }
+}
