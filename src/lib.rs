@@ -1,5 +1,6 @@
 //! A Prometheus exporter for the authenticated scans of Microsoft Defender for Endpoint.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod health;
