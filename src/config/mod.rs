@@ -2,13 +2,34 @@
 //!
 //! Everything here has been checked; the file's own shape is a matter of the
 //! modules below.
+//!
+//! ```text
+//! file.rs ─► yaml.rs (text → tree with lines) ─► node.rs (typed getters)
+//!    └─ tenant.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs
+//! env.rs (Azure's variables → one tenant)          mistake.rs (what is wrong)
+//! ```
 
+mod cloud;
+mod credential;
+mod env;
+mod file;
+mod files;
+mod mistake;
+mod node;
+mod scalar;
+mod secret;
+mod tenant;
+mod yaml;
+
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::Regex;
-use secrecy::SecretString;
 use url::Url;
+
+pub use mistake::{Mistake, Mistakes, Place, Warning};
+pub use secret::{SecretFileError, SecretSource, read_secret_file};
 
 use crate::model::{DefinitionId, TenantName};
 use crate::quota::Limits;
@@ -23,7 +44,7 @@ pub struct Config {
 }
 
 /// Settings of the one HTTP client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Http {
     /// How long a request may take, from connecting to the last byte.
     pub timeout: Duration,
@@ -31,6 +52,28 @@ pub struct Http {
     pub ca_file: Option<PathBuf>,
     /// Proxy for all requests; `None`: the environment's.
     pub proxy_url: Option<Url>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            ca_file: None,
+            proxy_url: None,
+        }
+    }
+}
+
+/// The proxy's host alone: its address may hold a password.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = self.proxy_url.as_ref().map(|url| url.host_str());
+        f.debug_struct("Http")
+            .field("timeout", &self.timeout)
+            .field("ca_file", &self.ca_file)
+            .field("proxy_url", &proxy)
+            .finish()
+    }
 }
 
 /// One tenant to be polled.
@@ -80,15 +123,6 @@ pub enum Credential {
     },
 }
 
-/// Where a secret comes from.
-#[derive(Clone, Debug)]
-pub enum SecretSource {
-    /// The configuration itself, or the environment.
-    Inline(SecretString),
-    /// A file, read again when the token is refused.
-    File(PathBuf),
-}
-
 /// Which definitions are published.
 #[derive(Clone, Debug)]
 pub struct DefinitionFilter {
@@ -100,6 +134,18 @@ pub struct DefinitionFilter {
     pub exclude: Rule,
     /// Whether inactive definitions are published.
     pub inactive: bool,
+}
+
+/// Everything is published.
+impl Default for DefinitionFilter {
+    fn default() -> Self {
+        Self {
+            ids: Vec::new(),
+            include: Rule::default(),
+            exclude: Rule::default(),
+            inactive: true,
+        }
+    }
 }
 
 /// Scan types and names; a rule with both wants both for `include`, either for `exclude`.
@@ -120,4 +166,15 @@ pub struct Poll {
     pub agents: Duration,
     /// Within which every definition's history is fetched at least once.
     pub sweep: Duration,
+}
+
+/// Every minute, ten minutes, day.
+impl Default for Poll {
+    fn default() -> Self {
+        Self {
+            definitions: Duration::from_mins(1),
+            agents: Duration::from_mins(10),
+            sweep: Duration::from_hours(24),
+        }
+    }
 }

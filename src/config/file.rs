@@ -1,0 +1,232 @@
+//! The configuration file: text → checked [`Config`], or all its mistakes.
+//!
+//! ```text
+//! file ─► text ─► yaml::Node ─► Section / Value ─► Config, warnings
+//!                      └─ mistakes, by line ────► Mistakes
+//! ```
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::files::World;
+use super::mistake::{Mistakes, Report, Warning, expected};
+use super::node::Value;
+use super::scalar::{Range, duration, proxy};
+use super::{Config, Credential, Http, Tenant, tenant, yaml};
+
+/// The largest file that is read.
+const MAX_BYTES: usize = 1 << 20;
+
+impl Config {
+    /// Reads `path` and checks that the files it names can be read. Relative
+    /// paths in it start from its folder.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] in it.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), Mistakes> {
+        Self::load_with(path, &|name| std::env::var(name).ok())
+    }
+
+    /// Like [`Config::load`], with another environment.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] in it.
+    pub fn load_with(
+        path: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<Warning>), Mistakes> {
+        let mut report = Report::new(&path.display().to_string());
+        let Some((text, exposed)) = read_file(path, &mut report) else {
+            return report.finish(None);
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let world = World {
+            folder: Some(folder),
+            env,
+        };
+        let found = read(&text, &mut report, &world);
+        if exposed && found.as_ref().is_some_and(|(_, inline)| *inline) {
+            let text = "everyone on this machine can read this file, and it holds a secret; run `chmod o-r` on it, or move the secret to a file of its own";
+            report.warn(None, "", text.to_owned());
+        }
+        report.finish(found.map(|(config, _)| config))
+    }
+
+    /// Reads `text`; `origin` names it in mistakes. Files that it names are not
+    /// looked at, and neither is the environment.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] in it.
+    pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<Warning>), Mistakes> {
+        let mut report = Report::new(origin);
+        let world = World {
+            folder: None,
+            env: &|_| None,
+        };
+        let config = read(text, &mut report, &world).map(|(config, _)| config);
+        report.finish(config)
+    }
+}
+
+/// The text of `path`, and whether everyone may read it.
+fn read_file(path: &Path, report: &mut Report) -> Option<(String, bool)> {
+    let mut content = Vec::new();
+    let opened = File::open(path).and_then(|file| {
+        let exposed = is_exposed(&file.metadata()?);
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;
+        Ok(exposed)
+    });
+    let exposed = match opened {
+        Ok(exposed) => exposed,
+        Err(error) => {
+            let advice = "check that it exists and who may read it";
+            let text = expected("a readable file", &error.to_string(), advice);
+            report.mistake(None, "", text);
+            return None;
+        }
+    };
+    if let Ok(text) = String::from_utf8(content) {
+        return Some((text, exposed));
+    }
+    let text = expected("UTF-8 text", "other bytes", "save the file as UTF-8");
+    report.mistake(None, "", text);
+    None
+}
+
+#[cfg(unix)]
+fn is_exposed(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn is_exposed(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// The configuration in `text`, and whether it holds a secret itself.
+fn read(text: &str, report: &mut Report, world: &World<'_>) -> Option<(Config, bool)> {
+    if text.len() > MAX_BYTES {
+        let text = expected("at most 1 MiB", "a larger file", "name the right file");
+        report.mistake(None, "", text);
+        return None;
+    }
+    let node = match yaml::read(text) {
+        Ok(node) => node.filter(|node| !matches!(node.data, yaml::Data::Null)),
+        Err(malformed) => {
+            report.mistake(Some(malformed.line), "", malformed.text);
+            return None;
+        }
+    };
+    let Some(node) = node else {
+        let text = expected("a mapping with `tenants`", "nothing", "add `tenants:`");
+        report.mistake(None, "", text);
+        return None;
+    };
+    let mut section = Value::new(&node, "").section(report, "a mapping with `tenants`")?;
+    let tenants = section
+        .require(report, "tenants", "a list of tenants")
+        .and_then(|value| read_tenants(&value, report, world));
+    let http = match section.take("http") {
+        Some(value) => read_http(&value, report, world),
+        None => Some(Http::default()),
+    };
+    section.finish(report);
+    let ((tenants, inline), http) = (tenants?, http?);
+    let proxied = http.proxy_url.as_ref();
+    let inline = inline || proxied.is_some_and(|url| url.password().is_some());
+    Some((Config { tenants, http }, inline))
+}
+
+fn read_tenants(
+    value: &Value<'_>,
+    report: &mut Report,
+    world: &World<'_>,
+) -> Option<(Vec<Tenant>, bool)> {
+    let what = "a list of tenants";
+    // What is no list has been reported; an empty one has not.
+    let items = value.list(report, what);
+    if items.is_empty() {
+        if value.is_list() {
+            let text = expected("at least one tenant", "an empty list", "add one");
+            value.mistake(report, text);
+        }
+        return None;
+    }
+    let mut found = Vec::new();
+    let mut any_inline = false;
+    for item in &items {
+        if let Some((tenant, inline)) = tenant::read(item, report, world) {
+            found.push((item, tenant));
+            any_inline |= inline;
+        }
+    }
+    refuse_twins(&items, report);
+    warn_of_shared_budgets(&found, report);
+    if found.len() < items.len() {
+        return None;
+    }
+    let tenants = found.into_iter().map(|(_, tenant)| tenant).collect();
+    Some((tenants, any_inline))
+}
+
+/// Names are compared whatever else is wrong with the tenants.
+fn refuse_twins(items: &[Value<'_>], report: &mut Report) {
+    let mut seen = HashMap::new();
+    for item in items {
+        let Some((name, value)) = item.peek("name") else {
+            continue;
+        };
+        if let Some(first) = seen.insert(name, item.path()) {
+            let found = format!("that of {first} again");
+            value.mistake(
+                report,
+                expected("a name of its own", &found, "rename one of them"),
+            );
+        }
+    }
+}
+
+/// The API counts calls per directory and application; the exporter per tenant.
+fn warn_of_shared_budgets(tenants: &[(&Value<'_>, Tenant)], report: &mut Report) {
+    let mut seen = HashMap::new();
+    for (value, tenant) in tenants {
+        let (Credential::ClientSecret { client_id, .. }
+        | Credential::WorkloadIdentity { client_id, .. }) = &tenant.credential
+        else {
+            continue;
+        };
+        let key = (tenant.tenant_id.to_lowercase(), client_id.to_lowercase());
+        if let Some(first) = seen.insert(key, value.path()) {
+            let text = format!(
+                "names the same directory and application as {first}; the API counts their calls together, so lower `quota.use` of both"
+            );
+            value.warn(report, text);
+        }
+    }
+}
+
+fn read_http(value: &Value<'_>, report: &mut Report, world: &World<'_>) -> Option<Http> {
+    let mut section = value.section(report, "a mapping")?;
+    let range = Range::new(Duration::from_secs(1), Duration::from_mins(5));
+    let timeout = section
+        .take("timeout")
+        .map_or(Some(Http::default().timeout), |value| {
+            duration(&value, report, range)
+        });
+    let ca_file = section
+        .take("ca_file")
+        .and_then(|value| world.certificates(&value, report));
+    let proxy_url = section
+        .take("proxy_url")
+        .and_then(|value| proxy(&value, report));
+    section.finish(report);
+    Some(Http {
+        timeout: timeout?,
+        ca_file,
+        proxy_url,
+    })
+}

@@ -1,0 +1,292 @@
+//! One entry of `tenants`.
+
+use std::time::Duration;
+
+use regex::{Regex, RegexBuilder};
+use url::Url;
+
+use super::cloud::{Cloud, REGIONS};
+use super::credential;
+use super::files::World;
+use super::mistake::{Report, expected};
+use super::node::{Section, Value, shown};
+use super::scalar::{
+    Range, Scheme, boolean, duration, is_directory, is_loopback, is_name, origin, percent, whole,
+};
+use super::{DefinitionFilter, Poll, Rule, Tenant};
+use crate::model::{DefinitionId, TenantName};
+use crate::quota::Limits;
+
+/// Calls a minute and an hour that the API's reference pages allow.
+const DOCUMENTED: [usize; 2] = [100, 1_500];
+/// How large a compiled name pattern may become, in bytes.
+const PATTERN_SIZE: usize = 1 << 20;
+
+/// A tenant, and whether its secret stands in the file itself.
+pub(super) fn read(
+    value: &Value<'_>,
+    report: &mut Report,
+    world: &World<'_>,
+) -> Option<(Tenant, bool)> {
+    let mut section = value.section(
+        report,
+        "a mapping with `name`, `tenant_id` and `credential`",
+    )?;
+    let name = read_name(&mut section, report);
+    let tenant_id = read_tenant_id(&mut section, report);
+    let addresses = read_addresses(&mut section, report);
+    let credential = section
+        .require(report, "credential", "a mapping with `type`")
+        .and_then(|value| credential::read(&value, report, world));
+    let definitions = section.take("definitions").map_or_else(
+        || Some(DefinitionFilter::default()),
+        |value| read_definitions(&value, report),
+    );
+    let local = addresses
+        .as_ref()
+        .is_some_and(|found| is_loopback(&found.api));
+    let poll = match section.take("poll") {
+        Some(value) => read_poll(&value, report, local),
+        None => Some(Poll::default()),
+    };
+    let limits = match section.take("quota") {
+        Some(value) => read_quota(&value, report),
+        None => Some(default_limits()),
+    };
+    section.finish(report);
+    let addresses = addresses?;
+    let (credential, inline) = credential?;
+    let tenant = Tenant {
+        name: name?,
+        tenant_id: tenant_id?,
+        api_base_url: addresses.api,
+        authority_host: addresses.authority,
+        scope: addresses.scope,
+        credential,
+        definitions: definitions?,
+        poll: poll?,
+        limits: limits?,
+    };
+    Some((tenant, inline))
+}
+
+fn read_name(section: &mut Section<'_>, report: &mut Report) -> Option<TenantName> {
+    let what = "1 to 64 letters, digits, `_`, `.` or `-`";
+    let value = section.require(report, "name", what)?;
+    let parse = |text: &str| is_name(text).then(|| TenantName::new(text));
+    value.parse(report, what, "shorten it or replace the others", parse)
+}
+
+fn read_tenant_id(section: &mut Section<'_>, report: &mut Report) -> Option<String> {
+    let what = "a directory (tenant) id or domain";
+    let value = section.require(report, "tenant_id", what)?;
+    let parse = |text: &str| is_directory(text).then(|| text.to_owned());
+    let advice = "copy it from the directory's overview page";
+    value.parse(report, what, advice, parse)
+}
+
+struct Addresses {
+    api: Url,
+    authority: Url,
+    scope: String,
+}
+
+fn read_addresses(section: &mut Section<'_>, report: &mut Report) -> Option<Addresses> {
+    let cloud = match section.take("cloud") {
+        Some(value) => {
+            let what = "`public`, `gcc`, `gcc-high` or `dod`";
+            value.parse(report, what, "choose one of these", Cloud::from_name)
+        }
+        None => Some(Cloud::Public),
+    };
+    let region = section.take("region").and_then(|value| {
+        let what = "`us`, `eu`, `uk`, `au`, `swa` or `ina`";
+        let region = value.parse(report, what, "choose one of these, or remove it", |text| {
+            REGIONS.into_iter().find(|region| *region == text)
+        })?;
+        if cloud.is_some_and(|cloud| cloud != Cloud::Public) {
+            let what = "no region outside of the public cloud";
+            let found = format!("`{region}`");
+            value.mistake(report, expected(what, &found, "remove it"));
+        }
+        Some(region)
+    });
+    let api = section.take("api_base_url");
+    let authority = section.take("authority_host");
+    let scope = section.take("scope");
+    // A cloud that could not be read is a mistake already; the overrides are checked all the same.
+    let implied = cloud.unwrap_or(Cloud::Public);
+    let api = match api {
+        Some(value) => read_origin(&value, report, Scheme::HttpsOrLoopback),
+        None => origin(&implied.api_base_url(region), Scheme::Https).ok(),
+    };
+    let authority = match authority {
+        Some(value) => read_origin(&value, report, Scheme::Https),
+        None => origin(implied.authority_host(), Scheme::Https).ok(),
+    };
+    let scope = match scope {
+        Some(value) => {
+            let what = "a scope that ends with `/.default`";
+            let fits = |text: &str| text.len() > 9 && text.ends_with("/.default");
+            let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+            value.parse(report, what, "append it to the API's address", |text| {
+                (fits(text) && plain(text)).then(|| text.to_owned())
+            })
+        }
+        None => Some(implied.scope()),
+    };
+    Some(Addresses {
+        api: api?,
+        authority: authority?,
+        scope: scope?,
+    })
+}
+
+fn read_origin(value: &Value<'_>, report: &mut Report, scheme: Scheme) -> Option<Url> {
+    let text = value.text(report, "an address such as `https://host`")?;
+    origin(text, scheme)
+        .map_err(|mistake| value.mistake(report, mistake))
+        .ok()
+}
+
+fn read_definitions(value: &Value<'_>, report: &mut Report) -> Option<DefinitionFilter> {
+    let mut section = value.section(report, "a mapping")?;
+    let ids = section.take("ids").map_or_else(Vec::new, |value| {
+        read_texts(&value, report, "a definition's id")
+            .iter()
+            .map(|(_, text)| DefinitionId::new(text))
+            .collect()
+    });
+    let include = section.take("include");
+    let exclude = section.take("exclude");
+    for rule in [&include, &exclude].into_iter().flatten() {
+        if !ids.is_empty() {
+            let text = "has no effect, because `ids` names the definitions; remove one of them";
+            rule.warn(report, text.to_owned());
+        }
+    }
+    let include = include.map_or_else(Rule::default, |value| read_rule(&value, report));
+    let exclude = exclude.map_or_else(Rule::default, |value| read_rule(&value, report));
+    let inactive = section.take("inactive");
+    let inactive = inactive.map_or(Some(true), |value| boolean(&value, report));
+    section.finish(report);
+    Some(DefinitionFilter {
+        ids,
+        include,
+        exclude,
+        inactive: inactive?,
+    })
+}
+
+fn read_rule(value: &Value<'_>, report: &mut Report) -> Rule {
+    let Some(mut section) = value.section(report, "a mapping with `scan_types` or `names`") else {
+        return Rule::default();
+    };
+    let scan_types = section.take("scan_types").map_or_else(Vec::new, |value| {
+        read_texts(&value, report, "a scan type such as `Network`")
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
+    });
+    let mut names = Vec::new();
+    if let Some(value) = section.take("names") {
+        for (item, text) in read_texts(&value, report, "a regular expression") {
+            match anchored(&text) {
+                Ok(pattern) => names.push(pattern),
+                Err(reason) => {
+                    let found = format!("{}: {reason}", shown(&text));
+                    let advice = "mend it; special characters are taken literally after `\\`";
+                    item.mistake(report, expected("a regular expression", &found, advice));
+                }
+            }
+        }
+    }
+    section.finish(report);
+    Rule { scan_types, names }
+}
+
+/// `pattern`, to match whole names only. It must be one on its own: `a)(b` is not.
+fn anchored(pattern: &str) -> Result<Regex, String> {
+    let build = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
+    build(pattern)
+        .and_then(|_| build(&format!("^(?:{pattern})$")))
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
+            other => {
+                // The message draws the pattern and ends with the reason.
+                let text = other.to_string();
+                let reason = text.lines().last().unwrap_or_default();
+                reason.trim_start_matches("error: ").to_owned()
+            }
+        })
+}
+
+fn read_texts<'n>(value: &Value<'n>, report: &mut Report, what: &str) -> Vec<(Value<'n>, String)> {
+    let mut texts = Vec::new();
+    for item in value.list(report, "a list") {
+        let advice = "write 1 to 256 characters, or remove it";
+        let parse = |text: &str| (1..=256).contains(&text.len()).then(|| text.to_owned());
+        if let Some(text) = item.parse(report, what, advice, parse) {
+            texts.push((item, text));
+        }
+    }
+    texts
+}
+
+fn read_poll(value: &Value<'_>, report: &mut Report, local: bool) -> Option<Poll> {
+    let mut section = value.section(report, "a mapping")?;
+    let ten_seconds = Duration::from_secs(10);
+    let shortest = if local {
+        Duration::from_secs(1)
+    } else {
+        ten_seconds
+    };
+    let default = Poll::default();
+    let mut read = |key, default, range| match section.take(key) {
+        Some(value) => duration(&value, report, range),
+        None => Some(default),
+    };
+    let definitions = read("definitions", default.definitions, Range::from(shortest));
+    let agents = read("agents", default.agents, Range::from(ten_seconds).or_zero());
+    let sweep = read("sweep", default.sweep, Range::from(Duration::from_hours(1)));
+    section.finish(report);
+    Some(Poll {
+        definitions: definitions?,
+        agents: agents?,
+        sweep: sweep?,
+    })
+}
+
+/// Four fifths of what is documented: the application may have other callers.
+pub(super) fn default_limits() -> Limits {
+    share(DOCUMENTED, 80)
+}
+
+fn share([minute, hour]: [usize; 2], percent: usize) -> Limits {
+    Limits::new(minute * percent / 100, hour * percent / 100)
+}
+
+fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<Limits> {
+    let mut section = value.section(report, "a mapping")?;
+    let [minute, hour] = DOCUMENTED;
+    let mut read = |key, documented| {
+        let Some(value) = section.take(key) else {
+            return Some(documented);
+        };
+        let calls = whole(&value, report, 1..=100_000)?;
+        if calls > documented {
+            let text = format!(
+                "is above the {documented} calls that the API documents; expect refusals unless Microsoft raised the limit for this application"
+            );
+            value.warn(report, text);
+        }
+        Some(calls)
+    };
+    let minute = read("per_minute", minute);
+    let hour = read("per_hour", hour);
+    let percent = section
+        .take("use")
+        .map_or(Some(80), |value| percent(&value, report));
+    section.finish(report);
+    Some(share([minute?, hour?], percent?))
+}

@@ -1,0 +1,234 @@
+//! YAML text → a tree whose nodes know their lines.
+//!
+//! The tree is built from the parser's events, without recursion and within
+//! bounds on depth and size, so that no file, however odd, exhausts memory or
+//! stack. Scalars stay text: what type they have to be is known to who reads them.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+/// How deep lists and mappings may nest.
+const MAX_DEPTH: usize = 32;
+/// How many nodes a file may have, those that aliases repeat included.
+const MAX_NODES: usize = 100_000;
+
+/// A value and the line on which it starts. Without `Debug`: it may hold a secret.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) line: usize,
+    pub(super) data: Data,
+}
+
+#[derive(Clone)]
+pub(super) enum Data {
+    /// Nothing, `~` or `null`.
+    Null,
+    Text(String),
+    List(Vec<Node>),
+    Mapping(Vec<Entry>),
+}
+
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) line: usize,
+    pub(super) key: String,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// What a person would call it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.data {
+            Data::Null => "nothing",
+            Data::Text(_) => "a single value",
+            Data::List(_) => "a list",
+            Data::Mapping(_) => "a mapping",
+        }
+    }
+
+    fn size(&self) -> usize {
+        1 + match &self.data {
+            Data::Null | Data::Text(_) => 0,
+            Data::List(items) => items.iter().map(Self::size).sum(),
+            Data::Mapping(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
+        }
+    }
+}
+
+/// Why a text is not a tree, and on which line.
+pub(super) struct Malformed {
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+/// Reads the one document of `text`; `None` if there is none.
+///
+/// # Errors
+/// [`Malformed`], if it is not YAML or exceeds the bounds.
+pub(super) fn read(text: &str) -> Result<Option<Node>, Malformed> {
+    let mut builder = Builder::default();
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        match event {
+            Ok((event, span)) => builder.event(event, span.start.line())?,
+            Err(error) => {
+                return Err(Malformed {
+                    line: error.marker().line(),
+                    text: format!(
+                        "expected YAML, but found an error in its form: {}; mend this line or the one before",
+                        error.info()
+                    ),
+                });
+            }
+        }
+    }
+    Ok(builder.root)
+}
+
+/// A list or mapping that has not ended yet.
+struct Open {
+    node: Node,
+    anchor: usize,
+    /// The key whose value is next, in a mapping.
+    key: Option<(usize, String)>,
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    root: Option<Node>,
+    documents: usize,
+}
+
+impl Builder {
+    fn event(&mut self, event: Event<'_>, line: usize) -> Result<(), Malformed> {
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return malformed(
+                        line,
+                        "expected one document, but found a second; remove what follows `---`",
+                    );
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                refuse_tag(tag.is_some(), line)?;
+                let null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null");
+                let data = if null {
+                    Data::Null
+                } else {
+                    Data::Text(text.into_owned())
+                };
+                self.put(Node { line, data }, anchor)?;
+            }
+            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
+                Some(node) => {
+                    self.count(node.size(), line)?;
+                    self.put(node, 0)?;
+                }
+                None => {
+                    return malformed(
+                        line,
+                        "expected an alias of an anchor above, but found one of an anchor that is still open; write the value out",
+                    );
+                }
+            },
+            Event::SequenceStart(anchor, tag) => {
+                refuse_tag(tag.is_some(), line)?;
+                self.begin(Data::List(Vec::new()), anchor, line)?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                refuse_tag(tag.is_some(), line)?;
+                self.begin(Data::Mapping(Vec::new()), anchor, line)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.open.pop() {
+                    self.put(open.node, open.anchor)?;
+                }
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, data: Data, anchor: usize, line: usize) -> Result<(), Malformed> {
+        if self.open.len() >= MAX_DEPTH {
+            return malformed(
+                line,
+                "expected at most 32 levels, but found a deeper one; see docs/configuration.md for the layout",
+            );
+        }
+        self.open.push(Open {
+            node: Node { line, data },
+            anchor,
+            key: None,
+        });
+        Ok(())
+    }
+
+    fn put(&mut self, node: Node, anchor: usize) -> Result<(), Malformed> {
+        let line = node.line;
+        self.count(1, line)?;
+        if anchor > 0 {
+            self.count(node.size(), line)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut parent.node.data {
+            Data::List(items) => items.push(node),
+            Data::Mapping(entries) => match (parent.key.take(), node.data) {
+                (Some((line, key)), data) => {
+                    let value = Node {
+                        line: node.line,
+                        data,
+                    };
+                    entries.push(Entry { line, key, value });
+                }
+                (None, Data::Text(key)) => parent.key = Some((line, key)),
+                (None, _) => {
+                    return malformed(
+                        line,
+                        "expected a name as key, but found a list, a mapping or nothing; write `key: value`",
+                    );
+                }
+            },
+            Data::Null | Data::Text(_) => {}
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, nodes: usize, line: usize) -> Result<(), Malformed> {
+        self.nodes += nodes;
+        if self.nodes > MAX_NODES {
+            return malformed(
+                line,
+                "expected at most 100000 values, but found more; remove anchors and aliases that multiply",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn refuse_tag(tagged: bool, line: usize) -> Result<(), Malformed> {
+    if tagged {
+        return malformed(
+            line,
+            "expected a value without a tag, but found a tag; remove the word with `!`",
+        );
+    }
+    Ok(())
+}
+
+fn malformed<T>(line: usize, text: &str) -> Result<T, Malformed> {
+    Err(Malformed {
+        line,
+        text: text.to_owned(),
+    })
+}
