@@ -1,0 +1,358 @@
+//! Every metric's name, type, unit, labels and help, in one table. The writers
+//! take them from here, and [`markdown`] renders the reference from it.
+
+use std::fmt::Write as _;
+
+use crate::health::{AuthReason, Collector, Reason};
+
+/// The type of a metric, as `OpenMetrics` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A value that goes up and down.
+    Gauge,
+    /// A value that only grows; its name ends with `_total`.
+    Counter,
+    /// Observations in buckets.
+    Histogram,
+    /// Always 1, labels carry the information; its name ends with `_info`.
+    Info,
+}
+
+impl Kind {
+    /// The name of the type in `OpenMetrics`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// One metric family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The name as queries use it, `_total` and `_info` included; for a
+    /// histogram without `_bucket`, `_sum` and `_count`.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Its labels, in the order in which they are written.
+    pub labels: &'static [&'static str],
+    /// What it says, on one line.
+    pub help: &'static str,
+}
+
+impl Metric {
+    /// The name of the family in `OpenMetrics`: without `_total` and `_info`.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        let suffix = match self.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            Kind::Gauge | Kind::Histogram => "",
+        };
+        self.name.strip_suffix(suffix).unwrap_or(self.name)
+    }
+
+    /// The unit, which `OpenMetrics` wants at the end of the family's name.
+    #[must_use]
+    pub fn unit(&self) -> Option<&'static str> {
+        let last = self.family().rsplit('_').next();
+        last.filter(|word| matches!(*word, "seconds" | "bytes"))
+    }
+}
+
+/// A heading of the reference with its metrics.
+#[derive(Debug)]
+pub struct Group {
+    /// The heading.
+    pub title: &'static str,
+    /// The metrics in the order in which they are written.
+    pub metrics: &'static [&'static Metric],
+}
+
+/// Declares the metrics one by one and [`GROUPS`] with all of them.
+macro_rules! catalog {
+    ($($title:literal { $($id:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)+ })+) => {
+        $($(
+            #[doc = concat!("`", $name, "`: ", $help)]
+            pub static $id: Metric = Metric {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )+)+
+
+        /// All metrics, in the order in which they are written.
+        pub static GROUPS: &[Group] = &[
+            $(Group { title: $title, metrics: &[$(&$id),+] },)+
+        ];
+    };
+}
+
+catalog! {
+    "Scans, per definition" {
+        SCAN_LAST: Gauge "defender_scan_last_timestamp_seconds" ["tenant", "definition_id"]
+            "Unix time of the newest known run; absent if the definition never ran. Cached from the last poll.";
+        SCAN_AGE: Gauge "defender_scan_last_age_seconds" ["tenant", "definition_id"]
+            "Seconds since the newest known run, worked out at each scrape, never below 0; absent if the definition never ran. The run is cached from the last poll.";
+        SCAN_LAST_SUCCESS: Gauge "defender_scan_last_success_timestamp_seconds" ["tenant", "definition_id"]
+            "Unix time of the newest run with status success; absent if none is known. Cached from the last poll.";
+        SCAN_STATUS: Gauge "defender_scan_status_code" ["tenant", "definition_id"]
+            "Status of the newest run: 0 failure, 1 success, 2 partial success, -1 a status this version does not know; absent if the definition never ran. Cached from the last poll.";
+        SCAN_INTERVAL: Gauge "defender_scan_interval_seconds" ["tenant", "definition_id"]
+            "Configured interval; absent if the scan runs once. Cached from the last poll.";
+        SCAN_ACTIVE: Gauge "defender_scan_active" ["tenant", "definition_id"]
+            "1 if the definition is active, else 0. Cached from the last poll.";
+        SCAN_TARGETS: Gauge "defender_scan_targets" ["tenant", "definition_id"]
+            "Targets of the newest session; absent if unknown. Cached from the last poll.";
+        SCAN_TARGETS_SUCCEEDED: Gauge "defender_scan_targets_succeeded" ["tenant", "definition_id"]
+            "Targets of the newest session that were scanned successfully; absent if unknown. Cached from the last poll.";
+        SCAN_SESSIONS: Counter "defender_scan_sessions_total" ["tenant", "definition_id", "status"]
+            "Sessions first seen since the exporter first met the definition, those found at first sight left out; survives restarts. Cached from the last poll.";
+        SCAN_INFO: Info "defender_scan_definition_info" ["tenant", "definition_id", "scan_name", "scan_type", "target_type", "agent_id"]
+            "What a definition is called, what it scans, and which agent runs it. Cached from the last poll.";
+    }
+    "Scans, per tenant" {
+        TARGET_SECONDS: Histogram "defender_scan_target_duration_seconds" ["tenant"]
+            "How long single targets took to scan, each session counted once. Cached from the last poll.";
+    }
+    "Agents" {
+        AGENT_SEEN: Gauge "defender_scan_agent_last_seen_timestamp_seconds" ["tenant", "agent_id"]
+            "Unix time at which the service last heard of the agent; absent if never. Cached from the last poll.";
+        AGENT_COMMAND: Gauge "defender_scan_agent_last_command_timestamp_seconds" ["tenant", "agent_id"]
+            "Unix time at which the agent last ran a command; absent if never. Cached from the last poll.";
+        AGENT_INFO: Info "defender_scan_agent_info" ["tenant", "agent_id", "machine_id", "computer_dns_name", "scanner_version", "client_version"]
+            "The machine and the software versions of a scanning agent. Cached from the last poll.";
+    }
+    "Health, per tenant" {
+        UP: Gauge "defender_up" ["tenant"]
+            "1 if the last poll of the tenant's scans worked; 0 if it failed, and the cached values are the last good ones; absent before the first poll has ended.";
+        LAST_SUCCESS: Gauge "defender_collector_last_success_timestamp_seconds" ["tenant", "collector"]
+            "Unix time of the last success; absent if there was none. Cached from the last poll.";
+        DURATION: Gauge "defender_collector_duration_seconds" ["tenant", "collector"]
+            "How long the last successful round took; absent if there was none. Cached from the last poll.";
+        ERRORS: Counter "defender_collector_errors_total" ["tenant", "collector", "reason"]
+            "Failed rounds. Cached from the last poll.";
+        DEFINITIONS: Gauge "defender_definitions" ["tenant", "state"]
+            "Definitions by state; one in quarantine (the service refuses to answer for it) is active or inactive as well. Cached from the last poll.";
+        REQUESTS: Counter "defender_api_requests_total" ["tenant", "endpoint", "code"]
+            "Requests to the API by HTTP status, none where no answer came. Cached from the last poll.";
+        REQUEST_SECONDS: Histogram "defender_api_request_duration_seconds" ["tenant", "endpoint"]
+            "How long requests to the API took, answered or not. Cached from the last poll.";
+        QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "window"]
+            "Calls that the exporter allows itself in the window, its share of the API's limit.";
+        QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "window"]
+            "Calls that count against the limit now, worked out at each scrape.";
+        THROTTLED_UNTIL: Gauge "defender_api_throttled_until_timestamp_seconds" ["tenant"]
+            "Unix time until which the service asked for a pause; 0 if it did not. Cached from the last poll.";
+        BATCH_SIZE: Gauge "defender_api_batch_size" ["tenant"]
+            "The learned maximum of ids a call; absent before the first poll. Cached from the last poll.";
+        TOKEN_EXPIRY: Gauge "defender_auth_token_expiry_timestamp_seconds" ["tenant"]
+            "Unix time at which the current token ends; absent if there is none. Cached from the last poll.";
+        AUTH_ERRORS: Counter "defender_auth_errors_total" ["tenant", "reason"]
+            "Failures to get a token, by class of the sign-in host's error. Cached from the last poll.";
+        CERTIFICATE_EXPIRY: Gauge "defender_auth_certificate_expiry_timestamp_seconds" ["tenant"]
+            "Unix time at which the client certificate ends; with client certificates only. Cached from the last poll.";
+    }
+    "The exporter itself" {
+        BUILD: Info "defender_exporter_build_info" ["version", "revision", "rustc_version"]
+            "The exporter's version, the source revision it was built from, and the compiler.";
+        RELOAD_OK: Gauge "defender_exporter_config_last_reload_successful" []
+            "1 if the configuration was last loaded without a mistake, else 0.";
+        RELOAD_TIME: Gauge "defender_exporter_config_last_reload_success_timestamp_seconds" []
+            "Unix time at which the configuration was last loaded without a mistake.";
+        HTTP_REQUESTS: Counter "defender_exporter_http_requests_total" ["handler", "code"]
+            "Requests to the exporter that have been answered.";
+        STORE_ERRORS: Counter "defender_exporter_store_errors_total" []
+            "Failures to read or write the exporter's state on disk.";
+        CPU: Counter "process_cpu_seconds_total" []
+            "Total user and system CPU time spent in seconds.";
+        OPEN_FDS: Gauge "process_open_fds" []
+            "Number of open file descriptors.";
+        MAX_FDS: Gauge "process_max_fds" []
+            "Maximum number of open file descriptors; absent if there is none.";
+        VIRTUAL_MEMORY: Gauge "process_virtual_memory_bytes" []
+            "Virtual memory size in bytes.";
+        VIRTUAL_MEMORY_MAX: Gauge "process_virtual_memory_max_bytes" []
+            "Maximum amount of virtual memory available in bytes; absent if there is none.";
+        RESIDENT_MEMORY: Gauge "process_resident_memory_bytes" []
+            "Resident memory size in bytes.";
+        START_TIME: Gauge "process_start_time_seconds" []
+            "Start time of the process since unix epoch in seconds.";
+        THREADS: Gauge "process_threads" []
+            "Number of operating system threads in the process.";
+    }
+}
+
+/// All metrics, in the order in which they are written.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    GROUPS
+        .iter()
+        .flat_map(|group| group.metrics.iter().copied())
+}
+
+/// The values of the label `status` in the order in which they are written.
+pub const STATUSES: [&str; 4] = ["success", "partial_success", "failure", "unknown"];
+
+/// The values of the label `state` in the order in which they are written.
+pub const STATES: [&str; 3] = ["active", "inactive", "quarantined"];
+
+/// The values of the label `window` in the order in which they are written.
+pub const WINDOWS: [&str; 2] = ["minute", "hour"];
+
+/// What handles a request to the exporter: the label `handler`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Handler {
+    /// The metrics.
+    Metrics,
+    /// The status page.
+    Status,
+    /// `/-/healthy`.
+    Healthy,
+    /// `/-/ready`.
+    Ready,
+    /// `/-/reload`.
+    Reload,
+    /// Any other path.
+    Other,
+}
+
+impl Handler {
+    /// All members, in the order in which the reference names them.
+    pub const ALL: &'static [Self] = &[
+        Self::Metrics,
+        Self::Status,
+        Self::Healthy,
+        Self::Ready,
+        Self::Reload,
+        Self::Other,
+    ];
+
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_label(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Status => "status",
+            Self::Healthy => "healthy",
+            Self::Ready => "ready",
+            Self::Reload => "reload",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The metrics reference in Markdown: `docs/metrics.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Metrics\n\n\
+         <!-- Generated by `defender-scan-exporter docs metrics` from src/exposition/catalog.rs. -->\n\n\
+         All values of the Defender API are cached from the last poll; a scrape never calls it. \
+         No sample carries a timestamp. `tenant` is the configured name of the tenant. \
+         A definition has 13 series or fewer.\n",
+    );
+    for group in GROUPS {
+        let _ = write!(
+            out,
+            "\n## {}\n\n| name | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- |\n",
+            group.title
+        );
+        for metric in group.metrics {
+            let labels = match metric.labels {
+                [] => "–".to_owned(),
+                labels => quoted(labels.iter().copied()),
+            };
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {} | {labels} | {} |",
+                metric.name,
+                metric.kind.as_str(),
+                metric.unit().unwrap_or("–"),
+                metric.help.replace('|', "\\|"),
+            );
+        }
+    }
+    out.push_str("\n## Label values\n\nKnown values are exported at 0 from the start.\n\n| label | metrics | values |\n| --- | --- | --- |\n");
+    let collectors = quoted(Collector::ALL.iter().map(|value| value.as_label()));
+    let rows = [
+        ("status", "`defender_scan_sessions_total`", quoted(STATUSES)),
+        ("collector", "`defender_collector_*`", collectors.clone()),
+        ("endpoint", "`defender_api_*`", collectors),
+        (
+            "reason",
+            "`defender_collector_errors_total`",
+            quoted(Reason::ALL.iter().map(|value| value.as_label())),
+        ),
+        (
+            "reason",
+            "`defender_auth_errors_total`",
+            quoted(AuthReason::ALL.iter().map(|value| value.as_label())),
+        ),
+        ("state", "`defender_definitions`", quoted(STATES)),
+        (
+            "code",
+            "`defender_api_requests_total`",
+            "an HTTP status, or `none`; `200` and `none` from the start".to_owned(),
+        ),
+        ("window", "`defender_api_quota_*`", quoted(WINDOWS)),
+        (
+            "handler",
+            "`defender_exporter_http_requests_total`",
+            quoted(Handler::ALL.iter().map(|value| value.as_label())),
+        ),
+    ];
+    for (label, metrics, values) in rows {
+        let _ = writeln!(out, "| `{label}` | {metrics} | {values} |");
+    }
+    out
+}
+
+fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_suffixes_fit_the_type() {
+        let mut families = BTreeSet::new();
+        for metric in all() {
+            assert!(families.insert(metric.family()), "{} twice", metric.name);
+            let name = metric.name;
+            assert_eq!(
+                name.ends_with("_total"),
+                metric.kind == Kind::Counter,
+                "{name}"
+            );
+            assert_eq!(name.ends_with("_info"), metric.kind == Kind::Info, "{name}");
+            assert!(
+                !metric.help.contains('\n') && metric.help.ends_with('.'),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reference_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, markdown()).expect("docs/ is writable");
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == markdown(),
+            "docs/metrics.md is out of date: run `cargo test` with UPDATE_GOLDEN=1"
+        );
+    }
+}

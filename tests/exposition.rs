@@ -1,0 +1,336 @@
+//! The exposition of a rich snapshot: pinned by golden files, read back by an
+//! independent parser (PyPI's `prometheus_client`) and by promtool.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test exposition` writes the golden files anew.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use defender_scan_exporter::clock::{Clock, Timestamp};
+use defender_scan_exporter::exposition::{self, Format, OwnMetrics, catalog};
+use defender_scan_exporter::health::{AuthReason, Collector, Health, Reason};
+use defender_scan_exporter::histogram::Histogram;
+use defender_scan_exporter::model::{
+    Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, TenantName,
+};
+use defender_scan_exporter::quota::{Limits, Quota, Reserved};
+use defender_scan_exporter::snapshot::{
+    DefinitionView, SessionCounts, Snapshot, TARGET_SECONDS, TenantView,
+};
+
+const NOW: i64 = 1_790_000_000_123;
+
+fn at(seconds_ago: i64) -> Timestamp {
+    Timestamp::from_unix_millis(NOW - seconds_ago * 1000)
+}
+
+fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView {
+    let last_run = last.map(|(ago, status)| Run {
+        at: at(ago),
+        status,
+    });
+    DefinitionView {
+        definition: Definition {
+            id: DefinitionId::new(id),
+            scan_name: name.into(),
+            scan_type: Some(ScanType::Network),
+            target_type: Some(TargetType::Ip),
+            is_active: true,
+            interval: Some(Duration::from_hours(4)),
+            agent_id: Some(AgentId::new("agent-1")),
+            latest: last_run.clone(),
+        },
+        last_success: last_run.as_ref().map(|run| run.at),
+        targets: last_run.as_ref().map(|_| 254),
+        targets_succeeded: last_run.as_ref().map(|_| 250),
+        last_run,
+        sessions: SessionCounts {
+            success: 7,
+            ..SessionCounts::default()
+        },
+    }
+}
+
+fn definitions() -> Vec<Arc<DefinitionView>> {
+    let mut bare = view("05-bare", "", None);
+    bare.definition.scan_type = None;
+    bare.definition.target_type = None;
+    bare.definition.agent_id = None;
+    bare.definition.interval = None;
+    bare.definition.is_active = false;
+    let mut unknown = view(
+        "03-unknown",
+        "odd",
+        Some((7, ScanStatus::Unknown("Odd".into()))),
+    );
+    unknown.definition.scan_type = Some(ScanType::Other("Quantum \"scan\"".into()));
+    unknown.last_success = None;
+    unknown.sessions.add(&ScanStatus::Unknown("Odd".into()));
+    let hostile =
+        "quote \" backslash \\ newline \n both \\n cr \r tab \t nul \0 🦀 \u{202e} {a=\"b\"} # EOF";
+    [
+        view(
+            "01-plain",
+            "Office switches",
+            Some((90, ScanStatus::Success)),
+        ),
+        view(
+            "02-future",
+            "runs tomorrow",
+            Some((-86_400, ScanStatus::PartialSuccess)),
+        ),
+        unknown,
+        view("04-failed", "fails", Some((100_000, ScanStatus::Failure))),
+        bare,
+        view(
+            "06-hostile\"\\\n}",
+            hostile,
+            Some((60, ScanStatus::Success)),
+        ),
+        view(
+            "07-long",
+            &"länge ".repeat(1_462),
+            Some((60, ScanStatus::Success)),
+        ),
+        // The same id again: no second series.
+        view("07-long", "again", Some((1, ScanStatus::Failure))),
+    ]
+    .map(Arc::new)
+    .to_vec()
+}
+
+fn health() -> Health {
+    let mut health = Health {
+        up: Some(false),
+        throttled_until: Some(at(-60)),
+        batch_size: 100,
+        quarantined: 1,
+        token_expiry: Some(at(-3600)),
+        certificate_expiry: Some(at(-86_400)),
+        auth_errors: BTreeMap::from([(AuthReason::ExpiredSecret, 2)]),
+        ..Health::default()
+    };
+    let history = health.collector_mut(Collector::History);
+    history.last_success = Some(at(61));
+    history.last_duration = Some(0.25);
+    history.errors.insert(Reason::Throttled, 3);
+    history.failure = Some((Reason::Throttled, "never in the exposition".to_owned()));
+    history.requests = BTreeMap::from([(Some(200), 41), (Some(429), 3), (None, 1)]);
+    for seconds in [0.02, 0.3, 45.0] {
+        history.request_seconds.observe(seconds);
+    }
+    health
+}
+
+fn snapshot(clock: &Clock) -> Snapshot {
+    let quota = Quota::new(clock.clone(), Limits::new(80, 1200));
+    for _ in 0..3 {
+        let permit = quota.try_acquire(Collector::History, Reserved::default());
+        permit.expect("the budget is fresh").answered();
+    }
+    let mut target_seconds = Histogram::new(TARGET_SECONDS);
+    for seconds in [0.5, 12.0, 59.0, 9_999.0] {
+        target_seconds.observe(seconds);
+    }
+    let agent = |id: &str, dns: &str, seen| Agent {
+        id: AgentId::new(id),
+        machine_id: "9f1c".into(),
+        computer_dns_name: dns.into(),
+        last_seen: seen,
+        last_command: seen,
+        scanner_version: "7.0.2".into(),
+        client_version: "10.8700".into(),
+    };
+    let snapshot = Snapshot::default();
+    snapshot.publish(TenantView {
+        name: TenantName::new("contoso"),
+        definitions: definitions(),
+        agents: vec![
+            agent("agent-1", "scanner.contoso.example", Some(at(30))),
+            agent("agent-2", "\"\\\n", None),
+        ],
+        target_seconds,
+        health: health(),
+        quota,
+    });
+    // A tenant that has not been polled yet.
+    snapshot.publish(TenantView {
+        name: TenantName::new("a.new-tenant_1"),
+        definitions: vec![Arc::new(view("01-plain", "same id, other tenant", None))],
+        agents: Vec::new(),
+        target_seconds: Histogram::new(TARGET_SECONDS),
+        health: Health::default(),
+        quota: Quota::new(clock.clone(), Limits::new(1, 1)),
+    });
+    snapshot
+}
+
+fn rendered(format: Format) -> String {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
+    let own = OwnMetrics::new(at(600));
+    own.http_request(catalog::Handler::Metrics, 200);
+    let tenants = snapshot(&clock).read();
+    let text = exposition::render(&tenants, &clock, &own, format);
+    let again = exposition::render(&tenants, &clock, &own, format);
+    assert_eq!(stable(&text), stable(&again), "the order is stable");
+    text
+}
+
+/// Without what differs from build to build and from process to process.
+fn stable(text: &str) -> String {
+    text.split_inclusive('\n')
+        .filter(|line| !line.starts_with("process_"))
+        .map(|line| {
+            if line.starts_with("defender_exporter_build_info{") {
+                "defender_exporter_build_info{…} 1\n"
+            } else {
+                line
+            }
+        })
+        .collect()
+}
+
+fn check_golden(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    let stable = stable(text);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &stable).expect("tests/golden is writable");
+    }
+    let golden = std::fs::read_to_string(&path).expect("the golden file exists");
+    for (number, (line, expected)) in stable.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(line, expected, "{name}, line {}", number + 1);
+    }
+    assert_eq!(stable.len(), golden.len(), "{name} is longer or shorter");
+}
+
+fn run(program: &str, arguments: &[&str], input: &str, hint: &str) -> Output {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("can not run {program}: {error}; {hint}"));
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let input = input.to_owned();
+    let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().expect("the child can be awaited");
+    feeder
+        .join()
+        .expect("the feeder does not panic")
+        .expect("the child reads its input");
+    output
+}
+
+fn digest(kind: &str, text: &str) -> Vec<String> {
+    let script = "tests/python/parse_exposition.py";
+    let output = run("python3", &[script, kind], text, "install Python 3");
+    assert!(
+        output.status.success(),
+        "the {kind} exposition could not be parsed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let digest = String::from_utf8(output.stdout).expect("the digest is UTF-8");
+    digest.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_metrics_is_valid_and_as_pinned() {
+    let text = rendered(Format::OpenMetrics);
+    check_golden("openmetrics.txt", &text);
+    let digest = digest("openmetrics", &text);
+    for line in [
+        "gauge defender_scan_last_timestamp_seconds seconds 6",
+        "gauge defender_scan_last_age_seconds seconds 6",
+        "counter defender_scan_sessions - 32",
+        "info defender_scan_definition - 8",
+        "histogram defender_scan_target_duration_seconds seconds 22",
+        "counter process_cpu_seconds seconds 1",
+    ] {
+        assert!(
+            digest.contains(&line.to_owned()),
+            "{line} is not in {digest:#?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn classic_is_valid_and_as_pinned() {
+    let text = rendered(Format::Classic);
+    check_golden("classic.txt", &text);
+    let digest = digest("classic", &text);
+    for line in [
+        "gauge defender_scan_last_timestamp_seconds - 6",
+        "counter defender_scan_sessions - 32",
+        "gauge defender_scan_definition_info - 8",
+    ] {
+        assert!(
+            digest.contains(&line.to_owned()),
+            "{line} is not in {digest:#?}"
+        );
+    }
+    let hint = "install Debian's package prometheus";
+    let output = run("promtool", &["check", "metrics"], &text, hint);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaint.is_empty(),
+        "promtool: {complaint}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_metric_is_exported_and_names_no_secret() {
+    let text = rendered(Format::Classic);
+    for metric in catalog::all() {
+        // Without a limit of the address space there is nothing to say.
+        let optional =
+            metric.name == "process_virtual_memory_max_bytes" || metric.name == "process_max_fds";
+        let header = format!("# TYPE {} ", metric.name);
+        assert!(
+            optional || text.contains(&header),
+            "{} is missing",
+            metric.name
+        );
+    }
+    assert!(!text.contains("never in the exposition"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_has_at_most_13_series_and_no_negative_age() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
+    let tenants = snapshot(&clock).read();
+    let own = OwnMetrics::new(at(0));
+    let age = |text: &str, id: &str| -> f64 {
+        let start =
+            format!("defender_scan_last_age_seconds{{tenant=\"contoso\",definition_id=\"{id}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.expect("the age is exported")
+            .parse()
+            .expect("a number")
+    };
+    let text = exposition::render(&tenants, &clock, &own, Format::Classic);
+    let series = text
+        .lines()
+        .filter(|line| line.contains("tenant=\"contoso\",definition_id=\"01-plain\""));
+    assert_eq!(series.count(), 13);
+    assert!((age(&text, "01-plain") - 90.0).abs() < 1e-9);
+    assert!(age(&text, "02-future").abs() < 1e-9);
+
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let text = exposition::render(&tenants, &clock, &own, Format::Classic);
+    assert!(
+        (age(&text, "01-plain") - 100.0).abs() < 1e-9,
+        "the age is of this scrape"
+    );
+
+    clock.jump(-1_000_000_000);
+    let text = exposition::render(&tenants, &clock, &own, Format::Classic);
+    assert!(age(&text, "01-plain").abs() < 1e-9, "never below 0");
+}
