@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod defender;
 pub mod health;
 pub mod histogram;
 pub mod model;
