@@ -1,0 +1,196 @@
+//! Times and durations as the API writes them, read liberally: what can not be
+//! read is absent, never an error.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::clock::Timestamp;
+
+/// Reads RFC 3339 with any number of fractional digits (the samples have seven),
+/// with `Z`, with an offset, or with neither, which means UTC.
+///
+/// .NET's zero, `0001-01-01T00:00:00Z`, means *never* and gives `None`.
+pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let moment = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339))
+        .ok()?;
+    if moment.year() <= 1 {
+        return None;
+    }
+    let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+    i64::try_from(millis).ok().map(Timestamp::from_unix_millis)
+}
+
+/// Reads `Edm.TimeOfDay` (`hh:mm:ss[.fraction]`), a .NET `TimeSpan`
+/// (`[days.]hh:mm:ss[.fraction]`), and `Edm.Duration` (`PT1M2.5S`).
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    match text.strip_prefix(['P', 'p']) {
+        Some(rest) => iso(rest),
+        None => clock_face(text),
+    }
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+fn clock_face(text: &str) -> Option<Duration> {
+    let mut parts = text.split(':');
+    let (hours, minutes) = (parts.next()?, parts.next()?);
+    let seconds = parts.next().unwrap_or("0");
+    if parts.next().is_some() {
+        return None;
+    }
+    let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
+    whole(days, DAY)?
+        .checked_add(whole(hours, HOUR)?)?
+        .checked_add(whole(minutes, MINUTE)?)?
+        .checked_add(fractional(seconds)?)
+}
+
+fn iso(text: &str) -> Option<Duration> {
+    let text = text.to_ascii_uppercase();
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    let mut total = Duration::ZERO;
+    let mut read = false;
+    for (part, units) in [
+        (date, [('D', DAY)].as_slice()),
+        (time, &[('H', HOUR), ('M', MINUTE), ('S', 1)]),
+    ] {
+        let mut rest = part;
+        for &(unit, seconds) in units {
+            let Some((number, after)) = rest.split_once(unit) else {
+                continue;
+            };
+            let value = if unit == 'S' {
+                fractional(number)
+            } else {
+                whole(number, seconds)
+            };
+            total = total.checked_add(value?)?;
+            rest = after;
+            read = true;
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+    }
+    read.then_some(total)
+}
+
+fn whole(digits: &str, seconds_each: u64) -> Option<Duration> {
+    let number: u64 = all_digits(digits)?.parse().ok()?;
+    number.checked_mul(seconds_each).map(Duration::from_secs)
+}
+
+fn fractional(text: &str) -> Option<Duration> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut nanos = 0;
+    if !fraction.is_empty() {
+        let digits: String = all_digits(fraction)?.chars().take(9).collect();
+        nanos = format!("{digits:0<9}").parse().ok()?;
+    }
+    whole(seconds, 1)?.checked_add(Duration::from_nanos(nanos))
+}
+
+fn all_digits(text: &str) -> Option<&str> {
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reads_every_spelling_of_one_moment() {
+        let expected = Some(Timestamp::from_unix_millis(1_671_534_864_556));
+        for text in [
+            "2022-12-20T11:14:24.5561791Z",
+            "2022-12-20T11:14:24.556Z",
+            "2022-12-20T11:14:24.5561791",
+            "2022-12-20T12:14:24.5561791+01:00",
+            "2022-12-20t11:14:24.556z",
+            " 2022-12-20T11:14:24.556179123456Z ",
+        ] {
+            assert_eq!(timestamp(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn never_and_nonsense_are_no_moment() {
+        for text in [
+            "0001-01-01T00:00:00Z",
+            "0001-01-01T00:00:00",
+            "0001-01-01T00:00:00.0000000+01:00",
+            "",
+            "yesterday",
+            "2022-13-45T99:00:00Z",
+        ] {
+            assert_eq!(timestamp(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_before_the_epoch_round_down() {
+        assert_eq!(
+            timestamp("1969-12-31T23:59:59.9995Z"),
+            Some(Timestamp::from_unix_millis(-1))
+        );
+    }
+
+    #[test]
+    fn reads_time_of_day_time_span_and_iso() {
+        for (text, millis) in [
+            ("00:01:02.5", 62_500),
+            ("00:01:02.5000000", 62_500),
+            ("00:00", 0),
+            ("23:59:59", 86_399_000),
+            ("1.00:00:01", 86_401_000),
+            ("PT1M2S", 62_000),
+            ("PT1M2.5S", 62_500),
+            ("pt62.5s", 62_500),
+            ("P1DT1H", 90_000_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_duration() {
+        for text in [
+            "",
+            "P",
+            "PT",
+            "PT5",
+            "PT1S1M",
+            "P1M",
+            "-00:01:00",
+            "PT-1S",
+            "1:2:3:4",
+            "12",
+            "a:b:c",
+            "99999999999999999999:00:00",
+            "9999999999999999:00:00",
+            "PT1.S.S",
+        ] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in ".*", digits in "[0-9:.PTDHMSZ+-]{0,40}") {
+            let _ = (timestamp(&text), duration(&text), timestamp(&digits), duration(&digits));
+        }
+    }
+}

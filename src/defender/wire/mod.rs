@@ -1,0 +1,245 @@
+//! JSON to model: one answer of the API becomes one [`Page`].
+//!
+//! ```text
+//! bytes ─► lenient (any case, any type) ─► records ─► model
+//! ```
+//!
+//! The service's `$metadata` and its reference pages disagree on names and on
+//! types, so both are read. Errors name a position, never a piece of the body:
+//! the list of definitions carries secrets.
+
+mod lenient;
+mod records;
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::MapAccess;
+
+use self::lenient::{Record, Scalar, Shape, skip};
+pub(crate) use self::records::FromWire;
+
+/// One page of records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// The records that could be read.
+    pub items: Vec<T>,
+    /// Where the next page is (`@odata.nextLink`); `None` on the last.
+    pub next: Option<NextLink>,
+    /// Records left out because they have no id.
+    pub skipped: usize,
+}
+
+/// Where the next page is, as the service wrote it: not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NextLink(Box<str>);
+
+impl NextLink {
+    /// Wraps the link as it came.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The link as it came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why an answer could not be read, and where. Holds nothing of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    problem: Problem,
+    line: usize,
+    column: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Problem {
+    Empty,
+    Markup,
+    Syntax,
+    CutOff,
+    NoValue,
+    Compression,
+}
+
+impl DecodeError {
+    /// The answer could not be decompressed.
+    pub(super) const COMPRESSION: Self = Self {
+        problem: Problem::Compression,
+        line: 0,
+        column: 0,
+    };
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = (self.line, self.column);
+        match self.problem {
+            Problem::Empty => f.write_str("expected JSON, but found an empty answer"),
+            Problem::Markup => f.write_str(
+                "expected JSON, but found markup, which the API never sends; is a proxy in between?",
+            ),
+            Problem::Syntax => write!(
+                f,
+                "expected JSON, but found something else at line {line}, column {column}"
+            ),
+            Problem::CutOff => write!(
+                f,
+                "expected more JSON, but the answer is cut off at line {line}, column {column}"
+            ),
+            Problem::NoValue => f.write_str("expected an object with a list \"value\""),
+            Problem::Compression => f.write_str("expected gzip, but it can not be decompressed"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Reads a page.
+///
+/// # Errors
+/// [`DecodeError`], if the body is not JSON or has no list `value`.
+pub(crate) fn page<T: FromWire>(body: &[u8]) -> Result<Page<T>, DecodeError> {
+    let envelope: Option<Envelope<T::Record>> = json(body)?.one();
+    let envelope = envelope.unwrap_or_default();
+    let records = match envelope.value {
+        Some(records) => records,
+        None if T::ALONE => match T::from_record(envelope.alone) {
+            Some(item) => return Ok(Page::last(item)),
+            None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
+        },
+        None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
+    };
+    let received = records.len();
+    let items: Vec<T> = records
+        .into_iter()
+        .flatten()
+        .filter_map(T::from_record)
+        .collect();
+    Ok(Page {
+        skipped: received - items.len(),
+        items,
+        next: envelope.next.as_deref().map(NextLink::new),
+    })
+}
+
+impl<T> Page<T> {
+    fn last(item: T) -> Self {
+        Self {
+            items: vec![item],
+            next: None,
+            skipped: 0,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Envelope<R> {
+    value: Option<Vec<Option<R>>>,
+    next: Option<String>,
+    /// The record itself, where it comes without a list around it.
+    alone: R,
+}
+
+impl<R: Record> Record for Envelope<R> {
+    fn property<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match name {
+            "value" => self.value = map.next_value::<Shape<R>>()?.many(),
+            "@odata.nextlink" | "odata.nextlink" => self.next = map.next_value::<Scalar>()?.text(),
+            _ => self.alone.property(name, map)?,
+        }
+        Ok(())
+    }
+}
+
+/// What an error's body says; all empty if it says nothing that can be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ErrorBody {
+    pub(super) code: String,
+    pub(super) message: String,
+    /// `target`: the correlation id.
+    pub(super) correlation_id: String,
+}
+
+impl ErrorBody {
+    /// Reads `{"error": {"code", "message", "target"}}`, or what is left of it.
+    pub(super) fn read(body: &[u8]) -> Self {
+        #[derive(Default)]
+        struct Outer(Option<ErrorBody>);
+
+        impl Record for Outer {
+            fn property<'de, A: MapAccess<'de>>(
+                &mut self,
+                name: &str,
+                map: &mut A,
+            ) -> Result<(), A::Error> {
+                match name {
+                    "error" => self.0 = map.next_value::<Shape<ErrorBody>>()?.one(),
+                    _ => skip(map)?,
+                }
+                Ok(())
+            }
+        }
+
+        let outer: Option<Outer> = json(body).ok().and_then(Shape::one);
+        outer.and_then(|outer| outer.0).unwrap_or_default()
+    }
+}
+
+impl Record for ErrorBody {
+    fn property<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        let field = match name {
+            "code" => &mut self.code,
+            "message" => &mut self.message,
+            "target" => &mut self.correlation_id,
+            _ => return skip(map),
+        };
+        *field = map.next_value::<Scalar>()?.text().unwrap_or_default();
+        Ok(())
+    }
+}
+
+fn json<R: Record>(body: &[u8]) -> Result<Shape<R>, DecodeError> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    match body.trim_ascii_start().first() {
+        None => return Err(DecodeError::at(Problem::Empty, 0, 0)),
+        Some(b'<') => return Err(DecodeError::at(Problem::Markup, 0, 0)),
+        Some(_) => {}
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    Shape::deserialize(&mut deserializer)
+        .and_then(|shape| deserializer.end().map(|()| shape))
+        .map_err(|error| {
+            let problem = if error.is_eof() {
+                Problem::CutOff
+            } else {
+                Problem::Syntax
+            };
+            DecodeError::at(problem, error.line(), error.column())
+        })
+}
+
+impl DecodeError {
+    const fn at(problem: Problem, line: usize, column: usize) -> Self {
+        Self {
+            problem,
+            line,
+            column,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
