@@ -30,8 +30,8 @@
 //! | [`poller`] | 7 | one task a tenant: plan, permit, call, learn, publish |
 //! | [`web`] | 7 | router, endpoints, status page |
 //! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
-//! | [`cli`] | 7 | flags, named as Prometheus exporters name them |
-//! | [`commands`] | 8 | wiring |
+//! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
+//! | [`commands`] | 9 | wiring |
 
 pub mod cli;
 pub mod clock;

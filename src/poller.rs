@@ -19,8 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::round::{Complete, Round, RoundError, Turn};
 use crate::clock::Clock;
-use crate::defender::auth::{AuthError, Bearer, TokenSource};
-use crate::defender::client::{Answer, Client};
+use crate::defender::{Answer, AuthError, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session};
 use crate::plan::{Failure, Plan, Request, Step};
@@ -51,6 +50,8 @@ pub struct Poller {
     agents: Round<Agent>,
     /// Whether the failure to get a token has been logged already.
     auth_failure: Option<AuthReason>,
+    /// The token that the API refused, to be renewed before the next call.
+    refused: Option<Bearer>,
 }
 
 /// A call that came to its end.
@@ -83,6 +84,7 @@ impl Poller {
             history: Round::default(),
             agents: Round::default(),
             auth_failure: None,
+            refused: None,
         }
     }
 
@@ -100,7 +102,7 @@ impl Poller {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = calls.join_next() => match done {
-                    Ok(done) => self.take_in(done),
+                    Ok((bearer, done)) => self.take_in(&bearer, done),
                     // A task that panicked or was aborted brings nothing; its permit stays paid for.
                     Err(error) => tracing::error!(tenant = %self.tenant.name(), %error, "a call was lost"),
                 },
@@ -110,7 +112,7 @@ impl Poller {
     }
 
     /// Sends everything that is due and affordable; returns the sleep that follows.
-    fn start_due(&mut self, bearer: &Bearer, calls: &mut JoinSet<Done>) -> Step {
+    fn start_due(&mut self, bearer: &Bearer, calls: &mut JoinSet<(Bearer, Done)>) -> Step {
         loop {
             match self.plan.next(self.clock.uptime(), &self.quota) {
                 Step::Call(request, permit) => self.send(request, permit, bearer.clone(), calls),
@@ -119,41 +121,29 @@ impl Poller {
         }
     }
 
-    fn send(
-        &mut self,
-        request: Request,
-        permit: Permit,
-        bearer: Bearer,
-        calls: &mut JoinSet<Done>,
-    ) {
+    fn send(&mut self, request: Request, permit: Permit, bearer: Bearer, calls: &mut JoinSet<(Bearer, Done)>) {
         let source = Arc::clone(&self.source);
         let now = self.clock.uptime();
         match request {
             Request::Definitions => {
                 let next = self.definitions.start(now);
                 calls.spawn(async move {
-                    Done::Definitions(
-                        source
-                            .client
-                            .definitions(permit, &bearer, next.as_ref())
-                            .await,
-                    )
+                    let answer = source.client.definitions(permit, &bearer, next.as_ref()).await;
+                    (bearer, Done::Definitions(answer))
                 });
             }
             Request::History(ids) => {
                 let next = self.history.start(now);
                 calls.spawn(async move {
-                    let answer = source
-                        .client
-                        .history(permit, &bearer, &ids, next.as_ref())
-                        .await;
-                    Done::History(ids, answer)
+                    let answer = source.client.history(permit, &bearer, &ids, next.as_ref()).await;
+                    (bearer, Done::History(ids, answer))
                 });
             }
             Request::Agents => {
                 let next = self.agents.start(now);
                 calls.spawn(async move {
-                    Done::Agents(source.client.agents(permit, &bearer, next.as_ref()).await)
+                    let answer = source.client.agents(permit, &bearer, next.as_ref()).await;
+                    (bearer, Done::Agents(answer))
                 });
             }
         }
@@ -164,7 +154,11 @@ impl Poller {
         if !self.plan.wants_token(self.clock.uptime()) {
             return None;
         }
-        match self.source.tokens.token().await {
+        let token = match self.refused.take() {
+            Some(refused) => self.source.tokens.renew(&refused).await,
+            None => self.source.tokens.token().await,
+        };
+        match token {
             Ok(bearer) => {
                 self.plan.has_token();
                 if self.auth_failure.take().is_some() {
@@ -181,19 +175,19 @@ impl Poller {
 
     fn no_token(&mut self, error: &AuthError) {
         self.plan.no_token(self.clock.uptime());
-        if self.auth_failure.replace(error.reason()) != Some(error.reason()) {
-            tracing::error!(tenant = %self.tenant.name(), reason = error.reason().as_label(), %error, "no token");
+        if self.auth_failure.replace(error.reason) != Some(error.reason) {
+            tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
         }
-        self.tenant.health.count_auth_error(error.reason());
+        self.tenant.health.count_auth_error(error.reason);
         self.note_failure(Collector::Definitions, Reason::Auth, error.to_string());
         self.publish();
     }
 
-    fn take_in(&mut self, done: Done) {
+    fn take_in(&mut self, bearer: &Bearer, done: Done) {
         let now = self.clock.uptime();
         match done {
             Done::Definitions(answer) => {
-                if let Some(listed) = self.conclude(&Request::Definitions, answer, |poller| {
+                if let Some(listed) = self.conclude(&Request::Definitions, bearer, answer, |poller| {
                     &mut poller.definitions
                 }) {
                     let relisted = self.tenant.relist(listed.items, now);
@@ -203,7 +197,7 @@ impl Poller {
             Done::History(ids, answer) => {
                 let request = Request::History(ids.clone());
                 if let Some(sessions) =
-                    self.conclude(&request, answer, |poller| &mut poller.history)
+                    self.conclude(&request, bearer, answer, |poller| &mut poller.history)
                 {
                     let unsettled = self.tenant.learn(&ids, &sessions.items);
                     self.plan.fetched(now, &ids, &unsettled);
@@ -211,7 +205,7 @@ impl Poller {
             }
             Done::Agents(answer) => {
                 if let Some(listed) =
-                    self.conclude(&Request::Agents, answer, |poller| &mut poller.agents)
+                    self.conclude(&Request::Agents, bearer, answer, |poller| &mut poller.agents)
                 {
                     self.plan.agents_listed(now, listed.pages, &self.quota);
                     self.tenant.set_agents(listed.items);
@@ -225,6 +219,7 @@ impl Poller {
     fn conclude<T>(
         &mut self,
         request: &Request,
+        bearer: &Bearer,
         answer: Answer<T>,
         round: fn(&mut Self) -> &mut Round<T>,
     ) -> Option<Complete<T>> {
@@ -237,7 +232,7 @@ impl Poller {
         match round(self).turn(answer.result, now) {
             Turn::More => self.plan.go_on(request, now),
             Turn::Renew => {
-                self.source.tokens.renew();
+                self.refused = Some(bearer.clone());
                 self.plan.go_on(request, now);
             }
             Turn::Complete(complete) => {
@@ -292,11 +287,12 @@ impl Poller {
 
     /// Counts a failure; logs it once, until it changes or ends.
     fn note_failure(&mut self, collector: Collector, reason: Reason, text: String) {
+        let tenant = self.tenant.name().clone();
         let health = self.tenant.health.collector_mut(collector);
         *health.errors.entry(reason).or_default() += 1;
         if health.failure.as_ref().map(|(known, _)| *known) != Some(reason) {
             tracing::warn!(
-                tenant = %self.tenant.name(),
+                %tenant,
                 collector = collector.as_label(),
                 reason = reason.as_label(),
                 error = text,

@@ -34,29 +34,57 @@ async fn values_in_prometheus_equal_the_world() {
     let mut options = options();
     options.definitions = 24;
     options.last_scanned = true;
-    let simulator = Simulator::start(options).await.expect("the simulator starts");
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
     let exporter = Exporter::start(&simulator).await;
     let prometheus = Prometheus::start(&exporter).await;
     let expected = truth(&simulator, 0);
     assert!(expected.len() >= 8);
     let sorted = |values: Vec<(String, f64)>| values.into_iter().collect::<BTreeMap<_, _>>();
 
-    let statuses = expected.iter().map(|(id, (status, _))| (id.clone(), *status)).collect::<BTreeMap<_, _>>();
+    let statuses = expected
+        .iter()
+        .map(|(id, (status, _))| (id.clone(), *status))
+        .collect::<BTreeMap<_, _>>();
     eventually("all statuses are in Prometheus", async || {
-        let found = sorted(prometheus.query("defender_scan_status_code", "definition_id").await);
+        let found = sorted(
+            prometheus
+                .query("defender_scan_status_code", "definition_id")
+                .await,
+        );
         (found == statuses).then_some(())
     })
     .await;
-    let codes: std::collections::BTreeSet<i64> = statuses.values().map(|status| *status as i64).collect();
-    assert!(codes.is_superset(&[0, 1, 2].into()), "the world shows {codes:?}");
+    let codes: std::collections::BTreeSet<i64> =
+        statuses.values().map(|status| *status as i64).collect();
+    assert!(
+        codes.is_superset(&[0, 1, 2].into()),
+        "the world shows {codes:?}"
+    );
 
-    let times = sorted(prometheus.query("defender_scan_last_timestamp_seconds", "definition_id").await);
-    let ages = sorted(prometheus.query("defender_scan_last_age_seconds", "definition_id").await);
+    let times = sorted(
+        prometheus
+            .query("defender_scan_last_timestamp_seconds", "definition_id")
+            .await,
+    );
+    let ages = sorted(
+        prometheus
+            .query("defender_scan_last_age_seconds", "definition_id")
+            .await,
+    );
     let now = Clock::system().wall();
     for (id, (_, at)) in &expected {
-        assert!(near(times[id], at.unix_seconds(), 0.002), "{id} ran at {at}");
+        assert!(
+            near(times[id], at.unix_seconds(), 0.002),
+            "{id} ran at {at}"
+        );
         // One scrape interval, and what the queries took.
-        assert!(near(ages[id], now.since(*at).as_secs_f64(), 5.0), "{id} ran at {at}, but its age is {}", ages[id]);
+        assert!(
+            near(ages[id], now.since(*at).as_secs_f64(), 5.0),
+            "{id} ran at {at}, but its age is {}",
+            ages[id]
+        );
     }
 }
 
@@ -64,8 +92,13 @@ async fn values_in_prometheus_equal_the_world() {
 async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
     let mut options = options();
     options.last_scanned = true;
-    let simulator = Simulator::start(options).await.expect("the simulator starts");
-    let id = simulator.world().add_definition(0, Draft::manual("by hand")).expect("there is a tenant");
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    let id = simulator
+        .world()
+        .add_definition(0, Draft::manual("by hand"))
+        .expect("there is a tenant");
     simulator.world().run_now(0, &id, Outcome::Success);
     let exporter = Exporter::start(&simulator).await;
     let prometheus = Prometheus::start(&exporter).await;
@@ -82,9 +115,18 @@ async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
     status(Some(2.0)).await;
     let label = format!("definition_id=\"{id}\"");
     let metrics = exporter.metrics().await;
-    let counted = metrics.value("defender_scan_sessions_total", &[&label, "status=\"partial_success\""]);
+    let counted = metrics.value(
+        "defender_scan_sessions_total",
+        &[&label, "status=\"partial_success\""],
+    );
     assert_eq!(counted, Some(1.0), "{}", metrics.0);
-    assert_eq!(metrics.value("defender_scan_sessions_total", &[&label, "status=\"success\""]), Some(0.0));
+    assert_eq!(
+        metrics.value(
+            "defender_scan_sessions_total",
+            &[&label, "status=\"success\""]
+        ),
+        Some(0.0)
+    );
     simulator.world().remove_definition(0, &id);
     status(None).await;
 }
@@ -93,13 +135,19 @@ async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
 async fn a_tenant_that_fails_keeps_its_last_values_and_disturbs_no_other() {
     let mut options = options();
     options.tenants = 2;
-    let simulator = Simulator::start(options).await.expect("the simulator starts");
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
     let exporter = Exporter::start(&simulator).await;
     exporter.ready().await;
     let prometheus = Prometheus::start(&exporter).await;
     let up = async |expected: [f64; 2]| {
         eventually(&format!("the tenants are up: {expected:?}"), async || {
-            let found: BTreeMap<_, _> = prometheus.query("defender_up", "tenant").await.into_iter().collect();
+            let found: BTreeMap<_, _> = prometheus
+                .query("defender_up", "tenant")
+                .await
+                .into_iter()
+                .collect();
             (found.values().copied().eq(expected)).then_some(())
         })
         .await;
@@ -107,11 +155,20 @@ async fn a_tenant_that_fails_keeps_its_last_values_and_disturbs_no_other() {
     up([1.0, 1.0]).await;
     let count = "count(defender_scan_status_code) by (tenant)";
     let before = prometheus.query(count, "tenant").await;
-    simulator.set_tenant_fault(1, Endpoint::Definitions, Some(Fault::error(500, "InternalError", "broken")));
+    simulator.set_tenant_fault(
+        1,
+        Endpoint::Definitions,
+        Some(Fault::error(500, "InternalError", "broken")),
+    );
     up([1.0, 0.0]).await;
     assert_eq!(prometheus.query(count, "tenant").await, before);
     let metrics = exporter.metrics().await;
-    let errors = |tenant| metrics.value("defender_collector_errors_total", &[tenant, "\"definitions\"", "\"server\""]);
+    let errors = |tenant| {
+        metrics.value(
+            "defender_collector_errors_total",
+            &[tenant, "\"definitions\"", "\"server\""],
+        )
+    };
     assert!(errors("tenant-1").is_some_and(|errors| errors >= 1.0));
     assert_eq!(errors("tenant-0"), Some(0.0));
     simulator.set_tenant_fault(1, Endpoint::Definitions, None);
@@ -124,13 +181,18 @@ async fn the_spelling_of_the_reference_pages_gives_the_same_statuses() {
     options.spelling = Spelling::Pascal;
     options.definitions = 16;
     options.page_size = 5;
-    let simulator = Simulator::start(options).await.expect("the simulator starts");
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
     let exporter = Exporter::start(&simulator).await;
     let expected = truth(&simulator, 0);
     eventually("all statuses are published", async || {
         let metrics = exporter.metrics().await;
         let agrees = |(id, (status, _)): (&String, &(f64, Timestamp))| {
-            metrics.value("defender_scan_status_code", &[&format!("definition_id=\"{id}\"")]) == Some(*status)
+            metrics.value(
+                "defender_scan_status_code",
+                &[&format!("definition_id=\"{id}\"")],
+            ) == Some(*status)
         };
         expected.iter().all(agrees).then_some(())
     })

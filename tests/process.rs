@@ -10,7 +10,10 @@ use common::{Exporter, binary, configuration, eventually, get, options};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 fn run(arguments: &[&str]) -> Output {
-    binary().args(arguments).output().expect("the program starts")
+    binary()
+        .args(arguments)
+        .output()
+        .expect("the program starts")
 }
 
 fn error_of(output: &Output) -> String {
@@ -21,15 +24,23 @@ fn error_of(output: &Output) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::disallowed_methods, reason = "a bound of five real seconds is what is promised")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a bound of five real seconds is what is promised"
+)]
 async fn a_signal_stops_it_in_good_order_while_a_call_hangs() {
     for signal in ["TERM", "INT"] {
-        let simulator = Simulator::start(options()).await.expect("the simulator starts");
+        let simulator = Simulator::start(options())
+            .await
+            .expect("the simulator starts");
         let mut exporter = Exporter::start(&simulator).await;
         exporter.ready().await;
         simulator.set_fault(Endpoint::Definitions, Some(Fault::Hang));
         let asked = simulator.calls().len();
-        eventually("a call hangs", async || (simulator.calls().len() > asked).then_some(())).await;
+        eventually("a call hangs", async || {
+            (simulator.calls().len() > asked).then_some(())
+        })
+        .await;
         let started = Instant::now();
         exporter.process.signal(signal);
         let status = exporter.process.exit().await;
@@ -40,7 +51,9 @@ async fn a_signal_stops_it_in_good_order_while_a_call_hangs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_readiness() {
-    let simulator = Simulator::start(options()).await.expect("the simulator starts");
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
     simulator.set_fault(Endpoint::Definitions, Some(Fault::Hang));
     let exporter = Exporter::start(&simulator).await;
     assert_eq!(exporter.get("/-/healthy").await.0, 200);
@@ -51,7 +64,10 @@ async fn health_and_readiness() {
     assert_eq!(exporter.get("/nothing").await.0, 404);
     assert_eq!(exporter.get("/").await.0, 200);
     let healthy = format!("{}/-/healthy", exporter.url);
-    assert_eq!(run(&["healthcheck", "--url", &healthy]).status.code(), Some(0));
+    assert_eq!(
+        run(&["healthcheck", "--url", &healthy]).status.code(),
+        Some(0)
+    );
     let missing = format!("{}/nothing", exporter.url);
     error_of(&run(&["healthcheck", "--url", &missing]));
 }
@@ -60,12 +76,24 @@ async fn health_and_readiness() {
 async fn a_port_in_use_is_one_clear_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = taken.local_addr().expect("it has an address").to_string();
-    let simulator = Simulator::start(options()).await.expect("the simulator starts");
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = configuration(&simulator, folder.path(), (100, 1_500));
     let file = file.to_str().expect("the path is text");
-    let text = error_of(&run(&["--config.file", file, "--web.listen-address", &address]));
-    assert!(text.lines().last().is_some_and(|line| line.contains(&address) && line.contains("in use")), "{text}");
+    let text = error_of(&run(&[
+        "--config.file",
+        file,
+        "--web.listen-address",
+        &address,
+    ]));
+    assert!(
+        text.lines()
+            .last()
+            .is_some_and(|line| line.contains(&address) && line.contains("in use")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -82,15 +110,25 @@ fn a_missing_file_and_missing_variables_are_clear() {
 fn a_bad_file_is_refused_with_every_mistake() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = folder.path().join("bad.yml");
-    fs::write(&file, "tenants:\n  - nome: x\nhttp: {timeout: soon}\n").expect("the folder can be written");
-    let output = run(&["check-config", "--config.file", file.to_str().expect("the path is text")]);
+    fs::write(&file, "tenants:\n  - nome: x\nhttp: {timeout: soon}\n")
+        .expect("the folder can be written");
+    let output = run(&[
+        "check-config",
+        "--config.file",
+        file.to_str().expect("the path is text"),
+    ]);
     let text = error_of(&output);
     assert!(text.contains("nome") && text.contains("timeout"), "{text}");
 }
 
 #[test]
 fn help_version_completions_and_the_metrics_reference() {
-    for arguments in [&["--help"][..], &["--version"], &["completions", "bash"], &["docs", "metrics"]] {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["completions", "bash"],
+        &["docs", "metrics"],
+    ] {
         let output = run(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         assert!(!output.stdout.is_empty(), "{arguments:?}");
@@ -108,30 +146,46 @@ async fn the_demo_shows_what_the_readme_promises() {
     let url = eventually("the demo prints its address", async || {
         let output = demo.output();
         let line = output.lines().find(|line| line.contains("/metrics"))?;
-        line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+        line.split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .map(str::to_owned)
     })
     .await;
     let first = eventually("all status codes show", async || {
         let (_, body) = get(&url).await?;
         let statuses = |code: &str| {
             let of_definition = |line: &&str| line.starts_with("defender_scan_status_code{");
-            body.lines().filter(of_definition).any(|line| line.ends_with(&format!(" {code}")))
+            body.lines()
+                .filter(of_definition)
+                .any(|line| line.ends_with(&format!(" {code}")))
         };
-        ["0", "1", "2"].iter().all(|code| statuses(code)).then_some(body)
+        ["0", "1", "2"]
+            .iter()
+            .all(|code| statuses(code))
+            .then_some(body)
     })
     .await;
     let age = |body: &str| -> f64 {
-        let line = body.lines().find(|line| line.starts_with("defender_scan_last_age_seconds{"));
-        line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok()).expect("there is an age")
+        let line = body
+            .lines()
+            .find(|line| line.starts_with("defender_scan_last_age_seconds{"));
+        line.and_then(|line| line.rsplit(' ').next())
+            .and_then(|value| value.parse().ok())
+            .expect("there is an age")
     };
-    let ids = first.lines().filter_map(|line| line.split("definition_id=\"").nth(1)?.split('"').next());
+    let ids = first
+        .lines()
+        .filter_map(|line| line.split("definition_id=\"").nth(1)?.split('"').next());
     let mut series = std::collections::BTreeMap::<&str, usize>::new();
     for id in ids {
         *series.entry(id).or_default() += 1;
     }
     assert!(series.len() > 8);
     assert!(series.values().all(|count| *count <= 13), "{series:?}");
-    eventually("ages grow", async || (age(&get(&url).await?.1) > age(&first)).then_some(())).await;
+    eventually("ages grow", async || {
+        (age(&get(&url).await?.1) > age(&first)).then_some(())
+    })
+    .await;
     demo.signal("INT");
     assert_eq!(demo.exit().await.code(), Some(0), "{}", demo.output());
 }

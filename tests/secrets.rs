@@ -20,17 +20,31 @@ fn disguises(secret: &str) -> [String; 3] {
 async fn no_secret_in_any_output_at_debug_level() {
     let mut options = options();
     options.definitions = 24;
-    let simulator = Simulator::start(options).await.expect("the simulator starts");
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
     let exporter = Exporter::start(&simulator).await;
     exporter.ready().await;
     let mut seen = String::new();
     let echo = simulator.secrets().join(" ");
     for (endpoint, fault) in [
-        (Endpoint::Definitions, Fault::error(500, "InternalError", &echo)),
-        (Endpoint::Definitions, Fault::error(400, "BadRequest", &echo)),
+        (
+            Endpoint::Definitions,
+            Fault::error(500, "InternalError", &echo),
+        ),
+        (
+            Endpoint::Definitions,
+            Fault::error(400, "BadRequest", &echo),
+        ),
         (Endpoint::History, Fault::Unauthorized(5)),
         (Endpoint::Token, Fault::error(400, "invalid_client", &echo)),
-        (Endpoint::Token, Fault::Body { content_type: "text/html".to_owned(), bytes: echo.clone().into_bytes() }),
+        (
+            Endpoint::Token,
+            Fault::Body {
+                content_type: "text/html".to_owned(),
+                bytes: echo.clone().into_bytes(),
+            },
+        ),
     ] {
         simulator.set_fault(endpoint, Some(fault));
         simulator.revoke_tokens(0);
@@ -42,7 +56,11 @@ async fn no_secret_in_any_output_at_debug_level() {
     }
     seen += &exporter.process.output();
     let secrets = simulator.secrets();
-    assert!(secrets.len() > 24, "the world has secrets to leak: {}", secrets.len());
+    assert!(
+        secrets.len() > 24,
+        "the world has secrets to leak: {}",
+        secrets.len()
+    );
     assert!(seen.contains("defender_up"), "there is something to search");
     for secret in secrets {
         for disguise in disguises(&secret) {

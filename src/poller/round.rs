@@ -6,8 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::clock::Uptime;
-use crate::defender::error::ApiError;
-use crate::defender::wire::{NextLink, Page};
+use crate::defender::{ApiError, NextLink, Page};
 use crate::health::Reason;
 use crate::plan::Failure;
 

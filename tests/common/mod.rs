@@ -26,7 +26,9 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("never happened: {what}"))
 }
 
 /// Calls a minute and an hour of a budget that does not matter to a test.
@@ -61,7 +63,9 @@ impl Drop for Process {
 
 impl Process {
     pub fn start(folder: TempDir, command: &mut Command) -> Self {
-        let log = |name: &str| fs::File::create(folder.path().join(name)).expect("the folder can be written");
+        let log = |name: &str| {
+            fs::File::create(folder.path().join(name)).expect("the folder can be written")
+        };
         let child = command
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -75,21 +79,31 @@ impl Process {
     /// Everything it has printed so far.
     pub fn output(&self) -> String {
         let read = |name| fs::read(self.folder.path().join(name)).unwrap_or_default();
-        [read("stdout"), read("stderr")].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+        [read("stdout"), read("stderr")]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat()
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
         assert!(status.expect("kill runs").success());
     }
 
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
-        eventually("the process ends", async || self.child.try_wait().expect("it can be waited for")).await
+        eventually("the process ends", async || {
+            self.child.try_wait().expect("it can be waited for")
+        })
+        .await
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("it can be waited for").is_none()
+        self.child
+            .try_wait()
+            .expect("it can be waited for")
+            .is_none()
     }
 }
 
@@ -107,7 +121,9 @@ pub fn configuration(simulator: &Simulator, folder: &Path, quota: (usize, usize)
     fs::write(&ca, simulator.ca_pem()).expect("the folder can be written");
     let mut text = String::from("tenants:\n");
     for number in 0.. {
-        let Some(identity) = simulator.tenant(number) else { break };
+        let Some(identity) = simulator.tenant(number) else {
+            break;
+        };
         let secret = folder.join(format!("secret-{number}"));
         fs::write(&secret, &identity.client_secret).expect("the folder can be written");
         let (url, secret) = (simulator.https_url(), secret.display());
@@ -120,7 +136,8 @@ pub fn configuration(simulator: &Simulator, folder: &Path, quota: (usize, usize)
         )
         .expect("a string can be written");
     }
-    writeln!(text, "http: {{ca_file: {}, timeout: 5s}}", ca.display()).expect("a string can be written");
+    writeln!(text, "http: {{ca_file: {}, timeout: 5s}}", ca.display())
+        .expect("a string can be written");
     let file = folder.join("exporter.yml");
     fs::write(&file, text).expect("the folder can be written");
     file
@@ -143,19 +160,31 @@ impl Exporter {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = configuration(simulator, folder.path(), quota);
         let mut command = binary();
-        command.arg("--config.file").arg(file).args(["--web.listen-address", "127.0.0.1:0", "--log.level", "debug"]);
+        command.arg("--config.file").arg(file).args([
+            "--web.listen-address",
+            "127.0.0.1:0",
+            "--log.level",
+            "debug",
+        ]);
         let process = Process::start(folder, &mut command);
         let port = eventually("the exporter listens", async || {
             let output = process.output();
             let after = output.split("address=127.0.0.1:").nth(1)?;
-            Some(after.split(|c: char| !c.is_ascii_digit()).next()?.to_owned())
+            Some(
+                after
+                    .split(|c: char| !c.is_ascii_digit())
+                    .next()?
+                    .to_owned(),
+            )
         });
         let url = format!("http://127.0.0.1:{}", port.await);
         Self { process, url }
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
-        get(&format!("{}{path}", self.url)).await.unwrap_or_else(|| panic!("no answer\n{}", self.process.output()))
+        get(&format!("{}{path}", self.url))
+            .await
+            .unwrap_or_else(|| panic!("no answer\n{}", self.process.output()))
     }
 
     pub async fn metrics(&self) -> Metrics {
@@ -164,7 +193,10 @@ impl Exporter {
 
     /// Waits until every tenant has been polled.
     pub async fn ready(&self) {
-        eventually("the exporter is ready", async || (self.get("/-/ready").await.0 == 200).then_some(())).await;
+        eventually("the exporter is ready", async || {
+            (self.get("/-/ready").await.0 == 200).then_some(())
+        })
+        .await;
     }
 }
 
@@ -176,10 +208,14 @@ impl Metrics {
     pub fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let mut samples = self.0.lines().filter(|line| {
             let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
         });
         let sample = samples.next()?;
-        assert!(samples.next().is_none(), "several samples of {name} {labels:?}");
+        assert!(
+            samples.next().is_none(),
+            "several samples of {name} {labels:?}"
+        );
         sample.rsplit(' ').next()?.parse().ok()
     }
 }
@@ -203,22 +239,39 @@ impl Prometheus {
         let port = free_port();
         let mut command = Command::new("prometheus");
         command.arg(format!("--config.file={}", file.display()));
-        command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        command.arg(format!(
+            "--storage.tsdb.path={}",
+            folder.path().join("data").display()
+        ));
         command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
         let process = Process::start(folder, &mut command);
-        Self { process, url: format!("http://127.0.0.1:{port}") }
+        Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+        }
     }
 
     /// Values of an instant query by the value of label `by`.
     pub async fn query(&self, expression: &str, by: &str) -> Vec<(String, f64)> {
         let address = format!("{}/api/v1/query", self.url);
-        let Ok(url) = url::Url::parse_with_params(&address, [("query", expression)]) else { return Vec::new() };
-        let Some((200, body)) = get(url.as_str()).await else { return Vec::new() };
-        let body: serde_json::Value = serde_json::from_str(&body).expect("Prometheus answers in JSON");
-        let results = body["data"]["result"].as_array().cloned().unwrap_or_default();
+        let Ok(url) = url::Url::parse_with_params(&address, [("query", expression)]) else {
+            return Vec::new();
+        };
+        let Some((200, body)) = get(url.as_str()).await else {
+            return Vec::new();
+        };
+        let body: serde_json::Value =
+            serde_json::from_str(&body).expect("Prometheus answers in JSON");
+        let results = body["data"]["result"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let sample = |result: &serde_json::Value| {
             let value = result["value"][1].as_str()?.parse().ok()?;
-            Some((result["metric"][by].as_str().unwrap_or_default().to_owned(), value))
+            Some((
+                result["metric"][by].as_str().unwrap_or_default().to_owned(),
+                value,
+            ))
         };
         results.iter().filter_map(sample).collect()
     }

@@ -1,0 +1,65 @@
+//! `demo`: the simulator and the exporter in one process, and nothing to set up.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::serve::Exporter;
+use crate::cli::Flags;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::shutdown;
+use crate::simulator::{Options, Simulator};
+
+/// Runs until a signal.
+pub(super) async fn run(definitions: u32, tenants: u32, speed: u32, flags: &Flags) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal().context("installing signal handlers")?;
+    let clock = Clock::accelerated(speed);
+    let mut options = Options::new(clock.clone());
+    options.definitions = usize::try_from(definitions)?;
+    options.tenants = usize::try_from(tenants)?;
+    options.last_scanned = true;
+    let simulator = Simulator::start(options).await.context("starting the simulated Defender API")?;
+    let folder = tempfile::tempdir().context("making a temporary folder")?;
+    let config = config(&simulator, folder.path())?;
+    let exporter = Exporter::start(&config, flags, clock, &shutdown).await?;
+    let mut text = format!("A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts ");
+    writeln!(text, "{} here.", humantime::format_duration(std::time::Duration::from_secs((3_600 / speed).max(1).into())))?;
+    for address in exporter.addresses() {
+        let mut address = *address;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        writeln!(text, "  metrics      http://{address}{}\n  status page  http://{address}/", flags.telemetry_path)?;
+    }
+    text.push_str("Stop it with Ctrl-C.\n");
+    super::print(text.as_bytes())?;
+    let result = exporter.finish().await;
+    simulator.stop().await;
+    result
+}
+
+/// A configuration such as a user would write it, for all tenants of the simulator.
+fn config(simulator: &Simulator, folder: &Path) -> anyhow::Result<Config> {
+    let ca = folder.join("ca.pem");
+    fs::write(&ca, simulator.ca_pem()).with_context(|| format!("writing {}", ca.display()))?;
+    let url = simulator.https_url();
+    let mut text = format!("http: {{ca_file: {}}}\ntenants:\n", serde_json::to_string(&ca)?);
+    for number in 0.. {
+        let Some(tenant) = simulator.tenant(number) else { break };
+        write!(
+            text,
+            "  - name: demo-{}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
+             credential: {{type: client_secret, client_id: {}, client_secret: {}}}\n    \
+             poll: {{definitions: 5s, agents: 1m}}\n",
+            number + 1,
+            tenant.tenant_id,
+            tenant.client_id,
+            serde_json::to_string(&tenant.client_secret)?,
+        )?;
+    }
+    let (config, _) = Config::parse(&text, "demo")?;
+    Ok(config)
+}

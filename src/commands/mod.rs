@@ -1,0 +1,56 @@
+//! What each command does: the wiring, and nothing else.
+
+mod check_config;
+mod demo;
+mod healthcheck;
+mod logging;
+mod serve;
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap_complete::generate;
+use tokio::runtime::Runtime;
+
+use crate::cli::{Cli, Command, Topic};
+use crate::exposition::catalog;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// Whatever stopped it, as one message that names the place and what to do.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None => {
+            logging::start(cli.flags.log_level, cli.flags.log_format);
+            let config = serve::config(&cli.flags)?;
+            runtime()?.block_on(serve::run(config, &cli.flags))
+        }
+        Some(Command::Demo { definitions, tenants, speed }) => {
+            logging::start(cli.flags.log_level, cli.flags.log_format);
+            runtime()?.block_on(demo::run(definitions, tenants, speed, &cli.flags))
+        }
+        Some(Command::CheckConfig) => check_config::run(&cli.flags),
+        Some(Command::Docs { topic: Topic::Metrics }) => print(catalog::markdown().as_bytes()),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            generate(shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
+            print(&script)
+        }
+        Some(Command::Healthcheck { url }) => runtime()?.block_on(healthcheck::run(url)),
+    }
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("expected to start worker threads; raise the limits on threads or files")
+}
+
+/// Prints to standard output; a reader that went away is no error.
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    match io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("writing to standard output"),
+        _ => Ok(()),
+    }
+}
