@@ -180,8 +180,7 @@ pub enum Storage {
     Folder(PathBuf),
 }
 
-// The signature is clap's.
-#[allow(clippy::unnecessary_wraps)]
+#[allow(clippy::unnecessary_wraps, reason = "the signature is clap's")]
 fn storage(text: &str) -> Result<Storage, FlagError> {
     Ok(match text {
         "" => Storage::Memory,

@@ -70,9 +70,9 @@ fn a_minimal_file_gives_the_documented_defaults() {
         tenant.scope,
         "https://api.securitycenter.microsoft.com/.default"
     );
-    assert_eq!(tenant.poll.definitions, Duration::from_secs(60));
-    assert_eq!(tenant.poll.agents, Duration::from_secs(600));
-    assert_eq!(tenant.poll.sweep, Duration::from_secs(86_400));
+    assert_eq!(tenant.poll.definitions, Duration::from_mins(1));
+    assert_eq!(tenant.poll.agents, Duration::from_mins(10));
+    assert_eq!(tenant.poll.sweep, Duration::from_hours(24));
     assert_eq!(
         (tenant.limits.minute.calls, tenant.limits.hour.calls),
         (80, 1_200)
