@@ -1,1 +1,363 @@
-//! x
+//! The command line: flags named as Prometheus exporters name them, each also
+//! an environment variable. No subcommand runs the exporter.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use thiserror::Error;
+use url::Url;
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} (revision {}, rustc {})",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("DEFENDER_EXPORTER_REVISION").unwrap_or("unknown"),
+        option_env!("DEFENDER_EXPORTER_RUSTC").unwrap_or("unknown"),
+    )
+});
+
+/// Prometheus exporter for the authenticated scans of Microsoft Defender for Endpoint.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "defender-scan-exporter", version = VERSION.as_str())]
+pub struct Cli {
+    /// Flags of all commands.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// What to do instead of running the exporter.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+impl Cli {
+    /// Reads the arguments, the program's name first.
+    ///
+    /// # Errors
+    /// `clap`'s own, which also stands for `--help` and `--version`.
+    pub fn read<I>(arguments: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString> + Clone,
+    {
+        let cli = Self::try_parse_from(arguments)?;
+        if matches!(cli.command, Some(Command::CheckConfig)) && cli.flags.config_file.is_none() {
+            let text = "expected `--config.file`, but found none; name the file to check";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
+        }
+        Ok(cli)
+    }
+}
+
+/// Flags that stand before or after a subcommand.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// Configuration file; without it, one tenant is made from `AZURE_TENANT_ID` and the like
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE")]
+    pub config_file: Option<PathBuf>,
+
+    /// Address to listen on; may be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_LISTEN_ADDRESS", value_delimiter = ',')]
+    #[arg(default_value = ":10063")]
+    pub listen_addresses: Vec<ListenAddress>,
+
+    /// Path under which metrics are served
+    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_TELEMETRY_PATH")]
+    #[arg(default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+
+    /// How many scrapes are served at once; 0: no limit
+    #[arg(long = "web.max-requests", value_name = "N", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_MAX_REQUESTS", default_value_t = 40)]
+    pub max_requests: usize,
+
+    /// Folder for what must outlive a restart; empty: in memory [default: ./data]
+    #[arg(long = "storage.path", value_name = "FOLDER", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_STORAGE_PATH", value_parser = storage)]
+    pub storage_path: Option<Storage>,
+
+    /// Least severe messages that are logged
+    #[arg(long = "log.level", value_name = "LEVEL", global = true, value_enum)]
+    #[arg(env = "DEFENDER_EXPORTER_LOG_LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+
+    /// Format of the log
+    #[arg(long = "log.format", value_name = "FORMAT", global = true, value_enum)]
+    #[arg(env = "DEFENDER_EXPORTER_LOG_FORMAT", default_value = "logfmt")]
+    pub log_format: LogFormat,
+}
+
+impl Flags {
+    /// Where state is kept when the exporter runs; `demo` has its own default.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        let default = || Storage::Folder(PathBuf::from("./data"));
+        self.storage_path.clone().unwrap_or_else(default)
+    }
+}
+
+/// What to do instead of running the exporter.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the exporter against a simulated Defender API; nothing else to set up
+    Demo {
+        /// Scan definitions per tenant
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        definitions: u32,
+        /// Tenants
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+        tenants: u32,
+        /// How many times faster than real time the simulated world runs
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        speed: u32,
+    },
+    /// Check the configuration file and the files that it names; no network
+    CheckConfig,
+    /// Print reference documentation in Markdown
+    Docs {
+        /// Which
+        #[arg(value_enum)]
+        topic: Topic,
+    },
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Ask a running exporter whether it is healthy: exit code 0 or 1
+    Healthcheck {
+        /// Address of its health endpoint
+        #[arg(long, default_value = "http://127.0.0.1:10063/-/healthy")]
+        url: Url,
+    },
+}
+
+/// What `docs` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Topic {
+    /// All metrics, with types, units and labels
+    Metrics,
+}
+
+/// Least severe messages that are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Every request
+    Debug,
+    /// Changes
+    Info,
+    /// What may need attention
+    Warn,
+    /// What needs attention
+    Error,
+}
+
+/// Format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs
+    Logfmt,
+    /// One JSON object a line
+    Json,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Nowhere: a restart forgets the budget.
+    Memory,
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the signature is clap's")]
+fn storage(text: &str) -> Result<Storage, FlagError> {
+    Ok(match text {
+        "" => Storage::Memory,
+        path => Storage::Folder(path.into()),
+    })
+}
+
+fn telemetry_path(text: &str) -> Result<String, FlagError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "/_-.~".contains(c);
+    let own = text == "/" || text == "/-" || text.starts_with("/-/");
+    if text.starts_with('/') && text.chars().all(allowed) && !own {
+        Ok(text.to_owned())
+    } else {
+        Err(FlagError::TelemetryPath)
+    }
+}
+
+/// Why a flag's value is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FlagError {
+    /// Not `:PORT`, `HOST:PORT` or `[IPv6]:PORT`.
+    #[error(
+        "expected `:PORT`, `HOST:PORT` or `[IPv6]:PORT`, but found another form; write for instance `127.0.0.1:10063`"
+    )]
+    ListenAddress,
+    /// Not an absolute path, or one that the exporter needs itself.
+    #[error(
+        "expected a path such as `/metrics`, but found another form, `/` or one below `/-/`; choose another"
+    )]
+    TelemetryPath,
+}
+
+/// An address to listen on, written as Prometheus writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// `None`: all interfaces, IPv6 and IPv4.
+    host: Option<String>,
+    port: u16,
+}
+
+impl ListenAddress {
+    /// The addresses to try in this order; the first that can be bound is the
+    /// one. For all interfaces: `[::]`, which takes IPv4 too where the system
+    /// has both, then `0.0.0.0`.
+    ///
+    /// # Errors
+    /// That of the name lookup.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        match &self.host {
+            None => Ok(vec![
+                SocketAddr::from(([0_u16; 8], self.port)),
+                SocketAddr::from(([0_u8; 4], self.port)),
+            ]),
+            Some(host) => Ok((host.as_str(), self.port).to_socket_addrs()?.collect()),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = FlagError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = FlagError::ListenAddress;
+        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
+        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong);
+        }
+        let port = port.parse().map_err(|_| wrong)?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let host = match bracketed {
+            Some(inner) => {
+                inner.parse::<std::net::Ipv6Addr>().map_err(|_| wrong)?;
+                Some(inner)
+            }
+            None if host.is_empty() => None,
+            None => Some(host),
+        };
+        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if bracketed.is_none() && host.is_some_and(|host| !host.chars().all(name)) {
+            return Err(wrong);
+        }
+        Ok(Self {
+            host: host.map(str::to_owned),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            None => write!(f, ":{}", self.port),
+            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            Some(host) => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        let program = ["defender-scan-exporter"];
+        Cli::read(program.iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_given_gives_the_documented_defaults() {
+        let cli = read(&[]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.flags.listen_addresses, [":10063".parse().unwrap()]);
+        assert_eq!(cli.flags.telemetry_path, "/metrics");
+        assert_eq!(cli.flags.max_requests, 40);
+        assert_eq!(cli.flags.storage(), Storage::Folder("./data".into()));
+        assert_eq!(cli.flags.log_level, LogLevel::Info);
+        assert_eq!(cli.flags.log_format, LogFormat::Logfmt);
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_a_subcommand() {
+        for arguments in [
+            ["--config.file=f", "--web.listen-address=:1", "check-config"],
+            ["check-config", "--config.file=f", "--web.listen-address=:1"],
+        ] {
+            let cli = read(&arguments).unwrap();
+            assert_eq!(cli.flags.config_file, Some("f".into()));
+            assert_eq!(cli.flags.listen_addresses, [":1".parse().unwrap()]);
+        }
+    }
+
+    #[test]
+    fn an_empty_storage_path_means_memory() {
+        let cli = read(&["--storage.path="]).unwrap();
+        assert_eq!(cli.flags.storage(), Storage::Memory);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for arguments in [
+            &["check-config"][..],
+            &["--web.telemetry-path=metrics"],
+            &["--web.telemetry-path=/"],
+            &["--web.telemetry-path=/-/healthy"],
+            &["--shard=0"],
+            &["demo", "--speed=0"],
+            &["docs"],
+        ] {
+            assert!(read(arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn listen_addresses_are_read_as_prometheus_reads_them() {
+        for text in [":10063", "127.0.0.1:9", "[::1]:9", "localhost:80"] {
+            let address: ListenAddress = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+            assert!(!address.resolve().unwrap().is_empty());
+        }
+        let everywhere: ListenAddress = ":80".parse().unwrap();
+        let all = ["[::]:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap()];
+        assert_eq!(everywhere.resolve().unwrap(), all);
+        for text in [
+            "", "80", ":", ":x", ":65536", ":+1", "::1:9", "[x]:9", "a b:1", "[]:1",
+        ] {
+            assert_eq!(
+                text.parse::<ListenAddress>(),
+                Err(FlagError::ListenAddress),
+                "{text}"
+            );
+        }
+    }
+}

@@ -8,6 +8,7 @@ use super::files::World;
 use super::mistake::{Report, expected};
 use super::node::{Section, Value};
 use super::scalar::is_client_id;
+use super::secret::read_secret_file;
 use super::{Credential, SecretSource};
 
 const TYPES: &str = "`client_secret`, `workload_identity` or `token_file`";
@@ -130,7 +131,16 @@ fn workload_identity(
             "token_file",
             "AZURE_FEDERATED_TOKEN_FILE",
         )
-        .map(PathBuf::from),
+        .map(PathBuf::from)
+        .filter(|path| {
+            let checked = match world.folder {
+                Some(_) => read_secret_file(path).map(drop),
+                None => Ok(()),
+            };
+            checked
+                .map_err(|error| section.mistake(report, "token_file", error.to_string()))
+                .is_ok()
+        }),
     };
     Some(Credential::WorkloadIdentity {
         client_id: client_id?,

@@ -160,3 +160,80 @@ enum Proof {
     Secret(SecretString),
     TokenFile(PathBuf),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Tenant, String> {
+        let env = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name)?;
+            Some(found.1.to_owned())
+        };
+        Config::from_env(&env)
+            .map(|mut config| config.tenants.remove(0))
+            .map_err(|mistakes| mistakes.to_string())
+    }
+
+    const IDS: [(&str, &str); 2] = [(TENANT_ID, "contoso.example"), (CLIENT_ID, "app")];
+
+    #[test]
+    fn a_secret_makes_the_tenant_default() {
+        let tenant = read(&[IDS[0], IDS[1], (SECRET, "s3cr3t")]).unwrap();
+        assert_eq!(tenant.name.as_str(), "default");
+        assert_eq!(
+            tenant.api_base_url.as_str(),
+            "https://api.security.microsoft.com/"
+        );
+        assert!(matches!(tenant.credential, Credential::ClientSecret { .. }));
+        assert!(!format!("{tenant:?}").contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_token_file_must_be_readable() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let error = read(&[IDS[0], IDS[1], (TOKEN_FILE, path)]).unwrap_err();
+        assert!(error.starts_with("environment: AZURE_FEDERATED_TOKEN_FILE: expected a secret"));
+        std::fs::write(path, "a.b.c").unwrap();
+        let tenant = read(&[IDS[0], IDS[1], (TOKEN_FILE, path)]).unwrap();
+        assert!(matches!(
+            tenant.credential,
+            Credential::WorkloadIdentity { .. }
+        ));
+    }
+
+    #[test]
+    fn the_government_sign_in_host_implies_its_api() {
+        let host = (AUTHORITY, "https://login.microsoftonline.us/");
+        let tenant = read(&[IDS[0], IDS[1], (SECRET, "s3cr3t"), host]).unwrap();
+        assert_eq!(
+            tenant.scope,
+            "https://api-gov.securitycenter.microsoft.us/.default"
+        );
+    }
+
+    #[test]
+    fn nothing_set_names_both_ways_and_the_demo() {
+        let error = read(&[(TENANT_ID, "")]).unwrap_err();
+        for word in ["--config.file", "AZURE_TENANT_ID", "`demo`"] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = read(&[IDS[1]]).unwrap_err();
+        let expected = "environment: AZURE_TENANT_ID: expected a directory (tenant) id or domain, but found nothing; set it\nenvironment: expected `AZURE_CLIENT_SECRET` or `AZURE_FEDERATED_TOKEN_FILE`, but found neither; set one of them";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn certificates_are_not_supported_yet() {
+        let error = read(&[IDS[0], IDS[1], (CERTIFICATE, "a.pem")]).unwrap_err();
+        assert!(
+            error.contains("not supported by this version yet"),
+            "{error}"
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! A walk through the tree: typed getters that report what is wrong, with line
 //! and key path, and go on.
 
+use std::collections::HashMap;
+
 use super::mistake::{Report, expected};
 use super::yaml::{Data, Entry, Node};
 
@@ -169,9 +171,10 @@ impl<'n> Section<'n> {
     }
 
     fn refuse_twins(&self, report: &mut Report) {
-        for (index, entry) in self.entries.iter().enumerate() {
-            let twin = |other: &&Entry| other.key == entry.key;
-            if let Some(first) = self.entries.iter().take(index).find(twin) {
+        let mut seen = HashMap::new();
+        for entry in self.entries {
+            let first = *seen.entry(entry.key.as_str()).or_insert(entry);
+            if !std::ptr::eq(first, entry) {
                 let found = format!("it on line {} too", first.line);
                 report.mistake(
                     Some(entry.line),
@@ -201,11 +204,14 @@ pub(super) fn shown(text: &str) -> String {
     if text.contains('@') {
         return "a value with `@`".to_owned();
     }
-    let mut short: String = text
-        .chars()
-        .take(SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut short = String::new();
+    for c in text.chars().take(SHOWN) {
+        if c.is_control() {
+            short.extend(c.escape_debug());
+        } else {
+            short.push(c);
+        }
+    }
     if text.chars().nth(SHOWN).is_some() {
         short.push('…');
     }

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// How deep lists and mappings may nest.
 const MAX_DEPTH: usize = 32;
-/// How many nodes a file may have, those that aliases repeat included.
+/// How many nodes a file may have; what anchors and aliases repeat counts by [`Node::size`].
 const MAX_NODES: usize = 100_000;
 
 /// A value and the line on which it starts. Without `Debug`: it may hold a secret.
@@ -47,11 +47,16 @@ impl Node {
         }
     }
 
+    /// What it costs to repeat it: its nodes, and its text in units of 64 bytes.
     fn size(&self) -> usize {
         1 + match &self.data {
-            Data::Null | Data::Text(_) => 0,
+            Data::Null => 0,
+            Data::Text(text) => text.len() / 64,
             Data::List(items) => items.iter().map(Self::size).sum(),
-            Data::Mapping(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
+            Data::Mapping(entries) => entries
+                .iter()
+                .map(|entry| entry.key.len() / 64 + entry.value.size())
+                .sum(),
         }
     }
 }
@@ -125,18 +130,18 @@ impl Builder {
                 };
                 self.put(Node { line, data }, anchor)?;
             }
-            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some(node) => {
-                    self.count(node.size(), line)?;
-                    self.put(node, 0)?;
-                }
-                None => {
+            Event::Alias(anchor) => {
+                let Some(size) = self.anchors.get(&anchor).map(Node::size) else {
                     return malformed(
                         line,
                         "expected an alias of an anchor above, but found one of an anchor that is still open; write the value out",
                     );
+                };
+                self.count(size, line)?;
+                if let Some(node) = self.anchors.get(&anchor).cloned() {
+                    self.put(node, 0)?;
                 }
-            },
+            }
             Event::SequenceStart(anchor, tag) => {
                 refuse_tag(tag.is_some(), line)?;
                 self.begin(Data::List(Vec::new()), anchor, line)?;
@@ -231,4 +236,33 @@ fn malformed<T>(line: usize, text: &str) -> Result<T, Malformed> {
         line,
         text: text.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_can_not_be_multiplied() {
+        let long = "x".repeat(500_000);
+        let text = format!("a: &a {long}\nb: [{}]", "*a,".repeat(50_000));
+        let malformed = read(&text).err().unwrap();
+        assert_eq!(malformed.line, 2);
+        assert!(malformed.text.contains("anchors and aliases"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let malformed = read(&"[".repeat(40)).err().unwrap();
+        assert!(malformed.text.contains("32 levels"), "{}", malformed.text);
+    }
+
+    #[test]
+    fn the_oddest_files_exhaust_neither_memory_nor_stack() {
+        for piece in [
+            "[", "{", "- ", "? ", "a,", "- a\n", "[a,", "&a ", "!a ", "'",
+        ] {
+            let _ = read(&piece.repeat((1 << 20) / piece.len()));
+        }
+    }
 }

@@ -1,0 +1,209 @@
+//! Configuration files, bad and good: `tests/config/bad/NAME.yml` must give
+//! exactly the mistakes in `NAME.txt`, and whatever we show must be read.
+//!
+//! `UPDATE=1 cargo test --test config` writes the expected mistakes anew: read the difference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use defender_scan_exporter::config::{Config, Credential, SecretSource};
+use proptest::prelude::*;
+use secrecy::ExposeSecret as _;
+
+const BAD: &str = "tests/config/bad";
+
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yml"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn without_environment(_: &str) -> Option<String> {
+    None
+}
+
+#[test]
+fn every_bad_file_gives_its_message() {
+    let files = yaml_files(BAD);
+    assert!(files.len() >= 30, "only {} bad files", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let mistakes = Config::load_with(&file, &without_environment)
+            .err()
+            .unwrap_or_else(|| panic!("{} is good", file.display()));
+        let found = format!("{}\n", mistakes.to_string().replace(&format!("{BAD}/"), ""));
+        assert!(!found.contains("s3cr3t"), "a secret is shown: {found}");
+        let expected = file.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&expected, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        if found != expected {
+            wrong.push(format!("found:    {found}expected: {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_minimal_file_gives_the_documented_defaults() {
+    let path = Path::new("tests/config/good/minimal.yml");
+    let (config, _) = Config::load_with(path, &without_environment).unwrap();
+    let [tenant] = &config.tenants[..] else {
+        panic!("one tenant: {config:?}");
+    };
+    assert_eq!(tenant.name.as_str(), "contoso");
+    assert_eq!(
+        tenant.api_base_url.as_str(),
+        "https://api.security.microsoft.com/"
+    );
+    assert_eq!(
+        tenant.authority_host.as_str(),
+        "https://login.microsoftonline.com/"
+    );
+    assert_eq!(
+        tenant.scope,
+        "https://api.securitycenter.microsoft.com/.default"
+    );
+    assert_eq!(tenant.poll.definitions, Duration::from_mins(1));
+    assert_eq!(tenant.poll.agents, Duration::from_mins(10));
+    assert_eq!(tenant.poll.sweep, Duration::from_hours(24));
+    assert_eq!(
+        (tenant.limits.minute.calls, tenant.limits.hour.calls),
+        (80, 1_200)
+    );
+    assert!(tenant.definitions.inactive);
+    let Credential::ClientSecret { secret, .. } = &tenant.credential else {
+        panic!("a client secret: {tenant:?}");
+    };
+    assert!(matches!(secret, SecretSource::File(_)));
+    assert_eq!(secret.read().unwrap().expose_secret(), "s3cr3t");
+    assert_eq!(config.http.timeout, Duration::from_secs(30));
+}
+
+#[test]
+fn every_key_is_read() {
+    let path = Path::new("tests/config/good/full.yml");
+    let (config, warnings) = Config::load_with(path, &without_environment).unwrap();
+    let [eu, dod, local] = &config.tenants[..] else {
+        panic!("three tenants: {config:?}");
+    };
+    assert_eq!(
+        eu.api_base_url.as_str(),
+        "https://eu.api.security.microsoft.com/"
+    );
+    assert_eq!(eu.definitions.include.scan_types, ["Network"]);
+    assert!(eu.definitions.include.names[0].is_match("prod-1"));
+    assert!(!eu.definitions.include.names[0].is_match("my prod-1"));
+    assert!(!eu.definitions.inactive);
+    assert_eq!(eu.poll.agents, Duration::ZERO);
+    assert_eq!((eu.limits.minute.calls, eu.limits.hour.calls), (1, 2_500));
+    assert_eq!(
+        dod.api_base_url.as_str(),
+        "https://api-gov.securitycenter.microsoft.us/"
+    );
+    assert_eq!(
+        dod.authority_host.as_str(),
+        "https://login.microsoftonline.us/"
+    );
+    assert_eq!(
+        dod.scope,
+        "https://api-gov.securitycenter.microsoft.us/.default"
+    );
+    assert_eq!(dod.definitions.ids[0].as_str(), "001");
+    assert_eq!(local.poll.definitions, Duration::from_secs(1));
+    assert!(matches!(local.credential, Credential::TokenFile { .. }));
+    assert_eq!(config.http.timeout, Duration::from_secs(5));
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("s3cr3t"), "{debug}");
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.contains("quota.per_hour: is above the 1500"))
+    );
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.contains("exclude: has no effect"))
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn an_inline_secret_that_everyone_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.yml");
+    let text = "tenants: [{name: a, tenant_id: a.example, credential: {type: client_secret, client_id: b, client_secret: s3cr3t}}]";
+    fs::write(&file, text).unwrap();
+    for (mode, expected) in [(0o644, 1), (0o640, 0)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let (_, warnings) = Config::load_with(&file, &without_environment).unwrap();
+        assert_eq!(warnings.len(), expected, "{warnings:?}");
+    }
+}
+
+#[test]
+fn workload_identity_takes_its_defaults_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.yml");
+    fs::write(folder.path().join("token"), "a.b.c").unwrap();
+    let text = "tenants: [{name: a, tenant_id: a.example, credential: {type: workload_identity}}]";
+    fs::write(&file, text).unwrap();
+    let token = folder.path().join("token").display().to_string();
+    let env = |name: &str| match name {
+        "AZURE_CLIENT_ID" => Some("b".to_owned()),
+        "AZURE_FEDERATED_TOKEN_FILE" => Some(token.clone()),
+        _ => None,
+    };
+    let (config, _) = Config::load_with(&file, &env).unwrap();
+    let Credential::WorkloadIdentity {
+        client_id,
+        token_file,
+    } = &config.tenants[0].credential
+    else {
+        panic!("{config:?}");
+    };
+    assert_eq!(
+        (client_id.as_str(), token_file.display().to_string()),
+        ("b", token.clone())
+    );
+}
+
+#[test]
+fn every_example_of_the_documentation_is_read() {
+    let text = fs::read_to_string("docs/configuration.md").unwrap();
+    let blocks: Vec<_> = text.split("```yaml\n").skip(1).collect();
+    assert!(blocks.len() >= 3);
+    for block in blocks {
+        let (yaml, _) = block.split_once("```").unwrap();
+        Config::parse(yaml, "docs/configuration.md").unwrap_or_else(|e| panic!("{e}\n{yaml}"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = Config::parse(&String::from_utf8_lossy(&bytes), "x");
+    }
+
+    #[test]
+    fn arbitrary_yaml_never_panics(text in "([a-z]{1,3}|tenants|name|[-:&*!?|>%@#'\"{}\\[\\], \n\t]|\n  ){0,60}") {
+        let _ = Config::parse(&text, "x");
+    }
+}
+
+#[test]
+fn a_mutilated_good_file_never_panics() {
+    let text = fs::read_to_string("tests/config/good/full.yml").unwrap();
+    for (at, _) in text.char_indices() {
+        let _ = Config::parse(&text[..at], "x");
+        let _ = Config::parse(&text[at..], "x");
+    }
+}
