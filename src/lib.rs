@@ -9,3 +9,4 @@ pub mod model;
 pub mod quota;
 pub mod shutdown;
 pub mod snapshot;
+pub mod web;
