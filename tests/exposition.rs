@@ -1,5 +1,5 @@
 //! The exposition of a rich snapshot: pinned by golden files, read back by an
-//! independent parser (PyPI's `prometheus_client`) and by promtool.
+//! independent parser (`PyPI`'s `prometheus_client`) and by promtool.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test exposition` writes the golden files anew.
 

@@ -1,0 +1,216 @@
+//! The web server: metrics, status page, health and readiness.
+//!
+//! ```text
+//! listener ─► serve ─► router ─► count and harden ─► routes ─► exposition, status
+//! ```
+
+mod html;
+mod path;
+mod routes;
+mod status;
+
+use std::future::IntoFuture;
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use path::{TelemetryPath, TelemetryPathError};
+pub use routes::router;
+
+use crate::clock::Clock;
+use crate::exposition::OwnMetrics;
+use crate::model::TenantName;
+use crate::shutdown::GRACE;
+use crate::snapshot::Snapshot;
+
+/// What the handlers read; clones share it.
+#[derive(Clone, Debug)]
+pub struct WebState {
+    /// What is published.
+    pub snapshot: Snapshot,
+    /// For the age of scans.
+    pub clock: Clock,
+    /// The exporter's own metrics; requests are counted there.
+    pub own: OwnMetrics,
+    /// Where the metrics are.
+    pub telemetry_path: TelemetryPath,
+    /// How many scrapes may be under way at once, beyond which 503 is answered; 0: no limit.
+    pub max_requests: usize,
+    /// The configured tenants, for readiness.
+    pub expected: Expected,
+}
+
+/// The tenants that must have data before the exporter is ready; a reload may
+/// change them. Clones share the list.
+#[derive(Clone, Debug, Default)]
+pub struct Expected(Arc<ArcSwap<Vec<TenantName>>>);
+
+impl Expected {
+    /// These tenants.
+    #[must_use]
+    pub fn new(tenants: Vec<TenantName>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(tenants)))
+    }
+
+    /// Replaces the list.
+    pub fn set(&self, tenants: Vec<TenantName>) {
+        self.0.store(Arc::new(tenants));
+    }
+
+    /// The list as it is now.
+    #[must_use]
+    pub fn read(&self) -> Arc<Vec<TenantName>> {
+        self.0.load_full()
+    }
+}
+
+/// Serves until `shutdown` is cancelled; requests under way then have
+/// [`GRACE`] to finish before this returns without them.
+///
+/// # Errors
+/// If the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let server = axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+        .into_future();
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = server => result,
+        () = deadline => {
+            tracing::warn!("requests are still under way after the grace period; dropping them");
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::health::Health;
+    use crate::histogram::Histogram;
+    use crate::model::{Definition, DefinitionId, Run, ScanStatus, ScanType};
+    use crate::quota::{Limits, Quota};
+    use crate::snapshot::{DefinitionView, SessionCounts, TARGET_SECONDS, TenantView};
+
+    /// 2026-09-21.
+    pub(super) const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);
+
+    /// A definition that runs every four hours and last ran `age` ago.
+    pub(super) fn definition(
+        id: &str,
+        age: Option<Duration>,
+        status: ScanStatus,
+    ) -> DefinitionView {
+        let last_run = age.map(|age| Run {
+            at: NOW - age,
+            status,
+        });
+        DefinitionView {
+            definition: Definition {
+                id: DefinitionId::new(id),
+                scan_name: id.into(),
+                scan_type: Some(ScanType::Network),
+                target_type: None,
+                is_active: true,
+                interval: Some(Duration::from_hours(4)),
+                agent_id: None,
+                latest: last_run.clone(),
+            },
+            last_run,
+            last_success: None,
+            targets: None,
+            targets_succeeded: None,
+            sessions: SessionCounts::default(),
+        }
+    }
+
+    /// A tenant that is up and has one definition.
+    pub(super) fn tenant(name: &str, clock: &Clock) -> TenantView {
+        let age = Some(Duration::from_hours(1));
+        TenantView {
+            name: TenantName::new(name),
+            definitions: vec![definition("a", age, ScanStatus::Success).into()],
+            agents: Vec::new(),
+            target_seconds: Histogram::new(TARGET_SECONDS),
+            health: Health {
+                up: Some(true),
+                ..Health::default()
+            },
+            quota: Quota::new(clock.clone(), Limits::new(80, 1200)),
+        }
+    }
+
+    /// The state of an exporter with one tenant, `contoso`.
+    pub(super) fn state() -> WebState {
+        let clock = Clock::anchored(NOW);
+        let snapshot = Snapshot::default();
+        snapshot.publish(tenant("contoso", &clock));
+        WebState {
+            snapshot,
+            clock,
+            own: OwnMetrics::new(NOW),
+            telemetry_path: TelemetryPath::default(),
+            max_requests: 40,
+            expected: Expected::new(vec![TenantName::new("contoso")]),
+        }
+    }
+
+    async fn request(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
+        let slow = |seconds| {
+            get(move || async move {
+                tokio::time::sleep(Duration::from_millis(seconds)).await;
+                "done"
+            })
+        };
+        let router = router(state())
+            .route("/slow", slow(300))
+            .route("/stuck", slow(60_000));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, router, shutdown.clone()));
+        assert!(
+            request(address, "/-/healthy")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
+        let under_way = tokio::spawn(async move { request(address, "/slow").await });
+        let stuck = tokio::spawn(async move { request(address, "/stuck").await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        shutdown.cancel();
+        assert!(under_way.await.unwrap().ends_with("done"));
+        let bound = GRACE + Duration::from_secs(2);
+        let ended = tokio::time::timeout(bound, server).await;
+        ended.expect("in time").unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+        stuck.abort();
+    }
+}

@@ -1,0 +1,322 @@
+//! The routes:
+//!
+//! | path | answer |
+//! | --- | --- |
+//! | the telemetry path | the metrics |
+//! | `/` | the status page, unless the metrics are there |
+//! | `/-/healthy` | 200 while the process serves |
+//! | `/-/ready` | 200, or 503 with the reasons |
+//!
+//! Anything else is 404, another method than GET and HEAD is 405. Every answer
+//! is counted and carries headers that keep browsers from doing more with it.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use super::{WebState, html, status};
+use crate::exposition::catalog::Handler;
+use crate::exposition::{self, OwnMetrics, negotiate};
+
+/// The state with what only the routes need.
+#[derive(Clone)]
+struct Routes {
+    state: WebState,
+    /// One permit a scrape under way; `None`: no limit.
+    scrapes: Option<Arc<Semaphore>>,
+}
+
+/// All routes over `state`.
+pub fn router(state: WebState) -> Router {
+    let own = state.own.clone();
+    let counted = |handler, route: MethodRouter<Routes>| {
+        route.layer(from_fn_with_state((own.clone(), handler), count))
+    };
+    let metrics_path = state.telemetry_path.as_str().to_owned();
+    let mut router = Router::new();
+    if metrics_path != "/" {
+        router = router.route("/", counted(Handler::Status, get(status_page)));
+    }
+    let limit = state.max_requests.min(Semaphore::MAX_PERMITS);
+    let scrapes = (limit > 0).then(|| Arc::new(Semaphore::new(limit)));
+    let not_found = any(|| async { (StatusCode::NOT_FOUND, "not found\n") });
+    router
+        .route(&metrics_path, counted(Handler::Metrics, get(metrics)))
+        .route(
+            "/-/healthy",
+            counted(Handler::Healthy, get(|| async { "healthy\n" })),
+        )
+        .route("/-/ready", counted(Handler::Ready, get(ready)))
+        .fallback_service(counted(Handler::Other, not_found).with_state(Routes {
+            state: state.clone(),
+            scrapes: None,
+        }))
+        .layer(from_fn(harden))
+        .with_state(Routes { state, scrapes })
+}
+
+async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
+    let permit = match routes.scrapes.map(Semaphore::try_acquire_owned).transpose() {
+        Ok(permit) => permit,
+        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+            let reason = "too many scrapes at once, see --web.max-requests\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
+        }
+    };
+    let format = negotiate::format(&headers);
+    let gzip = negotiate::gzip(&headers);
+    let state = routes.state;
+    // Off the runtime's threads: ten thousand definitions are megabytes of text.
+    let rendered = tokio::task::spawn_blocking(move || {
+        // Held here, so that a client that hangs up does not free it early.
+        let _permit = permit;
+        let tenants = state.snapshot.read();
+        let text = exposition::render(&tenants, &state.clock, &state.own, format);
+        if gzip {
+            compress(&text)
+        } else {
+            Ok(text.into_bytes())
+        }
+    });
+    let body = match rendered.await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => return failed(&error),
+        Err(error) => return failed(&error),
+    };
+    let mut response = Body::from(body).into_response();
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static(format.content_type());
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(VARY, HeaderValue::from_static(negotiate::VARY));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn compress(text: &str) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes())?;
+    encoder.finish()
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Response {
+    tracing::error!(error, "the metrics could not be rendered");
+    let reason = "the metrics could not be rendered, see the log\n";
+    (StatusCode::INTERNAL_SERVER_ERROR, reason).into_response()
+}
+
+async fn status_page(State(routes): State<Routes>) -> Response {
+    let state = routes.state;
+    let tenants = state.snapshot.read();
+    let status = status::Status::new(&tenants, state.clock.wall());
+    let page = html::page(&status, state.telemetry_path.as_str());
+    let mut response = Html(page).into_response();
+    let policy = HeaderValue::from_static(html::CONTENT_SECURITY_POLICY);
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+async fn ready(State(routes): State<Routes>) -> (StatusCode, String) {
+    let state = routes.state;
+    let reasons = status::not_ready(&state.snapshot.read(), &state.expected.read());
+    if reasons.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")
+    }
+}
+
+async fn count(
+    State((own, handler)): State<(OwnMetrics, Handler)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    own.http_request(handler, response.status().as_u16());
+    response
+}
+
+async fn harden(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        let headers = response.headers_mut().entry(name);
+        headers.or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use axum::body::to_bytes;
+    use flate2::read::GzDecoder;
+    use tower::ServiceExt;
+
+    use super::super::tests::{state, tenant};
+    use super::super::{Expected, TelemetryPath};
+    use super::*;
+    use crate::model::TenantName;
+
+    async fn ask(router: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn text(response: Response) -> String {
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn metrics_are_negotiated() {
+        let router = router(state());
+        let response = ask(&router, "GET", "/metrics", &[]).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let content_type = response.headers()[CONTENT_TYPE]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
+        assert_eq!(response.headers()[VARY], "Accept, Accept-Encoding");
+        assert!(!text(response).await.contains("# EOF"));
+
+        let headers = [
+            ("accept", "application/openmetrics-text;version=1.0.0"),
+            ("accept-encoding", "gzip"),
+        ];
+        let response = ask(&router, "GET", "/metrics", &headers).await;
+        let content_type = response.headers()[CONTENT_TYPE]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(content_type.starts_with("application/openmetrics-text"));
+        assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let mut text = String::new();
+        GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
+        assert!(text.ends_with("# EOF\n"));
+        assert!(text.contains("http_requests_total{handler=\"metrics\",code=\"200\"} 1\n"));
+    }
+
+    #[tokio::test]
+    async fn methods_and_unknown_paths() {
+        let state = state();
+        let router = router(state.clone());
+        for path in ["/", "/metrics", "/-/healthy", "/-/ready"] {
+            let response = ask(&router, "HEAD", path, &[]).await;
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert_eq!(text(response).await, "", "{path}");
+            let response = ask(&router, "POST", path, &[]).await;
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            assert_eq!(response.headers()["allow"], "GET,HEAD", "{path}");
+        }
+        for path in ["/nowhere", "/metrics/", "/-/", "/-/reload"] {
+            for method in ["GET", "POST"] {
+                let response = ask(&router, method, path, &[]).await;
+                assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+                assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            }
+        }
+        let tenants = state.snapshot.read();
+        let format = exposition::Format::Classic;
+        let metrics = exposition::render(&tenants, &state.clock, &state.own, format);
+        assert!(
+            metrics.contains("{handler=\"other\",code=\"404\"} 8\n"),
+            "{metrics}"
+        );
+        assert!(
+            metrics.contains("{handler=\"ready\",code=\"405\"} 1\n"),
+            "{metrics}"
+        );
+    }
+
+    #[tokio::test]
+    async fn readiness_names_who_is_missing() {
+        let state = state();
+        state
+            .expected
+            .set(["contoso", "fabrikam"].map(TenantName::new).to_vec());
+        let router = router(state.clone());
+        let response = ask(&router, "GET", "/-/ready", &[]).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let reasons = text(response).await;
+        assert_eq!(reasons, "tenant fabrikam: its first poll has not ended\n");
+        let mut view = tenant("fabrikam", &state.clock);
+        view.health.up = Some(false);
+        state.snapshot.publish(view);
+        let response = ask(&router, "GET", "/-/ready", &[]).await;
+        assert_eq!(text(response).await, "ready\n");
+    }
+
+    #[tokio::test]
+    async fn too_many_scrapes_are_refused() {
+        let state = state();
+        let scrapes = Arc::new(Semaphore::new(1));
+        let routes = Routes {
+            state,
+            scrapes: Some(Arc::clone(&scrapes)),
+        };
+        let held = scrapes.acquire().await.unwrap();
+        let response = metrics(State(routes.clone()), HeaderMap::new()).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(held);
+        let response = metrics(State(routes), HeaderMap::new()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(scrapes.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn metrics_may_take_the_root() {
+        let mut state = state();
+        state.telemetry_path = "/".parse::<TelemetryPath>().unwrap();
+        state.expected = Expected::default();
+        state.max_requests = 0;
+        let response = ask(&router(state), "GET", "/", &[]).await;
+        assert!(text(response).await.contains("defender_up"));
+    }
+
+    #[tokio::test]
+    async fn the_page_is_locked_down() {
+        let response = ask(&router(state()), "GET", "/", &[]).await;
+        let headers = response.headers();
+        assert_eq!(headers[X_FRAME_OPTIONS], "DENY");
+        assert_eq!(headers[REFERRER_POLICY], "no-referrer");
+        assert_eq!(
+            headers[CONTENT_SECURITY_POLICY],
+            html::CONTENT_SECURITY_POLICY
+        );
+        assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
+    }
+}
