@@ -1,15 +1,30 @@
 //! The client of the Defender API: one request per call, which costs a permit.
 //!
 //! ```text
-//! auth (token) ─┐
-//! quota (permit)┴► client ─► http ─► the service
-//!                    └─◄ wire, times (model) or error (class) ◄─┘
+//! auth (token) ───┐
+//! quota (permit) ─┴► client ─► http ─► the service
+//!                      ▲                   │
+//!                      └─ wire, times ─────┤  the model
+//!                      └─ error ───────────┘  or a class of error
 //! ```
 //!
 //! Liberal in what it reads, strict in what it sends: nobody who wrote this
 //! could reach the real service.
 
+mod auth;
+mod auth_error;
+mod client;
+mod error;
+mod http;
+mod issuer;
+mod scrub;
+#[cfg(test)]
+mod testing;
 mod times;
 mod wire;
 
+pub use self::auth::{AuthError, Bearer, TokenSource};
+pub use self::client::{Answer, Client};
+pub use self::error::{ApiError, Detail};
+pub use self::http::{HttpError, http_client};
 pub use self::wire::{DecodeError, NextLink, Page};

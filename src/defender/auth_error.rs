@@ -1,0 +1,268 @@
+//! Why there is no token, in plain words.
+//!
+//! Codes: Microsoft's list of `AADSTS` error codes. `azure_identity` loses
+//! status and code when `error_description` holds a JSON escape, as Microsoft's
+//! own do, so the code is looked for in the text too.
+
+use std::error::Error as StdError;
+
+use azure_core::error::ErrorKind as AzureKind;
+
+use super::scrub::scrub;
+use crate::health::AuthReason;
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct AuthError {
+    /// The class that is counted.
+    pub reason: AuthReason,
+    /// The reason in words, scrubbed of secrets, on one line.
+    pub text: String,
+}
+
+/// `AADSTS` codes that say what to do.
+const CODES: &[(u32, AuthReason, &str)] = &[
+    (
+        7_000_215,
+        AuthReason::WrongSecret,
+        "the client secret is wrong; was its id given instead of its value?",
+    ),
+    (
+        7_000_222,
+        AuthReason::ExpiredSecret,
+        "the client secret has expired; make a new one",
+    ),
+    (
+        700_016,
+        AuthReason::UnknownApplication,
+        "the tenant does not know the application; check client_id and tenant_id",
+    ),
+    (
+        90_002,
+        AuthReason::UnknownTenant,
+        "there is no such tenant in this cloud; check tenant_id and the cloud",
+    ),
+    (
+        700_027,
+        AuthReason::BadAssertion,
+        "the certificate or its assertion is not accepted; was it uploaded to the application?",
+    ),
+    (
+        70_021,
+        AuthReason::BadAssertion,
+        "no federated credential of the application matches the assertion",
+    ),
+    (
+        700_211,
+        AuthReason::BadAssertion,
+        "no federated credential of the application has the assertion's issuer",
+    ),
+    (
+        700_212,
+        AuthReason::BadAssertion,
+        "no federated credential of the application has the assertion's audience",
+    ),
+    (
+        700_213,
+        AuthReason::BadAssertion,
+        "no federated credential of the application has the assertion's subject",
+    ),
+    (
+        700_024,
+        AuthReason::BadAssertion,
+        "the assertion is not valid now; check the clock and the token's file",
+    ),
+    (
+        7_000_229,
+        AuthReason::MissingServicePrincipal,
+        "the application has no service principal in the tenant; an administrator must consent to it",
+    ),
+    (
+        53_003,
+        AuthReason::ConditionalAccess,
+        "a policy of conditional access blocks the application",
+    ),
+];
+
+impl AuthError {
+    /// An error of `reason`; `text` must be free of secrets.
+    pub(super) fn new(reason: AuthReason, text: impl Into<String>) -> Self {
+        Self {
+            reason,
+            text: text.into(),
+        }
+    }
+
+    /// The API refused (401) a token that was just obtained.
+    #[must_use]
+    pub fn refused() -> Self {
+        Self::new(
+            AuthReason::Refused,
+            "the API refuses a token that was just obtained; expected one for this API, check scope and api_base_url",
+        )
+    }
+
+    /// Classifies an error of `azure_identity`.
+    pub(super) fn from_azure(error: &azure_core::Error, secrets: &[&str]) -> Self {
+        let full = error.to_string();
+        let text = scrub(essence(&full), secrets);
+        if let Some(code) = aadsts(&full).or_else(|| response_code(error)) {
+            let known = CODES.iter().find(|(number, ..)| *number == code);
+            let (reason, meaning) = known
+                .map_or((AuthReason::Other, ""), |(_, reason, meaning)| {
+                    (*reason, *meaning)
+                });
+            let separator = if meaning.is_empty() { "" } else { ": " };
+            return Self::new(
+                reason,
+                format!("AADSTS{code}{separator}{meaning} (the sign-in host says: {text})"),
+            );
+        }
+        match broken(error) {
+            Some(AuthReason::Timeout) => Self::timeout(),
+            Some(reason) => Self::new(
+                reason,
+                format!(
+                    "no connection to the sign-in host: {}",
+                    scrub(&causes(error), secrets)
+                ),
+            ),
+            None if full.contains(" at line ") => Self::new(
+                AuthReason::Other,
+                format!(
+                    "the sign-in host's answer can not be read: {text}; is a proxy in between?"
+                ),
+            ),
+            None => Self::new(AuthReason::Other, format!("can not sign in: {text}")),
+        }
+    }
+
+    /// The sign-in host did not answer in time.
+    pub(super) fn timeout() -> Self {
+        Self::new(
+            AuthReason::Timeout,
+            "the sign-in host did not answer in time",
+        )
+    }
+}
+
+/// The text without what `azure_identity` wraps around it.
+fn essence(text: &str) -> &str {
+    let text = text
+        .split_once("authentication failed.")
+        .map_or(text, |(_, rest)| rest);
+    text.split("\nTo troubleshoot, visit")
+        .next()
+        .unwrap_or_default()
+}
+
+/// The number after the first `AADSTS`.
+fn aadsts(text: &str) -> Option<u32> {
+    text.split("AADSTS").skip(1).find_map(|rest| {
+        let end = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    })
+}
+
+fn response_code(error: &azure_core::Error) -> Option<u32> {
+    chain(error).find_map(
+        |cause| match cause.downcast_ref::<azure_core::Error>()?.kind() {
+            AzureKind::HttpResponse { error_code, .. } => {
+                error_code.as_deref()?.split(',').next()?.parse().ok()
+            }
+            _ => None,
+        },
+    )
+}
+
+/// How the exchange broke; `None` if there was an answer.
+fn broken(error: &azure_core::Error) -> Option<AuthReason> {
+    let mut reason = None;
+    for cause in chain(error) {
+        if let Some(sent) = cause.downcast_ref::<reqwest::Error>() {
+            if sent.is_timeout() {
+                return Some(AuthReason::Timeout);
+            }
+            reason = Some(AuthReason::Connect);
+        }
+        if let Some(AzureKind::Connection) = cause.downcast_ref().map(azure_core::Error::kind) {
+            reason = Some(AuthReason::Connect);
+        }
+    }
+    reason
+}
+
+/// The causes below `azure_core`'s own words.
+fn causes(error: &azure_core::Error) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for cause in chain(error).filter(|cause| !cause.is::<azure_core::Error>()) {
+        // reqwest names the address, which says nothing new.
+        if !cause.is::<reqwest::Error>() {
+            words.push(cause.to_string());
+        }
+    }
+    words.dedup();
+    words.join(": ")
+}
+
+/// The error and its causes, outermost first.
+fn chain(error: &azure_core::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn azure(text: &'static str) -> azure_core::Error {
+        azure_core::Error::with_message(AzureKind::Credential, text)
+    }
+
+    #[test]
+    fn codes_have_a_meaning() {
+        for (text, reason) in [
+            ("AADSTS7000215: Invalid", AuthReason::WrongSecret),
+            ("AADSTS7000222: Expired", AuthReason::ExpiredSecret),
+            ("AADSTS700016: App", AuthReason::UnknownApplication),
+            ("AADSTS90002: Tenant", AuthReason::UnknownTenant),
+            ("AADSTS700027: Cert", AuthReason::BadAssertion),
+            ("AADSTS70021: No match", AuthReason::BadAssertion),
+            (
+                "AADSTS7000229: No principal",
+                AuthReason::MissingServicePrincipal,
+            ),
+            ("AADSTS53003: Blocked", AuthReason::ConditionalAccess),
+            ("AADSTS1: New", AuthReason::Other),
+            (
+                "see AADSTS codes: AADSTS53003",
+                AuthReason::ConditionalAccess,
+            ),
+            ("expected value at line 1 column 1", AuthReason::Other),
+        ] {
+            assert_eq!(
+                AuthError::from_azure(&azure(text), &[]).reason,
+                reason,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn words_are_plain_and_scrubbed() {
+        let error = azure(
+            "ClientSecretCredential authentication failed. AADSTS7000222: 'hunter2' is old.\r\nTrace ID: 1\nTo troubleshoot, visit https://aka.ms/x",
+        );
+        assert_eq!(
+            AuthError::from_azure(&error, &["hunter2"]).to_string(),
+            "AADSTS7000222: the client secret has expired; make a new one (the sign-in host says: AADSTS7000222: '[redacted]' is old. Trace ID: 1)"
+        );
+    }
+}

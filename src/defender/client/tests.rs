@@ -1,0 +1,206 @@
+//! The client against a server that says exactly what it is told.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::defender::testing::{Server, answer};
+use crate::health::{Collector, Reason};
+use crate::quota::{Limits, Quota, Reserved};
+
+const EMPTY: &[u8] = b"{\"value\":[]}";
+
+struct Bench {
+    server: Server,
+    client: Client,
+    quota: Quota,
+}
+
+impl Bench {
+    async fn new(answer: Option<Vec<u8>>) -> Self {
+        let server = Server::answering(false, answer).await;
+        let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+        let client = Client::new(server.client(), server.url.clone(), clock.clone());
+        let quota = Quota::new(clock, Limits::new(10, 10));
+        Self {
+            server,
+            client,
+            quota,
+        }
+    }
+
+    fn permit(&self) -> Permit {
+        self.quota
+            .try_acquire(Collector::History, Reserved::default())
+            .expect("a free slot")
+    }
+
+    async fn definitions(&self, next: Option<&str>) -> Answer<Definition> {
+        let next = next.map(NextLink::new);
+        self.client
+            .definitions(self.permit(), &token(), next.as_ref())
+            .await
+    }
+
+    async fn history(&self, next: Option<&str>) -> Answer<Session> {
+        let ids = [DefinitionId::new("a"), DefinitionId::new("quote \"")];
+        let next = next.map(NextLink::new);
+        self.client
+            .history(self.permit(), &token(), &ids, next.as_ref())
+            .await
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.server.requests.lock().expect("unpoisoned").clone()
+    }
+}
+
+fn token() -> Bearer {
+    Bearer::new("the-token").expect("sendable")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("written");
+    encoder.finish().expect("finished")
+}
+
+#[tokio::test]
+async fn sends_history_strictly() {
+    let bench = Bench::new(answer("200 OK", "", EMPTY)).await;
+    let reply = bench.history(None).await;
+    assert_eq!(reply.status, Some(200));
+    assert!(reply.result.is_ok());
+    let request = &bench.requests()[0];
+    assert!(request.starts_with(
+        "POST /api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId HTTP/1.1\r\n"
+    ));
+    assert!(request.contains("\r\nauthorization: Bearer the-token\r\n"));
+    assert!(request.contains("\r\ncontent-type: application/json\r\n"));
+    assert!(request.contains("\r\nuser-agent: defender-scan-exporter/"));
+    assert!(request.contains("\r\naccept-encoding: gzip\r\n"));
+    assert!(request.ends_with("\r\n\r\n{\"ScanDefinitionIds\":[\"a\",\"quote \\\"\"]}"));
+}
+
+#[tokio::test]
+async fn a_next_page_is_asked_for_in_the_same_way() {
+    let bench = Bench::new(answer("200 OK", "", EMPTY)).await;
+    let absolute = format!("{}api/Next?$skiptoken=x", bench.server.url);
+    for link in [
+        absolute.as_str(),
+        "/api/Next?$skiptoken=x",
+        "Next?$skiptoken=x",
+    ] {
+        assert!(bench.history(Some(link)).await.result.is_ok(), "{link}");
+        assert!(bench.definitions(Some(link)).await.result.is_ok(), "{link}");
+    }
+    for pair in bench.requests().chunks(2).take(2) {
+        assert!(pair[0].starts_with("POST /api/Next?$skiptoken=x HTTP/1.1\r\n"));
+        assert!(pair[0].contains("ScanDefinitionIds"));
+        assert!(pair[1].starts_with("GET /api/Next?$skiptoken=x HTTP/1.1\r\n"));
+    }
+}
+
+#[tokio::test]
+async fn the_token_never_leaves_the_origin() {
+    let bench = Bench::new(answer("200 OK", "", EMPTY)).await;
+    let port = bench.server.url.port().expect("a port");
+    for link in [
+        "https://evil.example/api/x".to_owned(),
+        format!("https://localhost:{port}/api/x"),
+        format!("http://127.0.0.1:{port}/api/x"),
+        format!("http://localhost:{}/api/x", port ^ 1),
+        format!("//evil.example:{port}/api/x"),
+        format!("http://localhost:{port}@evil.example/"),
+        format!("http://user@localhost:{port}/"),
+        "http://[".to_owned(),
+        "data:text/plain,x".to_owned(),
+        "\\\\evil.example\\x".to_owned(),
+    ] {
+        let reply = bench.definitions(Some(&link)).await;
+        assert_eq!(reply.status, None);
+        let error = reply.result.expect_err(&link);
+        assert!(matches!(error, ApiError::ForeignNextLink { .. }), "{link}");
+    }
+    assert_eq!(bench.requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let location = "Location: /elsewhere\r\n";
+    let bench = Bench::new(answer("302 Found", location, b"")).await;
+    let reply = bench.definitions(None).await;
+    assert_eq!(reply.status, Some(302));
+    assert!(matches!(reply.result, Err(ApiError::Client(_))));
+    assert_eq!(bench.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_keeps_its_class_code_and_pause() {
+    let body = br#"{"error":{"code":"TooManyRequests","message":"the-token","target":"id"}}"#;
+    let bench = Bench::new(answer("429 Slow Down", "Retry-After: 7\r\n", body)).await;
+    let error = bench.history(None).await.result.expect_err("throttled");
+    assert_eq!(
+        error.to_string(),
+        "the service asked for a pause: HTTP 429 TooManyRequests: [redacted] (correlation id id)"
+    );
+    let ApiError::Throttled { retry_after, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(retry_after, Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn reads_gzip_up_to_the_limit_after_decompression() {
+    let header = "Content-Encoding: gzip\r\n";
+    let mut large = EMPTY.to_vec();
+    large.resize(1024 * 1024, b' ');
+    let mut bench = Bench::new(answer("200 OK", header, &gzip(&large))).await;
+    assert!(bench.definitions(None).await.result.is_ok());
+    bench.client.body_limit = large.len() - 1;
+    let error = bench.definitions(None).await.result.expect_err("too large");
+    assert_eq!(
+        error,
+        ApiError::BodyTooLarge {
+            limit: large.len() - 1
+        }
+    );
+    let bench = Bench::new(answer("200 OK", header, b"no gzip at all")).await;
+    let error = bench.definitions(None).await.result.expect_err("no gzip");
+    assert_eq!(error.reason(), Reason::Decode, "{error}");
+}
+
+#[tokio::test]
+async fn what_breaks_on_the_way_has_its_class() {
+    let mut cut = answer("200 OK", "", EMPTY).expect("an answer");
+    cut.truncate(cut.len() - 3);
+    for (sent, status, reason) in [
+        (None, None, Reason::Timeout),
+        (Some(Vec::new()), None, Reason::Connect),
+        (Some(cut), Some(200), Reason::Connect),
+        (answer("200 OK", "", b"<html>"), Some(200), Reason::Decode),
+        (answer("204 No Content", "", b""), Some(204), Reason::Decode),
+    ] {
+        let bench = Bench::new(sent).await;
+        let reply = bench.definitions(None).await;
+        let error = reply.result.expect_err("broken");
+        assert_eq!((reply.status, error.reason()), (status, reason), "{error}");
+        assert!(!error.to_string().contains("http://"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_permit_is_answered_once_the_answer_comes() {
+    for (sent, used) in [(answer("500 Oops", "", b""), 0), (Some(Vec::new()), 1)] {
+        let bench = Bench::new(sent).await;
+        assert!(bench.definitions(None).await.result.is_err());
+        // Answered: free a minute later. Unanswered: only two minutes after that.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(bench.quota.usage()[0].used, used);
+        tokio::time::resume();
+    }
+}

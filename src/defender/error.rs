@@ -1,0 +1,364 @@
+//! What can go wrong with a call, in the classes that the planner acts on.
+//!
+//! The classes are those of the reference pages on errors and throttling; the
+//! body is `{"error": {"code", "message", "target": "<correlation id>"}}`.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::time::{Duration, SystemTime};
+
+use super::scrub::scrub;
+use super::wire::{DecodeError, ErrorBody};
+use crate::clock::Timestamp;
+use crate::health::Reason;
+
+/// The longest pause that is believed: anything longer is a mistake.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// What the service says of an error: scrubbed, bounded, fit for a log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// The HTTP status.
+    pub status: u16,
+    /// `error.code`; empty if there is none.
+    pub code: String,
+    /// `error.message`; empty if there is none.
+    pub message: String,
+    /// `error.target`: what Microsoft's support asks for; empty if there is none.
+    pub correlation_id: String,
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if !self.correlation_id.is_empty() {
+            write!(f, " (correlation id {})", self.correlation_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// A call that failed, by what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// 400 `MaximumBatchSizeExceeded` (or 413): send fewer ids.
+    #[error("too many ids in one call: {detail}")]
+    BatchTooLarge {
+        /// The maximum that the message names; `None` if it can not be read.
+        allowed: Option<usize>,
+        /// What the service says.
+        detail: Detail,
+    },
+    /// 400 `InvalidInput`, `InvalidRequestBody`, `BadRequest`, or 404
+    /// `ResourceNotFound` for a batch of ids: one of them may be bad.
+    #[error("the request or one of its ids was refused: {0}")]
+    BadRequestOrId(Detail),
+    /// 401: a new token is needed.
+    #[error("the token was refused: {0}")]
+    Unauthorized(Detail),
+    /// 403: a permission (`Machine.Read.All`) or a licence is missing.
+    #[error(
+        "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: {0}"
+    )]
+    Forbidden(Detail),
+    /// 429: nothing may be sent for a while.
+    #[error("the service asked for a pause: {detail}")]
+    Throttled {
+        /// How long; at most a day. `None` if the service does not say.
+        retry_after: Option<Duration>,
+        /// What the service says.
+        detail: Detail,
+    },
+    /// 5xx and 408: temporary.
+    #[error("the service failed: {0}")]
+    Server(Detail),
+    /// Any other status, among them redirects, which are not followed: the
+    /// token would travel.
+    #[error("the request was refused: {0}")]
+    Client(Detail),
+    /// No whole answer within `http.timeout`.
+    #[error("no answer within the time limit")]
+    Timeout,
+    /// No connection, or it broke.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The answer is not what the API sends.
+    #[error("the answer can not be read: {0}")]
+    Decode(#[from] DecodeError),
+    /// The answer is larger than any that is believed.
+    #[error("the answer is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit, in bytes after decompression.
+        limit: usize,
+    },
+    /// The next page is said to be elsewhere; the token must not go there.
+    #[error("the next page is at another origin, {origin}; it was not fetched")]
+    ForeignNextLink {
+        /// Where, without path and query.
+        origin: String,
+    },
+}
+
+impl ApiError {
+    /// The class that is counted.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::BatchTooLarge { .. } | Self::BadRequestOrId(_) | Self::Client(_) => {
+                Reason::Client
+            }
+            Self::Unauthorized(_) => Reason::Auth,
+            Self::Forbidden(_) => Reason::Forbidden,
+            Self::Throttled { .. } => Reason::Throttled,
+            Self::Server(_) => Reason::Server,
+            Self::Timeout => Reason::Timeout,
+            Self::Connect(_) => Reason::Connect,
+            Self::Decode(_) | Self::BodyTooLarge { .. } | Self::ForeignNextLink { .. } => {
+                Reason::Decode
+            }
+        }
+    }
+
+    /// What the service says of it, if it answered with an error.
+    #[must_use]
+    pub const fn detail(&self) -> Option<&Detail> {
+        match self {
+            Self::BatchTooLarge { detail, .. }
+            | Self::Throttled { detail, .. }
+            | Self::BadRequestOrId(detail)
+            | Self::Unauthorized(detail)
+            | Self::Forbidden(detail)
+            | Self::Server(detail)
+            | Self::Client(detail) => Some(detail),
+            Self::Timeout
+            | Self::Connect(_)
+            | Self::Decode(_)
+            | Self::BodyTooLarge { .. }
+            | Self::ForeignNextLink { .. } => None,
+        }
+    }
+
+    /// Classifies an answer that is no success.
+    pub(super) fn refused(answer: &Refusal<'_>) -> Self {
+        let body = ErrorBody::read(answer.body);
+        let clean = |text: &str| scrub(text, &[answer.token]);
+        let detail = Detail {
+            status: answer.status,
+            code: clean(&body.code),
+            message: clean(&body.message),
+            correlation_id: clean(&body.correlation_id),
+        };
+        let code = detail.code.to_ascii_lowercase();
+        match (answer.status, code.as_str()) {
+            (400, "maximumbatchsizeexceeded") | (413, _) if answer.batch => Self::BatchTooLarge {
+                allowed: allowed(&body.message),
+                detail,
+            },
+            (400, "invalidinput" | "invalidrequestbody" | "badrequest")
+            | (404, "resourcenotfound")
+                if answer.batch =>
+            {
+                Self::BadRequestOrId(detail)
+            }
+            (401, _) => Self::Unauthorized(detail),
+            (403, _) => Self::Forbidden(detail),
+            (429, _) => Self::Throttled {
+                retry_after: answer
+                    .retry_after
+                    .and_then(|text| retry_after(text, answer.wall)),
+                detail,
+            },
+            (408 | 500.., _) => Self::Server(detail),
+            _ => Self::Client(detail),
+        }
+    }
+
+    /// Classifies what broke on the way.
+    pub(super) fn broken(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        if error.is_decode() && is_malformed(&error) {
+            return Self::Decode(DecodeError::COMPRESSION);
+        }
+        Self::Connect(chain(&error.without_url()))
+    }
+}
+
+/// An answer that is no success.
+pub(super) struct Refusal<'a> {
+    pub(super) status: u16,
+    /// Header `Retry-After`.
+    pub(super) retry_after: Option<&'a str>,
+    pub(super) body: &'a [u8],
+    /// When the answer arrived.
+    pub(super) wall: Timestamp,
+    /// Whether the request named ids.
+    pub(super) batch: bool,
+    /// What must not appear in any text.
+    pub(super) token: &'a str,
+}
+
+/// Whether the data was wrong, as opposed to the connection that carried it.
+fn is_malformed(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let kind = cause.downcast_ref().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// An error and its causes in one line, each once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    scrub(&text, &[])
+}
+
+/// The number in `… Received: {n}, allowed: {m}`.
+fn allowed(message: &str) -> Option<usize> {
+    let message = message.to_ascii_lowercase();
+    let (_, rest) = message.rsplit_once("allowed")?;
+    let rest = rest.trim_start_matches([':', ' ', '=']);
+    let end = rest
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok().filter(|&number| number > 0)
+}
+
+/// Reads `Retry-After`: seconds, or an HTTP date relative to `wall`. Nonsense is
+/// `None`, a date in the past is no time, and a day is the longest.
+fn retry_after(text: &str, wall: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let until = httpdate::parse_http_date(text).ok()?;
+        let until = until.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        (Timestamp::from_unix_millis(0) + until).since(wall)
+    };
+    Some(pause.min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(784_111_777_000);
+
+    fn refused(status: u16, body: &str, batch: bool) -> ApiError {
+        ApiError::refused(&Refusal {
+            status,
+            retry_after: Some("7"),
+            body: body.as_bytes(),
+            wall: NOW,
+            batch,
+            token: "hunter2",
+        })
+    }
+
+    fn body(code: &str, message: &str) -> String {
+        format!(r#"{{"error":{{"code":"{code}","message":"{message}","target":"4fb9dcb5"}}}}"#)
+    }
+
+    #[test]
+    fn each_status_has_its_class() {
+        for (status, code, batch, reason) in [
+            (400, "MaximumBatchSizeExceeded", false, Reason::Client),
+            (401, "", true, Reason::Auth),
+            (403, "DisabledFeature", true, Reason::Forbidden),
+            (429, "TooManyRequests", true, Reason::Throttled),
+            (408, "", true, Reason::Server),
+            (500, "InternalServerError", true, Reason::Server),
+            (503, "", false, Reason::Server),
+            (302, "", true, Reason::Client),
+            (404, "", true, Reason::Client),
+            (404, "ResourceNotFound", false, Reason::Client),
+        ] {
+            let error = refused(status, &body(code, ""), batch);
+            assert_eq!(error.reason(), reason, "{status} {code}");
+            assert!(!matches!(
+                error,
+                ApiError::BadRequestOrId(_) | ApiError::BatchTooLarge { .. }
+            ));
+        }
+        for (status, code) in [
+            (400, "InvalidInput"),
+            (400, "invalidrequestbody"),
+            (400, "BadRequest"),
+            (404, "ResourceNotFound"),
+        ] {
+            let error = refused(status, &body(code, ""), true);
+            assert!(matches!(error, ApiError::BadRequestOrId(_)), "{code}");
+        }
+    }
+
+    #[test]
+    fn learns_the_batch_size_if_it_can_be_read() {
+        for (message, expected) in [
+            (
+                "Maximum batch size exceeded. Received: 30, allowed: 25",
+                Some(25),
+            ),
+            ("Received: 30, Allowed: 25.", Some(25)),
+            ("Received: 30, allowed: many", None),
+            ("Received: 30, allowed: 0", None),
+            ("Received: 30, allowed: 99999999999999999999999", None),
+            ("too many", None),
+        ] {
+            match refused(400, &body("MaximumBatchSizeExceeded", message), true) {
+                ApiError::BatchTooLarge { allowed, .. } => assert_eq!(allowed, expected),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn names_code_and_correlation_id_and_no_secret() {
+        let text = refused(403, &body("Forbidden", "hunter2\\r\\nis bad"), true).to_string();
+        assert!(
+            text.ends_with("HTTP 403 Forbidden: [redacted] is bad (correlation id 4fb9dcb5)"),
+            "{text}"
+        );
+        let text = refused(502, "<html>hunter2</html>", true).to_string();
+        assert_eq!(text, "the service failed: HTTP 502");
+    }
+
+    #[test]
+    fn reads_retry_after() {
+        for (text, seconds) in [
+            ("7", Some(7)),
+            (" 120 ", Some(120)),
+            ("99999999999999999999999", Some(86_400)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("Sat, 06 Nov 2094 08:00:00 GMT", Some(86_400)),
+            ("", None),
+            ("-5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(
+                retry_after(text, NOW),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! `azure_identity` against a sign-in host of our own, over TLS; and token files.
+
+use std::io::Write;
+
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use regex::Regex;
+
+use super::*;
+use crate::config::{DefinitionFilter, Poll, Rule};
+use crate::defender::testing::{Server, answer};
+use crate::model::TenantName;
+use crate::quota::Limits;
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
+    let nothing = || Rule {
+        scan_types: Vec::new(),
+        names: Vec::<Regex>::new(),
+    };
+    Tenant {
+        name: TenantName::new("contoso"),
+        tenant_id: "contoso.onmicrosoft.com".into(),
+        api_base_url: authority.clone(),
+        authority_host: authority.clone(),
+        scope: "https://api.securitycenter.microsoft.com/.default".into(),
+        credential,
+        definitions: DefinitionFilter {
+            ids: Vec::new(),
+            include: nothing(),
+            exclude: nothing(),
+            inactive: false,
+        },
+        poll: Poll {
+            definitions: DAY,
+            agents: DAY,
+            sweep: DAY,
+        },
+        limits: Limits::new(1, 1),
+    }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("written");
+    file
+}
+
+fn secret(source: SecretSource) -> Credential {
+    Credential::ClientSecret {
+        client_id: "app".into(),
+        secret: source,
+    }
+}
+
+fn inline() -> Credential {
+    secret(SecretSource::Inline("hunter \"2\"".into()))
+}
+
+async fn sign_in(server: &Server, credential: Credential) -> Result<Issued, AuthError> {
+    let clock = Clock::system();
+    issuer(&tenant(&server.url, credential), server.client(), clock)
+        .issue()
+        .await
+}
+
+fn token_answer() -> Option<Vec<u8>> {
+    let body = br#"{"token_type":"Bearer","expires_in":3599,"access_token":"the-token"}"#;
+    answer("200 OK", "Content-Type: application/json\r\n", body)
+}
+
+#[tokio::test]
+async fn signs_in_with_a_secret_read_anew_each_time() {
+    let server = Server::answering(true, token_answer()).await;
+    let path = file("first\n");
+    let credential = secret(SecretSource::File(path.path().to_owned()));
+    let issued = sign_in(&server, credential.clone()).await.expect("a token");
+    assert_eq!(issued.bearer.secret(), "the-token");
+    assert!((3_590..=3_600).contains(&issued.lifetime.as_secs()));
+    std::fs::write(path.path(), "second\n").expect("written");
+    sign_in(&server, credential).await.expect("a token");
+    let requests = server.requests.lock().expect("unpoisoned");
+    assert!(requests[0].starts_with("POST /contoso.onmicrosoft.com/oauth2/v2.0/token HTTP/1.1"));
+    assert!(
+        requests[0].contains("client_secret=first&"),
+        "{}",
+        requests[0]
+    );
+    assert!(requests[1].contains("client_secret=second&"));
+    assert!(requests[1].contains("securitycenter.microsoft.com%2F.default"));
+}
+
+#[tokio::test]
+async fn signs_in_with_a_federated_token() {
+    let server = Server::answering(true, token_answer()).await;
+    let path = file("the-assertion\n");
+    let credential = Credential::WorkloadIdentity {
+        client_id: "app".into(),
+        token_file: path.path().to_owned(),
+    };
+    sign_in(&server, credential).await.expect("a token");
+    let requests = server.requests.lock().expect("unpoisoned");
+    assert!(requests[0].contains("client_assertion=the-assertion&"));
+}
+
+/// Traps 6 and 7.
+#[tokio::test]
+async fn finds_the_code_behind_an_escape_and_hides_an_echoed_secret() {
+    let body = br#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret 'hunter \"2\"' provided.\r\nTrace ID: 1","error_codes":[7000215]}"#;
+    let server = Server::answering(true, answer("401 Unauthorized", "", body)).await;
+    let error = sign_in(&server, inline()).await.expect_err("refused");
+    assert_eq!(error.reason, AuthReason::WrongSecret, "{error}");
+    assert!(
+        error
+            .text
+            .starts_with("AADSTS7000215: the client secret is wrong;"),
+        "{error}"
+    );
+    assert!(!error.text.contains("hunter"), "{error}");
+}
+
+#[tokio::test]
+async fn finds_the_code_without_an_escape() {
+    let body = br#"{"error_description":"blocked","error_codes":[53003]}"#;
+    let server = Server::answering(true, answer("400 Bad Request", "", body)).await;
+    let error = sign_in(&server, inline()).await.expect_err("refused");
+    assert_eq!(error.reason, AuthReason::ConditionalAccess, "{error}");
+}
+
+/// Trap 5: one attempt, whatever `Retry-After` says.
+#[tokio::test]
+async fn does_not_retry_by_itself() {
+    let server = Server::answering(
+        true,
+        answer("503 Unavailable", "Retry-After: 3600\r\n", b"<html>"),
+    )
+    .await;
+    let error = sign_in(&server, inline()).await.expect_err("refused");
+    assert_eq!(error.reason, AuthReason::Other, "{error}");
+    assert_eq!(server.requests.lock().expect("unpoisoned").len(), 1);
+}
+
+#[tokio::test]
+async fn tells_no_connection_from_no_answer() {
+    let server = Server::answering(true, None).await;
+    let error = sign_in(&server, inline()).await.expect_err("silent");
+    assert_eq!(error.reason, AuthReason::Timeout, "{error}");
+    let mut closed = tenant(&server.url, inline());
+    closed.authority_host = url::Url::parse("https://localhost:1").expect("a URL");
+    let error = issuer(&closed, server.client(), Clock::system())
+        .issue()
+        .await
+        .expect_err("closed");
+    assert_eq!(error.reason, AuthReason::Connect);
+    assert!(
+        error
+            .text
+            .starts_with("no connection to the sign-in host: ")
+            && error.text.contains("refused"),
+        "{error}"
+    );
+    let untrusted = Server::answering(true, token_answer()).await;
+    let error = issuer(
+        &tenant(&untrusted.url, inline()),
+        server.client(),
+        Clock::system(),
+    )
+    .issue()
+    .await
+    .expect_err("not trusted");
+    assert_eq!(error.reason, AuthReason::Connect);
+    assert!(error.text.contains("certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_secret_file_is_a_clear_error() {
+    let server = Server::answering(true, None).await;
+    let credential = secret(SecretSource::File("/nowhere/secret".into()));
+    let error = sign_in(&server, credential).await.expect_err("no file");
+    assert!(
+        error
+            .text
+            .starts_with("can not read the client secret in /nowhere/secret: No such file"),
+        "{error}"
+    );
+    let empty = file(" \n");
+    let credential = secret(SecretSource::File(empty.path().to_owned()));
+    let error = sign_in(&server, credential).await.expect_err("empty");
+    assert!(error.text.ends_with(": the file is empty"), "{error}");
+}
+
+async fn from_file(token: &str) -> Result<Issued, AuthError> {
+    let path = file(token);
+    let source = TokenFile {
+        path: path.path().into(),
+        clock: Clock::anchored(Timestamp::from_unix_millis(1_000_000)),
+    };
+    source.issue().await
+}
+
+fn web_token(claims: &str) -> String {
+    format!("eyJh.{}.sig\n", URL_SAFE_NO_PAD.encode(claims))
+}
+
+#[tokio::test]
+async fn reads_a_token_and_its_end_from_a_file() {
+    let issued = from_file(&web_token("{\"exp\":4600}"))
+        .await
+        .expect("a token");
+    assert_eq!(issued.lifetime, Duration::from_hours(1));
+    for opaque in [
+        "opaque",
+        "a.b.c",
+        &web_token("{}"),
+        &web_token("{\"exp\":\"x\"}"),
+    ] {
+        let issued = from_file(opaque).await.expect("a token");
+        assert_eq!(issued.lifetime, OPAQUE_LIFETIME, "{opaque}");
+        assert_eq!(issued.bearer.secret(), opaque.trim());
+    }
+    let error = from_file(&web_token("{\"exp\":900}"))
+        .await
+        .expect_err("old");
+    assert!(
+        error.text.contains("ended at 1970-01-01T00:15:00Z"),
+        "{error}"
+    );
+    assert!(!error.text.contains("eyJ"));
+}
