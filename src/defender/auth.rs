@@ -143,6 +143,7 @@ impl TokenSource {
         fetched.or_else(|error| self.held(|held| held.gone).ok_or(error))
     }
 
+<<<<<<< HEAD
     /// A token other than `refused`, which the API answered with 401.
     ///
     /// # Errors
@@ -156,6 +157,30 @@ impl TokenSource {
             }
         }
         self.token().await
+=======
+    /// A token other than `refused`, which the API answered with 401. Everything
+    /// that the sign-in needs is read anew.
+    ///
+    /// # Errors
+    /// As of [`Self::token`]; also if no other token can be had than `refused`.
+    pub async fn renew(&self, refused: &Bearer) -> Result<Bearer, AuthError> {
+        self.forget(refused).await;
+        let bearer = self.token().await?;
+        if bearer == *refused {
+            self.forget(refused).await;
+            return Err(AuthError::refused());
+        }
+        Ok(bearer)
+    }
+
+    async fn forget(&self, refused: &Bearer) {
+        // Nobody fetches meanwhile, so no newer token is lost.
+        let _alone = self.failed.lock().await;
+        let current = self.current.load();
+        if current.as_ref().is_some_and(|held| held.bearer == *refused) {
+            self.current.store(None);
+        }
+>>>>>>> defender
     }
 
     /// When the current token ends; `None` if there is none.

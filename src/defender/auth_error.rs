@@ -128,7 +128,17 @@ impl AuthError {
                     scrub(&causes(error), secrets)
                 ),
             ),
+<<<<<<< HEAD
             None => Self::new(AuthReason::Other, format!("the sign-in host says: {text}")),
+=======
+            None if full.contains(" at line ") => Self::new(
+                AuthReason::Other,
+                format!(
+                    "the sign-in host's answer can not be read: {text}; is a proxy in between?"
+                ),
+            ),
+            None => Self::new(AuthReason::Other, format!("can not sign in: {text}")),
+>>>>>>> defender
         }
     }
 

@@ -6,6 +6,10 @@
 //!
 //! Nothing is repeated here: every further request is the planner's decision.
 
+<<<<<<< HEAD
+=======
+use std::fmt;
+>>>>>>> defender
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
@@ -43,7 +47,11 @@ pub struct Answer<T> {
 }
 
 /// A client of one tenant's API.
+<<<<<<< HEAD
 #[derive(Clone, Debug)]
+=======
+#[derive(Clone)]
+>>>>>>> defender
 pub struct Client {
     http: reqwest::Client,
     base_url: Url,
@@ -184,6 +192,18 @@ impl Client {
     }
 }
 
+<<<<<<< HEAD
+=======
+/// Leaves out the HTTP client, whose proxy may have a password.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("base_url", &self.base_url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+>>>>>>> defender
 fn retry_after(headers: &HeaderMap) -> Option<&str> {
     headers.get(RETRY_AFTER)?.to_str().ok()
 }

@@ -90,6 +90,10 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+<<<<<<< HEAD
+=======
+    use crate::defender::testing::{Server, answer};
+>>>>>>> defender
 
     fn settings(pem: &str) -> (tempfile::NamedTempFile, Http) {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -132,4 +136,22 @@ mod tests {
             "{error}"
         );
     }
+<<<<<<< HEAD
+=======
+
+    #[tokio::test]
+    async fn requests_go_through_the_proxy() {
+        let proxy = Server::answering(false, answer("200 OK", "", b"")).await;
+        let settings = Http {
+            timeout: Duration::from_secs(1),
+            ca_file: None,
+            proxy_url: Some(proxy.url.clone()),
+        };
+        let client = http_client(&settings).expect("a client");
+        let response = client.get("http://api.example/x").send().await;
+        assert!(response.is_ok());
+        let requests = proxy.requests.lock().expect("unpoisoned");
+        assert!(requests[0].starts_with("GET http://api.example/x HTTP/1.1"));
+    }
+>>>>>>> defender
 }

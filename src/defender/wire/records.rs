@@ -198,7 +198,7 @@ fn text(value: Option<String>) -> Arc<str> {
 /// `null`, 0 and negative run once. The wire's type is int32, and so is the maximum.
 fn interval(hours: u32) -> Option<Duration> {
     let hours = hours.min(i32::MAX.unsigned_abs());
-    (hours > 0).then(|| Duration::from_secs(u64::from(hours) * 3_600))
+    (hours > 0).then(|| Duration::from_hours(hours.into()))
 }
 
 /// A run without a time can not be told from any other.

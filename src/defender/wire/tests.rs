@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::model::{Agent, Definition, Run, ScanStatus, ScanType, Session, TargetType};
+use crate::model::{
+    Agent, AgentId, Definition, Run, ScanStatus, ScanType, Session, SessionId, TargetType,
+};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -60,7 +62,7 @@ fn reads_history_as_the_metadata_spells_it() {
     let [first, second, third] = page.items.as_slice() else {
         panic!("expected 3 sessions");
     };
-    assert_eq!(first.id.as_ref().map(|id| id.as_str()), Some("session-1"));
+    assert_eq!(first.id.as_ref().map(SessionId::as_str), Some("session-1"));
     assert_eq!(first.last_scanned, None);
     assert_eq!((first.targets, first.targets_succeeded), (Some(3), Some(2)));
     assert_eq!(
@@ -71,7 +73,7 @@ fn reads_history_as_the_metadata_spells_it() {
         second.definition_id, first.definition_id,
         "a list of one is that one"
     );
-    assert_eq!(second.id.as_ref().map(|id| id.as_str()), Some("session-2"));
+    assert_eq!(second.id.as_ref().map(SessionId::as_str), Some("session-2"));
     assert_eq!(second.status, ScanStatus::Success);
     assert_eq!(second.targets, None, "a negative count is none");
     assert_eq!(third.last_scanned, None, ".NET's zero means never");
@@ -96,7 +98,7 @@ fn reads_definitions() {
     assert_eq!(first.target_type, Some(TargetType::Ip));
     assert_eq!(first.interval, Some(Duration::from_hours(4)));
     assert_eq!(
-        first.agent_id.as_ref().map(|id| id.as_str()),
+        first.agent_id.as_ref().map(AgentId::as_str),
         Some("agent-1")
     );
     assert_eq!(
@@ -129,10 +131,7 @@ fn reads_definitions() {
     );
     assert_eq!(fourth.scan_type, Some(ScanType::AdvancedActive));
     assert_eq!(fourth.target_type, Some(TargetType::Hostname));
-    assert_eq!(
-        fourth.interval,
-        Some(Duration::from_secs(2_147_483_647 * 3_600))
-    );
+    assert_eq!(fourth.interval, Some(Duration::from_hours(2_147_483_647)));
     assert_eq!(fourth.latest, None);
     assert_eq!(
         fifth.latest.as_ref().map(|run| &run.status),
