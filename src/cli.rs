@@ -20,7 +20,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
         "{} (revision {}, rustc {})",
         env!("CARGO_PKG_VERSION"),
         option_env!("DEFENDER_EXPORTER_REVISION").unwrap_or("unknown"),
-        option_env!("DEFENDER_EXPORTER_RUSTC").unwrap_or("unknown"),
+        option_env!("DEFENDER_EXPORTER_RUSTC_VERSION").unwrap_or("unknown"),
     )
 });
 
@@ -80,11 +80,6 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_WEB_MAX_REQUESTS", default_value_t = 40)]
     pub max_requests: usize,
 
-    /// Folder for what must outlive a restart; empty: in memory [default: ./data]
-    #[arg(long = "storage.path", value_name = "FOLDER", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_STORAGE_PATH", value_parser = storage)]
-    pub storage_path: Option<Storage>,
-
     /// Least severe messages that are logged
     #[arg(long = "log.level", value_name = "LEVEL", global = true, value_enum)]
     #[arg(env = "DEFENDER_EXPORTER_LOG_LEVEL", default_value = "info")]
@@ -94,15 +89,6 @@ pub struct Flags {
     #[arg(long = "log.format", value_name = "FORMAT", global = true, value_enum)]
     #[arg(env = "DEFENDER_EXPORTER_LOG_FORMAT", default_value = "logfmt")]
     pub log_format: LogFormat,
-}
-
-impl Flags {
-    /// Where state is kept when the exporter runs; `demo` has its own default.
-    #[must_use]
-    pub fn storage(&self) -> Storage {
-        let default = || Storage::Folder(PathBuf::from("./data"));
-        self.storage_path.clone().unwrap_or_else(default)
-    }
 }
 
 /// What to do instead of running the exporter.
@@ -169,23 +155,6 @@ pub enum LogFormat {
     Logfmt,
     /// One JSON object a line
     Json,
-}
-
-/// Where state is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// Nowhere: a restart forgets the budget.
-    Memory,
-    /// In this folder.
-    Folder(PathBuf),
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "the signature is clap's")]
-fn storage(text: &str) -> Result<Storage, FlagError> {
-    Ok(match text {
-        "" => Storage::Memory,
-        path => Storage::Folder(path.into()),
-    })
 }
 
 fn telemetry_path(text: &str) -> Result<String, FlagError> {
@@ -302,7 +271,6 @@ mod tests {
         assert_eq!(cli.flags.listen_addresses, [":10063".parse().unwrap()]);
         assert_eq!(cli.flags.telemetry_path, "/metrics");
         assert_eq!(cli.flags.max_requests, 40);
-        assert_eq!(cli.flags.storage(), Storage::Folder("./data".into()));
         assert_eq!(cli.flags.log_level, LogLevel::Info);
         assert_eq!(cli.flags.log_format, LogFormat::Logfmt);
     }
@@ -317,12 +285,6 @@ mod tests {
             assert_eq!(cli.flags.config_file, Some("f".into()));
             assert_eq!(cli.flags.listen_addresses, [":1".parse().unwrap()]);
         }
-    }
-
-    #[test]
-    fn an_empty_storage_path_means_memory() {
-        let cli = read(&["--storage.path="]).unwrap();
-        assert_eq!(cli.flags.storage(), Storage::Memory);
     }
 
     #[test]

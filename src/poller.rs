@@ -121,21 +121,33 @@ impl Poller {
         }
     }
 
-    fn send(&mut self, request: Request, permit: Permit, bearer: Bearer, calls: &mut JoinSet<(Bearer, Done)>) {
+    fn send(
+        &mut self,
+        request: Request,
+        permit: Permit,
+        bearer: Bearer,
+        calls: &mut JoinSet<(Bearer, Done)>,
+    ) {
         let source = Arc::clone(&self.source);
         let now = self.clock.uptime();
         match request {
             Request::Definitions => {
                 let next = self.definitions.start(now);
                 calls.spawn(async move {
-                    let answer = source.client.definitions(permit, &bearer, next.as_ref()).await;
+                    let answer = source
+                        .client
+                        .definitions(permit, &bearer, next.as_ref())
+                        .await;
                     (bearer, Done::Definitions(answer))
                 });
             }
             Request::History(ids) => {
                 let next = self.history.start(now);
                 calls.spawn(async move {
-                    let answer = source.client.history(permit, &bearer, &ids, next.as_ref()).await;
+                    let answer = source
+                        .client
+                        .history(permit, &bearer, &ids, next.as_ref())
+                        .await;
                     (bearer, Done::History(ids, answer))
                 });
             }
@@ -187,9 +199,11 @@ impl Poller {
         let now = self.clock.uptime();
         match done {
             Done::Definitions(answer) => {
-                if let Some(listed) = self.conclude(&Request::Definitions, bearer, answer, |poller| {
-                    &mut poller.definitions
-                }) {
+                if let Some(listed) =
+                    self.conclude(&Request::Definitions, bearer, answer, |poller| {
+                        &mut poller.definitions
+                    })
+                {
                     let relisted = self.tenant.relist(listed.items, now);
                     self.plan.listed(now, listed.pages, &relisted, &self.quota);
                 }
@@ -204,9 +218,9 @@ impl Poller {
                 }
             }
             Done::Agents(answer) => {
-                if let Some(listed) =
-                    self.conclude(&Request::Agents, bearer, answer, |poller| &mut poller.agents)
-                {
+                if let Some(listed) = self.conclude(&Request::Agents, bearer, answer, |poller| {
+                    &mut poller.agents
+                }) {
                     self.plan.agents_listed(now, listed.pages, &self.quota);
                     self.tenant.set_agents(listed.items);
                 }

@@ -8,12 +8,20 @@ use crate::cli::Flags;
 use crate::config::Config;
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
-    let file = flags.config_file.as_deref().context("expected --config.file, but found none; name the file to check")?;
+    let file = flags
+        .config_file
+        .as_deref()
+        .context("expected --config.file, but found none; name the file to check")?;
     let (config, warnings) = Config::load(file)?;
     let mut report = String::new();
     for warning in warnings {
         writeln!(report, "warning: {warning}")?;
     }
-    writeln!(report, "{}: ok, tenants: {}", file.display(), config.tenants.len())?;
+    writeln!(
+        report,
+        "{}: ok, tenants: {}",
+        file.display(),
+        config.tenants.len()
+    )?;
     super::print(report.as_bytes())
 }

@@ -14,25 +14,44 @@ use crate::shutdown;
 use crate::simulator::{Options, Simulator};
 
 /// Runs until a signal.
-pub(super) async fn run(definitions: u32, tenants: u32, speed: u32, flags: &Flags) -> anyhow::Result<()> {
+pub(super) async fn run(
+    definitions: u32,
+    tenants: u32,
+    speed: u32,
+    flags: &Flags,
+) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("installing signal handlers")?;
     let clock = Clock::accelerated(speed);
     let mut options = Options::new(clock.clone());
     options.definitions = usize::try_from(definitions)?;
     options.tenants = usize::try_from(tenants)?;
     options.last_scanned = true;
-    let simulator = Simulator::start(options).await.context("starting the simulated Defender API")?;
+    let simulator = Simulator::start(options)
+        .await
+        .context("starting the simulated Defender API")?;
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let config = config(&simulator, folder.path())?;
     let exporter = Exporter::start(&config, flags, clock, &shutdown).await?;
-    let mut text = format!("A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts ");
-    writeln!(text, "{} here.", humantime::format_duration(std::time::Duration::from_secs((3_600 / speed).max(1).into())))?;
+    let mut text = format!(
+        "A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts "
+    );
+    writeln!(
+        text,
+        "{} here.",
+        humantime::format_duration(std::time::Duration::from_secs(
+            (3_600 / speed).max(1).into()
+        ))
+    )?;
     for address in exporter.addresses() {
         let mut address = *address;
         if address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        writeln!(text, "  metrics      http://{address}{}\n  status page  http://{address}/", flags.telemetry_path)?;
+        writeln!(
+            text,
+            "  metrics      http://{address}{}\n  status page  http://{address}/",
+            flags.telemetry_path
+        )?;
     }
     text.push_str("Stop it with Ctrl-C.\n");
     super::print(text.as_bytes())?;
@@ -46,9 +65,14 @@ fn config(simulator: &Simulator, folder: &Path) -> anyhow::Result<Config> {
     let ca = folder.join("ca.pem");
     fs::write(&ca, simulator.ca_pem()).with_context(|| format!("writing {}", ca.display()))?;
     let url = simulator.https_url();
-    let mut text = format!("http: {{ca_file: {}}}\ntenants:\n", serde_json::to_string(&ca)?);
+    let mut text = format!(
+        "http: {{ca_file: {}}}\ntenants:\n",
+        serde_json::to_string(&ca)?
+    );
     for number in 0.. {
-        let Some(tenant) = simulator.tenant(number) else { break };
+        let Some(tenant) = simulator.tenant(number) else {
+            break;
+        };
         write!(
             text,
             "  - name: demo-{}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \

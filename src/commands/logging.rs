@@ -20,7 +20,21 @@ pub(super) fn start(level: LogLevel, format: LogFormat) {
     let filter = EnvFilter::new(format!("{libraries},defender_scan_exporter={level}"));
     let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Logfmt => registry.with(tracing_logfmt::builder().with_span_name(false).layer().with_writer(io::stderr)).init(),
-        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(io::stderr)).init(),
+        LogFormat::Logfmt => registry
+            .with(
+                tracing_logfmt::builder()
+                    .with_span_name(false)
+                    .layer()
+                    .with_writer(io::stderr),
+            )
+            .init(),
+        LogFormat::Json => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(io::stderr),
+            )
+            .init(),
     }
 }

@@ -27,15 +27,26 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let config = serve::config(&cli.flags)?;
             runtime()?.block_on(serve::run(config, &cli.flags))
         }
-        Some(Command::Demo { definitions, tenants, speed }) => {
+        Some(Command::Demo {
+            definitions,
+            tenants,
+            speed,
+        }) => {
             logging::start(cli.flags.log_level, cli.flags.log_format);
             runtime()?.block_on(demo::run(definitions, tenants, speed, &cli.flags))
         }
         Some(Command::CheckConfig) => check_config::run(&cli.flags),
-        Some(Command::Docs { topic: Topic::Metrics }) => print(catalog::markdown().as_bytes()),
+        Some(Command::Docs {
+            topic: Topic::Metrics,
+        }) => print(catalog::markdown().as_bytes()),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
-            generate(shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
+            generate(
+                shell,
+                &mut Cli::command(),
+                env!("CARGO_PKG_NAME"),
+                &mut script,
+            );
             print(&script)
         }
         Some(Command::Healthcheck { url }) => runtime()?.block_on(healthcheck::run(url)),
@@ -43,14 +54,18 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     runtime.context("expected to start worker threads; raise the limits on threads or files")
 }
 
 /// Prints to standard output; a reader that went away is no error.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
     match io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("writing to standard output"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
         _ => Ok(()),
     }
 }

@@ -78,7 +78,13 @@ impl Exporter {
             own,
             telemetry_path: flags.telemetry_path.parse::<TelemetryPath>()?,
             max_requests: flags.max_requests,
-            expected: Expected::new(config.tenants.iter().map(|tenant| tenant.name.clone()).collect()),
+            expected: Expected::new(
+                config
+                    .tenants
+                    .iter()
+                    .map(|tenant| tenant.name.clone())
+                    .collect(),
+            ),
         };
         let router = web::router(state);
         let mut addresses = Vec::new();
@@ -93,7 +99,11 @@ impl Exporter {
             version = env!("CARGO_PKG_VERSION"),
             "polling; the budget is kept in memory, so a restart forgets which calls were made"
         );
-        Ok(Self { addresses, tasks, shutdown: shutdown.clone() })
+        Ok(Self {
+            addresses,
+            tasks,
+            shutdown: shutdown.clone(),
+        })
     }
 
     /// The addresses that are listened on.
@@ -118,9 +128,18 @@ impl Exporter {
     }
 }
 
-fn poller(config: &TenantConfig, http: &reqwest::Client, snapshot: &Snapshot, clock: &Clock) -> Poller {
+fn poller(
+    config: &TenantConfig,
+    http: &reqwest::Client,
+    snapshot: &Snapshot,
+    clock: &Clock,
+) -> Poller {
     let quota = Quota::new(clock.clone(), config.limits);
-    let tenant = Tenant::new(config.name.clone(), config.definitions.clone(), quota.clone());
+    let tenant = Tenant::new(
+        config.name.clone(),
+        config.definitions.clone(),
+        quota.clone(),
+    );
     let plan = Plan::new(config.poll, clock.uptime(), fastrand::u64(..));
     let source = Arc::new(Source {
         client: Client::new(http.clone(), config.api_base_url.clone(), clock.clone()),
@@ -131,7 +150,11 @@ fn poller(config: &TenantConfig, http: &reqwest::Client, snapshot: &Snapshot, cl
 
 /// Binds the first of an address's candidates that can be bound.
 async fn bind(address: &ListenAddress) -> anyhow::Result<TcpListener> {
-    let problem = || format!("expected to listen on {address}; choose another --web.listen-address or free this one");
+    let problem = || {
+        format!(
+            "expected to listen on {address}; choose another --web.listen-address or free this one"
+        )
+    };
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for candidate in address.resolve().with_context(problem)? {
         match TcpListener::bind(candidate).await {

@@ -143,21 +143,6 @@ impl TokenSource {
         fetched.or_else(|error| self.held(|held| held.gone).ok_or(error))
     }
 
-<<<<<<< HEAD
-    /// A token other than `refused`, which the API answered with 401.
-    ///
-    /// # Errors
-    /// As of [`Self::token`].
-    pub async fn renew(&self, refused: &Bearer) -> Result<Bearer, AuthError> {
-        {
-            let _alone = self.failed.lock().await;
-            let current = self.current.load();
-            if current.as_ref().is_some_and(|held| held.bearer == *refused) {
-                self.current.store(None);
-            }
-        }
-        self.token().await
-=======
     /// A token other than `refused`, which the API answered with 401. Everything
     /// that the sign-in needs is read anew.
     ///
@@ -180,7 +165,6 @@ impl TokenSource {
         if current.as_ref().is_some_and(|held| held.bearer == *refused) {
             self.current.store(None);
         }
->>>>>>> defender
     }
 
     /// When the current token ends; `None` if there is none.

@@ -128,9 +128,6 @@ impl AuthError {
                     scrub(&causes(error), secrets)
                 ),
             ),
-<<<<<<< HEAD
-            None => Self::new(AuthReason::Other, format!("the sign-in host says: {text}")),
-=======
             None if full.contains(" at line ") => Self::new(
                 AuthReason::Other,
                 format!(
@@ -138,7 +135,6 @@ impl AuthError {
                 ),
             ),
             None => Self::new(AuthReason::Other, format!("can not sign in: {text}")),
->>>>>>> defender
         }
     }
 

@@ -6,10 +6,7 @@
 //!
 //! Nothing is repeated here: every further request is the planner's decision.
 
-<<<<<<< HEAD
-=======
 use std::fmt;
->>>>>>> defender
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
@@ -47,11 +44,7 @@ pub struct Answer<T> {
 }
 
 /// A client of one tenant's API.
-<<<<<<< HEAD
-#[derive(Clone, Debug)]
-=======
 #[derive(Clone)]
->>>>>>> defender
 pub struct Client {
     http: reqwest::Client,
     base_url: Url,
@@ -192,8 +185,6 @@ impl Client {
     }
 }
 
-<<<<<<< HEAD
-=======
 /// Leaves out the HTTP client, whose proxy may have a password.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,7 +194,6 @@ impl fmt::Debug for Client {
     }
 }
 
->>>>>>> defender
 fn retry_after(headers: &HeaderMap) -> Option<&str> {
     headers.get(RETRY_AFTER)?.to_str().ok()
 }

@@ -90,10 +90,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-<<<<<<< HEAD
-=======
     use crate::defender::testing::{Server, answer};
->>>>>>> defender
 
     fn settings(pem: &str) -> (tempfile::NamedTempFile, Http) {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -136,8 +133,6 @@ mod tests {
             "{error}"
         );
     }
-<<<<<<< HEAD
-=======
 
     #[tokio::test]
     async fn requests_go_through_the_proxy() {
@@ -153,5 +148,4 @@ mod tests {
         let requests = proxy.requests.lock().expect("unpoisoned");
         assert!(requests[0].starts_with("GET http://api.example/x HTTP/1.1"));
     }
->>>>>>> defender
 }

@@ -79,13 +79,10 @@ impl Server {
 }
 
 /// An answer with that status line's rest, header lines and body.
-<<<<<<< HEAD
-=======
 #[expect(
     clippy::unnecessary_wraps,
     reason = "goes straight into Server::answering"
 )]
->>>>>>> defender
 pub(super) fn answer(status: &str, headers: &str, body: &[u8]) -> Option<Vec<u8>> {
     let length = body.len();
     let mut bytes = format!(

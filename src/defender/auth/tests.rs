@@ -7,18 +7,12 @@ use async_trait::async_trait;
 
 use super::*;
 
-<<<<<<< HEAD
-/// Answers in turn; panics when asked once too often. `None` never answers.
-#[derive(Clone, Default)]
-struct Script(Arc<StdMutex<VecDeque<Option<Result<Issued, AuthError>>>>>);
-=======
 /// What a sign-in gives; `None`: no answer, ever.
 type Turn = Option<Result<Issued, AuthError>>;
 
 /// Answers in turn; panics when asked once too often.
 #[derive(Clone, Default)]
 struct Script(Arc<StdMutex<VecDeque<Turn>>>);
->>>>>>> defender
 
 impl Script {
     fn will(&self, answer: Result<Issued, AuthError>) {
@@ -167,8 +161,6 @@ async fn a_refused_token_is_replaced_once() {
     assert_eq!(source.expiry(), None);
 }
 
-<<<<<<< HEAD
-=======
 #[tokio::test(start_paused = true)]
 async fn the_refused_token_again_is_no_new_token() {
     let (source, script) = source();
@@ -181,7 +173,6 @@ async fn the_refused_token_again_is_no_new_token() {
     assert_eq!(token(&source).await, "two", "the refused one is forgotten");
 }
 
->>>>>>> defender
 /// Trap 5.
 #[tokio::test(start_paused = true)]
 async fn sign_in_takes_10_s_at_most() {
