@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("status.css");
 
 /// Nothing but the style sheet above, by its hash.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-MKffQEtnqU1uK3io9ZpHqqAbYcYdtBjiQy4qHZiGUBY='; \
+    style-src 'sha256-2OBQ39C0E62Ynw5BrYZZDObx6BcWyeZBeVPKw4TEBJM='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// How many characters of a name are shown.
@@ -117,7 +117,7 @@ fn figure(out: &mut String, title: &str, class: &str, value: fmt::Arguments) -> 
 fn tenants(out: &mut String, tenants: &[TenantStatus]) -> fmt::Result {
     out.write_str(
         "<h2>Tenants</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>Tenant</th><th>Polling</th>\
-         <th>Budget used: minute</th><th>hour</th></tr></thead>\n<tbody>\n",
+         <th>Calls this minute</th><th>Calls this hour</th></tr></thead>\n<tbody>\n",
     )?;
     for tenant in tenants {
         let (class, word) = match tenant.view.health.up {
@@ -135,7 +135,7 @@ fn tenants(out: &mut String, tenants: &[TenantStatus]) -> fmt::Result {
             write!(out, "<br>{collector}: {reason}: {}", prose(text))?;
         }
         if let Some(until) = tenant.throttled_until {
-            write!(out, "<br>throttled until {}", moment(until))?;
+            write!(out, "<br>throttled until <time>{}</time>", moment(until))?;
         }
         let [minute, hour] = tenant.usage;
         writeln!(
@@ -188,7 +188,7 @@ fn definition(out: &mut String, row: &Row) -> fmt::Result {
         (Some(run), Some(age)) => {
             write!(
                 out,
-                "{} ago<br><small>{}</small>",
+                "{} ago<br><small><time>{}</time></small>",
                 rough(age),
                 moment(run.at)
             )?;
@@ -292,7 +292,7 @@ mod tests {
             "&lt;b&gt;",
             "&lt;i&gt;",
             "history: forbidden: <bdi>no &lt;permission&gt;</bdi>",
-            "throttled until 2026-09-21T",
+            "throttled until <time>2026-09-21T",
             "2days 3h ago",
             "<span class=\"bad\">failed</span>, <span class=\"warn\">overdue</span>",
             "never ran",
