@@ -6,6 +6,10 @@ use defender_scan_exporter::cli::Cli;
 use defender_scan_exporter::commands;
 
 fn main() -> ExitCode {
+    // Fails only if one is installed already, which is as good.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

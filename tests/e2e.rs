@@ -38,7 +38,7 @@ async fn values_in_prometheus_equal_the_world() {
         .await
         .expect("the simulator starts");
     let exporter = Exporter::start(&simulator).await;
-    let prometheus = Prometheus::start(&exporter).await;
+    let prometheus = Prometheus::start(&exporter);
     let expected = truth(&simulator, 0);
     assert!(expected.len() >= 8);
     let sorted = |values: Vec<(String, f64)>| values.into_iter().collect::<BTreeMap<_, _>>();
@@ -101,7 +101,7 @@ async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
         .expect("there is a tenant");
     simulator.world().run_now(0, &id, Outcome::Success);
     let exporter = Exporter::start(&simulator).await;
-    let prometheus = Prometheus::start(&exporter).await;
+    let prometheus = Prometheus::start(&exporter);
     let expression = format!("defender_scan_status_code{{definition_id=\"{id}\"}}");
     let status = async |expected: Option<f64>| {
         eventually(&format!("the status is {expected:?}"), async || {
@@ -140,7 +140,7 @@ async fn a_tenant_that_fails_keeps_its_last_values_and_disturbs_no_other() {
         .expect("the simulator starts");
     let exporter = Exporter::start(&simulator).await;
     exporter.ready().await;
-    let prometheus = Prometheus::start(&exporter).await;
+    let prometheus = Prometheus::start(&exporter);
     let up = async |expected: [f64; 2]| {
         eventually(&format!("the tenants are up: {expected:?}"), async || {
             let found: BTreeMap<_, _> = prometheus

@@ -86,7 +86,7 @@ pub enum ApiError {
     #[error("no answer within the time limit")]
     Timeout,
     /// No connection, or it broke.
-    #[error("no connection: {0}")]
+    #[error("the connection failed: {0}")]
     Connect(String),
     /// The answer is not what the API sends.
     #[error("the answer can not be read: {0}")]

@@ -31,6 +31,9 @@ use crate::quota::{Permit, Quota, Reserved, Retry};
 /// How long to wait after `429` without a readable `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
 
+/// The shortest pause after `429`, whatever `Retry-After` says: "0" would be a tight loop.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long to wait before trying again what is forbidden.
 const FORBIDDEN: Duration = Duration::from_hours(1);
 
@@ -279,7 +282,7 @@ impl Plan {
     pub fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
         let wait = match failure {
             Failure::Throttled(pause) => {
-                self.paused_until = Some(now + pause.unwrap_or(DEFAULT_PAUSE));
+                self.paused_until = Some(now + pause.unwrap_or(DEFAULT_PAUSE).max(LEAST_PAUSE));
                 Some(Duration::ZERO)
             }
             Failure::Forbidden => Some(FORBIDDEN),

@@ -14,7 +14,7 @@ use defender_scan_exporter::simulator::{Options, Simulator};
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `check` gives a value.
 pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
@@ -43,7 +43,15 @@ pub fn options() -> Options {
 
 /// The body at `url`, with its status.
 pub async fn get(url: &str) -> Option<(u16, String)> {
-    let answer = reqwest::get(url).await.ok()?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .expect("a client can be made");
+    let answer = client.get(url).send().await.ok()?;
     let status = answer.status().as_u16();
     Some((status, answer.text().await.ok()?))
 }
@@ -227,7 +235,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    pub async fn start(exporter: &Exporter) -> Self {
+    pub fn start(exporter: &Exporter) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let target = exporter.url.trim_start_matches("http://");
         let config = format!(
