@@ -268,9 +268,9 @@ impl Poller {
     }
 
     fn failed(&mut self, request: &Request, error: &RoundError) {
-        let failure = error.failure();
-        self.plan.failed(self.clock.uptime(), request, failure);
         let collector = request.collector();
+        let failure = error.failure(collector);
+        self.plan.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
             (Request::History(ids), Failure::BatchTooLarge(_)) => {
                 let (sent, allowed) = (ids.len(), self.plan.batch_size());

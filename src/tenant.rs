@@ -94,14 +94,14 @@ impl Tenant {
         }
     }
 
-    /// The list can not be had: what the configuration names is all there is to know.
+    /// The list is forbidden: the ids that the configuration names, if any, are all there is to know.
     pub fn without_list(&mut self) -> BTreeSet<DefinitionId> {
         for id in &self.filter.ids {
             self.scans
                 .entry(id.clone())
                 .or_insert_with(|| Scan::new(unlisted(id)));
         }
-        self.scans.keys().cloned().collect()
+        self.filter.ids.iter().cloned().collect()
     }
 
     /// Takes a complete answer of history about `ids` in. Returns those whose

@@ -305,3 +305,41 @@ async fn answers_that_can_not_be_read_are_counted_and_the_last_good_data_stays()
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forbidden_list_leaves_the_configured_ids_to_be_swept() {
+    let mut options = options();
+    options.last_scanned = true;
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    let ran = simulator
+        .world()
+        .definitions(0)
+        .iter()
+        .find(|d| d.latest().is_some())
+        .map(|d| d.id.clone());
+    let id = ran.expect("something ran");
+    simulator.set_fault(
+        Endpoint::Definitions,
+        Some(Fault::error(403, "Forbidden", "no")),
+    );
+    let exporter = Exporter::start_with_ids(&simulator, &[&id]).await;
+    let label = format!("definition_id=\"{id}\"");
+    reaches(
+        &exporter,
+        "defender_scan_last_timestamp_seconds",
+        &[&label],
+        1.0,
+    )
+    .await;
+    let metrics = exporter.metrics().await;
+    assert_eq!(metrics.value("defender_up", &[]), Some(1.0));
+    assert_eq!(
+        metrics.value(
+            "defender_collector_errors_total",
+            &["\"definitions\"", "\"forbidden\""]
+        ),
+        Some(1.0)
+    );
+}

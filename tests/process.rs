@@ -80,7 +80,7 @@ async fn a_port_in_use_is_one_clear_line() {
         .await
         .expect("the simulator starts");
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = configuration(&simulator, folder.path(), (100, 1_500));
+    let file = configuration(&simulator, folder.path(), (100, 1_500), &[]);
     let file = file.to_str().expect("the path is text");
     let text = error_of(&run(&[
         "--config.file",

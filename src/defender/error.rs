@@ -110,18 +110,17 @@ impl ApiError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::BatchTooLarge { .. } | Self::BadRequestOrId(_) | Self::Client(_) => {
-                Reason::Client
-            }
+            Self::BatchTooLarge { .. }
+            | Self::BadRequestOrId(_)
+            | Self::Client(_)
+            | Self::ForeignNextLink { .. } => Reason::Client,
             Self::Unauthorized(_) => Reason::Auth,
             Self::Forbidden(_) => Reason::Forbidden,
             Self::Throttled { .. } => Reason::Throttled,
             Self::Server(_) => Reason::Server,
             Self::Timeout => Reason::Timeout,
             Self::Connect(_) => Reason::Connect,
-            Self::Decode(_) | Self::BodyTooLarge { .. } | Self::ForeignNextLink { .. } => {
-                Reason::Decode
-            }
+            Self::Decode(_) | Self::BodyTooLarge { .. } => Reason::Decode,
         }
     }
 

@@ -6,7 +6,7 @@ const LIMIT: usize = 300;
 const REDACTED: &str = "[redacted]";
 
 /// Replaces each of `secrets`, however a server may have escaped it, and
-/// whatever looks like a bearer token; folds white space and control
+/// whatever looks like a credential; folds white space and control
 /// characters; cuts what is too long.
 pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
@@ -16,7 +16,7 @@ pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
         }
     }
     // Cut last: a secret that is cut in two would no longer be found.
-    let folded = fold(&without_tokens(&text));
+    let folded = fold(&without_credentials(&text));
     match folded.char_indices().nth(LIMIT) {
         Some((end, _)) => format!("{}…", &folded[..end]),
         None => folded,
@@ -36,23 +36,70 @@ fn spellings(secret: &str) -> Vec<String> {
     ]
 }
 
-/// Replaces runs of token letters that begin as every JSON Web Token does.
-fn without_tokens(text: &str) -> String {
-    let mut rest = text;
+/// The shortest word that may be a credential.
+const CREDENTIAL: usize = 12;
+
+/// Replaces words that look like credentials: a server may echo secrets that
+/// this program does not know, such as those of the scans.
+fn without_credentials(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
-    while let Some(start) = rest.find("eyJ") {
-        let (before, token) = rest.split_at(start);
-        let end = token.find(|letter: char| !is_token_letter(letter));
+    let mut rest = text;
+    while let Some(start) = rest.find(is_credential_letter) {
+        let (before, word) = rest.split_at(start);
+        let end = word
+            .find(|letter| !is_credential_letter(letter))
+            .unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
         clean.push_str(before);
-        clean.push_str(REDACTED);
-        rest = end.map_or("", |end| &token[end..]);
+        clean.push_str(if is_credential(word) { REDACTED } else { word });
+        rest = after;
     }
     clean.push_str(rest);
     clean
 }
 
-fn is_token_letter(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | '=' | '+' | '/')
+/// Long with letters and digits mixed, or begun as every JSON Web Token is;
+/// but no GUID, no date, and none of Entra's codes, which help and are public.
+fn is_credential(word: &str) -> bool {
+    let has = |wanted: fn(&char) -> bool| word.chars().any(|letter| wanted(&letter));
+    let mixed = has(char::is_ascii_alphabetic) && has(char::is_ascii_digit);
+    let public = is_guid(word)
+        || is_date(word)
+        || word
+            .trim_end_matches('.')
+            .strip_prefix("AADSTS")
+            .is_some_and(is_number);
+    word.starts_with("eyJ") || (word.len() >= CREDENTIAL && mixed && !public)
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_guid(word: &str) -> bool {
+    let word = word.trim_end_matches('.');
+    let parts: Vec<&str> = word.split('-').collect();
+    let hex = word
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    hex && parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
+}
+
+/// `2026-11-23T09`, as far as the first colon.
+fn is_date(word: &str) -> bool {
+    let pattern = b"0000-00-00T00";
+    let fits = |(byte, pattern): (u8, &u8)| {
+        if *pattern == b'0' {
+            byte.is_ascii_digit()
+        } else {
+            byte == *pattern
+        }
+    };
+    word.len() == pattern.len() && word.bytes().zip(pattern).all(fits)
+}
+
+fn is_credential_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "._-~+/=%!@#$&*".contains(letter)
 }
 
 fn fold(text: &str) -> String {
@@ -85,6 +132,24 @@ mod tests {
             scrub("Bearer eyJhbGciOi.J9-_x=\r\n\tno\u{1b}[31m eyJ", &[""]),
             "Bearer [redacted] no [31m [redacted]"
         );
+    }
+
+    #[test]
+    fn what_looks_like_a_credential_is_not_repeated() {
+        for text in [
+            "Xy8Q~abcdEFGH1234",
+            "community=public-0123abcd",
+            "c2VjcmV0LTEyMzQ1Njc4",
+        ] {
+            assert_eq!(scrub(text, &[]), REDACTED);
+        }
+        for text in [
+            "AADSTS7000215: Invalid client secret provided.",
+            "Trace ID: 0d3d4e5f-1111-4222-8333-444455556666 Timestamp: 2026-11-23T09:48:01Z",
+            "Missing application roles. API required roles: Machine.Read.All",
+        ] {
+            assert_eq!(scrub(text, &[]), text);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::clock::Uptime;
 use crate::defender::{ApiError, NextLink, Page};
-use crate::health::Reason;
+use crate::health::{Collector, Reason};
 use crate::plan::Failure;
 
 /// Pages of one round, at most: more is a loop.
@@ -70,8 +70,12 @@ pub(super) enum RoundError {
 
 impl RoundError {
     /// What the plan needs to know.
-    pub(super) fn failure(&self) -> Failure {
+    pub(super) fn failure(&self, collector: Collector) -> Failure {
         match self {
+            // An answer about fewer ids is smaller; a list can not be made smaller.
+            Self::Api(ApiError::BodyTooLarge { .. }) if collector == Collector::History => {
+                Failure::BatchTooLarge(None)
+            }
             Self::Api(error) => failure(error),
             Self::Loop(_) => Failure::Temporary(Reason::Decode),
         }
@@ -127,8 +131,6 @@ impl<T> Round<T> {
 fn failure(error: &ApiError) -> Failure {
     match error {
         ApiError::BatchTooLarge { allowed, .. } => Failure::BatchTooLarge(*allowed),
-        // An answer about fewer ids is smaller.
-        ApiError::BodyTooLarge { .. } => Failure::BatchTooLarge(None),
         ApiError::BadRequestOrId(_) => Failure::Refused,
         ApiError::Forbidden(_) => Failure::Forbidden,
         ApiError::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),

@@ -123,7 +123,12 @@ pub fn binary() -> Command {
 }
 
 /// The configuration of every tenant of `simulator`, in YAML, and its root certificate's file.
-pub fn configuration(simulator: &Simulator, folder: &Path, quota: (usize, usize)) -> PathBuf {
+pub fn configuration(
+    simulator: &Simulator,
+    folder: &Path,
+    quota: (usize, usize),
+    ids: &[&str],
+) -> PathBuf {
     let (per_minute, per_hour) = quota;
     let ca = folder.join("ca.pem");
     fs::write(&ca, simulator.ca_pem()).expect("the folder can be written");
@@ -139,7 +144,7 @@ pub fn configuration(simulator: &Simulator, folder: &Path, quota: (usize, usize)
             text,
             "  - name: tenant-{number}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
              credential: {{type: client_secret, client_id: {}, client_secret_file: {secret}}}\n    \
-             poll: {{definitions: 1s, agents: 10s}}\n    quota: {{per_minute: {per_minute}, per_hour: {per_hour}, use: 100%}}\n",
+             poll: {{definitions: 1s, agents: 10s}}\n    quota: {{per_minute: {per_minute}, per_hour: {per_hour}, use: 100%}}\n    definitions: {{ids: {ids:?}}}\n",
             identity.tenant_id, identity.client_id
         )
         .expect("a string can be written");
@@ -160,13 +165,22 @@ pub struct Exporter {
 impl Exporter {
     /// Starts the real binary against every tenant of `simulator`.
     pub async fn start(simulator: &Simulator) -> Self {
-        Self::start_with_quota(simulator, AMPLE).await
+        Self::start_with(simulator, AMPLE, &[]).await
+    }
+
+    /// The same, but with a list of the definitions that are wanted.
+    pub async fn start_with_ids(simulator: &Simulator, ids: &[&str]) -> Self {
+        Self::start_with(simulator, AMPLE, ids).await
     }
 
     /// The same, with a budget of so many calls a minute and an hour.
     pub async fn start_with_quota(simulator: &Simulator, quota: (usize, usize)) -> Self {
+        Self::start_with(simulator, quota, &[]).await
+    }
+
+    async fn start_with(simulator: &Simulator, quota: (usize, usize), ids: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let file = configuration(simulator, folder.path(), quota);
+        let file = configuration(simulator, folder.path(), quota, ids);
         let mut command = binary();
         command.arg("--config.file").arg(file).args([
             "--web.listen-address",
