@@ -80,6 +80,11 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_WEB_MAX_REQUESTS", default_value_t = 40)]
     pub max_requests: usize,
 
+    /// Folder for what must outlive a restart; empty: in memory [default: ./data; demo: a temporary one]
+    #[arg(long = "storage.path", value_name = "FOLDER", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_STORAGE_PATH", value_parser = storage)]
+    pub storage_path: Option<Storage>,
+
     /// Least severe messages that are logged
     #[arg(long = "log.level", value_name = "LEVEL", global = true, value_enum)]
     #[arg(env = "DEFENDER_EXPORTER_LOG_LEVEL", default_value = "info")]
@@ -155,6 +160,24 @@ pub enum LogFormat {
     Logfmt,
     /// One JSON object a line
     Json,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Nowhere: a restart forgets the budget.
+    Memory,
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+// The signature is clap's.
+#[allow(clippy::unnecessary_wraps)]
+fn storage(text: &str) -> Result<Storage, FlagError> {
+    Ok(match text {
+        "" => Storage::Memory,
+        path => Storage::Folder(path.into()),
+    })
 }
 
 fn telemetry_path(text: &str) -> Result<String, FlagError> {
@@ -285,6 +308,17 @@ mod tests {
             assert_eq!(cli.flags.config_file, Some("f".into()));
             assert_eq!(cli.flags.listen_addresses, [":1".parse().unwrap()]);
         }
+    }
+
+    #[test]
+    fn an_empty_storage_path_means_memory() {
+        let storage = |arguments: &[&str]| read(arguments).unwrap().flags.storage_path;
+        assert_eq!(storage(&["--storage.path="]), Some(Storage::Memory));
+        assert_eq!(
+            storage(&["--storage.path=x"]),
+            Some(Storage::Folder("x".into()))
+        );
+        assert_eq!(storage(&[]), None);
     }
 
     #[test]

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A moment of wall-clock time, in whole milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -115,6 +116,14 @@ impl Add<Duration> for Uptime {
     }
 }
 
+impl Sub<Duration> for Uptime {
+    type Output = Self;
+
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(rhs))
+    }
+}
+
 /// A source of both time scales; cheap to clone, clones share one time.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
@@ -196,6 +205,19 @@ impl Clock {
         match &self.0 {
             Source::System => Uptime(since_boot()),
             Source::Anchored(anchor) => anchor.uptime + anchor.origin.elapsed(),
+        }
+    }
+
+    /// Which boot of the machine [`Clock::uptime`] counts from: uptimes of
+    /// different boots can not be compared. `None` if the system does not say.
+    #[must_use]
+    pub fn boot_id(&self) -> Option<String> {
+        match &self.0 {
+            Source::System => {
+                let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+                Some(id.trim().to_owned())
+            }
+            Source::Anchored(_) => Some("anchored".to_owned()),
         }
     }
 

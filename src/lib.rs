@@ -17,17 +17,18 @@
 //! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either |
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
 //! | [`histogram`] | 0 | a plain histogram |
-//! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; no wire format |
+//! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; not as on the wire |
 //! | [`health`] | 2 | how polling goes, with every label's values as enums |
 //! | [`quota`] | 3 | the sliding log of calls that hands out permits |
 //! | [`snapshot`] | 4 | the immutable view of all tenants |
 //! | [`config`] | 4 | the YAML file and the environment, checked |
 //! | [`scans`] | 5 | one definition's runs, put together from list and history |
 //! | [`plan`] | 5 | pure: what is called next |
-//! | [`tenant`] | 6 | what is known of one tenant |
+//! | [`store`] | 6 | durable state: the log of calls, and what was learned |
+//! | [`tenant`] | 7 | what is known of one tenant, and its rows in the store |
 //! | [`defender`] | 6 | JSON, errors, tokens, and one request a call |
 //! | [`exposition`] | 6 | every metric's name, and how it is written |
-//! | [`poller`] | 7 | one task a tenant: plan, permit, call, learn, publish |
+//! | [`poller`] | 8 | one task a tenant: plan, permit, call, learn, publish |
 //! | [`web`] | 7 | router, endpoints, status page |
 //! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
 //! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
@@ -49,5 +50,6 @@ pub mod scans;
 pub mod shutdown;
 pub mod simulator;
 pub mod snapshot;
+pub mod store;
 pub mod tenant;
 pub mod web;

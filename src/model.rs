@@ -2,18 +2,21 @@
 //!
 //! A [`Definition`] says what is to be scanned and how often; a [`Session`] is
 //! one run of it; an [`Agent`] is the machine that runs it. The words are those
-//! of the service's `$metadata`.
+//! of the service's `$metadata`. Serialisation is the store's; the wire format
+//! has types of its own.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -56,7 +59,7 @@ identifier! {
 }
 
 /// How a run went: `AuthenticatedScanStatus` of `$metadata`, open-ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub enum ScanStatus {
     /// No target was scanned successfully.
     Failure,
@@ -93,7 +96,7 @@ impl ScanStatus {
 }
 
 /// What kind of machines a definition scans: an open set.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub enum ScanType {
     /// Network devices, over SNMP.
     Network,
@@ -122,7 +125,7 @@ impl ScanType {
 }
 
 /// How a definition names its targets: an open set.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub enum TargetType {
     /// By IP address or range.
     Ip,
@@ -148,7 +151,7 @@ impl TargetType {
 }
 
 /// A run and how it went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Run {
     /// When it ran.
     pub at: Timestamp,
@@ -159,7 +162,7 @@ pub struct Run {
 /// A scan definition as the list names it (`DeviceAuthenticatedScanDefinition`).
 /// Targets, creator and credentials are left out on purpose: they are personal
 /// data or secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Definition {
     /// `id`.
     pub id: DefinitionId,
@@ -180,7 +183,7 @@ pub struct Definition {
 }
 
 /// One run of a definition (`AuthScanHistoryContract`).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Session {
     /// `scanDefinitionId`.
     pub definition_id: DefinitionId,
@@ -199,7 +202,7 @@ pub struct Session {
 }
 
 /// A scanning agent (`DeviceAuthenticatedScanAgent`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Agent {
     /// `id`.
     pub id: AgentId,

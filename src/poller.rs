@@ -25,6 +25,7 @@ use crate::model::{Agent, Definition, DefinitionId, Session};
 use crate::plan::{Failure, Plan, Request, Step};
 use crate::quota::{Permit, Quota};
 use crate::snapshot::Snapshot;
+use crate::store::TenantStore;
 use crate::tenant::Tenant;
 
 /// How to reach one tenant's API.
@@ -44,6 +45,8 @@ pub struct Poller {
     quota: Quota,
     source: Arc<Source>,
     snapshot: Snapshot,
+    /// `None`: a restart forgets.
+    store: Option<TenantStore>,
     clock: Clock,
     definitions: Round<Definition>,
     history: Round<Session>,
@@ -52,6 +55,8 @@ pub struct Poller {
     auth_failure: Option<AuthReason>,
     /// The token that the API refused, to be renewed before the next call.
     refused: Option<Bearer>,
+    /// Whether a poll of the scans came to an end in this process.
+    polled: bool,
 }
 
 /// A call that came to its end.
@@ -71,6 +76,7 @@ impl Poller {
         quota: Quota,
         source: Arc<Source>,
         snapshot: Snapshot,
+        store: Option<TenantStore>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -79,12 +85,14 @@ impl Poller {
             quota,
             source,
             snapshot,
+            store,
             clock,
             definitions: Round::default(),
             history: Round::default(),
             agents: Round::default(),
             auth_failure: None,
             refused: None,
+            polled: false,
         }
     }
 
@@ -259,6 +267,7 @@ impl Poller {
     }
 
     fn succeeded(&mut self, collector: Collector, took: Duration) {
+        self.polled |= collector == Collector::Definitions;
         let health = self.tenant.health.collector_mut(collector);
         health.last_success = Some(self.clock.wall());
         health.last_duration = Some(took.as_secs_f64());
@@ -278,6 +287,7 @@ impl Poller {
                 return;
             }
             (Request::History(ids), Failure::Refused) if !self.plan.history_is_failing() => {
+                self.tenant.touch(ids);
                 let one = ids
                     .first()
                     .filter(|_| ids.len() == 1)
@@ -301,6 +311,7 @@ impl Poller {
 
     /// Counts a failure; logs it once, until it changes or ends.
     fn note_failure(&mut self, collector: Collector, reason: Reason, text: String) {
+        self.polled |= collector == Collector::Definitions;
         let tenant = self.tenant.name().clone();
         let health = self.tenant.health.collector_mut(collector);
         *health.errors.entry(reason).or_default() += 1;
@@ -316,6 +327,16 @@ impl Poller {
         health.failure = Some((reason, text));
     }
 
+    /// Saves before publishing: a counter that was seen does not go back after a crash.
+    fn save(&mut self) {
+        let Some(store) = &self.store else { return };
+        let stamp = store.stamp(self.clock.uptime());
+        let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
+        if !store.save(&changes) {
+            self.tenant.not_saved(changes);
+        }
+    }
+
     fn publish(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
         let health = &mut self.tenant.health;
@@ -326,10 +347,11 @@ impl Poller {
         health.batch_size = self.plan.batch_size();
         health.quarantined = self.plan.quarantined(now);
         health.token_expiry = self.source.tokens.expiry();
-        let tried =
-            health.definitions.failure.is_some() || health.definitions.last_success.is_some();
         let listed = health.definitions.failure.is_none() || self.plan.goes_without_list();
-        health.up = tried.then_some(listed && health.history.failure.is_none());
+        health.up = self
+            .polled
+            .then_some(listed && health.history.failure.is_none());
+        self.save();
         self.snapshot.publish(self.tenant.view());
     }
 }

@@ -23,6 +23,9 @@ use crate::health::Collector;
 /// service, at most: longer than any proxy keeps one that its client gave up.
 pub const UNANSWERED: Duration = Duration::from_mins(2);
 
+/// How long to wait before asking again, if a call can not be written down.
+const UNWRITTEN: Duration = Duration::from_secs(5);
+
 /// So many calls in any span of `window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -87,6 +90,17 @@ impl Call {
     }
 }
 
+/// Where calls are written down before they leave, so that neither a crash nor
+/// a restart renews the budget.
+pub trait CallLog: std::fmt::Debug + Send + Sync {
+    /// Makes `call` durable and forgets those numbered below `oldest`. False if
+    /// it could not be written; then the call must not leave.
+    fn sent(&self, number: u64, call: &Call, oldest: u64) -> bool;
+
+    /// Notes the answer. It need not be durable: a call without one counts for longer.
+    fn answered(&self, number: u64, call: &Call);
+}
+
 /// A tenant's budget; clones share one log.
 #[derive(Clone, Debug)]
 pub struct Quota(Arc<Shared>);
@@ -96,6 +110,8 @@ struct Shared {
     clock: Clock,
     limits: Limits,
     log: Mutex<Log>,
+    /// `None`: a restart forgets.
+    durable: Option<Arc<dyn CallLog>>,
 }
 
 #[derive(Debug, Default)]
@@ -106,31 +122,34 @@ struct Log {
 }
 
 impl Quota {
-    /// An unused budget.
+    /// An unused budget that a restart forgets.
     #[must_use]
     pub fn new(clock: Clock, limits: Limits) -> Self {
-        Self::restore(clock, limits, [])
+        Self::restore(clock, limits, [], None)
     }
 
-    /// A budget that remembers `calls`, by number. A call without an answer counts as
-    /// answered now: whoever waited for it is gone.
+    /// A budget that remembers `calls`, by number, and writes new ones to
+    /// `durable`. A call without an answer counts as answered now: whoever
+    /// waited for it is gone.
     #[must_use]
     pub fn restore(
         clock: Clock,
         limits: Limits,
         calls: impl IntoIterator<Item = (u64, Call)>,
+        durable: Option<Arc<dyn CallLog>>,
     ) -> Self {
         let now = clock.uptime();
         let mut log = Log::default();
         for (number, mut call) in calls {
             call.answered.get_or_insert(now);
             log.calls.insert(number, call);
-            log.next = log.next.max(number + 1);
+            log.next = log.next.max(number.saturating_add(1));
         }
         Self(Arc::new(Shared {
             clock,
             limits,
             log: Mutex::new(log),
+            durable,
         }))
     }
 
@@ -145,7 +164,8 @@ impl Quota {
     /// the other collectors, beyond what these use already.
     ///
     /// # Errors
-    /// The earliest moment to ask again, if there is no slot.
+    /// The earliest moment to ask again, if there is no slot or the call can
+    /// not be written down.
     pub fn try_acquire(&self, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
         let now = self.0.clock.uptime();
         let mut log = self.lock();
@@ -173,6 +193,16 @@ impl Quota {
             sent: now,
             answered: None,
         };
+        let oldest = log
+            .calls
+            .first_key_value()
+            .map_or(number, |(oldest, _)| *oldest);
+        // Under the lock: rows are in the order of the numbers.
+        if let Some(durable) = &self.0.durable
+            && !durable.sent(number, &call, oldest)
+        {
+            return Err(Retry::At(now + UNWRITTEN));
+        }
         log.calls.insert(number, call);
         Ok(Permit {
             quota: self.clone(),
@@ -193,8 +223,12 @@ impl Quota {
     }
 
     fn settle(&self, number: u64, at: Uptime) {
-        if let Some(call) = self.lock().calls.get_mut(&number) {
+        let mut log = self.lock();
+        if let Some(call) = log.calls.get_mut(&number) {
             call.answered = Some(at);
+            if let Some(durable) = &self.0.durable {
+                durable.answered(number, call);
+            }
         }
     }
 

@@ -82,10 +82,29 @@ async fn restored_calls_still_count() {
         sent: clock.uptime(),
         answered: None,
     };
-    let quota = Quota::restore(clock, Limits::new(1, 10), [(7, call)]);
+    let quota = Quota::restore(clock, Limits::new(1, 10), [(7, call)], None);
     assert!(history(&quota).is_err());
     pass(Duration::from_millis(60_001)).await;
     assert_eq!(history(&quota).expect("a minute later").number(), 8);
+}
+
+#[derive(Debug)]
+struct FullDisk;
+
+impl CallLog for FullDisk {
+    fn sent(&self, _: u64, _: &Call, _: u64) -> bool {
+        false
+    }
+
+    fn answered(&self, _: u64, _: &Call) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_can_not_be_written_down_does_not_leave_and_costs_nothing() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    let quota = Quota::restore(clock, Limits::new(1, 10), [], Some(Arc::new(FullDisk)));
+    assert!(matches!(history(&quota), Err(Retry::At(_))));
+    assert_eq!(quota.usage()[0].used, 0);
 }
 
 #[derive(Clone, Debug)]

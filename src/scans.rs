@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::clock::Timestamp;
@@ -28,7 +29,7 @@ const REMEMBERED: usize = 256;
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Everything known of one definition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scan {
     definition: Definition,
     newest: Option<Newest>,
@@ -43,7 +44,7 @@ pub struct Scan {
     counts: SessionCounts,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Newest {
     at: Option<Timestamp>,
     status: ScanStatus,
@@ -80,6 +81,12 @@ impl Scan {
     #[must_use]
     pub fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    /// Whether history has not been fetched for the run that the list names.
+    #[must_use]
+    pub fn wants_history(&self) -> bool {
+        self.definition.latest.is_some() && !self.covered
     }
 
     /// Takes a newer listing in; true if it names a run that was not known.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::serve::Exporter;
-use crate::cli::Flags;
+use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::shutdown;
@@ -31,7 +31,11 @@ pub(super) async fn run(
         .context("starting the simulated Defender API")?;
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let config = config(&simulator, folder.path())?;
-    let exporter = Exporter::start(&config, flags, clock, &shutdown).await?;
+    let storage = flags
+        .storage_path
+        .clone()
+        .unwrap_or_else(|| Storage::Folder(folder.path().join("data")));
+    let exporter = Exporter::start(&config, flags, &storage, clock, &shutdown).await?;
     let mut text = format!(
         "A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts "
     );

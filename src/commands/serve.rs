@@ -9,16 +9,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Flags, ListenAddress};
+use crate::cli::{Flags, ListenAddress, Storage};
 use crate::clock::Clock;
 use crate::config::{Config, Tenant as TenantConfig};
 use crate::defender::{Client, TokenSource, http_client};
 use crate::exposition::OwnMetrics;
 use crate::plan::Plan;
 use crate::poller::{Poller, Source};
-use crate::quota::Quota;
+use crate::quota::{CallLog, Quota};
 use crate::shutdown::{self, GRACE};
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 use crate::tenant::Tenant;
 use crate::web::{self, Expected, TelemetryPath, WebState};
 
@@ -37,7 +38,11 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
 /// Runs the exporter until a signal.
 pub(super) async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("installing signal handlers")?;
-    let exporter = Exporter::start(&config, flags, Clock::system(), &shutdown).await?;
+    let storage = flags
+        .storage_path
+        .clone()
+        .unwrap_or_else(|| Storage::Folder("./data".into()));
+    let exporter = Exporter::start(&config, flags, &storage, Clock::system(), &shutdown).await?;
     exporter.finish().await
 }
 
@@ -53,6 +58,7 @@ impl Exporter {
     pub(super) async fn start(
         config: &Config,
         flags: &Flags,
+        storage: &Storage,
         clock: Clock,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -62,10 +68,11 @@ impl Exporter {
         }
         let http = http_client(&config.http)?;
         let own = OwnMetrics::new(clock.wall());
+        let store = store(storage, &clock, &own)?;
         let snapshot = Snapshot::default();
         let mut tasks = JoinSet::new();
         for tenant in &config.tenants {
-            let poller = poller(tenant, &http, &snapshot, &clock);
+            let poller = poller(tenant, &http, &snapshot, store.as_ref(), &clock)?;
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 poller.run(shutdown).await;
@@ -97,7 +104,7 @@ impl Exporter {
         tracing::info!(
             tenants = config.tenants.len(),
             version = env!("CARGO_PKG_VERSION"),
-            "polling; the budget is kept in memory, so a restart forgets which calls were made"
+            "polling"
         );
         Ok(Self {
             addresses,
@@ -128,24 +135,60 @@ impl Exporter {
     }
 }
 
+fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Option<Store>> {
+    let Storage::Folder(folder) = storage else {
+        tracing::warn!(
+            "state is kept in memory: a restart forgets which calls were made, and all counters"
+        );
+        return Ok(None);
+    };
+    let own = own.clone();
+    Ok(Some(Store::open(
+        folder,
+        clock.clone(),
+        Box::new(move || own.store_error()),
+    )?))
+}
+
 fn poller(
     config: &TenantConfig,
     http: &reqwest::Client,
     snapshot: &Snapshot,
+    store: Option<&Store>,
     clock: &Clock,
-) -> Poller {
-    let quota = Quota::new(clock.clone(), config.limits);
-    let tenant = Tenant::new(
+) -> anyhow::Result<Poller> {
+    let loaded = store.map(|store| store.load(&config.name)).transpose()?;
+    let mut loaded = loaded.unwrap_or_default();
+    let store = store.map(|store| store.of(&config.name));
+    let log = store
+        .clone()
+        .map(|store| Arc::new(store) as Arc<dyn CallLog>);
+    let quota = Quota::restore(
+        clock.clone(),
+        config.limits,
+        std::mem::take(&mut loaded.calls),
+        log,
+    );
+    let mut tenant = Tenant::new(
         config.name.clone(),
         config.definitions.clone(),
         quota.clone(),
     );
-    let plan = Plan::new(config.poll, clock.uptime(), fastrand::u64(..));
+    let mut plan = Plan::new(config.poll, clock.uptime(), fastrand::u64(..));
+    tenant.restore(&mut plan, loaded, clock);
     let source = Arc::new(Source {
         client: Client::new(http.clone(), config.api_base_url.clone(), clock.clone()),
         tokens: TokenSource::new(config, http.clone(), clock.clone()),
     });
-    Poller::new(tenant, plan, quota, source, snapshot.clone(), clock.clone())
+    Ok(Poller::new(
+        tenant,
+        plan,
+        quota,
+        source,
+        snapshot.clone(),
+        store,
+        clock.clone(),
+    ))
 }
 
 /// Binds the first of an address's candidates that can be bound.

@@ -12,7 +12,7 @@ use crate::model::DefinitionId;
 pub const FIRST_BATCH: usize = 1_000;
 
 /// How long the service is not asked about an id again for which it refused to answer.
-const QUARANTINE: Duration = Duration::from_hours(24);
+pub const QUARANTINE: Duration = Duration::from_hours(24);
 
 /// So many ids refused one after the other, with nothing answered in between,
 /// say that the endpoint is broken and not the ids.
@@ -58,6 +58,15 @@ struct Fetch {
     quarantined_until: Option<Uptime>,
 }
 
+/// When a definition's history was last fetched, and until when it is not asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchTimes {
+    /// When it was last fetched.
+    pub last: Option<Uptime>,
+    /// Until when it is not asked about.
+    pub quarantined_until: Option<Uptime>,
+}
+
 impl Fetch {
     fn is_quarantined(&self, now: Uptime) -> bool {
         self.quarantined_until.is_some_and(|until| until > now)
@@ -79,6 +88,32 @@ impl HistoryPlan {
             not_before: now,
             next_sweep: now,
             backoff: Backoff::new(seed),
+        }
+    }
+
+    pub(super) fn set_batch_size(&mut self, batch_size: usize) {
+        self.batch_size = batch_size.clamp(1, FIRST_BATCH);
+    }
+
+    pub(super) fn restore(&mut self, id: &DefinitionId, times: FetchTimes) {
+        let FetchTimes {
+            last,
+            quarantined_until,
+        } = times;
+        let fetch = Fetch {
+            due: quarantined_until,
+            lagged: 0,
+            last,
+            quarantined_until,
+        };
+        self.definitions.insert(id.clone(), fetch);
+    }
+
+    pub(super) fn times(&self, id: &DefinitionId) -> FetchTimes {
+        let fetch = self.definitions.get(id).copied().unwrap_or_default();
+        FetchTimes {
+            last: fetch.last,
+            quarantined_until: fetch.quarantined_until,
         }
     }
 

@@ -19,8 +19,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use self::backoff::Backoff;
-pub use self::history::FIRST_BATCH;
 use self::history::HistoryPlan;
+pub use self::history::{FIRST_BATCH, FetchTimes, QUARANTINE};
 use self::schedule::Schedule;
 use crate::clock::Uptime;
 use crate::config::Poll;
@@ -140,6 +140,23 @@ impl Plan {
             goes_without_list: false,
             token_backoff: Backoff::new(seed.wrapping_add(3)),
         }
+    }
+
+    /// Goes on from before a restart: the learned batch size, and what is left of a pause.
+    pub fn restore(&mut self, now: Uptime, batch_size: usize, pause: Option<Duration>) {
+        self.history.set_batch_size(batch_size);
+        self.paused_until = pause.map(|pause| now + pause);
+    }
+
+    /// Goes on from before a restart: one definition's times.
+    pub fn restore_fetch(&mut self, id: &DefinitionId, fetch: FetchTimes) {
+        self.history.restore(id, fetch);
+    }
+
+    /// One definition's times.
+    #[must_use]
+    pub fn fetch_times(&self, id: &DefinitionId) -> FetchTimes {
+        self.history.times(id)
     }
 
     /// The next call with its permit, or how long to sleep.

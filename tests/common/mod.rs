@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
@@ -59,7 +60,7 @@ pub async fn get(url: &str) -> Option<(u16, String)> {
 /// A child process that is killed and reaped with its test.
 pub struct Process {
     child: Child,
-    pub folder: TempDir,
+    pub folder: Arc<TempDir>,
 }
 
 impl Drop for Process {
@@ -70,7 +71,8 @@ impl Drop for Process {
 }
 
 impl Process {
-    pub fn start(folder: TempDir, command: &mut Command) -> Self {
+    pub fn start(folder: impl Into<Arc<TempDir>>, command: &mut Command) -> Self {
+        let folder = folder.into();
         let log = |name: &str| {
             fs::File::create(folder.path().join(name)).expect("the folder can be written")
         };
@@ -180,9 +182,20 @@ impl Exporter {
 
     async fn start_with(simulator: &Simulator, quota: (usize, usize), ids: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let file = configuration(simulator, folder.path(), quota, ids);
+        configuration(simulator, folder.path(), quota, ids);
+        Self::start_in(folder.into()).await
+    }
+
+    /// Starts it in a folder that has its configuration, and maybe its state, already.
+    async fn start_in(folder: Arc<TempDir>) -> Self {
         let mut command = binary();
-        command.arg("--config.file").arg(file).args([
+        command
+            .arg("--config.file")
+            .arg(folder.path().join("exporter.yml"));
+        command
+            .arg("--storage.path")
+            .arg(folder.path().join("state"));
+        command.args([
             "--web.listen-address",
             "127.0.0.1:0",
             "--log.level",
@@ -192,15 +205,18 @@ impl Exporter {
         let port = eventually("the exporter listens", async || {
             let output = process.output();
             let after = output.split("address=127.0.0.1:").nth(1)?;
-            Some(
-                after
-                    .split(|c: char| !c.is_ascii_digit())
-                    .next()?
-                    .to_owned(),
-            )
+            let port = after.split(|c: char| !c.is_ascii_digit()).next()?;
+            (port.len() < after.len()).then(|| port.to_owned())
         });
         let url = format!("http://127.0.0.1:{}", port.await);
         Self { process, url }
+    }
+
+    /// Kills it with SIGKILL, unless it has ended, and starts it again with the state it left.
+    pub async fn kill_and_restart(self) -> Self {
+        let folder = Arc::clone(&self.process.folder);
+        drop(self);
+        Self::start_in(folder).await
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {

@@ -4,6 +4,8 @@
 //! from the list vanishes from the view at once, but what is known of it is kept
 //! for a while: a list that was incomplete for a moment resets no counter.
 
+mod saved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,10 @@ pub struct Tenant {
     vanished: BTreeMap<DefinitionId, (Uptime, Scan)>,
     agents: BTreeMap<Box<str>, Agent>,
     target_seconds: Histogram,
+    /// Definitions that changed since they were last saved.
+    unsaved: BTreeSet<DefinitionId>,
+    /// Whether what is known comes from before a restart, with nothing listed since.
+    restored: bool,
     /// How polling goes; the poller keeps it up to date.
     pub health: Health,
 }
@@ -47,6 +53,8 @@ impl Tenant {
             vanished: BTreeMap::new(),
             agents: BTreeMap::new(),
             target_seconds: Histogram::new(TARGET_SECONDS),
+            unsaved: BTreeSet::new(),
+            restored: false,
             health: Health::default(),
         }
     }
@@ -71,22 +79,35 @@ impl Tenant {
         for (id, definition) in listed {
             let returned = || self.vanished.remove(&id).map(|(_, scan)| scan);
             let has_run = definition.latest.is_some();
-            let (scan, news) = match known.remove(&id).or_else(returned) {
-                Some(mut scan) => {
-                    let news = scan.relist(definition);
-                    (scan, news)
+            let mut scan = known.remove(&id).or_else(returned);
+            let before = scan.as_ref().map(|scan| scan.definition().clone());
+            let news = match &mut scan {
+                Some(scan) => {
+                    scan.relist(definition.clone()) || (self.restored && scan.wants_history())
                 }
-                None => (Scan::new(definition), has_run),
+                None => has_run,
             };
+            let scan = scan.unwrap_or_else(|| Scan::new(definition));
+            if before.as_ref() != Some(scan.definition()) {
+                self.unsaved.insert(id.clone());
+            }
             if news {
                 changed.push(id.clone());
             }
             self.scans.insert(id, scan);
         }
+        self.unsaved.extend(known.keys().cloned());
         self.vanished
             .extend(known.into_iter().map(|(id, scan)| (id, (now, scan))));
-        self.vanished
-            .retain(|_, (since, _)| now.since(*since) < KEPT);
+        let unsaved = &mut self.unsaved;
+        self.vanished.retain(|id, (since, _)| {
+            let kept = now.since(*since) < KEPT;
+            if !kept {
+                unsaved.insert(id.clone());
+            }
+            kept
+        });
+        self.restored = false;
         Listed {
             all: self.scans.keys().cloned().collect(),
             changed,
@@ -119,6 +140,7 @@ impl Tenant {
             let Some(scan) = self.scans.get_mut(id) else {
                 continue;
             };
+            self.unsaved.insert(id.clone());
             let learned = scan.learn(by_definition.get(id).map_or(&[], Vec::as_slice));
             for duration in learned.target_durations {
                 self.target_seconds.observe(duration.as_secs_f64());
@@ -128,6 +150,11 @@ impl Tenant {
             }
         }
         unsettled
+    }
+
+    /// What a quarantine changed.
+    pub fn touch(&mut self, ids: &[DefinitionId]) {
+        self.unsaved.extend(ids.iter().cloned());
     }
 
     /// Takes a complete list of agents in.

@@ -1,0 +1,135 @@
+//! A tenant as rows of the store, and back.
+
+use super::Tenant;
+use crate::clock::{Clock, Timestamp, Uptime};
+use crate::plan::{FetchTimes, Plan};
+use crate::snapshot::TARGET_SECONDS;
+use crate::store::{Changes, CollectorRow, DefinitionRow, HistogramRow, Loaded, Stamp, TenantRow};
+
+/// Both time scales at one moment, to translate between them.
+#[derive(Clone, Copy)]
+struct Now {
+    uptime: Uptime,
+    wall: Timestamp,
+}
+
+impl Now {
+    fn of(clock: &Clock) -> Self {
+        Self {
+            uptime: clock.uptime(),
+            wall: clock.wall(),
+        }
+    }
+
+    fn wall(self, moment: Uptime) -> Timestamp {
+        if moment > self.uptime {
+            self.wall + moment.since(self.uptime)
+        } else {
+            self.wall - self.uptime.since(moment)
+        }
+    }
+
+    fn uptime(self, moment: Timestamp) -> Uptime {
+        if moment > self.wall {
+            self.uptime + moment.since(self.wall)
+        } else {
+            self.uptime - self.wall.since(moment)
+        }
+    }
+}
+
+impl Tenant {
+    /// What changed since the last call of this.
+    pub fn changes(&mut self, plan: &Plan, stamp: Stamp, clock: &Clock) -> Changes {
+        let now = Now::of(clock);
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let rows = unsaved.into_iter().map(|id| {
+            let row = match (self.scans.get(&id), self.vanished.get(&id)) {
+                (Some(scan), _) => Some((scan, None)),
+                (None, Some((since, scan))) => Some((scan, Some(now.wall(*since)))),
+                (None, None) => None,
+            };
+            let row = row.map(|(scan, vanished)| {
+                let times = plan.fetch_times(&id);
+                DefinitionRow {
+                    scan: scan.clone(),
+                    fetched: times.last.map(|moment| now.wall(moment)),
+                    quarantined_until: times.quarantined_until.map(|moment| now.wall(moment)),
+                    vanished,
+                }
+            });
+            (id, row)
+        });
+        let definitions = rows.collect();
+        let health = &self.health;
+        let collectors =
+            [&health.definitions, &health.history, &health.agents].map(CollectorRow::from);
+        let tenant = TenantRow {
+            stamp,
+            batch_size: plan.batch_size(),
+            pause: plan
+                .paused_until(now.uptime)
+                .map(|until| until.since(now.uptime)),
+            agents: self.agents.values().cloned().collect(),
+            target_seconds: HistogramRow::from(&self.target_seconds),
+            collectors,
+            auth_errors: health.auth_errors.clone(),
+        };
+        Changes {
+            tenant,
+            definitions,
+        }
+    }
+
+    /// Saving failed: the rows come again with the next changes.
+    pub fn not_saved(&mut self, changes: Changes) {
+        self.unsaved
+            .extend(changes.definitions.into_iter().map(|(id, _)| id));
+    }
+
+    /// Goes on from before a restart.
+    pub fn restore(&mut self, plan: &mut Plan, loaded: Loaded, clock: &Clock) {
+        let now = Now::of(clock);
+        if let Some(row) = loaded.tenant {
+            let pause = row
+                .pause
+                .map(|pause| pause.saturating_sub(row.stamp.age(clock)));
+            plan.restore(
+                now.uptime,
+                row.batch_size,
+                pause.filter(|pause| !pause.is_zero()),
+            );
+            self.set_agents(row.agents);
+            self.target_seconds = row.target_seconds.restore(TARGET_SECONDS);
+            let [definitions, history, agents] = row.collectors;
+            self.health.definitions = definitions.into();
+            self.health.history = history.into();
+            self.health.agents = agents.into();
+            self.health.auth_errors = row.auth_errors;
+        }
+        for (id, row) in loaded.definitions {
+            if let Some(vanished) = row.vanished {
+                self.vanished.insert(id, (now.uptime(vanished), row.scan));
+                continue;
+            }
+            if !super::publishes(&self.filter, row.scan.definition()) {
+                self.vanished.insert(id, (now.uptime, row.scan));
+                continue;
+            }
+            let last = row.fetched.map(|moment| now.uptime(moment).min(now.uptime));
+            let longest = now.uptime + crate::plan::QUARANTINE;
+            let quarantined_until = row
+                .quarantined_until
+                .map(|moment| now.uptime(moment).min(longest));
+            plan.restore_fetch(
+                &id,
+                FetchTimes {
+                    last,
+                    quarantined_until,
+                },
+            );
+            self.scans.insert(id, row.scan);
+        }
+        self.restored = true;
+    }
+}
