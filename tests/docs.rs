@@ -29,33 +29,18 @@ fn documents() -> Vec<(PathBuf, String)> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .collect();
     paths.extend(["README.md", "CHANGELOG.md"].map(|name| root().join(name)));
-    paths
-        .into_iter()
-        .map(|path| (path.clone(), read(&path)))
-        .collect()
+    let text = |path: PathBuf| (path.clone(), read(&path));
+    paths.into_iter().map(text).collect()
 }
 
 /// The text outside of fences, and the fenced blocks with their language.
-fn split(text: &str) -> (String, Vec<(&str, String)>) {
-    let (mut prose, mut blocks) = (String::new(), Vec::new());
-    let mut open = false;
-    for line in text.lines() {
-        match line.strip_prefix("```") {
-            Some(_) if open => open = false,
-            Some(language) => {
-                blocks.push((language, String::new()));
-                open = true;
-            }
-            None => {
-                let into = blocks.last_mut().filter(|_| open);
-                let into = into.map_or(&mut prose, |(_, body)| body);
-                into.push_str(line);
-                into.push('\n');
-            }
-        }
-    }
-    assert!(!open, "a fence is not closed");
-    (prose, blocks)
+fn split(text: &str) -> (String, Vec<(&str, &str)>) {
+    let parts: Vec<&str> = text.split("\n```").collect();
+    assert!(parts.len() % 2 == 1, "a fence is not closed");
+    let prose: Vec<&str> = parts.iter().step_by(2).copied().collect();
+    let blocks = parts.iter().skip(1).step_by(2);
+    let blocks = blocks.filter_map(|block| block.split_once('\n'));
+    (prose.concat(), blocks.collect())
 }
 
 /// Command lines of the shell blocks; of a console, those after the prompt.
@@ -67,8 +52,8 @@ fn commands(text: &str) -> Vec<String> {
             "console" => "$ ",
             _ => continue,
         };
-        let lines = body.lines().filter_map(|line| line.strip_prefix(prompt));
-        found.extend(lines.map(str::to_owned));
+        let lines = body.lines();
+        found.extend(lines.filter_map(|line| Some(line.strip_prefix(prompt)?.to_owned())));
     }
     found
 }
@@ -95,7 +80,7 @@ fn relative_links_lead_somewhere() {
             followed += 1;
         }
     }
-    assert!(followed >= 5, "links were not found: {followed}");
+    assert!(followed >= 5, "{followed}");
 }
 
 #[test]
@@ -110,7 +95,7 @@ fn example_configurations_are_read() {
             }
         }
     }
-    assert!(parsed >= 2, "examples were not found: {parsed}");
+    assert!(parsed >= 2, "{parsed}");
 }
 
 #[test]
@@ -123,15 +108,16 @@ fn example_commands_are_understood() {
                 .find_map(|program| line.strip_prefix(program));
             let Some(rest) = rest else { continue };
             let words = ["defender-scan-exporter"].into_iter();
-            match Cli::read(words.chain(rest.split_whitespace())) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::DisplayHelp => {}
-                Err(error) => panic!("{}: {line}\n{error}", path.display()),
+            let result = Cli::read(words.chain(rest.split_whitespace()));
+            if let Err(error) = result
+                && error.kind() != ErrorKind::DisplayHelp
+            {
+                panic!("{}: {line}\n{error}", path.display());
             }
             understood += 1;
         }
     }
-    assert!(understood >= 3, "commands were not found: {understood}");
+    assert!(understood >= 3, "{understood}");
 }
 
 #[test]
@@ -140,7 +126,6 @@ fn the_readme_names_the_two_main_commands() {
     for main in ["cargo run --release -- demo", "tests/run.sh"] {
         assert!(commands.iter().any(|line| line == main), "{main}");
     }
-    assert!(root().join("tests/run.sh").exists());
 }
 
 #[test]
@@ -165,10 +150,10 @@ fn flags_in_the_text_exist() {
 fn the_architecture_page_has_the_table_of_the_crate() {
     let map = read(&root().join("src/lib.rs")).replace("//! ", "");
     let page = read(&root().join("docs/architecture.md"));
-    let levels = |text: &str| -> Vec<(String, String)> {
+    let levels = |text: &str| -> Vec<String> {
         rows(text)
             .filter(|cells| cells.len() == 3 && cells[0].contains('`'))
-            .map(|cells| (cells[0].replace(['[', ']'], ""), cells[1].to_owned()))
+            .map(|cells| cells[0].replace(['[', ']'], "") + " " + cells[1])
             .collect()
     };
     assert!(levels(&map).len() > 10, "the table was not read");
@@ -183,18 +168,20 @@ fn the_polling_page_has_the_intervals_of_the_plan() {
     let (table, _) = table.split_once("\n## ").expect("it ends");
     let mut checked = 0;
     for cells in rows(table) {
-        let Ok(pages) = cells[0].parse::<usize>() else {
+        let Ok(pages) = cells[0].parse() else {
             continue;
         };
+        let agents = Duration::ZERO;
         let poll = Poll {
-            agents: Duration::ZERO,
+            agents,
             ..Poll::default()
         };
         let quota = Quota::new(Clock::system(), Limits::new(80, 1_200));
         let now = Uptime::default();
         let mut plan = Plan::new(poll, now, 1);
-        let step = plan.next(now, &quota);
-        assert!(matches!(step, Step::Call(Request::Definitions, _)));
+        let Step::Call(Request::Definitions, _) = plan.next(now, &quota) else {
+            panic!("the list comes first");
+        };
         let listed = Listed {
             all: BTreeSet::new(),
             changed: Vec::new(),
