@@ -1,0 +1,198 @@
+//! The documentation says what is true: its links, examples, flags and tables.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+use defender_scan_exporter::cli::Cli;
+use defender_scan_exporter::clock::{Clock, Uptime};
+use defender_scan_exporter::config::{Config, Poll};
+use defender_scan_exporter::plan::{Listed, Plan, Request, Step};
+use defender_scan_exporter::quota::{Limits, Quota};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// `README.md`, `CHANGELOG.md` and everything in `docs`.
+fn documents() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(root().join("docs")).expect("the folder is there");
+    let mut paths: Vec<PathBuf> = docs
+        .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    paths.extend(["README.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    let text = |path: PathBuf| (path.clone(), read(&path));
+    paths.into_iter().map(text).collect()
+}
+
+/// The text outside of fences, and the fenced blocks with their language.
+fn split(text: &str) -> (String, Vec<(&str, &str)>) {
+    let parts: Vec<&str> = text.split("\n```").collect();
+    assert!(parts.len() % 2 == 1, "a fence is not closed");
+    let prose: Vec<&str> = parts.iter().step_by(2).copied().collect();
+    let blocks = parts.iter().skip(1).step_by(2);
+    let blocks = blocks.filter_map(|block| block.split_once('\n'));
+    (prose.concat(), blocks.collect())
+}
+
+/// Command lines of the shell blocks; of a console, those after the prompt.
+fn commands(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (language, body) in split(text).1 {
+        let prompt = match language {
+            "sh" => "",
+            "console" => "$ ",
+            _ => continue,
+        };
+        let lines = body.lines();
+        found.extend(lines.filter_map(|line| Some(line.strip_prefix(prompt)?.to_owned())));
+    }
+    found
+}
+
+/// The cells of the table rows in `text`.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
+#[test]
+fn relative_links_lead_somewhere() {
+    let mut followed = 0;
+    for (path, text) in documents() {
+        for link in split(&text).0.split("](").skip(1) {
+            let (target, _) = link.split_once(')').expect("the link is closed");
+            if target.contains("://") || target.starts_with('#') {
+                continue;
+            }
+            let (file, _) = target.split_once('#').unwrap_or((target, ""));
+            let file = path.parent().expect("it is in a folder").join(file);
+            assert!(file.exists(), "{}: {target}", path.display());
+            followed += 1;
+        }
+    }
+    assert!(followed >= 5, "{followed}");
+}
+
+#[test]
+fn example_configurations_are_read() {
+    let mut parsed = 0;
+    for (path, text) in documents() {
+        for (_, body) in split(&text).1.iter().filter(|(kind, _)| *kind == "yaml") {
+            if body.lines().any(|line| line.starts_with("tenants:")) {
+                let origin = path.display().to_string();
+                Config::parse(body, &origin).unwrap_or_else(|error| panic!("{error}\n{body}"));
+                parsed += 1;
+            }
+        }
+    }
+    assert!(parsed >= 2, "{parsed}");
+}
+
+#[test]
+fn example_commands_are_understood() {
+    let mut understood = 0;
+    for (path, text) in documents() {
+        for line in commands(&text) {
+            let rest = ["defender-scan-exporter", "cargo run --release --"]
+                .into_iter()
+                .find_map(|program| line.strip_prefix(program));
+            let Some(rest) = rest else { continue };
+            let words = ["defender-scan-exporter"].into_iter();
+            let result = Cli::read(words.chain(rest.split_whitespace()));
+            if let Err(error) = result
+                && error.kind() != ErrorKind::DisplayHelp
+            {
+                panic!("{}: {line}\n{error}", path.display());
+            }
+            understood += 1;
+        }
+    }
+    assert!(understood >= 3, "{understood}");
+}
+
+#[test]
+fn the_readme_names_the_two_main_commands() {
+    let commands = commands(&read(&root().join("README.md")));
+    for main in ["cargo run --release -- demo", "tests/run.sh"] {
+        assert!(commands.iter().any(|line| line == main), "{main}");
+    }
+}
+
+#[test]
+fn flags_in_the_text_exist() {
+    let mut command = Cli::command();
+    command.build();
+    let known: BTreeSet<String> = std::iter::once(&command)
+        .chain(command.get_subcommands())
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+        .collect();
+    for (path, text) in documents() {
+        for code in split(&text).0.split('`').skip(1).step_by(2) {
+            let flag = code.split([' ', '=']).next().unwrap_or_default();
+            let fine = !flag.starts_with("--") || known.contains(flag);
+            assert!(fine, "{}: {flag} is no flag", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_architecture_page_has_the_table_of_the_crate() {
+    let map = read(&root().join("src/lib.rs")).replace("//! ", "");
+    let page = read(&root().join("docs/architecture.md"));
+    let levels = |text: &str| -> Vec<String> {
+        rows(text)
+            .filter(|cells| cells.len() == 3 && cells[0].contains('`'))
+            .map(|cells| cells[0].replace(['[', ']'], "") + " " + cells[1])
+            .collect()
+    };
+    assert!(levels(&map).len() > 10, "the table was not read");
+    assert_eq!(levels(&map), levels(&page));
+}
+
+/// Of the table of long lists: pages, and the interval that the plan makes of them.
+#[test]
+fn the_polling_page_has_the_intervals_of_the_plan() {
+    let page = read(&root().join("docs/polling.md"));
+    let (_, table) = page.split_once("## Long lists").expect("it is there");
+    let (table, _) = table.split_once("\n## ").expect("it ends");
+    let mut checked = 0;
+    for cells in rows(table) {
+        let Ok(pages) = cells[0].parse() else {
+            continue;
+        };
+        let agents = Duration::ZERO;
+        let poll = Poll {
+            agents,
+            ..Poll::default()
+        };
+        let quota = Quota::new(Clock::system(), Limits::new(80, 1_200));
+        let now = Uptime::default();
+        let mut plan = Plan::new(poll, now, 1);
+        let Step::Call(Request::Definitions, _) = plan.next(now, &quota) else {
+            panic!("the list comes first");
+        };
+        let listed = Listed {
+            all: BTreeSet::new(),
+            changed: Vec::new(),
+            names_runs: true,
+        };
+        plan.listed(now, pages, &listed, &quota);
+        let Step::Sleep(Some(wake)) = plan.next(now, &quota) else {
+            panic!("nothing is due yet");
+        };
+        assert_eq!(format!("{} s", wake.since(now).as_secs()), cells[1]);
+        checked += 1;
+    }
+    assert_eq!(checked, 4);
+}
