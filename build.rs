@@ -1,4 +1,4 @@
-//! Tells the crate which compiler builds it.
+//! Tells the crate which compiler builds it, and out of which revision.
 
 use std::env;
 use std::process::Command;
@@ -16,6 +16,28 @@ fn main() {
         .and_then(|text| text.split_whitespace().nth(1))
         .unwrap_or("unknown");
     println!("cargo::rustc-env=DEFENDER_EXPORTER_RUSTC_VERSION={number}");
+    let revision = env::var("DEFENDER_EXPORTER_REVISION")
+        .ok()
+        .or_else(revision);
+    println!(
+        "cargo::rustc-env=DEFENDER_EXPORTER_REVISION={}",
+        revision.as_deref().unwrap_or("unknown")
+    );
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=DEFENDER_EXPORTER_REVISION");
+}
+
+/// The commit that is checked out, if this is a clone.
+fn revision() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8(output.stdout).ok())?
+    };
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={}", log.trim());
+    }
+    Some(git(&["rev-parse", "--short=12", "HEAD"])?.trim().to_owned())
 }

@@ -199,7 +199,7 @@ impl Poller {
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
         }
         self.tenant.health.count_auth_error(error.reason);
-        self.note_failure(Collector::Definitions, Reason::Auth, error.to_string());
+        self.count_failure(Collector::Definitions, Reason::Auth, error.to_string());
         self.publish();
     }
 
@@ -306,25 +306,29 @@ impl Poller {
         if failure == Failure::Temporary(Reason::Auth) {
             self.tenant.health.count_auth_error(AuthReason::Refused);
         }
-        self.note_failure(collector, failure.reason(), error.to_string());
+        self.note_failure(collector, failure.reason(), &error.to_string());
     }
 
     /// Counts a failure; logs it once, until it changes or ends.
-    fn note_failure(&mut self, collector: Collector, reason: Reason, text: String) {
-        self.polled |= collector == Collector::Definitions;
-        let tenant = self.tenant.name().clone();
-        let health = self.tenant.health.collector_mut(collector);
-        *health.errors.entry(reason).or_default() += 1;
-        if health.failure.as_ref().map(|(known, _)| *known) != Some(reason) {
+    fn note_failure(&mut self, collector: Collector, reason: Reason, text: &str) {
+        if self.count_failure(collector, reason, text.to_owned()) {
             tracing::warn!(
-                %tenant,
+                tenant = %self.tenant.name(),
                 collector = collector.as_label(),
                 reason = reason.as_label(),
                 error = text,
                 "failed"
             );
         }
-        health.failure = Some((reason, text));
+    }
+
+    /// Counts a failure; returns whether it is another than before.
+    fn count_failure(&mut self, collector: Collector, reason: Reason, text: String) -> bool {
+        self.polled |= collector == Collector::Definitions;
+        let health = self.tenant.health.collector_mut(collector);
+        *health.errors.entry(reason).or_default() += 1;
+        let before = health.failure.replace((reason, text));
+        before.is_none_or(|(before, _)| before != reason)
     }
 
     /// Saves before publishing: a counter that was seen does not go back after a crash.

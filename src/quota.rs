@@ -129,8 +129,8 @@ impl Quota {
     }
 
     /// A budget that remembers `calls`, by number, and writes new ones to
-    /// `durable`. A call without an answer counts as answered now: whoever
-    /// waited for it is gone.
+    /// `durable`. A call without an answer counts as one that got none: it may
+    /// have outlived whoever waited for it.
     #[must_use]
     pub fn restore(
         clock: Clock,
@@ -141,7 +141,7 @@ impl Quota {
         let now = clock.uptime();
         let mut log = Log::default();
         for (number, mut call) in calls {
-            call.answered.get_or_insert(now);
+            call.answered.get_or_insert(now.max(call.sent + UNANSWERED));
             log.calls.insert(number, call);
             log.next = log.next.max(number.saturating_add(1));
         }

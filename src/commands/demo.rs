@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::serve::Exporter;
 use crate::cli::{Flags, Storage};
@@ -20,6 +20,10 @@ pub(super) async fn run(
     speed: u32,
     flags: &Flags,
 ) -> anyhow::Result<()> {
+    ensure!(
+        flags.config_file.is_none(),
+        "expected no --config.file, but found one; the demo makes its own"
+    );
     let shutdown = shutdown::on_signal().context("installing signal handlers")?;
     let clock = Clock::accelerated(speed);
     let mut options = Options::new(clock.clone());
@@ -42,9 +46,9 @@ pub(super) async fn run(
     writeln!(
         text,
         "{} here.",
-        humantime::format_duration(std::time::Duration::from_secs(
-            (3_600 / speed).max(1).into()
-        ))
+        humantime::format_duration(std::time::Duration::from_millis(u64::from(
+            3_600_000 / speed
+        )))
     )?;
     for address in exporter.addresses() {
         let mut address = *address;
@@ -81,7 +85,7 @@ fn config(simulator: &Simulator, folder: &Path) -> anyhow::Result<Config> {
             text,
             "  - name: demo-{}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
              credential: {{type: client_secret, client_id: {}, client_secret: {}}}\n    \
-             poll: {{definitions: 5s, agents: 1m}}\n",
+             poll: {{definitions: 6s, agents: 1m}}\n",
             number + 1,
             tenant.tenant_id,
             tenant.client_id,
