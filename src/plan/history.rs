@@ -132,9 +132,21 @@ impl HistoryPlan {
     /// The batch to send now.
     pub(super) fn start(&mut self, now: Uptime) -> Vec<DefinitionId> {
         self.under_way = true;
-        if let Some(ids) = self.paging.take().or_else(|| self.halves.pop()) {
+        if let Some(ids) = self.paging.take() {
             return ids;
         }
+        let batch = self.halves.pop().unwrap_or_else(|| self.batch(now));
+        for id in &batch {
+            // What makes it due from here on is not in the answer.
+            if let Some(fetch) = self.definitions.get_mut(id) {
+                fetch.due = None;
+            }
+        }
+        batch
+    }
+
+    /// Those that are due, oldest first; once it is time for the sweep, others ride along.
+    fn batch(&mut self, now: Uptime) -> Vec<DefinitionId> {
         let mut due: Vec<(Uptime, &DefinitionId)> = self
             .definitions
             .iter()
@@ -226,6 +238,9 @@ impl HistoryPlan {
             };
             fetch.last = Some(now);
             fetch.quarantined_until = None;
+            if fetch.due.is_some() {
+                continue;
+            }
             fetch.due = unsettled
                 .contains(id)
                 .then(|| AGAIN.get(fetch.lagged))

@@ -110,6 +110,17 @@ async fn history_is_fetched_for_changes_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_during_a_call_is_fetched_after_it() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..2);
+    bench.listed(&set(&all), &all);
+    let under_way = bench.next().expect("both");
+    bench.relist(&set(&all), &all[1..]).await;
+    bench.fetched(&under_way, &[]);
+    assert_eq!(bench.next(), Some(Request::History(all[1..].to_vec())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_allowed_batch_size_is_learned_and_filled() {
     let mut bench = Bench::new(100, 1_500);
     let all = ids(0..250);
