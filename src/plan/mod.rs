@@ -282,7 +282,8 @@ impl Plan {
     pub fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
         let wait = match failure {
             Failure::Throttled(pause) => {
-                self.paused_until = Some(now + pause.unwrap_or(DEFAULT_PAUSE).max(LEAST_PAUSE));
+                let until = now + pause.unwrap_or(DEFAULT_PAUSE).max(LEAST_PAUSE);
+                self.paused_until = self.paused_until.max(Some(until));
                 Some(Duration::ZERO)
             }
             Failure::Forbidden => Some(FORBIDDEN),

@@ -218,6 +218,19 @@ async fn a_pause_holds_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_pauses_the_longer_one_holds() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..1);
+    bench.listed(&set(&all), &all);
+    let history = bench.next().expect("a change");
+    let pause = |seconds| Failure::Throttled(Some(Duration::from_secs(seconds)));
+    bench.failed(&history, pause(600));
+    bench.failed(&Request::Definitions, pause(1));
+    tokio::time::advance(Duration::from_secs(599)).await;
+    assert_eq!(bench.next(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_forbidden_is_tried_hourly() {
     let mut bench = Bench::new(100, 1_500);
     bench.next();
