@@ -15,8 +15,11 @@ pub const FIRST_BATCH: usize = 1_000;
 const QUARANTINE: Duration = Duration::from_hours(24);
 
 /// So many ids refused one after the other, with nothing answered in between,
-/// say that the endpoint is broken and not the ids.
+/// say that the endpoint is broken and not the ids; so do all of fewer, if there are two.
 const SUSPECTS: usize = 8;
+
+/// How long such ids are left aside while there are others to ask about.
+const ASIDE: Duration = Duration::from_mins(10);
 
 /// When history that lags behind the list is asked for again; then the sweep is waited for.
 const AGAIN: [Duration; 3] = [
@@ -294,7 +297,7 @@ impl HistoryPlan {
             return;
         }
         self.suspects.extend_from_slice(ids);
-        if self.suspects.len() < SUSPECTS {
+        if self.suspects.len() < SUSPECTS.min(self.definitions.len()).max(2) {
             self.quarantine(ids, Some(now + QUARANTINE));
             return;
         }
@@ -302,8 +305,14 @@ impl HistoryPlan {
         let suspects = std::mem::take(&mut self.suspects);
         self.quarantine(&suspects, None);
         let left = std::mem::take(&mut self.halves).concat();
+        // If it is the ids' fault after all, the others must not wait behind them.
+        let aside = if left.is_empty() {
+            Duration::ZERO
+        } else {
+            ASIDE
+        };
         self.ask_again(now, &left);
-        self.ask_again(now, &suspects);
+        self.ask_again(now + aside, &suspects);
         self.not_before = now + self.backoff.next();
     }
 

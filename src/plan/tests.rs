@@ -204,6 +204,41 @@ async fn a_broken_endpoint_quarantines_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broken_endpoint_quarantines_nothing_of_a_small_tenant() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..3);
+    bench.listed(&set(&all), &all);
+    while let Some(request) = bench.next() {
+        bench.failed(&request, Failure::Refused);
+    }
+    assert!(bench.plan.history_is_failing());
+    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_bad_ids_in_a_row_do_not_keep_the_others_waiting() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..64);
+    let bad = set(&all[..16]);
+    bench.listed(&set(&all), &all);
+    let mut good = BTreeSet::new();
+    let start = bench.clock.uptime();
+    while bench.clock.uptime().since(start) < Duration::from_mins(5) {
+        match bench.wait().await {
+            Request::History(ids) if ids.iter().any(|id| bad.contains(id)) => {
+                bench.failed(&Request::History(ids), Failure::Refused);
+            }
+            Request::History(ids) => {
+                bench.fetched(&Request::History(ids.clone()), &[]);
+                good.extend(ids);
+            }
+            _ => bench.heard(&set(&all), &[], true),
+        }
+    }
+    assert_eq!(good, set(&all[16..]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_holds_everything() {
     let mut bench = Bench::new(100, 1_500);
     assert_eq!(bench.next(), Some(Request::Definitions));
