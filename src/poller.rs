@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::round::{Complete, Round, RoundError, Turn};
-use crate::clock::Clock;
+use crate::clock::{Clock, Uptime};
 use crate::defender::{Answer, AuthError, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session};
@@ -93,11 +93,11 @@ impl Poller {
         let mut calls = JoinSet::new();
         self.publish();
         while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
-            let step = match bearer {
+            let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
-                None => self.plan.next(self.clock.uptime(), &self.quota),
+                // The plan is not asked for a call: without a token it could not be made.
+                None => self.plan.held_until(),
             };
-            let Step::Sleep(wake) = step else { continue };
             let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -111,12 +111,16 @@ impl Poller {
         }
     }
 
-    /// Sends everything that is due and affordable; returns the sleep that follows.
-    fn start_due(&mut self, bearer: &Bearer, calls: &mut JoinSet<(Bearer, Done)>) -> Step {
+    /// Sends everything that is due and affordable; returns when to look again.
+    fn start_due(
+        &mut self,
+        bearer: &Bearer,
+        calls: &mut JoinSet<(Bearer, Done)>,
+    ) -> Option<Uptime> {
         loop {
             match self.plan.next(self.clock.uptime(), &self.quota) {
                 Step::Call(request, permit) => self.send(request, permit, bearer.clone(), calls),
-                sleep @ Step::Sleep(_) => return sleep,
+                Step::Sleep(wake) => return wake,
             }
         }
     }

@@ -144,8 +144,7 @@ impl Plan {
 
     /// The next call with its permit, or how long to sleep.
     pub fn next(&mut self, now: Uptime, quota: &Quota) -> Step {
-        let held = self.paused_until.max(self.no_token_until);
-        if let Some(until) = held.filter(|until| *until > now) {
+        if let Some(until) = self.held_until().filter(|until| *until > now) {
             return Step::Sleep(Some(until));
         }
         let mut wake: Option<Uptime> = None;
@@ -221,12 +220,16 @@ impl Plan {
         self.no_token_until = Some(now + self.token_backoff.next());
     }
 
+    /// Until when nothing is sent, for want of a token or in a pause; it may have passed.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Uptime> {
+        self.paused_until.max(self.no_token_until)
+    }
+
     /// Whether it is time to ask for a token; false after a failure, for a while.
     #[must_use]
     pub fn wants_token(&self, now: Uptime) -> bool {
-        self.no_token_until
-            .max(self.paused_until)
-            .is_none_or(|until| until <= now)
+        self.held_until().is_none_or(|until| until <= now)
     }
 
     /// There is a token.
