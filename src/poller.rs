@@ -195,7 +195,13 @@ impl Poller {
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
         }
         self.tenant.health.count_auth_error(error.reason);
-        self.note_failure(Collector::Definitions, Reason::Auth, error.to_string());
+        // Whose success says that it works again.
+        let collector = if self.plan.goes_without_list() {
+            Collector::History
+        } else {
+            Collector::Definitions
+        };
+        self.note_failure(collector, Reason::Auth, error.to_string());
         self.publish();
     }
 
