@@ -216,6 +216,10 @@ impl Poller {
                 {
                     let relisted = self.tenant.relist(listed.items, now);
                     self.plan.listed(now, listed.pages, &relisted, &self.quota);
+                    if relisted.all.is_empty() {
+                        // No history is left that could be fetched, and end the failure.
+                        self.tenant.health.history.failure = None;
+                    }
                 }
             }
             Done::History(ids, answer) => {

@@ -363,3 +363,19 @@ async fn without_list_and_token_it_is_down() {
     simulator.set_fault(Endpoint::Token, None);
     reaches(&exporter, "defender_up", &[], 1.0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_history_ends_with_the_last_definition() {
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
+    simulator.set_fault(Endpoint::History, Some(Fault::error(500, "", "")));
+    let exporter = Exporter::start(&simulator).await;
+    let errors = ["\"history\"", "\"server\""];
+    reaches(&exporter, "defender_collector_errors_total", &errors, 1.0).await;
+    let listed = simulator.world().definitions(0).to_vec();
+    for definition in listed {
+        simulator.world().remove_definition(0, &definition.id);
+    }
+    reaches(&exporter, "defender_up", &[], 1.0).await;
+}
