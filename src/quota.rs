@@ -112,8 +112,8 @@ impl Quota {
         Self::restore(clock, limits, [])
     }
 
-    /// A budget that remembers `calls`, by number. A call without an answer counts as
-    /// answered now: whoever waited for it is gone.
+    /// A budget that remembers `calls`, by number. Whoever waited for a call without an
+    /// answer is gone, but it may still be on its way: it counts as one whose permit was dropped.
     #[must_use]
     pub fn restore(
         clock: Clock,
@@ -123,7 +123,8 @@ impl Quota {
         let now = clock.uptime();
         let mut log = Log::default();
         for (number, mut call) in calls {
-            call.answered.get_or_insert(now);
+            call.answered
+                .get_or_insert(now.max(call.sent.min(now) + UNANSWERED));
             log.calls.insert(number, call);
             log.next = log.next.max(number + 1);
         }
