@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::round::{Complete, Round, RoundError, Turn};
-use crate::clock::Clock;
+use crate::clock::{Clock, Uptime};
 use crate::defender::{Answer, AuthError, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session};
@@ -101,11 +101,11 @@ impl Poller {
         let mut calls = JoinSet::new();
         self.publish();
         while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
-            let step = match bearer {
+            let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
-                None => self.plan.next(self.clock.uptime(), &self.quota),
+                // The plan is not asked for a call: without a token it could not be made.
+                None => self.plan.held_until(),
             };
-            let Step::Sleep(wake) = step else { continue };
             let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -119,12 +119,16 @@ impl Poller {
         }
     }
 
-    /// Sends everything that is due and affordable; returns the sleep that follows.
-    fn start_due(&mut self, bearer: &Bearer, calls: &mut JoinSet<(Bearer, Done)>) -> Step {
+    /// Sends everything that is due and affordable; returns when to look again.
+    fn start_due(
+        &mut self,
+        bearer: &Bearer,
+        calls: &mut JoinSet<(Bearer, Done)>,
+    ) -> Option<Uptime> {
         loop {
             match self.plan.next(self.clock.uptime(), &self.quota) {
                 Step::Call(request, permit) => self.send(request, permit, bearer.clone(), calls),
-                sleep @ Step::Sleep(_) => return sleep,
+                Step::Sleep(wake) => return wake,
             }
         }
     }
@@ -199,7 +203,13 @@ impl Poller {
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
         }
         self.tenant.health.count_auth_error(error.reason);
-        self.count_failure(Collector::Definitions, Reason::Auth, error.to_string());
+        // Whose success says that it works again.
+        let collector = if self.plan.goes_without_list() {
+            Collector::History
+        } else {
+            Collector::Definitions
+        };
+        self.count_failure(collector, Reason::Auth, error.to_string());
         self.publish();
     }
 
@@ -214,6 +224,10 @@ impl Poller {
                 {
                     let relisted = self.tenant.relist(listed.items, now);
                     self.plan.listed(now, listed.pages, &relisted, &self.quota);
+                    if relisted.all.is_empty() {
+                        // No history is left that could be fetched, and end the failure.
+                        self.tenant.health.history.failure = None;
+                    }
                 }
             }
             Done::History(ids, answer) => {

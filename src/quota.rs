@@ -141,7 +141,8 @@ impl Quota {
         let now = clock.uptime();
         let mut log = Log::default();
         for (number, mut call) in calls {
-            call.answered.get_or_insert(now.max(call.sent + UNANSWERED));
+            call.answered
+                .get_or_insert(now.max(call.sent.min(now) + UNANSWERED));
             log.calls.insert(number, call);
             log.next = log.next.max(number.saturating_add(1));
         }

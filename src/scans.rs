@@ -11,7 +11,7 @@
 //! Sessions without a time are ordered by when their id was first seen; of
 //! several such at once none is the newest, and the list's word stands.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct Scan {
     covered: bool,
     /// The newest success of a run that is no longer the latest, or that history confirmed.
     last_success: Option<Timestamp>,
-    /// Hashes of known sessions' identities, oldest first.
+    /// Hashes of known sessions' identities; those of the last answer come last, as the next holds them again.
     seen: VecDeque<u64>,
     /// Whether history was fetched before: sessions found at first sight are not counted.
     met: bool,
@@ -118,22 +118,20 @@ impl Scan {
 
     /// Takes an answer of history in: all its sessions of this definition.
     pub fn learn(&mut self, sessions: &[Session]) -> Learned {
+        let known: HashSet<u64> = self.seen.iter().copied().collect();
         let mut fresh: Vec<&Session> = Vec::new();
-        let mut identities: Vec<u64> = Vec::with_capacity(sessions.len());
+        let mut held = HashSet::with_capacity(sessions.len());
         for session in sessions {
             let Some(identity) = identity(session) else {
                 continue;
             };
-            if identities.contains(&identity) {
-                continue;
-            }
-            identities.push(identity);
-            if !self.seen.contains(&identity) {
+            if held.insert(identity) && !known.contains(&identity) {
                 fresh.push(session);
-                self.seen.push_back(identity);
             }
         }
-        let bound = REMEMBERED.max(identities.len());
+        self.seen.retain(|identity| !held.contains(identity));
+        let bound = REMEMBERED.max(held.len());
+        self.seen.extend(held);
         self.seen.drain(..self.seen.len().saturating_sub(bound));
         if self.met {
             for session in &fresh {

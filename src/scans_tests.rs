@@ -191,3 +191,17 @@ fn what_never_ran_has_no_run() {
     assert_eq!(scan.view().last_run, None);
     assert_eq!(scan.view().last_success, None);
 }
+
+#[test]
+fn sessions_that_are_still_in_the_answer_are_never_forgotten() {
+    let mut scan = Scan::new(listed(None));
+    // The service keeps the last 300, and names the newest first.
+    for newest in 300..400 {
+        let answer: Vec<_> = (newest - 300..newest)
+            .rev()
+            .map(|number| session(&number.to_string(), Some(number), Failure))
+            .collect();
+        scan.learn(&answer);
+    }
+    assert_eq!(scan.view().sessions.failure, 99, "each new one once");
+}

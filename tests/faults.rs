@@ -343,3 +343,39 @@ async fn a_forbidden_list_leaves_the_configured_ids_to_be_swept() {
         Some(1.0)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_list_and_token_it_is_down() {
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
+    let id = simulator.world().definitions(0)[0].id.clone();
+    let forbidden = Fault::error(403, "Forbidden", "no");
+    simulator.set_fault(Endpoint::Definitions, Some(forbidden));
+    let exporter = Exporter::start_with_ids(&simulator, &[&id]).await;
+    reaches(&exporter, "defender_up", &[], 1.0).await;
+    simulator.set_fault(Endpoint::Token, Some(Fault::error(500, "", "")));
+    simulator.revoke_tokens(0);
+    eventually("it is down", async || {
+        (exporter.metrics().await.value("defender_up", &[]) == Some(0.0)).then_some(())
+    })
+    .await;
+    simulator.set_fault(Endpoint::Token, None);
+    reaches(&exporter, "defender_up", &[], 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_history_ends_with_the_last_definition() {
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
+    simulator.set_fault(Endpoint::History, Some(Fault::error(500, "", "")));
+    let exporter = Exporter::start(&simulator).await;
+    let errors = ["\"history\"", "\"server\""];
+    reaches(&exporter, "defender_collector_errors_total", &errors, 1.0).await;
+    let listed = simulator.world().definitions(0).to_vec();
+    for definition in listed {
+        simulator.world().remove_definition(0, &definition.id);
+    }
+    reaches(&exporter, "defender_up", &[], 1.0).await;
+}

@@ -11,7 +11,6 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap_complete::generate;
-use tokio::runtime::Runtime;
 
 use crate::cli::{Cli, Command, Topic};
 use crate::exposition::catalog;
@@ -25,7 +24,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         None => {
             logging::start(cli.flags.log_level, cli.flags.log_format);
             let config = serve::config(&cli.flags)?;
-            runtime()?.block_on(serve::run(config, &cli.flags))
+            block_on(serve::run(config, &cli.flags))
         }
         Some(Command::Demo {
             definitions,
@@ -33,7 +32,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             speed,
         }) => {
             logging::start(cli.flags.log_level, cli.flags.log_format);
-            runtime()?.block_on(demo::run(definitions, tenants, speed, &cli.flags))
+            block_on(demo::run(definitions, tenants, speed, &cli.flags))
         }
         Some(Command::CheckConfig) => check_config::run(&cli.flags),
         Some(Command::Docs {
@@ -49,15 +48,19 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             );
             print(&script)
         }
-        Some(Command::Healthcheck { url }) => runtime()?.block_on(healthcheck::run(url)),
+        Some(Command::Healthcheck { url }) => block_on(healthcheck::run(url)),
     }
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build();
-    runtime.context("expected to start worker threads; raise the limits on threads or files")
+        .build()
+        .context("expected to start worker threads; raise the limits on threads or files")?;
+    let result = runtime.block_on(command);
+    // The look-up of a name can take half a minute and can not be broken off: nobody waits for it.
+    runtime.shutdown_background();
+    result
 }
 
 /// Prints to standard output; a reader that went away is no error.
@@ -67,5 +70,28 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
             Err(error).context("writing to standard output")
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn what_can_not_be_broken_off_does_not_hold_up_the_exit() {
+        let clock = Clock::system();
+        let start = clock.uptime();
+        block_on(async {
+            drop(tokio::task::spawn_blocking(|| {
+                std::thread::sleep(Duration::from_secs(5));
+            }));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(())
+        })
+        .unwrap();
+        assert!(clock.uptime().since(start) < Duration::from_secs(4));
     }
 }

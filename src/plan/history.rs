@@ -15,8 +15,11 @@ pub const FIRST_BATCH: usize = 1_000;
 pub const QUARANTINE: Duration = Duration::from_hours(24);
 
 /// So many ids refused one after the other, with nothing answered in between,
-/// say that the endpoint is broken and not the ids.
+/// say that the endpoint is broken and not the ids; so do all of fewer, if there are two.
 const SUSPECTS: usize = 8;
+
+/// How long such ids are left aside while there are others to ask about.
+const ASIDE: Duration = Duration::from_mins(10);
 
 /// When history that lags behind the list is asked for again; then the sweep is waited for.
 const AGAIN: [Duration; 3] = [
@@ -167,9 +170,21 @@ impl HistoryPlan {
     /// The batch to send now.
     pub(super) fn start(&mut self, now: Uptime) -> Vec<DefinitionId> {
         self.under_way = true;
-        if let Some(ids) = self.paging.take().or_else(|| self.halves.pop()) {
+        if let Some(ids) = self.paging.take() {
             return ids;
         }
+        let batch = self.halves.pop().unwrap_or_else(|| self.batch(now));
+        for id in &batch {
+            // What makes it due from here on is not in the answer.
+            if let Some(fetch) = self.definitions.get_mut(id) {
+                fetch.due = None;
+            }
+        }
+        batch
+    }
+
+    /// Those that are due, oldest first; once it is time for the sweep, others ride along.
+    fn batch(&mut self, now: Uptime) -> Vec<DefinitionId> {
         let mut due: Vec<(Uptime, &DefinitionId)> = self
             .definitions
             .iter()
@@ -261,6 +276,9 @@ impl HistoryPlan {
             };
             fetch.last = Some(now);
             fetch.quarantined_until = None;
+            if fetch.due.is_some() {
+                continue;
+            }
             fetch.due = unsettled
                 .contains(id)
                 .then(|| AGAIN.get(fetch.lagged))
@@ -314,7 +332,7 @@ impl HistoryPlan {
             return;
         }
         self.suspects.extend_from_slice(ids);
-        if self.suspects.len() < SUSPECTS {
+        if self.suspects.len() < SUSPECTS.min(self.definitions.len()).max(2) {
             self.quarantine(ids, Some(now + QUARANTINE));
             return;
         }
@@ -322,8 +340,14 @@ impl HistoryPlan {
         let suspects = std::mem::take(&mut self.suspects);
         self.quarantine(&suspects, None);
         let left = std::mem::take(&mut self.halves).concat();
+        // If it is the ids' fault after all, the others must not wait behind them.
+        let aside = if left.is_empty() {
+            Duration::ZERO
+        } else {
+            ASIDE
+        };
         self.ask_again(now, &left);
-        self.ask_again(now, &suspects);
+        self.ask_again(now + aside, &suspects);
         self.not_before = now + self.backoff.next();
     }
 

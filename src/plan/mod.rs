@@ -161,8 +161,7 @@ impl Plan {
 
     /// The next call with its permit, or how long to sleep.
     pub fn next(&mut self, now: Uptime, quota: &Quota) -> Step {
-        let held = self.paused_until.max(self.no_token_until);
-        if let Some(until) = held.filter(|until| *until > now) {
+        if let Some(until) = self.held_until().filter(|until| *until > now) {
             return Step::Sleep(Some(until));
         }
         let mut wake: Option<Uptime> = None;
@@ -238,12 +237,16 @@ impl Plan {
         self.no_token_until = Some(now + self.token_backoff.next());
     }
 
+    /// Until when nothing is sent, for want of a token or in a pause; it may have passed.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Uptime> {
+        self.paused_until.max(self.no_token_until)
+    }
+
     /// Whether it is time to ask for a token; false after a failure, for a while.
     #[must_use]
     pub fn wants_token(&self, now: Uptime) -> bool {
-        self.no_token_until
-            .max(self.paused_until)
-            .is_none_or(|until| until <= now)
+        self.held_until().is_none_or(|until| until <= now)
     }
 
     /// There is a token.
@@ -299,7 +302,8 @@ impl Plan {
     pub fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
         let wait = match failure {
             Failure::Throttled(pause) => {
-                self.paused_until = Some(now + pause.unwrap_or(DEFAULT_PAUSE).max(LEAST_PAUSE));
+                let until = now + pause.unwrap_or(DEFAULT_PAUSE).max(LEAST_PAUSE);
+                self.paused_until = self.paused_until.max(Some(until));
                 Some(Duration::ZERO)
             }
             Failure::Forbidden => Some(FORBIDDEN),

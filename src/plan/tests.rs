@@ -110,6 +110,17 @@ async fn history_is_fetched_for_changes_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_during_a_call_is_fetched_after_it() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..2);
+    bench.listed(&set(&all), &all);
+    let under_way = bench.next().expect("both");
+    bench.relist(&set(&all), &all[1..]).await;
+    bench.fetched(&under_way, &[]);
+    assert_eq!(bench.next(), Some(Request::History(all[1..].to_vec())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_allowed_batch_size_is_learned_and_filled() {
     let mut bench = Bench::new(100, 1_500);
     let all = ids(0..250);
@@ -193,6 +204,41 @@ async fn a_broken_endpoint_quarantines_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broken_endpoint_quarantines_nothing_of_a_small_tenant() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..3);
+    bench.listed(&set(&all), &all);
+    while let Some(request) = bench.next() {
+        bench.failed(&request, Failure::Refused);
+    }
+    assert!(bench.plan.history_is_failing());
+    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_bad_ids_in_a_row_do_not_keep_the_others_waiting() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..64);
+    let bad = set(&all[..16]);
+    bench.listed(&set(&all), &all);
+    let mut good = BTreeSet::new();
+    let start = bench.clock.uptime();
+    while bench.clock.uptime().since(start) < Duration::from_mins(5) {
+        match bench.wait().await {
+            Request::History(ids) if ids.iter().any(|id| bad.contains(id)) => {
+                bench.failed(&Request::History(ids), Failure::Refused);
+            }
+            Request::History(ids) => {
+                bench.fetched(&Request::History(ids.clone()), &[]);
+                good.extend(ids);
+            }
+            _ => bench.heard(&set(&all), &[], true),
+        }
+    }
+    assert_eq!(good, set(&all[16..]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_holds_everything() {
     let mut bench = Bench::new(100, 1_500);
     assert_eq!(bench.next(), Some(Request::Definitions));
@@ -204,6 +250,19 @@ async fn a_pause_holds_everything() {
     assert_eq!(bench.next(), None);
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(bench.next(), Some(Request::Definitions));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_pauses_the_longer_one_holds() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..1);
+    bench.listed(&set(&all), &all);
+    let history = bench.next().expect("a change");
+    let pause = |seconds| Failure::Throttled(Some(Duration::from_secs(seconds)));
+    bench.failed(&history, pause(600));
+    bench.failed(&Request::Definitions, pause(1));
+    tokio::time::advance(Duration::from_secs(599)).await;
+    assert_eq!(bench.next(), None);
 }
 
 #[tokio::test(start_paused = true)]
