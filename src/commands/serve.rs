@@ -44,7 +44,7 @@ pub(super) async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
 /// A running exporter.
 pub(super) struct Exporter {
     addresses: Vec<SocketAddr>,
-    tasks: JoinSet<io::Result<()>>,
+    tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
 
@@ -67,10 +67,7 @@ impl Exporter {
         for tenant in &config.tenants {
             let poller = poller(tenant, &http, &snapshot, &clock);
             let shutdown = shutdown.clone();
-            tasks.spawn(async move {
-                poller.run(shutdown).await;
-                Ok(())
-            });
+            tasks.spawn(poller.run(shutdown));
         }
         let state = WebState {
             snapshot,
@@ -115,7 +112,7 @@ impl Exporter {
     pub(super) async fn finish(mut self) -> anyhow::Result<()> {
         while let Some(ended) = self.tasks.join_next().await {
             // Only a task's panic gets here as an error; the others go on, but it must not go unseen.
-            ended.context("a task ended unexpectedly")??;
+            ended.context("a task ended unexpectedly")?;
             if self.shutdown.is_cancelled() {
                 let rest = async { while self.tasks.join_next().await.is_some() {} };
                 if tokio::time::timeout(GRACE, rest).await.is_err() {
