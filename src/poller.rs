@@ -286,12 +286,14 @@ impl Poller {
         let failure = error.failure(collector);
         self.plan.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
-            (Request::History(ids), Failure::BatchTooLarge(_)) => {
+            (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
                 let (sent, allowed) = (ids.len(), self.plan.batch_size());
                 tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
                 return;
             }
-            (Request::History(ids), Failure::Refused) if !self.plan.history_is_failing() => {
+            (Request::History(ids), Failure::Refused | Failure::BatchTooLarge(_))
+                if !self.plan.history_is_failing() =>
+            {
                 let one = ids
                     .first()
                     .filter(|_| ids.len() == 1)
