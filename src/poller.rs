@@ -96,10 +96,13 @@ impl Poller {
         }
     }
 
-    /// Polls until `shutdown`. A call under way is dropped then; it stays paid for.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Publishes what is known, and from `start` on polls until `shutdown`. A call
+    /// under way is dropped then; it stays paid for.
+    pub async fn run(mut self, start: Uptime, shutdown: CancellationToken) {
         let mut calls = JoinSet::new();
         self.publish();
+        let clock = self.clock.clone();
+        shutdown.run_until_cancelled(clock.sleep_until(start)).await;
         while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
             let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
@@ -295,12 +298,14 @@ impl Poller {
         let failure = error.failure(collector);
         self.plan.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
-            (Request::History(ids), Failure::BatchTooLarge(_)) => {
+            (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
                 let (sent, allowed) = (ids.len(), self.plan.batch_size());
                 tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
                 return;
             }
-            (Request::History(ids), Failure::Refused) if !self.plan.history_is_failing() => {
+            (Request::History(ids), Failure::Refused | Failure::BatchTooLarge(_))
+                if !self.plan.history_is_failing() =>
+            {
                 self.tenant.touch(ids);
                 let one = ids
                     .first()

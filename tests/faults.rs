@@ -379,3 +379,16 @@ async fn a_failure_of_history_ends_with_the_last_definition() {
     }
     reaches(&exporter, "defender_up", &[], 1.0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_that_is_always_too_large_is_a_failure() {
+    let mut options = options();
+    options.definitions = 2;
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    simulator.set_fault(Endpoint::History, Some(Fault::GzipBomb));
+    let exporter = Exporter::start(&simulator).await;
+    let errors = ["\"history\"", "\"client\""];
+    reaches(&exporter, "defender_collector_errors_total", &errors, 1.0).await;
+}

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -22,6 +23,10 @@ use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::tenant::Tenant;
 use crate::web::{self, Expected, TelemetryPath, WebState};
+
+/// Between the first calls of one tenant and the next, on average: the sign-in host should
+/// not see all of them at once.
+const SPREAD: Duration = Duration::from_millis(20);
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
 pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
@@ -49,7 +54,7 @@ pub(super) async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
 /// A running exporter.
 pub(super) struct Exporter {
     addresses: Vec<SocketAddr>,
-    tasks: JoinSet<io::Result<()>>,
+    tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
 
@@ -71,13 +76,11 @@ impl Exporter {
         let store = store(storage, &clock, &own)?;
         let snapshot = Snapshot::default();
         let mut tasks = JoinSet::new();
+        let mut start = clock.uptime();
         for tenant in &config.tenants {
             let poller = poller(tenant, &http, &snapshot, store.as_ref(), &clock)?;
-            let shutdown = shutdown.clone();
-            tasks.spawn(async move {
-                poller.run(shutdown).await;
-                Ok(())
-            });
+            start = start + SPREAD.mul_f64(fastrand::f64() * 2.0);
+            tasks.spawn(poller.run(start, shutdown.clone()));
         }
         let state = WebState {
             snapshot,
@@ -122,7 +125,7 @@ impl Exporter {
     pub(super) async fn finish(mut self) -> anyhow::Result<()> {
         while let Some(ended) = self.tasks.join_next().await {
             // Only a task's panic gets here as an error; the others go on, but it must not go unseen.
-            ended.context("a task ended unexpectedly")??;
+            ended.context("a task ended unexpectedly")?;
             if self.shutdown.is_cancelled() {
                 let rest = async { while self.tasks.join_next().await.is_some() {} };
                 if tokio::time::timeout(GRACE, rest).await.is_err() {

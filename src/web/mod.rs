@@ -9,12 +9,16 @@ mod path;
 mod routes;
 mod status;
 
-use std::future::IntoFuture;
-use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::serve::Listener;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -68,36 +72,40 @@ impl Expected {
     }
 }
 
+/// How long a client may take to send the head of a request, and a connection may be idle:
+/// longer than the usual scrape interval. Otherwise slow clients could take all file descriptors.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+
 /// Serves until `shutdown` is cancelled; requests under way then have
 /// [`GRACE`] to finish before this returns without them.
-///
-/// # Errors
-/// If the listener fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    let server = axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .into_future();
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        result = server => result,
-        () = deadline => {
-            tracing::warn!("requests are still under way after the grace period; dropping them");
-            Ok(())
-        }
+pub async fn serve(mut listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let mut connections = Builder::new(TokioExecutor::new()).http1_only();
+    connections
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let open = GracefulShutdown::new();
+    while let Some((stream, _)) = shutdown
+        .run_until_cancelled(Listener::accept(&mut listener))
+        .await
+    {
+        let service = TowerToHyperService::new(router.clone());
+        let connection = connections.serve_connection(TokioIo::new(stream), service);
+        let connection = open.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, open.shutdown()).await.is_err() {
+        tracing::warn!("requests are still under way after the grace period; dropping them");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -209,8 +217,23 @@ mod tests {
         assert!(under_way.await.unwrap().ends_with("done"));
         let bound = GRACE + Duration::from_secs(2);
         let ended = tokio::time::timeout(bound, server).await;
-        ended.expect("in time").unwrap().unwrap();
+        ended.expect("in time").unwrap();
         assert!(TcpStream::connect(address).await.is_err());
         stuck.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_never_end_their_request_are_hung_up_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router(state()), CancellationToken::new()));
+        for start in ["", "GET / HTTP/1.1\r\nHost: "] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(start.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let end = stream.read_to_end(&mut answer);
+            let ended = tokio::time::timeout(Duration::from_mins(10), end).await;
+            assert!(ended.is_ok(), "{start:?}");
+        }
     }
 }
