@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use common::{Exporter, Metrics, binary, eventually, options};
@@ -254,4 +255,48 @@ async fn a_damaged_state_is_moved_aside_and_the_exporter_goes_on() {
         }
     }
     exporter.ready().await;
+}
+
+/// Sets how large a file the process may write, in bytes.
+fn limit_files(exporter: &Exporter, limit: &str) {
+    let process = exporter.process.id().to_string();
+    let status = Command::new("prlimit")
+        .args(["--pid", &process, &format!("--fsize={limit}:unlimited")])
+        .status();
+    assert!(status.expect("prlimit is part of util-linux").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_no_call_leaves_and_serving_goes_on() {
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
+    let exporter = Exporter::start(&simulator).await;
+    exporter.ready().await;
+    limit_files(&exporter, "4096");
+    let failing = async |expected: f64| {
+        eventually(&format!("the store failed {expected} times"), async || {
+            let errors = exporter
+                .metrics()
+                .await
+                .value("defender_exporter_store_errors_total", &[]);
+            (errors == Some(expected)).then_some(())
+        })
+        .await;
+    };
+    failing(1.0).await;
+    let of_api = || {
+        simulator
+            .calls()
+            .iter()
+            .filter(|call| call.endpoint != Endpoint::Token)
+            .count()
+    };
+    let calls = of_api();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(of_api(), calls, "no call leaves without its row");
+    failing(1.0).await;
+    assert!(!scans(&exporter.metrics().await).is_empty());
+    limit_files(&exporter, "unlimited");
+    eventually("it goes on", async || (of_api() > calls).then_some(())).await;
 }

@@ -94,6 +94,10 @@ impl Process {
             .concat()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
@@ -117,9 +121,15 @@ impl Process {
     }
 }
 
-/// The exporter's command line, ready for more arguments.
+/// The exporter's command line, ready for more arguments. Without SIGXFSZ, a file
+/// that may not grow is an error to the program, as on a full disk, and not its end.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_defender-scan-exporter"));
+    let mut command = Command::new("/bin/sh");
+    command.args([
+        "-c",
+        "trap '' XFSZ; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_defender-scan-exporter"),
+    ]);
     command.env_clear().env("RUST_BACKTRACE", "1");
     command
 }
