@@ -114,8 +114,11 @@ impl Poller {
                 () = shutdown.cancelled() => break,
                 Some(done) = calls.join_next() => match done {
                     Ok((bearer, done)) => self.take_in(&bearer, done),
-                    // A task that panicked or was aborted brings nothing; its permit stays paid for.
-                    Err(error) => tracing::error!(tenant = %self.tenant.name(), %error, "a call was lost"),
+                    // A mistake in this program: better to end, and be started again with all
+                    // that was saved, than to go on without one of the collectors.
+                    Err(error) => if let Ok(panic) = error.try_into_panic() {
+                        std::panic::resume_unwind(panic)
+                    },
                 },
                 () = self.clock.sleep_until(wake) => {}
             }
