@@ -267,6 +267,8 @@ impl Poller {
     ) -> Option<Complete<T>> {
         let now = self.clock.uptime();
         let collector = request.collector();
+        let (status, seconds) = (answer.status, answer.elapsed.as_secs_f64());
+        tracing::debug!(tenant = %self.tenant.name(), collector = collector.as_label(), status, seconds, "called");
         self.tenant
             .health
             .collector_mut(collector)
