@@ -21,6 +21,9 @@ const SUSPECTS: usize = 8;
 /// How long such ids are left aside while there are others to ask about.
 const ASIDE: Duration = Duration::from_mins(10);
 
+/// How often a batch twice as large as learned is tried: a call a day at most is lost by it.
+const GROW: Duration = Duration::from_hours(24);
+
 /// When history that lags behind the list is asked for again; then the sweep is waited for.
 const AGAIN: [Duration; 3] = [
     Duration::from_mins(1),
@@ -35,6 +38,8 @@ pub(super) struct HistoryPlan {
     fallback: Option<Duration>,
     definitions: BTreeMap<DefinitionId, Fetch>,
     batch_size: usize,
+    /// When a larger batch is tried again: what made it small may have passed.
+    grow_at: Uptime,
     /// Halves of refused batches, to be fetched before anything else.
     halves: Vec<Vec<DefinitionId>>,
     /// The batch whose next page is due.
@@ -83,6 +88,7 @@ impl HistoryPlan {
             fallback: None,
             definitions: BTreeMap::new(),
             batch_size: FIRST_BATCH,
+            grow_at: now,
             halves: Vec::new(),
             paging: None,
             suspects: Vec::new(),
@@ -94,7 +100,8 @@ impl HistoryPlan {
         }
     }
 
-    pub(super) fn set_batch_size(&mut self, batch_size: usize) {
+    pub(super) fn set_batch_size(&mut self, now: Uptime, batch_size: usize) {
+        self.grow_at = now + GROW;
         self.batch_size = batch_size.clamp(1, FIRST_BATCH);
     }
 
@@ -172,6 +179,9 @@ impl HistoryPlan {
         self.under_way = true;
         if let Some(ids) = self.paging.take() {
             return ids;
+        }
+        if self.batch_size < FIRST_BATCH && self.grow_at <= now {
+            self.set_batch_size(now, self.batch_size * 2);
         }
         let batch = self.halves.pop().unwrap_or_else(|| self.batch(now));
         for id in &batch {
@@ -313,11 +323,9 @@ impl HistoryPlan {
             self.refused(now, ids);
             return;
         }
-        let halved = ids.len() / 2;
-        self.batch_size = allowed
-            .filter(|allowed| (1..ids.len()).contains(allowed))
-            .unwrap_or(halved)
-            .max(1);
+        let allowed = allowed.filter(|allowed| (1..ids.len()).contains(allowed));
+        self.batch_size = allowed.unwrap_or(ids.len() / 2);
+        self.grow_at = now + GROW;
         self.under_way = false;
         self.not_before = now;
         self.ask_again(now, ids);

@@ -144,7 +144,7 @@ impl Plan {
 
     /// Goes on from before a restart: the learned batch size, and what is left of a pause.
     pub fn restore(&mut self, now: Uptime, batch_size: usize, pause: Option<Duration>) {
-        self.history.set_batch_size(batch_size);
+        self.history.set_batch_size(now, batch_size);
         self.paused_until = pause.map(|pause| now + pause);
     }
 

@@ -158,6 +158,22 @@ async fn without_a_readable_maximum_the_batch_is_halved() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_larger_batch_is_tried_once_a_day() {
+    let mut bench = Bench::new(100, 1_500);
+    bench.plan.restore(bench.clock.uptime(), 100, None);
+    let all = ids(0..1_000);
+    for size in [100, 200, 400, 800] {
+        bench.listed(&set(&all), &all);
+        let Some(Request::History(batch)) = bench.next() else {
+            panic!("there are changes")
+        };
+        assert_eq!(batch.len(), size);
+        bench.fetched(&Request::History(batch), &[]);
+        tokio::time::advance(Duration::from_hours(24)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_id_is_found_by_halving_and_quarantined_for_a_day() {
     let mut bench = Bench::new(100, 1_500);
     let all = ids(0..16);
