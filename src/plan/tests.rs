@@ -207,6 +207,18 @@ async fn a_pause_holds_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_of_no_length_is_no_tight_loop() {
+    let mut bench = Bench::new(100, 1_500);
+    assert_eq!(bench.next(), Some(Request::Definitions));
+    let no_pause = Failure::Throttled(Some(Duration::ZERO));
+    bench.failed(&Request::Definitions, no_pause);
+    tokio::time::advance(LEAST_PAUSE - Duration::from_millis(1)).await;
+    assert_eq!(bench.next(), None);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(bench.next(), Some(Request::Definitions));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_forbidden_is_tried_hourly() {
     let mut bench = Bench::new(100, 1_500);
     bench.next();
