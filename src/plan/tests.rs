@@ -255,17 +255,17 @@ async fn many_bad_ids_in_a_row_do_not_keep_the_others_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_everything() {
-    let mut bench = Bench::new(100, 1_500);
-    assert_eq!(bench.next(), Some(Request::Definitions));
-    bench.failed(
-        &Request::Definitions,
-        Failure::Throttled(Some(Duration::from_secs(90))),
-    );
-    tokio::time::advance(Duration::from_secs(89)).await;
-    assert_eq!(bench.next(), None);
-    tokio::time::advance(Duration::from_secs(2)).await;
-    assert_eq!(bench.next(), Some(Request::Definitions));
+async fn a_pause_holds_everything_and_one_of_no_length_is_no_tight_loop() {
+    for (asked, held) in [(90_000, 90_000), (0, 1_000)] {
+        let mut bench = Bench::new(100, 1_500);
+        assert_eq!(bench.next(), Some(Request::Definitions));
+        let pause = Failure::Throttled(Some(Duration::from_millis(asked)));
+        bench.failed(&Request::Definitions, pause);
+        tokio::time::advance(Duration::from_millis(held - 1)).await;
+        assert_eq!(bench.next(), None);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(bench.next(), Some(Request::Definitions));
+    }
 }
 
 #[tokio::test(start_paused = true)]

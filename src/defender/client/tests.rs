@@ -174,6 +174,18 @@ async fn reads_gzip_up_to_the_limit_after_decompression() {
 }
 
 #[tokio::test]
+async fn of_an_error_no_more_is_read_than_a_small_body() {
+    let mut body = br#"{"error":{"code":"Oops"}}"#.to_vec();
+    for (size, code) in [(ERROR_BODY_LIMIT, "Oops"), (ERROR_BODY_LIMIT + 1, "")] {
+        body.resize(size, b' ');
+        let bench = Bench::new(answer("500 Oops", "", &body)).await;
+        let error = bench.definitions(None).await.result.expect_err("an error");
+        let detail = error.detail().expect("still that error");
+        assert_eq!((detail.status, detail.code.as_str()), (500, code), "{size}");
+    }
+}
+
+#[tokio::test]
 async fn what_breaks_on_the_way_has_its_class() {
     let mut cut = answer("200 OK", "", EMPTY).expect("an answer");
     cut.truncate(cut.len() - 3);
