@@ -15,6 +15,8 @@ use clap_complete::Shell;
 use thiserror::Error;
 use url::Url;
 
+use crate::web::TelemetryPath;
+
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{} (revision {}, rustc {})",
@@ -73,7 +75,7 @@ pub struct Flags {
     #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_WEB_TELEMETRY_PATH")]
     #[arg(default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: String,
+    pub telemetry_path: TelemetryPath,
 
     /// How many scrapes are served at once; 0: no limit
     #[arg(long = "web.max-requests", value_name = "N", global = true)]
@@ -180,14 +182,11 @@ fn storage(text: &str) -> Result<Storage, FlagError> {
     })
 }
 
-fn telemetry_path(text: &str) -> Result<String, FlagError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "/_-.~".contains(c);
-    let own = text == "/" || text == "/-" || text.starts_with("/-/");
-    if text.starts_with('/') && text.chars().all(allowed) && !own {
-        Ok(text.to_owned())
-    } else {
-        Err(FlagError::TelemetryPath)
-    }
+/// A path that leaves `/` to the status page.
+fn telemetry_path(text: &str) -> Result<TelemetryPath, FlagError> {
+    let path: Option<TelemetryPath> = text.parse().ok();
+    path.filter(|path| path.as_str() != "/")
+        .ok_or(FlagError::TelemetryPath)
 }
 
 /// Why a flag's value is refused.
@@ -292,7 +291,7 @@ mod tests {
         let cli = read(&[]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.flags.listen_addresses, [":10063".parse().unwrap()]);
-        assert_eq!(cli.flags.telemetry_path, "/metrics");
+        assert_eq!(cli.flags.telemetry_path.as_str(), "/metrics");
         assert_eq!(cli.flags.max_requests, 40);
         assert_eq!(cli.flags.log_level, LogLevel::Info);
         assert_eq!(cli.flags.log_format, LogFormat::Logfmt);

@@ -10,14 +10,7 @@ use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 /// Waits until a sample of the first tenant reaches `least`.
 async fn reaches(exporter: &Exporter, name: &str, labels: &[&str], least: f64) {
-    eventually(&format!("{name}{labels:?} reaches {least}"), async || {
-        exporter
-            .metrics()
-            .await
-            .value(name, labels)
-            .filter(|value| *value >= least)
-    })
-    .await;
+    exporter.shows(name, labels, |value| value >= least).await;
 }
 
 fn calls(simulator: &Simulator, endpoint: Endpoint, status: u16) -> usize {

@@ -22,7 +22,7 @@ use crate::shutdown::{self, GRACE};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::tenant::Tenant;
-use crate::web::{self, Expected, TelemetryPath, WebState};
+use crate::web::{self, Expected, WebState};
 
 /// Between the first calls of one tenant and the next, on average: the sign-in host should
 /// not see all of them at once.
@@ -86,7 +86,7 @@ impl Exporter {
             snapshot,
             clock,
             own,
-            telemetry_path: flags.telemetry_path.parse::<TelemetryPath>()?,
+            telemetry_path: flags.telemetry_path.clone(),
             max_requests: flags.max_requests,
             expected: Expected::new(
                 config

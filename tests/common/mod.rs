@@ -239,6 +239,18 @@ impl Exporter {
         Metrics(self.get("/metrics").await.1)
     }
 
+    /// Waits until a sample has a value that is `wanted`.
+    pub async fn shows(&self, name: &str, labels: &[&str], wanted: impl Fn(f64) -> bool) {
+        eventually(
+            &format!("{name}{labels:?} has the wanted value"),
+            async || {
+                let value = self.metrics().await.value(name, labels)?;
+                wanted(value).then_some(())
+            },
+        )
+        .await;
+    }
+
     /// Waits until every tenant has been polled.
     pub async fn ready(&self) {
         eventually("the exporter is ready", async || {
