@@ -9,7 +9,7 @@ use crate::config::Poll;
 use crate::model::DefinitionId;
 
 /// Ids in a batch before the service has said how many it allows.
-pub const FIRST_BATCH: usize = 1_000;
+const FIRST_BATCH: usize = 1_000;
 
 /// How long the service is not asked about an id again for which it refused to answer.
 pub const QUARANTINE: Duration = Duration::from_hours(24);

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use self::backoff::Backoff;
 use self::history::HistoryPlan;
-pub use self::history::{FIRST_BATCH, FetchTimes, QUARANTINE};
+pub use self::history::{FetchTimes, QUARANTINE};
 use self::schedule::Schedule;
 use crate::clock::Uptime;
 use crate::config::Poll;
