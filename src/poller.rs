@@ -230,7 +230,7 @@ impl Poller {
                 {
                     let relisted = self.tenant.relist(listed.items, now);
                     self.plan.listed(now, listed.pages, &relisted, &self.quota);
-                    if relisted.all.is_empty() {
+                    if self.tenant.is_empty() {
                         // No history is left that could be fetched, and end the failure.
                         self.tenant.health.history.failure = None;
                     }
@@ -320,9 +320,8 @@ impl Poller {
                 return;
             }
             (Request::Definitions, Failure::Forbidden) => {
-                let ids = self.tenant.without_list();
-                if !ids.is_empty() {
-                    self.plan.without_list(self.clock.uptime(), &ids);
+                if let Some(listed) = self.tenant.without_list() {
+                    self.plan.without_list(self.clock.uptime(), &listed);
                 }
             }
             _ => {}

@@ -183,9 +183,8 @@ fn the_polling_page_has_the_intervals_of_the_plan() {
             panic!("the list comes first");
         };
         let listed = Listed {
-            all: BTreeSet::new(),
-            changed: Vec::new(),
             names_runs: true,
+            ..Listed::default()
         };
         plan.listed(now, pages, &listed, &quota);
         let Step::Sleep(Some(wake)) = plan.next(now, &quota) else {

@@ -1,9 +1,11 @@
 //! Which definitions' history is fetched next, in which batch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::Listed;
 use super::backoff::Backoff;
+use super::fetches::{Fetch, Fetches};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::model::DefinitionId;
@@ -36,7 +38,7 @@ pub(super) struct HistoryPlan {
     sweep: Duration,
     /// If set, all definitions are fetched that often, as far as the budget allows.
     fallback: Option<Duration>,
-    definitions: BTreeMap<DefinitionId, Fetch>,
+    definitions: Fetches,
     batch_size: usize,
     /// When a larger batch is tried again: what made it small may have passed.
     grow_at: Uptime,
@@ -55,17 +57,6 @@ pub(super) struct HistoryPlan {
     backoff: Backoff,
 }
 
-/// When a definition's history was and will be fetched.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fetch {
-    /// It changed, or the last answer lagged behind.
-    due: Option<Uptime>,
-    /// Answers in a row that lagged behind.
-    lagged: usize,
-    last: Option<Uptime>,
-    quarantined_until: Option<Uptime>,
-}
-
 /// When a definition's history was last fetched, and until when it is not asked about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchTimes {
@@ -75,18 +66,12 @@ pub struct FetchTimes {
     pub quarantined_until: Option<Uptime>,
 }
 
-impl Fetch {
-    fn is_quarantined(&self, now: Uptime) -> bool {
-        self.quarantined_until.is_some_and(|until| until > now)
-    }
-}
-
 impl HistoryPlan {
     pub(super) fn new(poll: Poll, now: Uptime, seed: u64) -> Self {
         Self {
             sweep: poll.sweep,
             fallback: None,
-            definitions: BTreeMap::new(),
+            definitions: Fetches::default(),
             batch_size: FIRST_BATCH,
             grow_at: now,
             halves: Vec::new(),
@@ -116,11 +101,11 @@ impl HistoryPlan {
             last,
             quarantined_until,
         };
-        self.definitions.insert(id.clone(), fetch);
+        self.definitions.insert(id, fetch);
     }
 
     pub(super) fn times(&self, id: &DefinitionId) -> FetchTimes {
-        let fetch = self.definitions.get(id).copied().unwrap_or_default();
+        let fetch = self.definitions.get(id).unwrap_or_default();
         FetchTimes {
             last: fetch.last,
             quarantined_until: fetch.quarantined_until,
@@ -135,43 +120,32 @@ impl HistoryPlan {
         if self.paging.is_some() || !self.halves.is_empty() {
             return Some(self.not_before);
         }
-        let next = self
-            .definitions
-            .values()
-            .filter_map(|fetch| self.fetch_at(fetch))
-            .min();
-        let earliest = [next, self.sweep_at()].into_iter().flatten().min()?;
+        let due = self.definitions.by_due().next().map(|(due, _)| due);
+        let oldest = self.definitions.by_last().next();
+        let routine = oldest.and_then(|(last, _)| self.routine_at(last));
+        let earliest = [due, routine, self.sweep_at()]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(earliest.max(self.not_before))
     }
 
     /// When the next batch of the sweep is due: paced, and once one definition is stale.
     fn sweep_at(&self) -> Option<Uptime> {
-        let sweepable = self
-            .definitions
-            .values()
-            .filter(|fetch| fetch.quarantined_until.is_none());
-        let stale = sweepable.map(|fetch| self.stale_at(fetch)).min()?;
+        let (last, _) = self.definitions.by_last().next()?;
+        let stale = self.stale_at(last);
         self.fallback.is_none().then(|| stale.max(self.next_sweep))
     }
 
-    /// When a definition may ride along in a batch that has room.
-    fn stale_at(&self, fetch: &Fetch) -> Uptime {
-        fetch
-            .last
-            .map_or(Uptime::default(), |last| last + self.sweep / 2)
+    /// When a definition last fetched then may ride along in a batch that has room.
+    fn stale_at(&self, last: Option<Uptime>) -> Uptime {
+        last.map_or(Uptime::default(), |last| last + self.sweep / 2)
     }
 
-    /// When a definition is due beside the sweep.
-    fn fetch_at(&self, fetch: &Fetch) -> Option<Uptime> {
-        let routine = self
-            .fallback
-            .map(|interval| fetch.last.map_or(Uptime::default(), |last| last + interval));
-        let earliest = [fetch.due, routine].into_iter().flatten().min()?;
-        Some(
-            fetch
-                .quarantined_until
-                .map_or(earliest, |until| earliest.max(until)),
-        )
+    /// When a definition last fetched then is due in the fallback.
+    fn routine_at(&self, last: Option<Uptime>) -> Option<Uptime> {
+        let interval = self.fallback?;
+        Some(last.map_or(Uptime::default(), |last| last + interval))
     }
 
     /// The batch to send now.
@@ -186,24 +160,25 @@ impl HistoryPlan {
         let batch = self.halves.pop().unwrap_or_else(|| self.batch(now));
         for id in &batch {
             // What makes it due from here on is not in the answer.
-            if let Some(fetch) = self.definitions.get_mut(id) {
-                fetch.due = None;
-            }
+            self.definitions.update(id, |fetch| fetch.due = None);
         }
         batch
     }
 
     /// Those that are due, oldest first; once it is time for the sweep, others ride along.
     fn batch(&mut self, now: Uptime) -> Vec<DefinitionId> {
-        let mut due: Vec<(Uptime, &DefinitionId)> = self
-            .definitions
-            .iter()
-            .filter_map(|(id, fetch)| Some((self.fetch_at(fetch)?, id)))
+        let changed = self.definitions.by_due().take(self.batch_size);
+        let routine = self.definitions.by_last().take(self.batch_size);
+        let routine = routine.filter_map(|(last, id)| Some((self.routine_at(last)?, id)));
+        let mut due: Vec<(Uptime, &DefinitionId)> = changed
+            .chain(routine)
             .filter(|(due, _)| *due <= now)
             .collect();
         due.sort_unstable();
+        let mut chosen = BTreeSet::new();
         let mut batch: Vec<DefinitionId> = due
             .into_iter()
+            .filter(|(_, id)| chosen.insert(*id))
             .take(self.batch_size)
             .map(|(_, id)| id.clone())
             .collect();
@@ -215,21 +190,18 @@ impl HistoryPlan {
 
     /// Fills a batch with those whose last fetch is longest ago.
     fn fill(&mut self, batch: &mut Vec<DefinitionId>, now: Uptime) {
-        let mut oldest: Vec<(Option<Uptime>, &DefinitionId)> = self
+        let room = self.batch_size.saturating_sub(batch.len());
+        let chosen: BTreeSet<&DefinitionId> = batch.iter().collect();
+        let riders: Vec<DefinitionId> = self
             .definitions
-            .iter()
-            .filter(|(_, fetch)| self.stale_at(fetch) <= now && fetch.quarantined_until.is_none())
-            .map(|(id, fetch)| (fetch.last, id))
+            .by_last()
+            .take_while(|(last, _)| self.stale_at(*last) <= now)
+            .map(|(_, id)| id)
+            .filter(|id| !chosen.contains(id))
+            .take(room)
+            .cloned()
             .collect();
-        oldest.sort_unstable();
-        for (_, id) in oldest {
-            if batch.len() >= self.batch_size {
-                break;
-            }
-            if !batch.contains(id) {
-                batch.push(id.clone());
-            }
-        }
+        batch.extend(riders);
         let batches = self.definitions.len().div_ceil(self.batch_size).max(1);
         self.next_sweep = now + self.sweep / u32::try_from(batches).unwrap_or(u32::MAX);
     }
@@ -240,28 +212,26 @@ impl HistoryPlan {
         self.paging = Some(ids.to_vec());
     }
 
-    /// These definitions exist now; `changed` have news.
-    pub(super) fn set_definitions(
-        &mut self,
-        now: Uptime,
-        all: &BTreeSet<DefinitionId>,
-        changed: &[DefinitionId],
-    ) {
-        self.definitions.retain(|id, _| all.contains(id));
-        for half in &mut self.halves {
-            half.retain(|id| all.contains(id));
+    /// What a complete list says beside what was known.
+    pub(super) fn listed(&mut self, now: Uptime, listed: &Listed) {
+        for id in &listed.vanished {
+            self.definitions.remove(id);
         }
-        self.halves.retain(|half| !half.is_empty());
-        for id in all {
-            if !self.definitions.contains_key(id) {
-                self.definitions.insert(id.clone(), Fetch::default());
+        if !listed.vanished.is_empty() {
+            let definitions = &self.definitions;
+            for half in &mut self.halves {
+                half.retain(|id| definitions.get(id).is_some());
             }
+            self.halves.retain(|half| !half.is_empty());
         }
-        for id in changed {
-            if let Some(fetch) = self.definitions.get_mut(id) {
+        for id in &listed.appeared {
+            self.definitions.insert(id, Fetch::default());
+        }
+        for id in &listed.changed {
+            self.definitions.update(id, |fetch| {
                 fetch.due.get_or_insert(now);
                 fetch.lagged = 0;
-            }
+            });
         }
     }
 
@@ -281,24 +251,17 @@ impl HistoryPlan {
         self.failing = false;
         self.backoff.reset();
         for id in ids {
-            let Some(fetch) = self.definitions.get_mut(id) else {
-                continue;
-            };
-            fetch.last = Some(now);
-            fetch.quarantined_until = None;
-            if fetch.due.is_some() {
-                continue;
-            }
-            fetch.due = unsettled
-                .contains(id)
-                .then(|| AGAIN.get(fetch.lagged))
-                .flatten()
-                .map(|wait| now + *wait);
-            fetch.lagged = if fetch.due.is_some() {
-                fetch.lagged + 1
-            } else {
-                0
-            };
+            let unsettled = unsettled.contains(id);
+            self.definitions.update(id, |fetch| {
+                fetch.last = Some(now);
+                fetch.quarantined_until = None;
+                if fetch.due.is_some() {
+                    return;
+                }
+                let again = AGAIN.get(fetch.lagged).filter(|_| unsettled);
+                fetch.due = again.map(|wait| now + *wait);
+                fetch.lagged = again.map_or(0, |_| fetch.lagged + 1);
+            });
         }
     }
 
@@ -311,9 +274,9 @@ impl HistoryPlan {
     /// A sweep that failed is made up for: what it held is due like a change.
     fn ask_again(&mut self, now: Uptime, ids: &[DefinitionId]) {
         for id in ids {
-            if let Some(fetch) = self.definitions.get_mut(id) {
+            self.definitions.update(id, |fetch| {
                 fetch.due.get_or_insert(now);
-            }
+            });
         }
     }
 
@@ -361,10 +324,10 @@ impl HistoryPlan {
 
     fn quarantine(&mut self, ids: &[DefinitionId], until: Option<Uptime>) {
         for id in ids {
-            if let Some(fetch) = self.definitions.get_mut(id) {
+            self.definitions.update(id, |fetch| {
                 fetch.quarantined_until = until;
                 fetch.due = until;
-            }
+            });
         }
     }
 
@@ -377,9 +340,6 @@ impl HistoryPlan {
     }
 
     pub(super) fn quarantined(&self, now: Uptime) -> usize {
-        self.definitions
-            .values()
-            .filter(|fetch| fetch.is_quarantined(now))
-            .count()
+        self.definitions.quarantined(now)
     }
 }

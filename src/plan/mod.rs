@@ -12,6 +12,7 @@
 //! asked for a pause, nothing is sent before its end.
 
 mod backoff;
+mod fetches;
 mod history;
 mod schedule;
 
@@ -69,11 +70,14 @@ pub enum Step {
     Sleep(Option<Uptime>),
 }
 
-/// What a complete list of definitions taught.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a complete list of definitions taught, beside what was known: so that
+/// a list with no news costs the plan nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// All definitions that are published.
-    pub all: BTreeSet<DefinitionId>,
+    /// Definitions that were not there before.
+    pub appeared: Vec<DefinitionId>,
+    /// Definitions that are not there any more.
+    pub vanished: Vec<DefinitionId>,
     /// Those with a run that history has not been fetched for.
     pub changed: Vec<DefinitionId>,
     /// Whether the list names latest runs at all; if not, history is swept all the time.
@@ -268,8 +272,7 @@ impl Plan {
     pub fn listed(&mut self, now: Uptime, pages: usize, listed: &Listed, quota: &Quota) {
         let least = least_interval(pages, 2, quota);
         self.definitions.succeeded(now, pages, least);
-        self.history
-            .set_definitions(now, &listed.all, &listed.changed);
+        self.history.listed(now, listed);
         self.history
             .set_fallback((!listed.names_runs).then_some(self.poll.definitions.max(least)));
         self.goes_without_list = false;
@@ -291,9 +294,10 @@ impl Plan {
         self.history.fetched(now, ids, unsettled);
     }
 
-    /// The list can not be had, but `ids` are known: their history is swept all the time.
-    pub fn without_list(&mut self, now: Uptime, ids: &BTreeSet<DefinitionId>) {
-        self.history.set_definitions(now, ids, &[]);
+    /// The list can not be had, but the configuration names definitions, of which `listed` has
+    /// the new ones: the history of all is swept all the time.
+    pub fn without_list(&mut self, now: Uptime, listed: &Listed) {
+        self.history.listed(now, listed);
         self.history.set_fallback(Some(self.poll.definitions));
         self.goes_without_list = true;
     }

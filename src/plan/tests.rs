@@ -7,6 +7,8 @@ struct Bench {
     clock: Clock,
     quota: Quota,
     plan: Plan,
+    /// What the last list named.
+    known: BTreeSet<DefinitionId>,
 }
 
 impl Bench {
@@ -19,7 +21,12 @@ impl Bench {
             sweep: Duration::from_hours(24),
         };
         let plan = Plan::new(poll, clock.uptime(), 1);
-        Self { clock, quota, plan }
+        Self {
+            clock,
+            quota,
+            plan,
+            known: BTreeSet::new(),
+        }
     }
 
     /// The next request, answered at once, or `None` if the plan sleeps.
@@ -51,8 +58,10 @@ impl Bench {
 
     /// The list has been answered.
     fn heard(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId], names_runs: bool) {
+        let known = std::mem::replace(&mut self.known, all.clone());
         let listed = Listed {
-            all: all.clone(),
+            appeared: all.difference(&known).cloned().collect(),
+            vanished: known.difference(all).cloned().collect(),
             changed: changed.to_vec(),
             names_runs,
         };

@@ -74,31 +74,42 @@ impl Tenant {
             .filter(|definition| publishes(&self.filter, definition))
             .map(|definition| (definition.id.clone(), definition))
             .collect();
-        let mut known = std::mem::take(&mut self.scans);
-        let mut changed = Vec::new();
+        let mut news = Listed {
+            names_runs,
+            ..Listed::default()
+        };
+        let gone = self.scans.extract_if(.., |id, _| !listed.contains_key(id));
+        for (id, scan) in gone {
+            news.vanished.push(id.clone());
+            self.vanished.insert(id, (now, scan));
+        }
+        self.unsaved.extend(news.vanished.iter().cloned());
         for (id, definition) in listed {
-            let returned = || self.vanished.remove(&id).map(|(_, scan)| scan);
-            let has_run = definition.latest.is_some();
-            let mut scan = known.remove(&id).or_else(returned);
-            let before = scan.as_ref().map(|scan| scan.definition().clone());
-            let news = match &mut scan {
-                Some(scan) => {
-                    scan.relist(definition.clone()) || (self.restored && scan.wants_history())
+            if let Some(scan) = self.scans.get_mut(&id) {
+                let before = scan.definition().clone();
+                let ran = before != definition && scan.relist(definition);
+                if ran || (self.restored && scan.wants_history()) {
+                    news.changed.push(id.clone());
                 }
-                None => has_run,
-            };
-            let scan = scan.unwrap_or_else(|| Scan::new(definition));
-            if before.as_ref() != Some(scan.definition()) {
-                self.unsaved.insert(id.clone());
+                if before != *scan.definition() {
+                    self.unsaved.insert(id);
+                }
+                continue;
             }
-            if news {
-                changed.push(id.clone());
+            news.appeared.push(id.clone());
+            self.unsaved.insert(id.clone());
+            let scan = match self.vanished.remove(&id) {
+                Some((_, mut scan)) => {
+                    scan.relist(definition);
+                    scan
+                }
+                None => Scan::new(definition),
+            };
+            if scan.wants_history() {
+                news.changed.push(id.clone());
             }
             self.scans.insert(id, scan);
         }
-        self.unsaved.extend(known.keys().cloned());
-        self.vanished
-            .extend(known.into_iter().map(|(id, scan)| (id, (now, scan))));
         let unsaved = &mut self.unsaved;
         self.vanished.retain(|id, (since, _)| {
             let kept = now.since(*since) < KEPT;
@@ -108,21 +119,26 @@ impl Tenant {
             kept
         });
         self.restored = false;
-        Listed {
-            all: self.scans.keys().cloned().collect(),
-            changed,
-            names_runs,
-        }
+        news
     }
 
-    /// The list is forbidden: the ids that the configuration names, if any, are all there is to know.
-    pub fn without_list(&mut self) -> BTreeSet<DefinitionId> {
+    /// The list is forbidden: the ids that the configuration names are all there is to know.
+    /// `None` if it names none.
+    pub fn without_list(&mut self) -> Option<Listed> {
+        let mut news = Listed::default();
         for id in &self.filter.ids {
-            self.scans
-                .entry(id.clone())
-                .or_insert_with(|| Scan::new(unlisted(id)));
+            self.scans.entry(id.clone()).or_insert_with(|| {
+                news.appeared.push(id.clone());
+                Scan::new(unlisted(id))
+            });
         }
-        self.filter.ids.iter().cloned().collect()
+        (!self.filter.ids.is_empty()).then_some(news)
+    }
+
+    /// Whether no definition is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scans.is_empty()
     }
 
     /// Takes a complete answer of history about `ids` in. Returns those whose

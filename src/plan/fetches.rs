@@ -1,0 +1,106 @@
+//! When each definition's history was and will be fetched, in order: what is
+//! due first and what was fetched longest ago cost nothing to find, whatever
+//! the number of definitions.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::clock::Uptime;
+use crate::model::DefinitionId;
+
+/// When a definition's history was and will be fetched.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fetch {
+    /// It changed, or the last answer lagged behind; in quarantine: when that ends.
+    pub(super) due: Option<Uptime>,
+    /// Answers in a row that lagged behind.
+    pub(super) lagged: usize,
+    /// When it was last fetched.
+    pub(super) last: Option<Uptime>,
+    /// Until when it is not asked about. It may have passed, with nothing answered since.
+    pub(super) quarantined_until: Option<Uptime>,
+}
+
+/// All definitions, by id and in the orders in which they are fetched.
+#[derive(Debug, Default)]
+pub(super) struct Fetches {
+    by_id: HashMap<DefinitionId, Fetch>,
+    by_due: BTreeSet<(Uptime, DefinitionId)>,
+    /// Without those in quarantine; those never fetched come first.
+    by_last: BTreeSet<(Option<Uptime>, DefinitionId)>,
+    quarantined: BTreeSet<(Uptime, DefinitionId)>,
+}
+
+impl Fetches {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    pub(super) fn get(&self, id: &DefinitionId) -> Option<Fetch> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Adds a definition, or puts one in its place.
+    pub(super) fn insert(&mut self, id: &DefinitionId, fetch: Fetch) {
+        self.remove(id);
+        self.by_id.insert(id.clone(), fetch);
+        self.index(id, fetch);
+    }
+
+    pub(super) fn remove(&mut self, id: &DefinitionId) {
+        if let Some(fetch) = self.by_id.remove(id) {
+            self.unindex(id, fetch);
+        }
+    }
+
+    /// Changes one definition, if it is known.
+    pub(super) fn update(&mut self, id: &DefinitionId, change: impl FnOnce(&mut Fetch)) {
+        let Some(fetch) = self.by_id.get_mut(id) else {
+            return;
+        };
+        let before = *fetch;
+        change(fetch);
+        let after = *fetch;
+        self.unindex(id, before);
+        self.index(id, after);
+    }
+
+    /// Those that are due, the longest due first.
+    pub(super) fn by_due(&self) -> impl Iterator<Item = (Uptime, &DefinitionId)> {
+        self.by_due.iter().map(|(due, id)| (*due, id))
+    }
+
+    /// Those not in quarantine, the one fetched longest ago first.
+    pub(super) fn by_last(&self) -> impl Iterator<Item = (Option<Uptime>, &DefinitionId)> {
+        self.by_last.iter().map(|(last, id)| (*last, id))
+    }
+
+    /// How many are in quarantine at `now`.
+    pub(super) fn quarantined(&self, now: Uptime) -> usize {
+        let lasting = |entry: &&(Uptime, DefinitionId)| entry.0 > now;
+        self.quarantined.iter().filter(lasting).count()
+    }
+
+    fn index(&mut self, id: &DefinitionId, fetch: Fetch) {
+        if let Some(due) = fetch.due {
+            self.by_due.insert((due, id.clone()));
+        }
+        match fetch.quarantined_until {
+            Some(until) => self.quarantined.insert((until, id.clone())),
+            None => self.by_last.insert((fetch.last, id.clone())),
+        };
+    }
+
+    fn unindex(&mut self, id: &DefinitionId, fetch: Fetch) {
+        if let Some(due) = fetch.due {
+            self.by_due.remove(&(due, id.clone()));
+        }
+        match fetch.quarantined_until {
+            Some(until) => self.quarantined.remove(&(until, id.clone())),
+            None => self.by_last.remove(&(fetch.last, id.clone())),
+        };
+    }
+}
