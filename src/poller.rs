@@ -100,7 +100,7 @@ impl Poller {
     /// under way is dropped then; it stays paid for.
     pub async fn run(mut self, start: Uptime, shutdown: CancellationToken) {
         let mut calls = JoinSet::new();
-        self.publish();
+        self.publish().await;
         let clock = self.clock.clone();
         shutdown.run_until_cancelled(clock.sleep_until(start)).await;
         while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
@@ -113,7 +113,7 @@ impl Poller {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = calls.join_next() => match done {
-                    Ok((bearer, done)) => self.take_in(&bearer, done),
+                    Ok((bearer, done)) => self.take_in(&bearer, done).await,
                     // A mistake in this program: better to end, and be started again with all
                     // that was saved, than to go on without one of the collectors.
                     Err(error) => if let Ok(panic) = error.try_into_panic() {
@@ -197,13 +197,13 @@ impl Poller {
                 Some(bearer)
             }
             Err(error) => {
-                self.no_token(&error);
+                self.no_token(&error).await;
                 None
             }
         }
     }
 
-    fn no_token(&mut self, error: &AuthError) {
+    async fn no_token(&mut self, error: &AuthError) {
         self.plan.no_token(self.clock.uptime());
         if self.auth_failure.replace(error.reason) != Some(error.reason) {
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
@@ -216,10 +216,10 @@ impl Poller {
             Collector::Definitions
         };
         self.count_failure(collector, Reason::Auth, error.to_string());
-        self.publish();
+        self.publish().await;
     }
 
-    fn take_in(&mut self, bearer: &Bearer, done: Done) {
+    async fn take_in(&mut self, bearer: &Bearer, done: Done) {
         let now = self.clock.uptime();
         match done {
             Done::Definitions(answer) => {
@@ -254,7 +254,7 @@ impl Poller {
                 }
             }
         }
-        self.publish();
+        self.publish().await;
     }
 
     /// Counts an answer and says what follows; returns a round that is complete.
@@ -355,16 +355,25 @@ impl Poller {
     }
 
     /// Saves before publishing: a counter that was seen does not go back after a crash.
-    fn save(&mut self) {
-        let Some(store) = &self.store else { return };
+    async fn save(&mut self) {
+        let Some(store) = self.store.clone() else {
+            return;
+        };
         let stamp = store.stamp(self.clock.uptime());
         let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
-        if !store.save(&changes) {
-            self.tenant.not_saved(changes);
+        // The disk may be slow: other tenants and scrapes do not wait for it.
+        let saved = tokio::task::spawn_blocking(move || store.save(&changes));
+        match saved.await {
+            Ok(left) => self.tenant.not_saved(left),
+            Err(error) => {
+                if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic)
+                }
+            }
         }
     }
 
-    fn publish(&mut self) {
+    async fn publish(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
         let health = &mut self.tenant.health;
         health.throttled_until = self
@@ -378,7 +387,7 @@ impl Poller {
         health.up = self
             .polled
             .then_some(listed && health.history.failure.is_none());
-        self.save();
+        self.save().await;
         self.snapshot.publish(self.tenant.view());
     }
 }

@@ -20,7 +20,8 @@ use crate::clock::{Clock, Uptime};
 use crate::health::Collector;
 
 /// How long after sending a request without an answer may still reach the
-/// service, at most: longer than any proxy keeps one that its client gave up.
+/// service, at most: longer than any proxy keeps one that its client gave up,
+/// and no shorter than the longest timeout of a request.
 pub const UNANSWERED: Duration = Duration::from_mins(2);
 
 /// How long to wait before asking again, if a call can not be written down.
@@ -141,8 +142,8 @@ impl Quota {
         let now = clock.uptime();
         let mut log = Log::default();
         for (number, mut call) in calls {
-            call.answered
-                .get_or_insert(now.max(call.sent.min(now) + UNANSWERED));
+            // From when it was sent, not from now: else each restart would make it count for longer.
+            call.answered.get_or_insert(call.sent.min(now) + UNANSWERED);
             log.calls.insert(number, call);
             log.next = log.next.max(number.saturating_add(1));
         }

@@ -16,6 +16,7 @@ use super::mistake::{Mistakes, Report, Warning, expected};
 use super::node::Value;
 use super::scalar::{Range, duration, proxy};
 use super::{Config, Credential, Http, Tenant, tenant, yaml};
+use crate::quota::UNANSWERED;
 
 /// The largest file that is read.
 const MAX_BYTES: usize = 1 << 20;
@@ -211,7 +212,8 @@ fn warn_of_shared_budgets(tenants: &[(&Value<'_>, Tenant)], report: &mut Report)
 
 fn read_http(value: &Value<'_>, report: &mut Report, world: &World<'_>) -> Option<Http> {
     let mut section = value.section(report, "a mapping")?;
-    let range = Range::new(Duration::from_secs(1), Duration::from_mins(5));
+    // A request lasts no longer than the budget waits for one without an answer.
+    let range = Range::new(Duration::from_secs(1), UNANSWERED);
     let timeout = section
         .take("timeout")
         .map_or(Some(Http::default().timeout), |value| {

@@ -31,6 +31,9 @@ const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls")
 const DEFINITIONS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("definitions");
 const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
 
+/// Definitions written in one transaction, at most.
+const ROWS: usize = 1_000;
+
 /// Why the state can not be opened, read or written.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -255,19 +258,40 @@ pub struct TenantStore {
 }
 
 impl TenantStore {
-    /// Makes `changes` durable. What can not be written now comes again with the
-    /// next change of the same rows; false then.
+    /// Makes `changes` durable, in several transactions if there are many, so that no
+    /// other tenant waits long. Returns the definitions that could not be written.
     #[must_use]
-    pub fn save(&self, changes: &Changes) -> bool {
+    pub fn save(&self, changes: &Changes) -> Vec<DefinitionId> {
+        let mut rest = changes.definitions.as_slice();
+        while rest.len() > ROWS {
+            let (now, later) = rest.split_at(ROWS);
+            if !self.save_some(now, None) {
+                return ids(rest);
+            }
+            rest = later;
+        }
+        if self.save_some(rest, Some(&changes.tenant)) {
+            return Vec::new();
+        }
+        ids(rest)
+    }
+
+    fn save_some(
+        &self,
+        changes: &[(DefinitionId, Option<DefinitionRow>)],
+        tenant: Option<&TenantRow>,
+    ) -> bool {
         let name = self.tenant.as_str();
         self.store.write(Durability::Immediate, |writing| {
-            let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
-            let row = postcard::to_stdvec(&changes.tenant)?;
-            tenants
-                .insert(name, row.as_slice())
-                .map_err(redb::Error::from)?;
+            if let Some(tenant) = tenant {
+                let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
+                let row = postcard::to_stdvec(tenant)?;
+                tenants
+                    .insert(name, row.as_slice())
+                    .map_err(redb::Error::from)?;
+            }
             let mut definitions = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
-            for (id, row) in &changes.definitions {
+            for (id, row) in changes {
                 let key = (name, id.as_str());
                 match row {
                     Some(row) => {
@@ -315,6 +339,10 @@ impl CallLog for TenantStore {
     fn answered(&self, number: u64, call: &Call) {
         self.put(Durability::None, number, call, 0);
     }
+}
+
+fn ids(changes: &[(DefinitionId, Option<DefinitionRow>)]) -> Vec<DefinitionId> {
+    changes.iter().map(|(id, _)| id.clone()).collect()
 }
 
 #[cfg(test)]

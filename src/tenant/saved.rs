@@ -2,6 +2,7 @@
 
 use super::Tenant;
 use crate::clock::{Clock, Timestamp, Uptime};
+use crate::model::DefinitionId;
 use crate::plan::{FetchTimes, Plan};
 use crate::snapshot::TARGET_SECONDS;
 use crate::store::{Changes, CollectorRow, DefinitionRow, HistogramRow, Loaded, Stamp, TenantRow};
@@ -81,10 +82,9 @@ impl Tenant {
         }
     }
 
-    /// Saving failed: the rows come again with the next changes.
-    pub fn not_saved(&mut self, changes: Changes) {
-        self.unsaved
-            .extend(changes.definitions.into_iter().map(|(id, _)| id));
+    /// These could not be saved: they come again with the next changes.
+    pub fn not_saved(&mut self, definitions: Vec<DefinitionId>) {
+        self.unsaved.extend(definitions);
     }
 
     /// Goes on from before a restart.
