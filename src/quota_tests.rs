@@ -174,7 +174,9 @@ impl CallLog for Life {
     }
 
     fn answered(&self, number: u64, call: &Call) {
-        self.write(|rows| drop(rows.insert(number, *call)));
+        self.write(|rows| {
+            rows.insert(number, *call);
+        });
     }
 }
 

@@ -26,7 +26,7 @@ fn main() {
             definitions,
             batch,
             page: 10_000,
-            days: 30,
+            hours: 30 * 24,
             trouble: 500,
             restarts: 24,
             turnover: 100,

@@ -47,6 +47,16 @@ fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
+/// Whether anything went wrong lately, or is still being caught up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calm {
+    No,
+    /// Not since the last list.
+    Listed,
+    /// Not since then: all that it listed is known.
+    Since(Uptime),
+}
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Report {
@@ -66,8 +76,9 @@ pub struct Report {
     pub undisturbed: u64,
     /// Until history of every definition was fetched once.
     pub cold_start: Option<Duration>,
-    disturbed: bool,
-    disturbed_until: Uptime,
+    calm: Calm,
+    /// From the start of the list before to the start of the last one.
+    since_list: Duration,
     list_took: Duration,
     pages: usize,
     lists: usize,
@@ -89,8 +100,8 @@ impl Report {
             excess: f64::NEG_INFINITY,
             undisturbed: 0,
             cold_start: None,
-            disturbed: true,
-            disturbed_until: start,
+            calm: Calm::No,
+            since_list: Duration::ZERO,
             list_took: Duration::ZERO,
             pages: 1,
             lists: 0,
@@ -101,57 +112,66 @@ impl Report {
         }
     }
 
-    pub fn failed(&mut self, _now: Uptime) {
+    pub fn failed(&mut self) {
         self.failures += 1;
-        self.disturbed = true;
+        self.disturbed();
     }
 
     /// The service said how many ids it allows: learning that costs a call.
     pub fn oversized(&mut self) {
-        self.failures += 1;
-        self.disturbed = true;
+        self.failed();
     }
 
-    pub fn restarted(&mut self, _now: Uptime) {
+    pub fn restarted(&mut self) {
         self.restarts += 1;
-        self.disturbed = true;
+        self.disturbed();
     }
 
-    pub fn listed(&mut self, _now: Uptime, pages: usize, took: Duration, changed: usize) {
+    fn disturbed(&mut self) {
+        self.calm = Calm::No;
+    }
+
+    pub fn listed(&mut self, pages: usize, took: Duration, changed: usize, paused: bool) {
         self.lists += 1;
         self.pages = pages;
+        self.since_list = self.list_took.max(self.interval());
         self.list_took = took;
         self.changed_batches += changed.div_ceil(self.scenario.batch);
+        if self.calm == Calm::No && !paused {
+            self.calm = Calm::Listed;
+        }
     }
 
     /// The details of a run that ended at `run` are known now.
     pub fn detail(&mut self, now: Uptime, run: Uptime, took: Duration) {
         let delay = now.since(run);
         self.delays.add(delay);
-        if !self.disturbed && run > self.disturbed_until {
+        if matches!(self.calm, Calm::Since(moment) if run > moment) {
             self.undisturbed += 1;
-            let bound = self.interval() + self.list_took + took;
+            let bound = self.since_list + self.list_took + took;
             self.excess = self.excess.max(delay.as_secs_f64() - bound.as_secs_f64());
         }
     }
 
     pub fn fetched(&mut self, now: Uptime, covered: usize, settled: bool) {
-        if settled && self.disturbed {
-            self.disturbed = false;
-            self.disturbed_until = now;
+        if self.calm == Calm::Listed && settled {
+            self.calm = Calm::Since(now);
         }
         if covered >= self.scenario.definitions {
             self.cold_start.get_or_insert(now.since(self.start));
         }
     }
 
-    pub fn finish(&mut self, violations: usize, calls: usize, end: Uptime) {
+    /// `swept`: how many definitions a day only the sweep fetches.
+    pub fn finish(&mut self, violations: usize, calls: usize, end: Uptime, swept: f64) {
         self.violations = violations;
         self.calls = calls;
         self.span = end.since(self.start);
         let agents = self.span.div_duration_f64(Poll::default().agents);
-        self.least =
-            as_f64(self.lists * self.pages + self.changed_batches + self.failures) + agents;
+        let days = self.span.div_duration_f64(HOUR * 24);
+        self.least = as_f64(self.lists * self.pages + self.changed_batches + self.failures)
+            + agents
+            + days * swept / as_f64(self.scenario.batch);
     }
 
     /// The interval of the list.

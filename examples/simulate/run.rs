@@ -24,7 +24,7 @@ pub struct Scenario {
     pub batch: usize,
     /// Definitions on a page of the list.
     pub page: usize,
-    pub days: u64,
+    pub hours: u64,
     /// One call in so many is throttled, and as many fail otherwise; 0: none.
     pub trouble: u32,
     /// Hours between restarts, on average; 0: none.
@@ -56,6 +56,9 @@ impl CallLog for Disk {
         rows.insert(number, *call);
     }
 }
+
+/// As the poller does: for so long a list goes on at the page that failed.
+const RESUMED: Duration = Duration::from_mins(5);
 
 struct Run {
     scenario: Scenario,
@@ -111,7 +114,7 @@ impl Run {
     }
 
     async fn go(mut self) -> Report {
-        let end = self.clock.uptime() + Duration::from_hours(24 * self.scenario.days);
+        let end = self.clock.uptime() + Duration::from_hours(self.scenario.hours);
         let mut restart = self.next_restart();
         let mut turnover = self.next_turnover();
         loop {
@@ -136,7 +139,9 @@ impl Run {
             tokio::time::advance(next.since(now).max(Duration::from_millis(1))).await;
         }
         let violations = self.service.violations(limits());
-        self.report.finish(violations, self.service.calls(), end);
+        let swept = self.world.swept(Poll::default().sweep);
+        self.report
+            .finish(violations, self.service.calls(), end, swept);
         self.report
     }
 
@@ -184,8 +189,9 @@ impl Run {
     }
 
     fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
-        self.report.failed(now);
-        if *request == Request::Definitions {
+        self.report.failed();
+        let old = |started| now.since(started) >= RESUMED;
+        if *request == Request::Definitions && self.list_started.is_some_and(old) {
             self.give_up_list();
         }
         self.plan.failed(now, request, failure);
@@ -212,7 +218,9 @@ impl Run {
         self.give_up_list();
         self.world.advance(now);
         let listed = self.observer.list(&mut self.world, seen);
-        self.report.listed(now, pages, took, listed.changed.len());
+        let paused = self.plan.paused_until(now).is_some();
+        self.report
+            .listed(pages, took, listed.changed.len(), paused);
         self.plan.listed(now, pages, &listed, &self.quota);
     }
 
@@ -252,7 +260,7 @@ impl Run {
         for id in self.observer.restart(&self.world) {
             self.plan.restore_fetch(id, before.fetch_times(id));
         }
-        self.report.restarted(now);
+        self.report.restarted();
     }
 
     fn next_restart(&mut self) -> Option<Uptime> {

@@ -122,4 +122,17 @@ impl World {
         let rest = self.news.split_off(later);
         std::mem::replace(&mut self.news, rest)
     }
+
+    /// How many definitions a `sweep` concerns that do not run within it.
+    pub fn swept(&self, sweep: Duration) -> f64 {
+        let living = self
+            .definitions
+            .iter()
+            .filter(|definition| definition.exists);
+        let idle = |definition: &Definition| {
+            let runs = sweep.div_duration_f64(definition.interval);
+            (1.0 - runs).max(0.0)
+        };
+        living.map(idle).sum()
+    }
 }

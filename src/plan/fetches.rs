@@ -47,12 +47,14 @@ impl Fetches {
     pub(super) fn insert(&mut self, id: &DefinitionId, fetch: Fetch) {
         self.remove(id);
         self.by_id.insert(id.clone(), fetch);
-        self.index(id, fetch);
+        self.index_due(id, fetch);
+        self.index_last(id, fetch);
     }
 
     pub(super) fn remove(&mut self, id: &DefinitionId) {
         if let Some(fetch) = self.by_id.remove(id) {
-            self.unindex(id, fetch);
+            self.unindex_due(id, fetch);
+            self.unindex_last(id, fetch);
         }
     }
 
@@ -64,8 +66,14 @@ impl Fetches {
         let before = *fetch;
         change(fetch);
         let after = *fetch;
-        self.unindex(id, before);
-        self.index(id, after);
+        if before.due != after.due {
+            self.unindex_due(id, before);
+            self.index_due(id, after);
+        }
+        if (before.last, before.quarantined_until) != (after.last, after.quarantined_until) {
+            self.unindex_last(id, before);
+            self.index_last(id, after);
+        }
     }
 
     /// Those that are due, the longest due first.
@@ -84,20 +92,26 @@ impl Fetches {
         self.quarantined.iter().filter(lasting).count()
     }
 
-    fn index(&mut self, id: &DefinitionId, fetch: Fetch) {
+    fn index_due(&mut self, id: &DefinitionId, fetch: Fetch) {
         if let Some(due) = fetch.due {
             self.by_due.insert((due, id.clone()));
         }
+    }
+
+    fn unindex_due(&mut self, id: &DefinitionId, fetch: Fetch) {
+        if let Some(due) = fetch.due {
+            self.by_due.remove(&(due, id.clone()));
+        }
+    }
+
+    fn index_last(&mut self, id: &DefinitionId, fetch: Fetch) {
         match fetch.quarantined_until {
             Some(until) => self.quarantined.insert((until, id.clone())),
             None => self.by_last.insert((fetch.last, id.clone())),
         };
     }
 
-    fn unindex(&mut self, id: &DefinitionId, fetch: Fetch) {
-        if let Some(due) = fetch.due {
-            self.by_due.remove(&(due, id.clone()));
-        }
+    fn unindex_last(&mut self, id: &DefinitionId, fetch: Fetch) {
         match fetch.quarantined_until {
             Some(until) => self.quarantined.remove(&(until, id.clone())),
             None => self.by_last.remove(&(fetch.last, id.clone())),

@@ -26,6 +26,12 @@ const ASIDE: Duration = Duration::from_mins(10);
 /// How often a batch twice as large as learned is tried: a call a day at most is lost by it.
 const GROW: Duration = Duration::from_hours(24);
 
+/// For how long after a list the sweep may go on: the next list is far enough away.
+const SOON: Duration = Duration::from_secs(15);
+
+/// If there was no list for so long, the sweep waits for none.
+const NO_LIST: Duration = Duration::from_mins(5);
+
 /// When history that lags behind the list is asked for again; then the sweep is waited for.
 const AGAIN: [Duration; 3] = [
     Duration::from_mins(1),
@@ -54,6 +60,8 @@ pub(super) struct HistoryPlan {
     /// Nothing is sent before, after failures.
     not_before: Uptime,
     next_sweep: Uptime,
+    /// When the last list was complete.
+    listed: Uptime,
     backoff: Backoff,
 }
 
@@ -81,6 +89,7 @@ impl HistoryPlan {
             under_way: false,
             not_before: now,
             next_sweep: now,
+            listed: now,
             backoff: Backoff::new(seed),
         }
     }
@@ -130,11 +139,18 @@ impl HistoryPlan {
         Some(earliest.max(self.not_before))
     }
 
-    /// When the next batch of the sweep is due: paced, and once one definition is stale.
+    /// When the next batch of the sweep is due: paced, once one definition is stale, and
+    /// soon after a list, so that what the next list shows does not wait for its answer.
     fn sweep_at(&self) -> Option<Uptime> {
         let (last, _) = self.definitions.by_last().next()?;
-        let stale = self.stale_at(last);
-        self.fallback.is_none().then(|| stale.max(self.next_sweep))
+        let paced = self.stale_at(last).max(self.next_sweep);
+        let soon = paced <= self.listed + SOON;
+        let at = if soon {
+            paced
+        } else {
+            paced.max(self.listed + NO_LIST)
+        };
+        self.fallback.is_none().then_some(at)
     }
 
     /// When a definition last fetched then may ride along in a batch that has room.
@@ -214,6 +230,7 @@ impl HistoryPlan {
 
     /// What a complete list says beside what was known.
     pub(super) fn listed(&mut self, now: Uptime, listed: &Listed) {
+        self.listed = now;
         for id in &listed.vanished {
             self.definitions.remove(id);
         }

@@ -13,25 +13,36 @@ use crate::plan::Failure;
 /// Pages of one round, at most: more is a loop.
 const MOST_PAGES: usize = 1_000;
 
-/// Pages so far.
+/// For how long a round of a list goes on at the page where it failed. Beyond that its first
+/// pages are too old to stand beside its last.
+const RESUMED: Duration = Duration::from_mins(5);
+
+/// A round under way.
 #[derive(Debug)]
 pub(super) struct Round<T> {
-    items: Vec<T>,
-    pages: usize,
-    next: Option<NextLink>,
-    started: Option<Uptime>,
+    so_far: Pages<T>,
     /// Whether a refused token was renewed already, with nothing answered since.
     renewed: bool,
+    /// Whether every round asks for the same, so that one can go on where another failed.
+    resumes: bool,
 }
 
-impl<T> Default for Round<T> {
+/// Pages so far.
+#[derive(Debug)]
+struct Pages<T> {
+    items: Vec<T>,
+    count: usize,
+    next: Option<NextLink>,
+    started: Option<Uptime>,
+}
+
+impl<T> Default for Pages<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
-            pages: 0,
+            count: 0,
             next: None,
             started: None,
-            renewed: false,
         }
     }
 }
@@ -83,10 +94,28 @@ impl RoundError {
 }
 
 impl<T> Round<T> {
+    /// Rounds of a list: after a failure the next goes on at the same page, for a while. With
+    /// many pages, one that always began anew might never come to its end.
+    pub(super) fn of_list() -> Self {
+        Self {
+            resumes: true,
+            ..Self::of_batches()
+        }
+    }
+
+    /// Rounds that each ask for something else.
+    pub(super) fn of_batches() -> Self {
+        Self {
+            so_far: Pages::default(),
+            renewed: false,
+            resumes: false,
+        }
+    }
+
     /// The page to ask for.
     pub(super) fn start(&mut self, now: Uptime) -> Option<NextLink> {
-        self.started.get_or_insert(now);
-        self.next.clone()
+        self.so_far.started.get_or_insert(now);
+        self.so_far.next.clone()
     }
 
     /// Takes an answer in.
@@ -97,34 +126,47 @@ impl<T> Round<T> {
                 return Turn::Renew;
             }
             Err(error) => {
-                let renewed = self.renewed && matches!(error, ApiError::Unauthorized(_));
-                *self = Self {
-                    renewed,
-                    ..Self::default()
-                };
+                self.renewed &= matches!(error, ApiError::Unauthorized(_));
+                if !self.goes_on_after(&error, now) {
+                    self.so_far = Pages::default();
+                }
                 return Turn::Failed(error.into());
             }
             Ok(page) => page,
         };
         self.renewed = false;
-        self.pages += 1;
-        self.items.extend(page.items);
-        if page.next.is_some() && (page.next == self.next || self.pages >= MOST_PAGES) {
-            return Turn::Failed(RoundError::Loop(std::mem::take(self).pages));
+        let so_far = &mut self.so_far;
+        so_far.count += 1;
+        so_far.items.extend(page.items);
+        if page.next.is_some() && (page.next == so_far.next || so_far.count >= MOST_PAGES) {
+            return Turn::Failed(RoundError::Loop(std::mem::take(so_far).count));
         }
-        self.next = page.next;
-        if self.next.is_some() {
+        so_far.next = page.next;
+        if so_far.next.is_some() {
             return Turn::More;
         }
-        let round = std::mem::take(self);
+        let round = std::mem::take(so_far);
         let took = round
             .started
             .map_or(Duration::ZERO, |started| now.since(started));
         Turn::Complete(Complete {
             items: round.items,
-            pages: round.pages,
+            pages: round.count,
             took,
         })
+    }
+
+    fn goes_on_after(&self, error: &ApiError, now: Uptime) -> bool {
+        let passing = matches!(
+            error,
+            ApiError::Throttled { .. }
+                | ApiError::Server(_)
+                | ApiError::Timeout
+                | ApiError::Connect(_)
+                | ApiError::Decode(_)
+        );
+        let young = |started| now.since(started) < RESUMED;
+        self.resumes && passing && self.so_far.started.is_some_and(young)
     }
 }
 
@@ -137,3 +179,6 @@ fn failure(error: &ApiError) -> Failure {
         other => Failure::Temporary(other.reason()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,7 +139,9 @@ async fn a_state_of_a_later_version_is_refused_and_left_alone() {
     drop(database);
     let failures = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&failures);
-    let on_error = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+    let on_error = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
     let error = Store::open(folder.path(), clock(), Box::new(on_error)).expect_err("it is newer");
     assert!(matches!(error, StoreError::Newer { found: 99, .. }));
     assert!(path.exists());

@@ -1,0 +1,64 @@
+use super::*;
+
+fn page(items: &[u8], next: Option<&str>) -> Page<u8> {
+    Page {
+        items: items.to_vec(),
+        next: next.map(NextLink::new),
+        skipped: 0,
+    }
+}
+
+fn at(seconds: u64) -> Uptime {
+    Uptime::from_boot(Duration::from_secs(seconds))
+}
+
+/// The first page is in, the second failed.
+fn failed(mut round: Round<u8>, error: ApiError) -> Round<u8> {
+    assert!(round.start(at(0)).is_none());
+    assert!(matches!(
+        round.turn(Ok(page(&[1], Some("two"))), at(1)),
+        Turn::More
+    ));
+    assert_eq!(round.start(at(1)), Some(NextLink::new("two")));
+    assert!(matches!(
+        round.turn(Err(error), at(2)),
+        Turn::Failed(RoundError::Api(_))
+    ));
+    round
+}
+
+#[test]
+fn a_list_goes_on_at_the_page_that_failed() {
+    let mut round = failed(Round::of_list(), ApiError::Timeout);
+    assert_eq!(round.start(at(30)), Some(NextLink::new("two")));
+    let Turn::Complete(complete) = round.turn(Ok(page(&[2], None)), at(40)) else {
+        panic!("that was the last page")
+    };
+    assert_eq!(complete.items, [1, 2]);
+    assert_eq!(complete.took, Duration::from_secs(40));
+    assert!(round.start(at(60)).is_none(), "the next begins anew");
+}
+
+#[test]
+fn a_list_whose_first_pages_are_old_begins_anew() {
+    let mut round = failed(Round::of_list(), ApiError::Timeout);
+    assert!(matches!(
+        round.turn(Err(ApiError::Timeout), at(301)),
+        Turn::Failed(_)
+    ));
+    assert!(round.start(at(302)).is_none());
+}
+
+#[test]
+fn a_list_whose_link_is_refused_begins_anew() {
+    let refused = ApiError::ForeignNextLink {
+        origin: "https://elsewhere.example".to_owned(),
+    };
+    assert!(failed(Round::of_list(), refused).start(at(3)).is_none());
+}
+
+#[test]
+fn history_of_a_batch_begins_anew() {
+    let mut round = failed(Round::of_batches(), ApiError::Timeout);
+    assert!(round.start(at(3)).is_none());
+}
