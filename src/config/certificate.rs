@@ -206,10 +206,7 @@ fn sections(text: &[u8]) -> impl Iterator<Item = (SectionKind, Vec<u8>)> {
     std::iter::from_fn(move || pem::from_buf(&mut rest).ok().flatten())
 }
 
-fn certificates(
-    text: &[u8],
-    path: &Path,
-) -> Result<Vec<(Vec<u8>, Certificate)>, CertificateError> {
+fn certificates(text: &[u8], path: &Path) -> Result<Vec<(Vec<u8>, Certificate)>, CertificateError> {
     let mut found = Vec::new();
     for (kind, der) in sections(text) {
         if kind == SectionKind::Certificate {
@@ -222,12 +219,7 @@ fn certificates(
     }
     if found.is_empty() {
         let advice = "put the certificate into it, above the key";
-        return Err(CertificateError::new(
-            "a certificate",
-            "none",
-            path,
-            advice,
-        ));
+        return Err(CertificateError::new("a certificate", "none", path, advice));
     }
     Ok(found)
 }
@@ -272,7 +264,8 @@ fn misfit(
         info.algorithm.oid == RSA
     };
     if !certificates.iter().any(is_rsa) {
-        let advice = "make a new key and certificate, and upload the certificate to the application";
+        let advice =
+            "make a new key and certificate, and upload the certificate to the application";
         return CertificateError::new("an RSA certificate", "one of another kind", path, advice);
     }
     let what = format!("the certificate of the key in `{}`", key_path.display());

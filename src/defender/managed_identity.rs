@@ -117,9 +117,8 @@ struct OneTry(reqwest::Client);
 impl HttpClient for OneTry {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let answer = self.0.execute_request(request).await;
-        let answer = answer.map_err(|error| {
-            azure_core::Error::with_error(ErrorKind::Other, error, "no answer")
-        })?;
+        let answer = answer
+            .map_err(|error| azure_core::Error::with_error(ErrorKind::Other, error, "no answer"))?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -143,7 +142,9 @@ struct Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body: Option<serde_json::Value> = serde_json::from_str(&self.body).ok();
-        let said = body.as_ref().and_then(|body| body["error_description"].as_str());
+        let said = body
+            .as_ref()
+            .and_then(|body| body["error_description"].as_str());
         write!(f, "HTTP {}: {}", self.status, said.unwrap_or(&self.body))
     }
 }
