@@ -5,15 +5,16 @@
 const MEANINGS: &[(&str, &str)] = &[
     (
         "tunnel error: proxy authorization required",
-        "the proxy wants another user name or password; check http.proxy_url, or HTTPS_PROXY",
+        "the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY",
     ),
     (
         "tunnel error: failed to create underlying connection",
         "no connection to the proxy; check http.proxy_url, or HTTPS_PROXY",
     ),
+    // Some proxies answer so to a wrong password.
     (
         "tunnel error: unsuccessful",
-        "the proxy refuses to connect to this host, or can not; allow it there",
+        "the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY",
     ),
     (
         "tunnel error: ",

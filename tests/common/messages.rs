@@ -38,9 +38,9 @@ messages! {
     SILENT_SIGN_IN = "the sign-in host did not answer in time";
     NO_SIGN_IN_HOST = "no connection to the sign-in host: …";
     UNKNOWN_ROOT = "no connection to the sign-in host: …the host's certificate comes from an unknown authority; name its root in http.ca_file";
-    PROXY_PASSWORD = "no connection to the sign-in host: …the proxy wants another user name or password; check http.proxy_url, or HTTPS_PROXY";
+    PROXY_PASSWORD = "no connection to the sign-in host: …the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY";
     PROXY_DOWN = "no connection to the sign-in host: …no connection to the proxy; check http.proxy_url, or HTTPS_PROXY…";
-    PROXY_REFUSES = "no connection to the sign-in host: …the proxy refuses to connect to this host, or can not; allow it there";
+    PROXY_REFUSES = "no connection to the sign-in host: …the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY";
     TOO_MANY_IDS = "too many ids in one call: HTTP 400 MaximumBatchSizeExceeded: …";
     BAD_ID = "the request or one of its ids was refused: HTTP 404 ResourceNotFound: …";
     FORBIDDEN = "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: HTTP 403 Forbidden: …";
