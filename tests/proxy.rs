@@ -10,7 +10,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::messages;
-use common::tenants::{folder, is_up, simulator};
+use common::tenants::{folder, is_up, secret, simulator};
 use common::{Exporter, Process, binary, eventually, free_port};
 use defender_scan_exporter::simulator::Simulator;
 
@@ -60,12 +60,6 @@ impl Proxy {
     }
 }
 
-fn credential(simulator: &Simulator) -> String {
-    let identity = simulator.tenant(0).expect("there is a tenant");
-    let (id, secret) = (identity.client_id, identity.client_secret);
-    format!("type: client_secret, client_id: {id}, client_secret: '{secret}'")
-}
-
 /// An exporter with that proxy in its configuration, and those variables.
 async fn start(
     simulator: &Simulator,
@@ -73,7 +67,7 @@ async fn start(
     variables: &[(&str, &str)],
 ) -> Exporter {
     let http = proxy_url.map(|url| format!(", proxy_url: '{url}'"));
-    let folder = folder(simulator, &credential(simulator), &http.unwrap_or_default());
+    let folder = folder(simulator, &secret(simulator), &http.unwrap_or_default());
     Exporter::start_adjusted(folder, |command| {
         command.envs(variables.iter().copied());
     })
@@ -180,7 +174,7 @@ async fn a_proxy_that_is_down_or_refuses_is_said_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_root_the_host_is_not_trusted() {
     let simulator = simulator().await;
-    let folder = folder(&simulator, &credential(&simulator), "");
+    let folder = folder(&simulator, &secret(&simulator), "");
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("it is made");
     fs::write(folder.path().join("ca.pem"), other.cert.pem()).expect("it can be written");
     let exporter = Exporter::start_adjusted(folder, |_| ()).await;

@@ -41,7 +41,7 @@ messages! {
     PROXY_PASSWORD = "no connection to the sign-in host: …the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY";
     PROXY_DOWN = "no connection to the sign-in host: …no connection to the proxy; check http.proxy_url, or HTTPS_PROXY…";
     PROXY_REFUSES = "no connection to the sign-in host: …the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY";
-    TOO_MANY_IDS = "too many ids in one call: HTTP 400 MaximumBatchSizeExceeded: …";
+    TOO_MANY_IDS = "learned the size of a batch";
     BAD_ID = "the request or one of its ids was refused: HTTP 404 ResourceNotFound: …";
     FORBIDDEN = "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: HTTP 403 Forbidden: …";
     THROTTLED = "the service asked for a pause: HTTP 429 TooManyRequests: …";

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use super::{Exporter, options};
+use super::{Exporter, Metrics, options};
 
 /// Where the certificates of the tests are.
 pub const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/certificates");
@@ -48,6 +48,13 @@ pub fn configure(simulator: &Simulator, folder: &Path, credential: &str, http: &
     fs::write(folder.join("exporter.yml"), text).expect("the folder can be written");
 }
 
+/// The tenant's client secret as a credential.
+pub fn secret(simulator: &Simulator) -> String {
+    let identity = simulator.tenant(0).expect("there is a tenant");
+    let (id, secret) = (identity.client_id, identity.client_secret);
+    format!("type: client_secret, client_id: {id}, client_secret: '{secret}'")
+}
+
 /// An exporter with that credential.
 pub async fn exporter(simulator: &Simulator, credential: &str) -> Exporter {
     adjusted(simulator, credential, |_| ()).await
@@ -66,13 +73,8 @@ pub async fn adjusted(
 pub async fn is_up(exporter: &Exporter) {
     let tenant = ["tenant=\"contoso\""];
     exporter.shows("defender_up", &tenant, |up| up == 1.0).await;
-    let definitions = "defender_scan_definitions";
-    let all = exporter.metrics().await;
-    assert!(
-        all.0.contains("defender_scan_status_code{"),
-        "{definitions}: {}",
-        all.0
-    );
+    let Metrics(all) = exporter.metrics().await;
+    assert!(all.contains("defender_scan_status_code{"), "{all}");
 }
 
 /// A token that the simulator gives for the tenant's secret, and its end in Unix time.
