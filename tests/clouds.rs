@@ -252,7 +252,7 @@ async fn each_row_of_the_table_leads_to_its_hosts_with_its_scope() {
         went(&simulator, number, row).await;
         let tenant = format!("tenant=\"tenant-{number}\"");
         exporter
-            .shows("defender_up", &[&tenant], |up| up == 1.0)
+            .shows("defender_up", &[&tenant], |up| up > 0.0)
             .await;
     }
     let asked = asked.lock().expect("unpoisoned").clone();
@@ -286,7 +286,7 @@ async fn from_the_environment_the_sign_in_host_implies_the_cloud() {
         .await;
         went(&simulator, 0, row).await;
         exporter
-            .shows("defender_up", &["tenant=\"default\""], |up| up == 1.0)
+            .shows("defender_up", &["tenant=\"default\""], |up| up > 0.0)
             .await;
     }
 }

@@ -43,7 +43,7 @@ async fn a_managed_identity_of_app_service_signs_in() {
         let simulator = &simulator;
         async move {
             adjusted(simulator, &credential, |command| {
-                app_service(simulator, command)
+                app_service(simulator, command);
             })
             .await
         }
@@ -95,11 +95,11 @@ async fn a_managed_identity_of_a_virtual_machine_signs_in() {
             .env("IN_NAMESPACE", "1")
             .output()
             .expect("unshare (package util-linux) starts");
+        let said = [output.stdout, output.stderr].concat();
         assert!(
             output.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
+            "expected a pass in a network namespace of its own, but found a failure; without root, user namespaces must be allowed: {}",
+            String::from_utf8_lossy(&said)
         );
         return;
     }

@@ -101,7 +101,7 @@ impl Issuer for CommandLine {
     async fn issue(&self) -> Result<Issued, AuthError> {
         let credential = self.credential().map_err(|error| self.explain(&error))?;
         let token = credential.get_token(&[&self.scope], None).await;
-        Issued::from_azure(token.map_err(|error| self.explain(&error))?)
+        Issued::from_azure(&token.map_err(|error| self.explain(&error))?)
     }
 
     fn whom(&self) -> &'static str {

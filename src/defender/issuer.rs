@@ -32,7 +32,7 @@ pub(super) struct Issued {
 
 impl Issued {
     /// What `azure_identity` gives.
-    pub(super) fn from_azure(token: AccessToken) -> Result<Self, AuthError> {
+    pub(super) fn from_azure(token: &AccessToken) -> Result<Self, AuthError> {
         // It adds the lifetime to the system's time; take that off again.
         let end = Timestamp::from_unix_millis(token.expires_on.unix_timestamp() * 1_000);
         Ok(Self {

@@ -100,7 +100,7 @@ impl Issuer for MetadataService {
         let credential = ManagedIdentityCredential::new(Some(options));
         let credential = credential.map_err(|error| self.explain(&error))?;
         let token = credential.get_token(&[&self.scope], None).await;
-        Issued::from_azure(token.map_err(|error| self.explain(&error))?)
+        Issued::from_azure(&token.map_err(|error| self.explain(&error))?)
     }
 
     fn whom(&self) -> &'static str {

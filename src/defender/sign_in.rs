@@ -151,7 +151,7 @@ impl Issuer for SignIn {
     async fn issue(&self) -> Result<Issued, AuthError> {
         let (credential, secret) = self.credential().await?;
         let token = credential.get_token(&[&self.tenant.scope], None).await;
-        Issued::from_azure(token.map_err(|error| self.explain(&error, &secret))?)
+        Issued::from_azure(&token.map_err(|error| self.explain(&error, &secret))?)
     }
 
     fn whom(&self) -> &'static str {

@@ -17,7 +17,7 @@ use super::wire::json_response;
 use super::world::{Tenant, World};
 use crate::clock::{Timestamp, Uptime};
 
-/// Those of the public cloud, of GCC, and of GCC High and DoD.
+/// Those of the public cloud, and of the two for US Government.
 pub(super) const SCOPES: [&str; 3] = [
     "https://api.securitycenter.microsoft.com/.default",
     "https://api-gcc.securitycenter.microsoft.us/.default",

@@ -276,9 +276,12 @@ impl Exporter {
                 .replace("\\'", "'");
             messages::is_in(pattern, &said).then_some(())
         });
-        if tokio::time::timeout(PATIENCE / 2, waiting).await.is_err() {
-            panic!("never said: {pattern}\n{}", self.process.output());
-        }
+        let said = tokio::time::timeout(PATIENCE / 2, waiting).await;
+        assert!(
+            said.is_ok(),
+            "never said: {pattern}\n{}",
+            self.process.output()
+        );
     }
 
     /// Waits until every tenant has been polled.
