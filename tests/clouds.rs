@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
@@ -237,15 +238,18 @@ async fn each_row_of_the_table_leads_to_its_hosts_with_its_scope() {
     for (number, [settings, ..]) in ROWS.iter().enumerate() {
         let identity = simulator.tenant(number).expect("there is a tenant");
         let separator = if settings.is_empty() { "" } else { ", " };
-        text += &format!(
+        write!(
+            text,
             "  - {{name: tenant-{number}, tenant_id: {}{separator}{settings}, credential: {{type: client_secret, client_id: {}, client_secret: '{}'}}}}\n",
             identity.tenant_id, identity.client_id, identity.client_secret
-        );
+        ).expect("a string can be written");
     }
-    text += &format!(
+    write!(
+        text,
         "http: {{proxy_url: '{proxy}', ca_file: {}}}\n",
         ca.display()
-    );
+    )
+    .expect("a string can be written");
     fs::write(folder.path().join("exporter.yml"), text).expect("it can be written");
     let exporter = Exporter::start_adjusted(folder, |_| ()).await;
     for (number, row) in ROWS.iter().enumerate() {
