@@ -238,15 +238,15 @@ async fn each_row_of_the_table_leads_to_its_hosts_with_its_scope() {
     for (number, [settings, ..]) in ROWS.iter().enumerate() {
         let identity = simulator.tenant(number).expect("there is a tenant");
         let separator = if settings.is_empty() { "" } else { ", " };
-        write!(
+        writeln!(
             text,
-            "  - {{name: tenant-{number}, tenant_id: {}{separator}{settings}, credential: {{type: client_secret, client_id: {}, client_secret: '{}'}}}}\n",
+            "  - {{name: tenant-{number}, tenant_id: {}{separator}{settings}, credential: {{type: client_secret, client_id: {}, client_secret: '{}'}}}}",
             identity.tenant_id, identity.client_id, identity.client_secret
         ).expect("a string can be written");
     }
-    write!(
+    writeln!(
         text,
-        "http: {{proxy_url: '{proxy}', ca_file: {}}}\n",
+        "http: {{proxy_url: '{proxy}', ca_file: {}}}",
         ca.display()
     )
     .expect("a string can be written");
