@@ -383,6 +383,7 @@ impl Poller {
         health.batch_size = self.plan.batch_size();
         health.quarantined = self.plan.quarantined(now);
         health.token_expiry = self.source.tokens.expiry();
+        health.certificate_expiry = self.source.tokens.certificate_expiry();
         let listed = health.definitions.failure.is_none() || self.plan.goes_without_list();
         health.up = self
             .polled

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use defender_scan_exporter::config::{Config, Credential, SecretSource};
+use defender_scan_exporter::config::{
+    CertificateFiles, Config, Credential, ManagedIdentity, SecretSource,
+};
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
@@ -173,6 +175,37 @@ fn workload_identity_takes_its_defaults_from_the_environment() {
     assert_eq!(
         (client_id.as_str(), token_file.display().to_string()),
         ("b", token.clone())
+    );
+}
+
+#[test]
+fn every_credential_is_read() {
+    let path = Path::new("tests/config/good/credentials.yml");
+    let (config, warnings) = Config::check(path).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let identity = |id| Credential::ManagedIdentity(id);
+    let user = || "9b6f0000-0000-4000-8000-000000000002".to_owned();
+    let certificates = Path::new("tests/config/good").join("../certificates");
+    let found = config.tenants.iter().map(|tenant| &tenant.credential);
+    let expected = [
+        Credential::ClientCertificate {
+            client_id: "9b6f0000-0000-4000-8000-000000000001".to_owned(),
+            files: CertificateFiles {
+                certificate: certificates.join("certificate.pem"),
+                key: Some(certificates.join("key.pem")),
+            },
+        },
+        identity(ManagedIdentity::System),
+        identity(ManagedIdentity::ClientId(user())),
+        identity(ManagedIdentity::ObjectId(user())),
+        identity(ManagedIdentity::ResourceId("/subscriptions/1/x".to_owned())),
+        Credential::AzureCli,
+        Credential::AzureDeveloperCli,
+    ];
+    let shown = |credential: &Credential| format!("{credential:?}");
+    assert!(
+        found.map(shown).eq(expected.iter().map(shown)),
+        "{config:?}"
     );
 }
 

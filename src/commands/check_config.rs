@@ -12,7 +12,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
         .config_file
         .as_deref()
         .context("expected --config.file, but found none; name the file to check")?;
-    let (config, warnings) = Config::load(file)?;
+    let (config, warnings) = Config::check(file)?;
     let mut report = String::new();
     for warning in warnings {
         writeln!(report, "warning: {warning}")?;

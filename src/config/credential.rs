@@ -9,16 +9,9 @@ use super::mistake::{Report, expected};
 use super::node::{Section, Value};
 use super::scalar::is_client_id;
 use super::secret::read_secret_file;
-use super::{Credential, SecretSource};
+use super::{Credential, ManagedIdentity, SecretSource};
 
-const TYPES: &str = "`client_secret`, `workload_identity` or `token_file`";
-/// Types that have a meaning, but not here yet.
-const LATER: [&str; 4] = [
-    "client_certificate",
-    "managed_identity",
-    "azure_cli",
-    "azure_developer_cli",
-];
+const TYPES: &str = "`client_secret`, `client_certificate`, `workload_identity`, `managed_identity`, `azure_cli`, `azure_developer_cli` or `token_file`";
 
 /// A credential, and whether its secret stands in the file itself.
 pub(super) fn read(
@@ -38,16 +31,16 @@ pub(super) fn read(
             .require(report, "path", "the path of a file with a bearer token")
             .and_then(|path| world.secret_file(&path, report))
             .map(|path| (Credential::TokenFile { path }, false)),
+        "client_certificate" => {
+            client_certificate(&mut section, report, world).map(|credential| (credential, false))
+        }
+        "managed_identity" => managed_identity(&mut section, report)
+            .map(|identity| (Credential::ManagedIdentity(identity), false)),
+        "azure_cli" => Some((Credential::AzureCli, false)),
+        "azure_developer_cli" => Some((Credential::AzureDeveloperCli, false)),
         _ => {
-            let (found, advice) = if LATER.contains(&name) {
-                (
-                    format!("`{name}`, which is not supported by this version yet"),
-                    "use one of these".to_owned(),
-                )
-            } else {
-                ("another type".to_owned(), "choose one of these".to_owned())
-            };
-            type_.mistake(report, expected(TYPES, &found, &advice));
+            let text = expected(TYPES, "another type", "choose one of these");
+            type_.mistake(report, text);
             return None;
         }
     };
@@ -100,6 +93,52 @@ fn read_inline(value: &Value<'_>, report: &mut Report) -> Option<SecretString> {
     let advice = "write the secret on one line, in quotes";
     value.mistake(report, expected("the secret's text", found, advice));
     None
+}
+
+fn client_certificate(
+    section: &mut Section<'_>,
+    report: &mut Report,
+    world: &World<'_>,
+) -> Option<Credential> {
+    let client_id = section.require(report, "client_id", "the application's (client) id");
+    let client_id = client_id.and_then(|value| read_client_id(&value, report));
+    let what = "the path of a PEM file with a certificate";
+    let certificate = section.require(report, "certificate_file", what);
+    let key = section.take("key_file");
+    let files = world.client_certificate(&certificate?, key.as_ref(), report);
+    Some(Credential::ClientCertificate {
+        client_id: client_id?,
+        files: files?,
+    })
+}
+
+fn managed_identity(section: &mut Section<'_>, report: &mut Report) -> Option<ManagedIdentity> {
+    let keys = ["client_id", "object_id", "resource_id"];
+    let [client, object, resource] = keys.map(|key| section.take(key));
+    match (client, object, resource) {
+        (None, None, None) => Some(ManagedIdentity::System),
+        (Some(id), None, None) => read_client_id(&id, report).map(ManagedIdentity::ClientId),
+        (None, Some(id), None) => {
+            let what = "an object (principal) id";
+            let id = id.parse(report, what, "copy it from the identity's page", |text| {
+                is_client_id(text).then(|| text.to_owned())
+            });
+            id.map(ManagedIdentity::ObjectId)
+        }
+        (None, None, Some(id)) => {
+            let what = "a resource id such as `/subscriptions/…`";
+            let id = id.parse(report, what, "copy it from the identity's page", |text| {
+                let fits = text.starts_with("/subscriptions/");
+                (fits && !text.contains(char::is_control)).then(|| text.to_owned())
+            });
+            id.map(ManagedIdentity::ResourceId)
+        }
+        _ => {
+            let what = "one of `client_id`, `object_id` and `resource_id`, or none";
+            section.mistake(report, "", expected(what, "several", "keep one of them"));
+            None
+        }
+    }
 }
 
 fn workload_identity(

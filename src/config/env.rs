@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
+use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::Cloud;
 use super::mistake::{Mistakes, Report, expected};
 use super::scalar::{Scheme, is_client_id, is_directory, origin};
@@ -49,7 +50,7 @@ impl Variables<'_> {
             let text = expected(
                 "a configuration",
                 "none",
-                "name a file with `--config.file`, or set `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET` or `AZURE_FEDERATED_TOKEN_FILE`, or run `demo` to try the exporter without a tenant",
+                "name a file with `--config.file`, or set `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or `AZURE_FEDERATED_TOKEN_FILE`, or run `demo` to try the exporter without a tenant",
             );
             report.mistake(None, "", text);
             return None;
@@ -93,6 +94,7 @@ impl Variables<'_> {
                 client_id,
                 secret: SecretSource::Inline(secret),
             },
+            Proof::Certificate(files) => Credential::ClientCertificate { client_id, files },
             Proof::TokenFile(token_file) => Credential::WorkloadIdentity {
                 client_id,
                 token_file,
@@ -134,11 +136,18 @@ impl Variables<'_> {
             }
             return Some(Proof::Secret(SecretString::from(secret)));
         }
-        if self.get(CERTIFICATE).is_some() {
-            let what = "`AZURE_CLIENT_SECRET` or `AZURE_FEDERATED_TOKEN_FILE`";
-            let found = "a certificate, which is not supported by this version yet";
-            report.mistake(None, CERTIFICATE, expected(what, found, "use one of these"));
-            return None;
+        if let Some(path) = self.get(CERTIFICATE).map(PathBuf::from) {
+            let files = CertificateFiles {
+                certificate: path,
+                key: None,
+            };
+            return match ClientCertificate::read(&files) {
+                Ok(_) => Some(Proof::Certificate(files)),
+                Err(error) => {
+                    report.mistake(None, CERTIFICATE, error.to_string());
+                    None
+                }
+            };
         }
         if let Some(path) = self.get(TOKEN_FILE).map(PathBuf::from) {
             return match read_secret_file(&path) {
@@ -149,8 +158,8 @@ impl Variables<'_> {
                 }
             };
         }
-        let what = "`AZURE_CLIENT_SECRET` or `AZURE_FEDERATED_TOKEN_FILE`";
-        report.mistake(None, "", expected(what, "neither", "set one of them"));
+        let what = "`AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or `AZURE_FEDERATED_TOKEN_FILE`";
+        report.mistake(None, "", expected(what, "none", "set one of them"));
         None
     }
 }
@@ -158,6 +167,7 @@ impl Variables<'_> {
 /// What the application shows with its id.
 enum Proof {
     Secret(SecretString),
+    Certificate(CertificateFiles),
     TokenFile(PathBuf),
 }
 
@@ -224,16 +234,25 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let error = read(&[IDS[1]]).unwrap_err();
-        let expected = "environment: AZURE_TENANT_ID: expected a directory (tenant) id or domain, but found nothing; set it\nenvironment: expected `AZURE_CLIENT_SECRET` or `AZURE_FEDERATED_TOKEN_FILE`, but found neither; set one of them";
+        let expected = "environment: AZURE_TENANT_ID: expected a directory (tenant) id or domain, but found nothing; set it\nenvironment: expected `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or `AZURE_FEDERATED_TOKEN_FILE`, but found none; set one of them";
         assert_eq!(error, expected);
     }
 
     #[test]
-    fn certificates_are_not_supported_yet() {
-        let error = read(&[IDS[0], IDS[1], (CERTIFICATE, "a.pem")]).unwrap_err();
-        assert!(
-            error.contains("not supported by this version yet"),
-            "{error}"
-        );
+    fn a_certificate_must_be_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let error = read(&[IDS[0], IDS[1], (CERTIFICATE, path)]).unwrap_err();
+        let start = "environment: AZURE_CLIENT_CERTIFICATE_PATH: expected PEM text, but found";
+        assert!(error.starts_with(start), "{error}");
+        let mut pem = include_bytes!("../simulator/testdata/certificate.pem").to_vec();
+        pem.extend(include_bytes!("../simulator/testdata/key.pem"));
+        std::fs::write(path, pem).unwrap();
+        let tenant = read(&[IDS[0], IDS[1], (CERTIFICATE, path)]).unwrap();
+        let Credential::ClientCertificate { client_id, files } = tenant.credential else {
+            panic!("{tenant:?}");
+        };
+        assert_eq!((client_id.as_str(), files.key), ("app", None));
+        assert_eq!(files.certificate, file.path());
     }
 }

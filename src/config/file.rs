@@ -15,7 +15,7 @@ use super::files::World;
 use super::mistake::{Mistakes, Report, Warning, expected};
 use super::node::Value;
 use super::scalar::{Range, duration, proxy};
-use super::{Config, Credential, Http, Tenant, tenant, yaml};
+use super::{Config, Http, Tenant, tenant, yaml};
 use crate::quota::UNANSWERED;
 
 /// The largest file that is read.
@@ -31,6 +31,15 @@ impl Config {
         Self::load_with(path, &|name| std::env::var(name).ok())
     }
 
+    /// Like [`Config::load`], but what would keep a tenant from signing in at this
+    /// time, such as a certificate that has ended, is a mistake and not a warning.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] in it.
+    pub fn check(path: &Path) -> Result<(Self, Vec<Warning>), Mistakes> {
+        Self::load_as(path, &|name| std::env::var(name).ok(), true)
+    }
+
     /// Like [`Config::load`], with another environment.
     ///
     /// # Errors
@@ -38,6 +47,14 @@ impl Config {
     pub fn load_with(
         path: &Path,
         env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<Warning>), Mistakes> {
+        Self::load_as(path, env, false)
+    }
+
+    fn load_as(
+        path: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+        strict: bool,
     ) -> Result<(Self, Vec<Warning>), Mistakes> {
         let mut report = Report::new(&path.display().to_string());
         let Some((text, exposed)) = read_file(path, &mut report) else {
@@ -47,6 +64,7 @@ impl Config {
         let world = World {
             folder: Some(folder),
             env,
+            strict,
         };
         let found = read(&text, &mut report, &world);
         if exposed && found.as_ref().is_some_and(|(_, inline)| *inline) {
@@ -66,6 +84,7 @@ impl Config {
         let world = World {
             folder: None,
             env: &|_| None,
+            strict: false,
         };
         let config = read(text, &mut report, &world).map(|(config, _)| config);
         report.finish(config)
@@ -195,9 +214,7 @@ fn refuse_twins(items: &[Value<'_>], report: &mut Report) {
 fn warn_of_shared_budgets(tenants: &[(&Value<'_>, Tenant)], report: &mut Report) {
     let mut seen = HashMap::new();
     for (value, tenant) in tenants {
-        let (Credential::ClientSecret { client_id, .. }
-        | Credential::WorkloadIdentity { client_id, .. }) = &tenant.credential
-        else {
+        let Some(client_id) = tenant.credential.client_id() else {
             continue;
         };
         let key = (tenant.tenant_id.to_lowercase(), client_id.to_lowercase());

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::certificate::{CertificateFiles, ClientCertificate};
 use super::mistake::{Report, expected};
 use super::node::Value;
 use super::secret::read_secret_file;
+use crate::clock::Clock;
 
 /// Longer than any bundle of certificates.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -18,6 +20,8 @@ pub(super) struct World<'w> {
     pub(super) folder: Option<&'w Path>,
     /// Environment variables.
     pub(super) env: &'w dyn Fn(&str) -> Option<String>,
+    /// Whether what is wrong only for the time being is a mistake, not a warning.
+    pub(super) strict: bool,
 }
 
 impl World<'_> {
@@ -64,6 +68,45 @@ impl World<'_> {
         Some(path)
     }
 
+    /// The files of a client certificate and its key. One that is out of date is
+    /// a warning, unless the check is strict: other tenants must go on.
+    pub(super) fn client_certificate(
+        &self,
+        certificate: &Value<'_>,
+        key: Option<&Value<'_>>,
+        report: &mut Report,
+    ) -> Option<CertificateFiles> {
+        let path = self.path(certificate, report);
+        let key_path = match key {
+            Some(value) => Some(self.path(value, report)?),
+            None => None,
+        };
+        let files = CertificateFiles {
+            certificate: path?,
+            key: key_path,
+        };
+        if self.folder.is_none() {
+            return Some(files);
+        }
+        match ClientCertificate::read(&files) {
+            Ok(found) => {
+                if let Err(error) = found.check(Clock::system().wall()) {
+                    if self.strict {
+                        certificate.mistake(report, error.to_string());
+                        return None;
+                    }
+                    certificate.warn(report, error.to_string());
+                }
+                Some(files)
+            }
+            Err(error) => {
+                let place = key.filter(|_| error.of_key).unwrap_or(certificate);
+                place.mistake(report, error.to_string());
+                None
+            }
+        }
+    }
+
     fn path(&self, value: &Value<'_>, report: &mut Report) -> Option<PathBuf> {
         let text = value.text(report, "a file's path")?;
         if text.is_empty() || text.contains('\0') {
@@ -79,7 +122,7 @@ impl World<'_> {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?
         .take(MAX_BYTES)

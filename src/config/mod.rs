@@ -5,10 +5,11 @@
 //!
 //! ```text
 //! file.rs ─► yaml.rs (text → tree with lines) ─► node.rs (typed getters)
-//!    └─ tenant.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs
+//!    └─ tenant.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
 //! env.rs (Azure's variables → one tenant)          mistake.rs (what is wrong)
 //! ```
 
+mod certificate;
 mod cloud;
 mod credential;
 mod env;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use regex::Regex;
 use url::Url;
 
+pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use mistake::{Mistake, Mistakes, Place, Warning};
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 
@@ -109,6 +111,13 @@ pub enum Credential {
         /// The secret.
         secret: SecretSource,
     },
+    /// A certificate that was uploaded to the application, and its private key.
+    ClientCertificate {
+        /// Application (client) id.
+        client_id: String,
+        /// Where both are.
+        files: CertificateFiles,
+    },
     /// A federated token that the platform writes to a file.
     WorkloadIdentity {
         /// Application (client) id.
@@ -121,6 +130,42 @@ pub enum Credential {
         /// The token's file.
         path: PathBuf,
     },
+    /// The identity that Azure gives to the machine or App Service.
+    ManagedIdentity(ManagedIdentity),
+    /// Whoever is signed in with `az`.
+    AzureCli,
+    /// Whoever is signed in with `azd`.
+    AzureDeveloperCli,
+}
+
+impl Credential {
+    /// The application's id, where the configuration names it.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::ClientSecret { client_id, .. }
+            | Self::ClientCertificate { client_id, .. }
+            | Self::WorkloadIdentity { client_id, .. }
+            | Self::ManagedIdentity(ManagedIdentity::ClientId(client_id)) => Some(client_id),
+            Self::ManagedIdentity(_)
+            | Self::TokenFile { .. }
+            | Self::AzureCli
+            | Self::AzureDeveloperCli => None,
+        }
+    }
+}
+
+/// Which managed identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManagedIdentity {
+    /// The system-assigned one.
+    System,
+    /// The user-assigned one of this client id.
+    ClientId(String),
+    /// The user-assigned one of this object (principal) id.
+    ObjectId(String),
+    /// The user-assigned one of this resource id, `/subscriptions/…`.
+    ResourceId(String),
 }
 
 /// Which definitions are published.

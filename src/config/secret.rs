@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 pub enum SecretSource {
     /// The configuration itself, or the environment.
     Inline(SecretString),
-    /// A file, read again when the token is refused.
+    /// A file, read again at each sign-in.
     File(PathBuf),
 }
 

@@ -175,6 +175,12 @@ impl TokenSource {
         (!left.is_zero()).then(|| self.clock.wall() + left)
     }
 
+    /// When the client certificate ends, as of the last sign-in; `None` if there is none.
+    #[must_use]
+    pub fn certificate_expiry(&self) -> Option<Timestamp> {
+        self.issuer.certificate_end()
+    }
+
     /// The current token, before that moment of its life.
     fn held(&self, until: impl FnOnce(&Held) -> Uptime) -> Option<Bearer> {
         let current = self.current.load();
@@ -188,7 +194,7 @@ impl TokenSource {
             return Err(last.error.clone());
         }
         let issued = tokio::time::timeout(TIMEOUT, self.issuer.issue()).await;
-        match issued.unwrap_or_else(|_| Err(AuthError::timeout())) {
+        match issued.unwrap_or_else(|_| Err(AuthError::timeout(self.issuer.whom()))) {
             Ok(issued) => {
                 *failed = None;
                 Ok(self.hold(issued))

@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 
 use azure_core::error::ErrorKind as AzureKind;
 
+use super::cause::plain;
 use super::scrub::scrub;
 use crate::health::AuthReason;
 
@@ -79,6 +80,16 @@ const CODES: &[(u32, AuthReason, &str)] = &[
         "the application has no service principal in the tenant; an administrator must consent to it",
     ),
     (
+        7_000_112,
+        AuthReason::UnknownApplication,
+        "the application is disabled; enable it in the directory",
+    ),
+    (
+        500_011,
+        AuthReason::Other,
+        "the tenant does not know the API; check cloud and scope, and that the tenant has Defender for Endpoint",
+    ),
+    (
         53_003,
         AuthReason::ConditionalAccess,
         "a policy of conditional access blocks the application",
@@ -103,8 +114,8 @@ impl AuthError {
         )
     }
 
-    /// Classifies an error of `azure_identity`.
-    pub(super) fn from_azure(error: &azure_core::Error, secrets: &[&str]) -> Self {
+    /// Classifies an error of `azure_identity`, which asked `whom`.
+    pub(super) fn from_azure(error: &azure_core::Error, whom: &str, secrets: &[&str]) -> Self {
         let full = error.to_string();
         let text = scrub(essence(&full), secrets);
         if let Some(code) = aadsts(&full).or_else(|| response_code(error)) {
@@ -116,33 +127,31 @@ impl AuthError {
             let separator = if meaning.is_empty() { "" } else { ": " };
             return Self::new(
                 reason,
-                format!("AADSTS{code}{separator}{meaning} (the sign-in host says: {text})"),
+                format!("AADSTS{code}{separator}{meaning} ({whom} says: {text})"),
             );
         }
         match broken(error) {
-            Some(AuthReason::Timeout) => Self::timeout(),
+            Some(AuthReason::Timeout) => Self::timeout(whom),
             Some(reason) => Self::new(
                 reason,
                 format!(
-                    "no connection to the sign-in host: {}",
+                    "no connection to {whom}: {}",
                     scrub(&causes(error), secrets)
                 ),
             ),
             None if full.contains(" at line ") => Self::new(
                 AuthReason::Other,
-                format!(
-                    "the sign-in host's answer can not be read: {text}; is a proxy in between?"
-                ),
+                format!("the answer of {whom} can not be read: {text}; is a proxy in between?"),
             ),
             None => Self::new(AuthReason::Other, format!("can not sign in: {text}")),
         }
     }
 
-    /// The sign-in host did not answer in time.
-    pub(super) fn timeout() -> Self {
+    /// `whom` was asked, but did not answer in time.
+    pub(super) fn timeout(whom: &str) -> Self {
         Self::new(
             AuthReason::Timeout,
-            "the sign-in host did not answer in time",
+            format!("{whom} did not answer in time"),
         )
     }
 }
@@ -201,7 +210,7 @@ fn causes(error: &azure_core::Error) -> String {
     for cause in chain(error).filter(|cause| !cause.is::<azure_core::Error>()) {
         // reqwest names the address, which says nothing new.
         if !cause.is::<reqwest::Error>() {
-            words.push(cause.to_string());
+            words.push(plain(&cause.to_string()));
         }
     }
     words.dedup();
@@ -209,7 +218,7 @@ fn causes(error: &azure_core::Error) -> String {
 }
 
 /// The error and its causes, outermost first.
-fn chain(error: &azure_core::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+pub(super) fn chain(error: &azure_core::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     std::iter::from_fn(move || {
         let cause = next?;
@@ -221,6 +230,8 @@ fn chain(error: &azure_core::Error) -> impl Iterator<Item = &(dyn StdError + 'st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const WHOM: &str = "the sign-in host";
 
     fn azure(text: &'static str) -> azure_core::Error {
         azure_core::Error::with_message(AzureKind::Credential, text)
@@ -248,7 +259,7 @@ mod tests {
             ("expected value at line 1 column 1", AuthReason::Other),
         ] {
             assert_eq!(
-                AuthError::from_azure(&azure(text), &[]).reason,
+                AuthError::from_azure(&azure(text), WHOM, &[]).reason,
                 reason,
                 "{text}"
             );
@@ -261,7 +272,7 @@ mod tests {
             "ClientSecretCredential authentication failed. AADSTS7000222: 'hunter2' is old.\r\nTrace ID: 1\nTo troubleshoot, visit https://aka.ms/x",
         );
         assert_eq!(
-            AuthError::from_azure(&error, &["hunter2"]).to_string(),
+            AuthError::from_azure(&error, WHOM, &["hunter2"]).to_string(),
             "AADSTS7000222: the client secret has expired; make a new one (the sign-in host says: AADSTS7000222: '[redacted]' is old. Trace ID: 1)"
         );
     }

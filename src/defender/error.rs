@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
+use super::cause::plain;
 use super::scrub::scrub;
 use super::wire::{DecodeError, ErrorBody};
 use crate::clock::Timestamp;
@@ -222,7 +223,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = plain(&cause.to_string());
         if !text.contains(&cause_text) {
             text = format!("{text}: {cause_text}");
         }

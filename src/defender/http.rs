@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Proxy};
+use reqwest::{Certificate, Client, NoProxy, Proxy};
 
 use super::error::chain;
 use crate::config::Http;
@@ -67,7 +67,8 @@ pub fn http_client(settings: &Http) -> Result<Client, HttpError> {
     }
     if let Some(url) = &settings.proxy_url {
         let proxy = Proxy::all(url.clone()).map_err(|error| HttpError::Proxy(chain(&error)))?;
-        builder = builder.proxy(proxy);
+        // The configuration names the proxy; what goes without one is the machine's.
+        builder = builder.proxy(proxy.no_proxy(NoProxy::from_env()));
     }
     builder
         .build()

@@ -3,25 +3,21 @@
 //! anew, so that its own cache never answers and a rotated secret is found.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::cloud::CustomConfiguration;
-use azure_core::credentials::{Secret, TokenCredential};
-use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, Transport};
-use azure_identity::{
-    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions,
-    ClientSecretCredential, ClientSecretCredentialOptions,
-};
+use azure_core::credentials::AccessToken;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::auth::Bearer;
 use super::auth_error::AuthError;
+use super::azure_cli::{CommandLine, Tool};
+use super::managed_identity::MetadataService;
+use super::sign_in::{Proof, SignIn};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Credential, SecretSource, Tenant};
+use crate::config::{Credential, Tenant};
 use crate::health::AuthReason;
 
 /// How long a token without a readable end is used before its file is read again.
@@ -34,128 +30,60 @@ pub(super) struct Issued {
     pub(super) lifetime: Duration,
 }
 
-/// Gets a new token.
-#[async_trait]
-pub(super) trait Issuer: Send + Sync {
-    /// Gets a new token, without any cache.
-    async fn issue(&self) -> Result<Issued, AuthError>;
-}
-
-/// The issuer that the tenant's configuration names.
-pub(super) fn issuer(tenant: &Tenant, http: reqwest::Client, clock: Clock) -> Box<dyn Issuer> {
-    match &tenant.credential {
-        Credential::TokenFile { path } => Box::new(TokenFile {
-            path: path.as_path().into(),
-            clock,
-        }),
-        Credential::ClientSecret { .. } | Credential::WorkloadIdentity { .. } => Box::new(SignIn {
-            tenant: tenant.clone(),
-            http,
-        }),
-    }
-}
-
-/// A sign-in at the authority, by `azure_identity`.
-struct SignIn {
-    tenant: Tenant,
-    http: reqwest::Client,
-}
-
-impl SignIn {
-    /// The credential, and the secret that must not appear in any text.
-    async fn credential(&self) -> Result<(Arc<dyn TokenCredential>, SecretString), AuthError> {
-        let tenant_id = self.tenant.tenant_id.as_str();
-        let (credential, secret): (azure_core::Result<Arc<dyn TokenCredential>>, _) =
-            match &self.tenant.credential {
-                Credential::ClientSecret { client_id, secret } => {
-                    let secret = match secret {
-                        SecretSource::Inline(secret) => secret.clone(),
-                        SecretSource::File(path) => read(path, "client secret").await?,
-                    };
-                    let options = ClientSecretCredentialOptions {
-                        client_options: self.options(),
-                    };
-                    let credential = ClientSecretCredential::new(
-                        tenant_id,
-                        client_id.clone(),
-                        Secret::new(secret.expose_secret().to_owned()),
-                        Some(options),
-                    );
-                    (credential.map(|credential| credential as _), secret)
-                }
-                Credential::WorkloadIdentity {
-                    client_id,
-                    token_file,
-                } => {
-                    let assertion = read(token_file, "federated token").await?;
-                    let options = ClientAssertionCredentialOptions {
-                        client_options: self.options(),
-                    };
-                    let credential = ClientAssertionCredential::new(
-                        tenant_id.to_owned(),
-                        client_id.clone(),
-                        Assertion(assertion.clone()),
-                        Some(options),
-                    );
-                    (credential.map(|credential| credential as _), assertion)
-                }
-                Credential::TokenFile { path } => {
-                    return Err(AuthError::new(
-                        AuthReason::Other,
-                        format!(
-                            "{} holds a token: there is nothing to sign in with",
-                            path.display()
-                        ),
-                    ));
-                }
-            };
-        let credential =
-            credential.map_err(|error| AuthError::from_azure(&error, &[secret.expose_secret()]))?;
-        Ok((credential, secret))
-    }
-
-    fn options(&self) -> ClientOptions {
-        let mut cloud = CustomConfiguration::default();
-        self.tenant
-            .authority_host
-            .as_str()
-            .clone_into(&mut cloud.authority_host);
-        ClientOptions {
-            transport: Some(Transport::new(Arc::new(self.http.clone()))),
-            cloud: Some(Arc::new(cloud.into())),
-            // Its own would go on for 82 s and obey any `Retry-After`.
-            retry: RetryOptions::none(),
-            ..ClientOptions::default()
-        }
-    }
-}
-
-#[async_trait]
-impl Issuer for SignIn {
-    async fn issue(&self) -> Result<Issued, AuthError> {
-        let (credential, secret) = self.credential().await?;
-        let token = credential
-            .get_token(&[&self.tenant.scope], None)
-            .await
-            .map_err(|error| AuthError::from_azure(&error, &[secret.expose_secret()]))?;
-        // azure_identity adds the lifetime to the system's time; take it off again.
+impl Issued {
+    /// What `azure_identity` gives.
+    pub(super) fn from_azure(token: &AccessToken) -> Result<Self, AuthError> {
+        // It adds the lifetime to the system's time; take that off again.
         let end = Timestamp::from_unix_millis(token.expires_on.unix_timestamp() * 1_000);
-        Ok(Issued {
+        Ok(Self {
             bearer: Bearer::new(token.token.secret())?,
             lifetime: end.since(Clock::system().wall()),
         })
     }
 }
 
-/// A federated token as the platform wrote it.
-#[derive(Debug)]
-struct Assertion(SecretString);
+/// Who answers most sign-ins.
+pub(super) const SIGN_IN_HOST: &str = "the sign-in host";
 
+/// Gets a new token.
 #[async_trait]
-impl ClientAssertion for Assertion {
-    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
-        Ok(self.0.expose_secret().to_owned())
+pub(super) trait Issuer: Send + Sync {
+    /// Gets a new token, without any cache.
+    async fn issue(&self) -> Result<Issued, AuthError>;
+
+    /// Who is asked, for errors.
+    fn whom(&self) -> &'static str;
+
+    /// When the client certificate ends that was last read, if there is one.
+    fn certificate_end(&self) -> Option<Timestamp> {
+        None
     }
+}
+
+/// The issuer that the tenant's configuration names.
+pub(super) fn issuer(tenant: &Tenant, http: reqwest::Client, clock: Clock) -> Box<dyn Issuer> {
+    let (client_id, proof) = match &tenant.credential {
+        Credential::TokenFile { path } => {
+            let path = path.as_path().into();
+            return Box::new(TokenFile { path, clock });
+        }
+        Credential::ManagedIdentity(identity) => {
+            return Box::new(MetadataService::new(identity, &tenant.scope));
+        }
+        Credential::AzureCli => return Box::new(CommandLine::new(Tool::Az, tenant)),
+        Credential::AzureDeveloperCli => return Box::new(CommandLine::new(Tool::Azd, tenant)),
+        Credential::ClientSecret { client_id, secret } => {
+            (client_id, Proof::Secret(secret.clone()))
+        }
+        Credential::WorkloadIdentity {
+            client_id,
+            token_file,
+        } => (client_id, Proof::FederatedToken(token_file.clone())),
+        Credential::ClientCertificate { client_id, files } => {
+            (client_id, Proof::Certificate(files.clone()))
+        }
+    };
+    Box::new(SignIn::new(tenant, client_id, proof, http, clock))
 }
 
 /// A token that something else keeps fresh in a file.
@@ -187,6 +115,10 @@ impl Issuer for TokenFile {
         }
         Ok(Issued { bearer, lifetime })
     }
+
+    fn whom(&self) -> &'static str {
+        "the token's file"
+    }
 }
 
 /// The claim `exp` of a JSON Web Token (RFC 7519); `None` if it is not one.
@@ -201,7 +133,8 @@ fn end_of(token: &str) -> Option<Timestamp> {
     Some(Timestamp::from_unix_millis(i64::from(claims.exp) * 1_000))
 }
 
-async fn read(path: &Path, what: &str) -> Result<SecretString, AuthError> {
+/// The trimmed text of a file; `what` says what it holds.
+pub(super) async fn read(path: &Path, what: &str) -> Result<SecretString, AuthError> {
     let failed = |why: String| {
         let path = path.display();
         AuthError::new(

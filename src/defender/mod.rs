@@ -11,13 +11,18 @@
 //! Liberal in what it reads, strict in what it sends: nobody who wrote this
 //! could reach the real service.
 
+mod assertion;
 mod auth;
 mod auth_error;
+mod azure_cli;
+mod cause;
 mod client;
 mod error;
 mod http;
 mod issuer;
+mod managed_identity;
 mod scrub;
+mod sign_in;
 #[cfg(test)]
 mod testing;
 mod times;

@@ -16,10 +16,10 @@ use super::faults::{self, Fault};
 use super::listen::Peer;
 use super::record::{CallRecord, Quota};
 use super::wire::{
-    Refusal, accepts_gzip, bearer, json_response, number, origin, read_ids, unauthorized,
+    Refusal, accepts_gzip, bearer, host, json_response, number, origin, read_ids, unauthorized,
 };
 use super::world::World;
-use super::{Endpoint, Shared, lock, render, token};
+use super::{Endpoint, Shared, lock, metadata, render, token};
 
 const DEFINITIONS: &str = "/api/DeviceAuthenticatedScanDefinitions";
 const HISTORY: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
@@ -71,6 +71,9 @@ pub(super) async fn handle(
     let Ok(body) = to_bytes(body, LONGEST_REQUEST).await else {
         return json_response(StatusCode::PAYLOAD_TOO_LARGE, &Value::Null);
     };
+    if let Some(response) = metadata::answer(&shared, &peer, &parts).await {
+        return response;
+    }
     let path = parts.uri.path().to_owned();
     let sign_in = path
         .strip_prefix('/')
@@ -111,6 +114,7 @@ pub(super) async fn handle(
         Ok(ids) => (ids, None),
         Err(mistake) => (Vec::new(), Some(mistake)),
     };
+    let scope = sign_in.and_then(|_| form(&body).remove("scope"));
     let number = {
         let mut calls = lock(&shared.calls);
         calls.push(CallRecord {
@@ -118,6 +122,8 @@ pub(super) async fn handle(
             endpoint,
             // Read under the lock, so that the log is in order.
             arrived: shared.options.clock.uptime(),
+            host: host(&parts),
+            scope,
             ids: ids.clone(),
             next_page,
             status: 0,
@@ -147,6 +153,10 @@ pub(super) async fn handle(
     response
 }
 
+fn form(body: &[u8]) -> HashMap<String, String> {
+    form_urlencoded::parse(body).into_owned().collect()
+}
+
 async fn sign_in_answer(
     shared: &Shared,
     peer: &Peer,
@@ -163,7 +173,7 @@ async fn sign_in_answer(
     {
         return response;
     }
-    let form = form_urlencoded::parse(body).into_owned().collect();
+    let form = form(body);
     let now = shared.options.clock.uptime();
     let response = {
         let world = shared.world();
@@ -343,7 +353,7 @@ fn items(
             }
             Ok(found)
         }
-        Endpoint::History | Endpoint::Sessions | Endpoint::Token => {
+        Endpoint::History | Endpoint::Sessions | Endpoint::Token | Endpoint::Metadata => {
             let by_session = endpoint == Endpoint::Sessions;
             let mut found = Vec::new();
             for id in ids {

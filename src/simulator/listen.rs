@@ -188,9 +188,9 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// A new certificate authority and a server certificate of it, for `localhost`
-/// and 127.0.0.1. Returns the authority as PEM.
-pub(super) fn certify() -> io::Result<(String, TlsAcceptor)> {
+/// A new certificate authority and a server certificate of it, for `localhost`,
+/// 127.0.0.1 and `more`. Returns the authority as PEM.
+pub(super) fn certify(more: &[String]) -> io::Result<(String, TlsAcceptor)> {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority
@@ -199,7 +199,8 @@ pub(super) fn certify() -> io::Result<(String, TlsAcceptor)> {
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let authority = CertifiedIssuer::self_signed(authority, key).map_err(io::Error::other)?;
 
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    names.extend_from_slice(more);
     let leaf = CertificateParams::new(names).map_err(io::Error::other)?;
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let leaf = leaf.signed_by(&key, &authority).map_err(io::Error::other)?;

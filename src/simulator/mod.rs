@@ -5,13 +5,14 @@
 //! address) and goes to `api`, which counts it (`record`), lets it go wrong if
 //! it is to (`faults`), asks the living `world` of each `definition`, and writes
 //! the answer (`render`, `wire`). `token` gives out the bearer tokens,
-//! for a secret or for an `assertion`.
+//! for a secret or for an `assertion`, and `metadata` those of managed identities.
 
 mod api;
 mod assertion;
 mod definition;
 mod faults;
 mod listen;
+mod metadata;
 mod record;
 mod render;
 mod token;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 
 pub use definition::{Definition, Draft, Outcome, Profile, Run};
 pub use faults::Fault;
+pub use metadata::MachineIdentity;
 pub use record::CallRecord;
 pub use world::{Agent, World};
 
@@ -71,6 +73,8 @@ pub struct Options {
     pub last_scanned: bool,
     /// How long a token is good for, in seconds.
     pub token_seconds: u64,
+    /// Names that the certificate of the https face has besides `localhost`.
+    pub host_names: Vec<String>,
 }
 
 impl Options {
@@ -90,6 +94,7 @@ impl Options {
             spelling: Spelling::Camel,
             last_scanned: false,
             token_seconds: 3599,
+            host_names: Vec::new(),
         }
     }
 }
@@ -99,6 +104,8 @@ impl Options {
 pub enum Endpoint {
     /// The token endpoint.
     Token,
+    /// The metadata service of a machine, which has tokens too.
+    Metadata,
     /// The list of definitions.
     Definitions,
     /// History by definition.
@@ -182,7 +189,7 @@ impl Simulator {
     /// If no port can be bound, or no certificate made.
     pub async fn start(options: Options) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(options));
-        let (ca_pem, tls) = listen::certify()?;
+        let (ca_pem, tls) = listen::certify(&shared.options.host_names)?;
         let http = listen::Face::open(None).await?;
         let https = listen::Face::open(Some(tls)).await?;
         let ports = [http.port(), https.port()];
@@ -213,6 +220,15 @@ impl Simulator {
     #[must_use]
     pub fn https_url(&self) -> String {
         format!("https://localhost:{}", self.ports[1])
+    }
+
+    /// Where App Service's metadata service is, for `IDENTITY_ENDPOINT`, and what it
+    /// wants to see, for `IDENTITY_HEADER`. That of virtual machines is on the http
+    /// face, at its own path. The machine is one of the first tenant.
+    #[must_use]
+    pub fn metadata_service(&self) -> (String, String) {
+        let url = format!("{}/msi/token", self.http_url());
+        (url, self.world().identity_header.clone())
     }
 
     /// The certificate authority of the https face.

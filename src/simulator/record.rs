@@ -15,6 +15,10 @@ pub struct CallRecord {
     pub endpoint: Endpoint,
     /// When the request arrived.
     pub arrived: Uptime,
+    /// The host, and the port unless it is the usual one, as the client named them.
+    pub host: String,
+    /// What a token was asked for: a scope, or at the metadata service a resource.
+    pub scope: Option<String>,
     /// The definition, session or agent ids that it named.
     pub ids: Vec<String>,
     /// Whether it followed an `@odata.nextLink`.

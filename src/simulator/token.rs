@@ -17,7 +17,8 @@ use super::wire::json_response;
 use super::world::{Tenant, World};
 use crate::clock::{Timestamp, Uptime};
 
-const SCOPES: [&str; 3] = [
+/// Those of the public cloud, and of the two for US Government.
+pub(super) const SCOPES: [&str; 3] = [
     "https://api.securitycenter.microsoft.com/.default",
     "https://api-gcc.securitycenter.microsoft.us/.default",
     "https://api-gov.securitycenter.microsoft.us/.default",
@@ -99,7 +100,8 @@ impl Tokens {
         }
     }
 
-    fn issue(&mut self, world: &World, tenant: usize, now: Uptime) -> String {
+    /// A new token of a tenant.
+    pub(super) fn issue(&mut self, world: &World, tenant: usize, now: Uptime) -> String {
         let issued_at = world.now().unix_millis() / 1000;
         let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
         let identity = &world.tenants[tenant].identity;

@@ -71,10 +71,15 @@ pub(super) fn bearer(parts: &Parts) -> Option<&str> {
 /// Scheme, host and port as the client sees them.
 pub(super) fn origin(parts: &Parts, peer: &Peer) -> String {
     let scheme = if peer.secure { "https" } else { "http" };
+    format!("{scheme}://{}", host(parts))
+}
+
+/// Host and port as the client sees them.
+pub(super) fn host(parts: &Parts) -> String {
     // HTTP/2 has an authority, HTTP/1 a host.
     let authority = parts.uri.authority().map(ToString::to_string);
     let host = authority.or_else(|| header(parts, HOST).map(ToOwned::to_owned));
-    format!("{scheme}://{}", host.unwrap_or_default())
+    host.unwrap_or_default()
 }
 
 pub(super) fn accepts_gzip(parts: &Parts) -> bool {
@@ -105,7 +110,7 @@ pub(super) fn read_ids(
             let id = parts.uri.path().splitn(4, '/').nth(3);
             return Ok(id.map(ToOwned::to_owned).into_iter().collect());
         }
-        Endpoint::Token | Endpoint::Definitions => return Ok(Vec::new()),
+        Endpoint::Token | Endpoint::Metadata | Endpoint::Definitions => return Ok(Vec::new()),
     };
     let invalid = |code, text: &str| Refusal(StatusCode::BAD_REQUEST, code, text.to_owned());
     if !header(parts, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json")) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::definition::{Definition, Draft, Outcome, guid};
-use super::{Options, TenantIdentity};
+use super::{MachineIdentity, Options, TenantIdentity};
 use crate::clock::{Clock, Timestamp};
 
 /// A machine that runs scans.
@@ -57,6 +57,10 @@ pub struct World {
     clock: Clock,
     pub(super) tenants: Vec<Tenant>,
     pub(super) secrets: Vec<String>,
+    /// Of the machine that has the metadata service.
+    pub(super) identities: Vec<MachineIdentity>,
+    /// What App Service's metadata service wants to see.
+    pub(super) identity_header: String,
 }
 
 impl World {
@@ -67,6 +71,8 @@ impl World {
             clock,
             tenants: Vec::new(),
             secrets: Vec::new(),
+            identities: Vec::new(),
+            identity_header: String::new(),
         };
         let mut rng = Rng::with_seed(options.seed);
         for _ in 0..options.tenants {
@@ -79,6 +85,8 @@ impl World {
             world.secrets.extend(known.map(Definition::secret_line));
             world.tenants.push(tenant);
         }
+        world.identity_header = guid(&mut rng);
+        world.secrets.push(world.identity_header.clone());
         world
     }
 
@@ -204,6 +212,11 @@ impl World {
         if let Some(tenant) = self.tenants.get_mut(tenant) {
             tenant.certificates.push(der.to_vec());
         }
+    }
+
+    /// Gives an identity to the machine that has the metadata service.
+    pub fn assign_identity(&mut self, identity: MachineIdentity) {
+        self.identities.push(identity);
     }
 
     /// Gives the tenant a new client secret; the old one is wrong from now on.

@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod messages;
+pub mod tenants;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -198,10 +201,21 @@ impl Exporter {
 
     /// Starts it in a folder that has its configuration, and maybe its state, already.
     async fn start_in(folder: Arc<TempDir>) -> Self {
+        Self::start_adjusted(folder, |_| ()).await
+    }
+
+    /// The same, but `adjust` may set what the command line and its environment are.
+    pub async fn start_adjusted(
+        folder: impl Into<Arc<TempDir>>,
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
+        let folder = folder.into();
         let mut command = binary();
-        command
-            .arg("--config.file")
-            .arg(folder.path().join("exporter.yml"));
+        let file = folder.path().join("exporter.yml");
+        // Without one, the environment is the configuration.
+        if file.exists() {
+            command.arg("--config.file").arg(file);
+        }
         command
             .arg("--storage.path")
             .arg(folder.path().join("state"));
@@ -211,6 +225,7 @@ impl Exporter {
             "--log.level",
             "debug",
         ]);
+        adjust(&mut command);
         let process = Process::start(folder, &mut command);
         let port = eventually("the exporter listens", async || {
             let output = process.output();
@@ -249,6 +264,24 @@ impl Exporter {
             },
         )
         .await;
+    }
+
+    /// Waits until it says `pattern`, in which `…` stands for anything.
+    pub async fn says(&self, pattern: &str) {
+        let waiting = eventually("", async || {
+            let said = self
+                .process
+                .output()
+                .replace("\\\"", "\"")
+                .replace("\\'", "'");
+            messages::is_in(pattern, &said).then_some(())
+        });
+        let said = tokio::time::timeout(PATIENCE / 2, waiting).await;
+        assert!(
+            said.is_ok(),
+            "never said: {pattern}\n{}",
+            self.process.output()
+        );
     }
 
     /// Waits until every tenant has been polled.

@@ -34,6 +34,10 @@ impl Issuer for Script {
             None => std::future::pending().await,
         }
     }
+
+    fn whom(&self) -> &'static str {
+        "the script"
+    }
 }
 
 fn issued(name: &str, seconds: u64) -> Result<Issued, AuthError> {

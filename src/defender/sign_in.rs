@@ -1,0 +1,175 @@
+//! Sign-in at the authority as an application, by `azure_identity`: one request,
+//! with a secret or an assertion that is read or made anew each time.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use azure_core::cloud::CustomConfiguration;
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, Transport};
+use azure_identity::{
+    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions,
+    ClientSecretCredential, ClientSecretCredentialOptions,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::assertion::assertion;
+use super::auth_error::AuthError;
+use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{CertificateFiles, ClientCertificate, SecretSource, Tenant};
+use crate::health::AuthReason;
+
+/// A sign-in at the authority.
+pub(super) struct SignIn {
+    tenant: Tenant,
+    client_id: String,
+    proof: Proof,
+    http: reqwest::Client,
+    clock: Clock,
+    /// When the certificate ended that was last read.
+    certificate_end: ArcSwapOption<Timestamp>,
+}
+
+/// What the application shows with its id.
+pub(super) enum Proof {
+    Secret(SecretSource),
+    FederatedToken(std::path::PathBuf),
+    Certificate(CertificateFiles),
+}
+
+impl SignIn {
+    pub(super) fn new(
+        tenant: &Tenant,
+        client_id: &str,
+        proof: Proof,
+        http: reqwest::Client,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            client_id: client_id.to_owned(),
+            proof,
+            http,
+            clock,
+            certificate_end: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The credential, and the secret that must not appear in any text.
+    async fn credential(&self) -> Result<(Arc<dyn TokenCredential>, SecretString), AuthError> {
+        let secret = match &self.proof {
+            Proof::Secret(SecretSource::Inline(secret)) => secret.clone(),
+            Proof::Secret(SecretSource::File(path)) => read(path, "client secret").await?,
+            Proof::FederatedToken(path) => read(path, "federated token").await?,
+            Proof::Certificate(files) => self.sign(files.clone()).await?,
+        };
+        let credential = match &self.proof {
+            Proof::Secret(_) => self.with_secret(&secret),
+            Proof::FederatedToken(_) | Proof::Certificate(_) => self.with_assertion(&secret),
+        };
+        match credential {
+            Ok(credential) => Ok((credential, secret)),
+            Err(error) => Err(self.explain(&error, &secret)),
+        }
+    }
+
+    fn with_secret(&self, secret: &SecretString) -> azure_core::Result<Arc<dyn TokenCredential>> {
+        let options = ClientSecretCredentialOptions {
+            client_options: self.options(),
+        };
+        let credential = ClientSecretCredential::new(
+            &self.tenant.tenant_id,
+            self.client_id.clone(),
+            Secret::new(secret.expose_secret().to_owned()),
+            Some(options),
+        )?;
+        Ok(credential)
+    }
+
+    fn with_assertion(
+        &self,
+        assertion: &SecretString,
+    ) -> azure_core::Result<Arc<dyn TokenCredential>> {
+        let options = ClientAssertionCredentialOptions {
+            client_options: self.options(),
+        };
+        let credential = ClientAssertionCredential::new(
+            self.tenant.tenant_id.clone(),
+            self.client_id.clone(),
+            Assertion(assertion.clone()),
+            Some(options),
+        )?;
+        Ok(credential)
+    }
+
+    /// An assertion signed with the certificate as it is now.
+    async fn sign(&self, files: CertificateFiles) -> Result<SecretString, AuthError> {
+        let reading = tokio::task::spawn_blocking(move || ClientCertificate::read(&files));
+        let failed = |why: String| {
+            AuthError::new(
+                AuthReason::BadAssertion,
+                format!("can not use the client certificate: {why}"),
+            )
+        };
+        let certificate = reading
+            .await
+            .map_err(|error| failed(error.to_string()))?
+            .map_err(|error| failed(error.to_string()))?;
+        self.certificate_end
+            .store(Some(Arc::new(certificate.end())));
+        let now = self.clock.wall();
+        certificate
+            .check(now)
+            .map_err(|error| failed(error.to_string()))?;
+        assertion(&self.tenant, &self.client_id, &certificate, now)
+    }
+
+    fn options(&self) -> ClientOptions {
+        let mut cloud = CustomConfiguration::default();
+        self.tenant
+            .authority_host
+            .as_str()
+            .clone_into(&mut cloud.authority_host);
+        ClientOptions {
+            transport: Some(Transport::new(Arc::new(self.http.clone()))),
+            cloud: Some(Arc::new(cloud.into())),
+            // Its own would go on for 82 s and obey any `Retry-After`.
+            retry: RetryOptions::none(),
+            ..ClientOptions::default()
+        }
+    }
+
+    fn explain(&self, error: &azure_core::Error, secret: &SecretString) -> AuthError {
+        AuthError::from_azure(error, self.whom(), &[secret.expose_secret()])
+    }
+}
+
+#[async_trait]
+impl Issuer for SignIn {
+    async fn issue(&self) -> Result<Issued, AuthError> {
+        let (credential, secret) = self.credential().await?;
+        let token = credential.get_token(&[&self.tenant.scope], None).await;
+        Issued::from_azure(&token.map_err(|error| self.explain(&error, &secret))?)
+    }
+
+    fn whom(&self) -> &'static str {
+        SIGN_IN_HOST
+    }
+
+    fn certificate_end(&self) -> Option<Timestamp> {
+        self.certificate_end.load().as_deref().copied()
+    }
+}
+
+/// A federated token as the platform wrote it, or one that was just signed.
+#[derive(Debug)]
+struct Assertion(SecretString);
+
+#[async_trait]
+impl ClientAssertion for Assertion {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        Ok(self.0.expose_secret().to_owned())
+    }
+}

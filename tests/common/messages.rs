@@ -1,0 +1,62 @@
+//! What the exporter says when something is wrong. `docs/troubleshooting.md` has
+//! exactly these messages, and each is pinned by a test that makes it say so.
+//! `…` stands for what differs.
+
+macro_rules! messages {
+    ($($name:ident = $text:literal;)+) => {
+        $(pub const $name: &str = $text;)+
+
+        pub const ALL: &[&str] = &[$($text),+];
+    };
+}
+
+messages! {
+    WRONG_SECRET = "AADSTS7000215: the client secret is wrong; was its id given instead of its value? (the sign-in host says: …)";
+    EXPIRED_SECRET = "AADSTS7000222: the client secret has expired; make a new one (the sign-in host says: …)";
+    SECRET_FILE = "can not read the client secret in …: No such file or directory (os error 2)";
+    UNKNOWN_APPLICATION = "AADSTS700016: the tenant does not know the application; check client_id and tenant_id (the sign-in host says: …)";
+    UNKNOWN_TENANT = "AADSTS90002: there is no such tenant in this cloud; check tenant_id and the cloud (the sign-in host says: …)";
+    UNKNOWN_API = "AADSTS500011: the tenant does not know the API; check cloud and scope, and that the tenant has Defender for Endpoint (the sign-in host says: …)";
+    FOREIGN_CERTIFICATE = "AADSTS700027: the certificate or its assertion is not accepted; was it uploaded to the application? (the sign-in host says: …)";
+    ENDED_CERTIFICATE = "can not use the client certificate: expected a certificate that is valid now, but found one that ended at … in `…`; make a new one and upload it to the application";
+    EARLY_CERTIFICATE = "can not use the client certificate: expected a certificate that is valid now, but found one that begins at … in `…`; check this machine's clock, or use it later";
+    OTHER_KEY = "expected the certificate of the key in `…`, but found that of another key in `…`; name the two that were made together";
+    ENCRYPTED_KEY = "expected a key without a password, but found an encrypted one in `…`; remove the password with `openssl pkey -in a.pem -out key.pem`, and let only the exporter read the file";
+    PFX = "expected PEM text, but found a PFX (PKCS #12) file in `…`; convert it with `openssl pkcs12 -nodes -in a.pfx -out a.pem`";
+    FEDERATED_SUBJECT = "AADSTS700213: no federated credential of the application has the assertion's subject (the sign-in host says: …)";
+    NO_IDENTITY = "the metadata service gives no token (HTTP 400: Identity not found); assign a system-assigned identity to this machine, or name a user-assigned one";
+    OTHER_IDENTITY = "the metadata service gives no token (HTTP 400: Identity not found); assign the identity to this machine, or correct its id";
+    NO_METADATA_SERVICE = "no connection to the metadata service: …; managed identities are for machines and App Services in Azure: use another credential elsewhere";
+    RESOURCE_ID = "can not sign in: User-assigned resource IDs aren't supported for App Service. Use a client or object ID instead.";
+    NO_AZ = "expected `az` on the PATH of the exporter, but found none; install it, or use another credential";
+    AZ_LOGIN = "nobody is signed in with `az`; run `az login` as the user that runs the exporter (…)";
+    NO_AZD = "expected `azd` on the PATH of the exporter, but found none; install it, or use another credential";
+    AZD_LOGIN = "nobody is signed in with `azd`; run `azd auth login` as the user that runs the exporter (…)";
+    SLOW_AZ = "`az` did not answer in time";
+    STALE_TOKEN = "the token in … ended at …; is what keeps it fresh still running?";
+    REFUSED_TOKEN = "the API refuses a token that was just obtained; expected one for this API, check scope and api_base_url";
+    SILENT_SIGN_IN = "the sign-in host did not answer in time";
+    NO_SIGN_IN_HOST = "no connection to the sign-in host: …";
+    UNKNOWN_ROOT = "no connection to the sign-in host: …the host's certificate comes from an unknown authority; name its root in http.ca_file";
+    PROXY_PASSWORD = "no connection to the sign-in host: …the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY";
+    PROXY_DOWN = "no connection to the sign-in host: …no connection to the proxy; check http.proxy_url, or HTTPS_PROXY…";
+    PROXY_REFUSES = "no connection to the sign-in host: …the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY";
+    TOO_MANY_IDS = "learned the size of a batch";
+    BAD_ID = "the request or one of its ids was refused: HTTP 404 ResourceNotFound: …";
+    FORBIDDEN = "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: HTTP 403 Forbidden: …";
+    THROTTLED = "the service asked for a pause: HTTP 429 TooManyRequests: …";
+    SERVICE_FAILED = "the service failed: HTTP 503…";
+    REDIRECT = "the request was refused: HTTP 302";
+    TIMEOUT = "no answer within the time limit";
+    BROKEN = "the connection failed: …";
+    UNREADABLE = "the answer can not be read: …";
+    TOO_LARGE = "the answer is larger than 67108864 bytes";
+    FOREIGN_PAGE = "the next page is at another origin, …; it was not fetched";
+}
+
+/// Whether `pattern` is somewhere in `text`.
+pub fn is_in(pattern: &str, text: &str) -> bool {
+    let quoted = regex::escape(pattern).replace('…', ".*");
+    let pattern = regex::Regex::new(&quoted).expect("an escaped text is a pattern");
+    pattern.is_match(text)
+}
