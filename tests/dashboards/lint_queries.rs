@@ -120,7 +120,7 @@ fn unit(panel: &Value, expression: &str, check: &mut impl FnMut(bool, String)) {
         return;
     }
     let fits = match (promql::family(&first.metric), first.function.as_str()) {
-        (_, "rate") if unit == "reqps" => first.metric.contains("_requests_total"),
+        (name, "rate") if name.ends_with("_requests_total") => unit == "reqps",
         ("process_cpu_seconds_total", _) => unit == "percentunit",
         (_, "increase") if expression.contains(" / ") => unit == "percentunit",
         (_, "increase") => unit == "none",

@@ -230,3 +230,21 @@ fn rules_use_what_exists() {
         }
     }
 }
+
+/// Grafana is told of a Prometheus, and of the folder that the documentation names.
+#[test]
+fn provisioning_names_what_the_documentation_says() {
+    let folder = "deploy/grafana/provisioning";
+    let sources = read(&format!("{folder}/datasources/prometheus.yml"));
+    let sources = Yaml::load_from_str(&sources).expect("it is YAML");
+    let source = &items(&sources[0], "datasources")[0];
+    assert_eq!(text(source, "type"), "prometheus");
+    assert_eq!(text(source, "url"), "$PROMETHEUS_URL");
+    let providers = read(&format!("{folder}/dashboards/defender-scans.yml"));
+    let providers = Yaml::load_from_str(&providers).expect("it is YAML");
+    let provider = &items(&providers[0], "providers")[0];
+    let options = provider.as_mapping_get("options").expect("it has options");
+    let page = read("docs/dashboards.md");
+    assert!(page.contains(&format!("`{}`", text(options, "path"))));
+    assert!(page.contains("`PROMETHEUS_URL`"));
+}

@@ -101,7 +101,10 @@ pub async fn fleet_equals_the_world(day: &Day) {
         })
     };
     let silent = count(&agents, |agent| agent.silent_from.is_some());
-    assert!(with(0) > 0.0 && with(2) > 0.0 && between(2.0, f64::INFINITY) > 0.0 && silent > 0.0);
+    let ages = [(-1.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, f64::INFINITY)];
+    // Where there is none, a query that counts something else might be right by chance.
+    assert!(ages.iter().all(|(low, high)| between(*low, *high) > 0.0) && silent > 0.0);
+    assert!([-1, 0, 1, 2].into_iter().all(|code| with(code) > 0.0));
     for (title, expected) in [
         ("Failing now", with(0)),
         ("Partial now", with(2)),
@@ -119,10 +122,7 @@ pub async fn fleet_equals_the_world(day: &Day) {
         let found = shown(day, &fleet, "Active definitions by status", number, ".+").await;
         same(found[0].last(), with(wanted), "by status");
     }
-    for (number, (low, high)) in [(-1.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, f64::INFINITY)]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, (low, high)) in ages.into_iter().enumerate() {
         let found = shown(day, &fleet, "Active definitions by age", number, ".+").await;
         same(found[0].last(), between(low, high), "by age");
     }
