@@ -9,6 +9,9 @@ say() { printf '\n== %s\n' "$1"; }
 install_packages() {
     local missing=()
     command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
+    command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null || missing+=(prometheus-alertmanager)
+    command -v node >/dev/null || missing+=(nodejs)
+    command -v npm >/dev/null || missing+=(npm)
     command -v python3 >/dev/null || missing+=(python3)
     command -v curl >/dev/null || missing+=(curl)
     type -P kill >/dev/null || missing+=(procps)
@@ -39,10 +42,21 @@ install_python_parser() {
     export PATH
 }
 
+# Grafana's types, and the compiler that checks the dashboards against them.
+install_grafana_types() {
+    local node=target/node typescript=5.9.3 schema=13.2.3
+    [ "$(cat "$node/versions" 2>/dev/null)" = "$typescript $schema" ] && return
+    mkdir -p "$node"
+    npm install --prefix "$node" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error \
+        "typescript@$typescript" "@grafana/schema@$schema"
+    echo "$typescript $schema" >"$node/versions"
+}
+
 say "tools"
 install_packages
 mkdir -p target
 install_python_parser
+install_grafana_types
 promtool --version | head -n 1
 python3 --version
 

@@ -1,0 +1,43 @@
+//! Every family of the catalogue is looked at by somebody, or there is a reason.
+
+use std::collections::BTreeSet;
+
+use defender_scan_exporter::exposition::catalog;
+
+use super::lint::{list, panels};
+use super::{boards, promql, rules};
+
+/// Families that no dashboard and no alert uses, and why.
+const UNUSED: [(&str, &str); 1] = [(
+    "process_virtual_memory_max_bytes",
+    "hardly ever limited, and then the resident memory says more",
+)];
+
+#[test]
+fn every_family_is_used_or_has_a_reason_not_to_be() {
+    let mut used = BTreeSet::new();
+    for (_, board) in boards() {
+        for panel in panels(&board) {
+            for target in list(&panel["targets"]) {
+                let expression = target["expr"].as_str().unwrap_or_default();
+                used.extend(
+                    promql::selectors(expression)
+                        .into_iter()
+                        .map(|found| found.metric),
+                );
+            }
+        }
+    }
+    for rule in rules::rules() {
+        used.extend(
+            promql::selectors(&rule.expr)
+                .into_iter()
+                .map(|found| found.metric),
+        );
+    }
+    let used: BTreeSet<&str> = used.iter().map(|metric| promql::family(metric)).collect();
+    for metric in catalog::all() {
+        let unused = UNUSED.iter().any(|(name, _)| *name == metric.name);
+        assert_eq!(!unused, used.contains(metric.name), "{}", metric.name);
+    }
+}

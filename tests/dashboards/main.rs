@@ -1,0 +1,41 @@
+//! The dashboards and the rules: their form, their types, and what their
+//! queries yield on a real Prometheus that holds a simulated day.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod coverage;
+mod day;
+mod faults;
+mod golden;
+mod lint;
+mod lint_queries;
+mod promql;
+mod queries;
+mod rules;
+mod types;
+mod values;
+mod webhook;
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+const NAMES: [&str; 3] = ["fleet", "definition", "exporter"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn board(name: &str) -> Value {
+    let text = read(&format!("dashboards/{name}.json"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn boards() -> Vec<(&'static str, Value)> {
+    NAMES.iter().map(|name| (*name, board(name))).collect()
+}

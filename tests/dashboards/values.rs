@@ -1,0 +1,289 @@
+//! What the main panels show equals the simulated world.
+
+use std::collections::BTreeMap;
+
+use defender_scan_exporter::simulator::Definition;
+use serde_json::Value;
+
+use super::board;
+use super::day::{Day, Series, code};
+use super::lint::{list, panels};
+use super::queries::run;
+
+/// What the panel's query `number` shows at the end of the day.
+async fn shown(
+    day: &Day,
+    board: &Value,
+    title: &str,
+    number: usize,
+    definition: &str,
+) -> Vec<Series> {
+    let panel = panels(board)
+        .into_iter()
+        .find(|panel| panel["title"] == title && panel["type"] != "row");
+    let panel = panel.unwrap_or_else(|| panic!("there is no panel {title}"));
+    let mut target = list(&panel["targets"])[number].clone();
+    // The end of a range, as "last value" shows it.
+    target["instant"] = Value::Bool(true);
+    run(day, &target, definition).await
+}
+
+async fn one(day: &Day, board: &Value, title: &str, definition: &str) -> f64 {
+    let found = shown(day, board, title, 0, definition).await;
+    assert_eq!(found.len(), 1, "{title}: {found:?}");
+    found[0].last()
+}
+
+/// What the dashboards call it.
+pub fn name(definition: &Definition) -> String {
+    if definition.name.is_empty() {
+        definition.id.clone()
+    } else {
+        definition.name.clone()
+    }
+}
+
+/// The active definitions with their tenant's name.
+pub fn active(day: &Day) -> Vec<(String, Definition)> {
+    let tenants = day.world.iter().enumerate();
+    let all = tenants.flat_map(|(number, tenant)| {
+        let definitions = tenant.definitions.iter().cloned();
+        definitions.map(move |known| (format!("tenant-{number}"), known))
+    });
+    all.filter(|(_, known)| known.active).collect()
+}
+
+/// The status of the newest run.
+fn status(definition: &Definition) -> Option<i8> {
+    definition.latest().map(|run| code(&run.status))
+}
+
+/// How many intervals ago a definition last ran.
+pub fn intervals(definition: &Definition, end: f64) -> Option<f64> {
+    let hours = f64::from(definition.interval_hours?);
+    Some((end - definition.latest()?.at.unix_seconds()) / 3600.0 / hours)
+}
+
+fn count<T>(all: &[T], fits: impl Fn(&T) -> bool) -> f64 {
+    let count = all.iter().filter(|one| fits(one)).count();
+    f64::from(u32::try_from(count).expect("they are few"))
+}
+
+fn names(found: &[Series]) -> BTreeMap<(String, String), f64> {
+    let named = |series: &Series| {
+        (
+            (
+                series.label("tenant").to_owned(),
+                series.label("scan_name").to_owned(),
+            ),
+            series.last(),
+        )
+    };
+    found.iter().map(named).collect()
+}
+
+/// Equal, but for the milliseconds between the scrape and the end.
+fn same(found: f64, expected: f64, what: &str) {
+    assert!(
+        (found - expected).abs() < 0.01,
+        "{what}: expected {expected}, but found {found}"
+    );
+}
+
+pub async fn fleet_equals_the_world(day: &Day) {
+    let fleet = board("fleet");
+    let known = active(day);
+    let agents: Vec<_> = day.world.iter().flat_map(|tenant| &tenant.agents).collect();
+    let with = |wanted: i8| count(&known, |(_, known)| status(known) == Some(wanted));
+    let between = |low: f64, high: f64| {
+        count(&known, |(_, known)| {
+            intervals(known, day.end).is_some_and(|age| age > low && age <= high)
+        })
+    };
+    let silent = count(&agents, |agent| agent.silent_from.is_some());
+    let ages = [(-1.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, f64::INFINITY)];
+    // Where there is none, a query that counts something else might be right by chance.
+    assert!(ages.iter().all(|(low, high)| between(*low, *high) > 0.0) && silent > 0.0);
+    assert!([-1, 0, 1, 2].into_iter().all(|code| with(code) > 0.0));
+    for (title, expected) in [
+        ("Failing now", with(0)),
+        ("Partial now", with(2)),
+        ("Overdue", between(2.0, f64::INFINITY)),
+        (
+            "Never ran",
+            count(&known, |(_, known)| known.runs.is_empty()),
+        ),
+        ("Agents offline", silent),
+        ("Tenants not polled", 1.0),
+    ] {
+        same(one(day, &fleet, title, ".+").await, expected, title);
+    }
+    for (number, wanted) in [1, 2, 0, -1].into_iter().enumerate() {
+        let found = shown(day, &fleet, "Active definitions by status", number, ".+").await;
+        same(found[0].last(), with(wanted), "by status");
+    }
+    for (number, (low, high)) in ages.into_iter().enumerate() {
+        let found = shown(day, &fleet, "Active definitions by age", number, ".+").await;
+        same(found[0].last(), between(low, high), "by age");
+    }
+}
+
+/// The lists name the definitions that they should, and no others.
+pub async fn lists_equal_the_world(day: &Day) {
+    let fleet = board("fleet");
+    let known = active(day);
+    let expected: BTreeMap<_, _> = known
+        .iter()
+        .filter_map(|(tenant, known)| {
+            Some((
+                (tenant.clone(), name(known)),
+                intervals(known, day.end).filter(|age| *age > 2.0)?,
+            ))
+        })
+        .collect();
+    let found = names(&shown(day, &fleet, "Overdue, the worst first", 0, ".+").await);
+    assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
+    for (key, age) in &expected {
+        same(found[key], *age, "intervals");
+    }
+    let expected: BTreeMap<_, _> = known
+        .iter()
+        .filter_map(|(tenant, known)| {
+            Some((
+                (tenant.clone(), name(known)),
+                f64::from(status(known).filter(|code| *code != 1)?),
+            ))
+        })
+        .collect();
+    assert_eq!(
+        names(&shown(day, &fleet, "Failed or partial, the oldest first", 0, ".+").await),
+        expected
+    );
+
+    let tenant = |number: usize| {
+        count(&known, |(tenant, known)| {
+            *tenant == format!("tenant-{number}") && status(known) == Some(0)
+        })
+    };
+    let found = shown(
+        day,
+        &fleet,
+        "Failing definitions, the 10 worst tenants",
+        0,
+        ".+",
+    )
+    .await;
+    let found: BTreeMap<_, _> = found
+        .iter()
+        .map(|series| (series.label("tenant").to_owned(), series.last()))
+        .collect();
+    assert_eq!(
+        found,
+        BTreeMap::from([
+            ("tenant-0".to_owned(), tenant(0)),
+            ("tenant-1".to_owned(), tenant(1))
+        ])
+    );
+}
+
+/// Of all sessions of the day, those of inactive definitions too.
+pub async fn ratios_equal_the_world(day: &Day) {
+    let fleet = board("fleet");
+    let definitions = day.world.iter().flat_map(|tenant| &tenant.definitions);
+    let runs: Vec<_> = definitions
+        .flat_map(|known| &known.runs)
+        .filter(|run| run.finished.unix_seconds() > day.start + 10.0)
+        .collect();
+    let good = count(&runs, |run| code(&run.status) == 1);
+    let all = count(&runs, |_| true);
+    for title in ["Success ratio, 7 days", "Success ratio, 30 days"] {
+        let found = one(day, &fleet, title, ".+").await;
+        assert!(
+            (found - good / all).abs() < 0.03,
+            "{title}: {found}, {good} of {all}"
+        );
+    }
+}
+
+pub async fn definition_equals_the_world(day: &Day) {
+    let definition = board("definition");
+    let known = active(day);
+    let mut checked = 0;
+    for (_, known) in &known {
+        let Some(run) = known.latest() else { continue };
+        let id = known.id.clone();
+        same(
+            one(day, &definition, "Status", &id).await,
+            f64::from(code(&run.status)),
+            "Status",
+        );
+        same(
+            one(day, &definition, "Last run", &id).await / 100.0,
+            (day.end - run.at.unix_seconds()) / 100.0,
+            "Last run",
+        );
+        same(one(day, &definition, "Active", &id).await, 1.0, "Active");
+        if let Some(age) = intervals(known, day.end) {
+            same(
+                one(day, &definition, "Age in intervals", &id).await,
+                age,
+                "Age in intervals",
+            );
+        }
+        let success = known.runs.iter().rev().find(|run| code(&run.status) == 1);
+        if let Some(success) = success {
+            let expected = day.end - success.at.unix_seconds();
+            same(
+                one(day, &definition, "Last success", &id).await / 100.0,
+                expected / 100.0,
+                "Last success",
+            );
+        }
+        if let (Some(targets), Some(succeeded)) = (run.targets, run.succeeded) {
+            let expected = f64::from(succeeded) / f64::from(targets);
+            same(
+                one(day, &definition, "Targets reached", &id).await,
+                expected,
+                "Targets reached",
+            );
+        }
+        checked += 1;
+    }
+    assert!(checked > 10, "{checked}");
+}
+
+pub async fn exporter_equals_the_world(day: &Day) {
+    let exporter = board("exporter");
+    for (title, expected) in [
+        ("Exporters up", 1.0),
+        ("Tenants not polled", 1.0),
+        ("Tenants paused", 0.0),
+        ("Configuration loaded", 1.0),
+    ] {
+        same(one(day, &exporter, title, ".+").await, expected, title);
+    }
+    assert!(one(day, &exporter, "Oldest data", ".+").await < 60.0);
+    let definitions = day.world.iter().flat_map(|tenant| &tenant.definitions);
+    let inactive = count(&definitions.collect::<Vec<_>>(), |known| !known.active);
+    let found = shown(day, &exporter, "Definitions by state", 0, ".+").await;
+    let found = found
+        .iter()
+        .find(|series| series.label("state") == "inactive");
+    same(found.expect("there are some").last(), inactive, "inactive");
+    let calls = shown(
+        day,
+        &exporter,
+        "Budget used in the hour, the 10 highest",
+        0,
+        ".+",
+    )
+    .await;
+    assert!(
+        calls
+            .iter()
+            .all(|series| (0.0..1.0).contains(&series.last()))
+    );
+}
