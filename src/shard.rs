@@ -129,6 +129,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
         #[test]
         fn one_more_shard_takes_and_moves_nothing_else(
             names in proptest::collection::hash_set("[A-Za-z0-9_.-]{1,64}", 1..40),

@@ -24,6 +24,8 @@ pub(super) type Reader = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 pub(super) struct Reloads {
     pub(super) fleet: Fleet,
     pub(super) reader: Reader,
+    /// What the reader reads, for the log.
+    pub(super) origin: String,
     pub(super) own: OwnMetrics,
     pub(super) clock: Clock,
 }
@@ -75,6 +77,7 @@ impl Reloads {
         let config = read.await.context("reading the configuration")??;
         let applied = self.fleet.apply(&config).await?;
         tracing::info!(
+            from = self.origin,
             unchanged = applied.unchanged,
             changed = applied.changed,
             added = applied.added,

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod settings;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -198,14 +200,21 @@ impl Exporter {
 
     /// Starts it in a folder that has its configuration, and maybe its state, already.
     async fn start_in(folder: Arc<TempDir>) -> Self {
+        Self::start_with_flags(folder, &[]).await
+    }
+
+    /// The same, with more flags.
+    pub async fn start_with_flags(folder: Arc<TempDir>, flags: &[&str]) -> Self {
         let mut command = binary();
         command
             .arg("--config.file")
             .arg(folder.path().join("exporter.yml"));
-        command
-            .arg("--storage.path")
-            .arg(folder.path().join("state"));
-        command.args([
+        if !flags.iter().any(|flag| flag.starts_with("--storage.path")) {
+            command
+                .arg("--storage.path")
+                .arg(folder.path().join("state"));
+        }
+        command.args(flags).args([
             "--web.listen-address",
             "127.0.0.1:0",
             "--log.level",
