@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use redb::{Durability, ReadableTable as _, WriteTransaction};
+use redb::{Durability, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
 use super::rows::{self, TenantRow};
 use super::{CALLS, DEFINITIONS, Store, StoreError, TENANTS};
@@ -16,28 +16,36 @@ const KEPT: Duration = Duration::from_hours(30 * 24);
 impl Store {
     /// Forgets the tenants that are not `configured`, and were last polled 30 days ago.
     pub fn prune(&self, configured: &BTreeSet<TenantName>) {
-        let mut forgotten = Vec::new();
-        self.write(Durability::Immediate, |writing| {
-            forgotten = self.departed(writing, configured)?;
-            for tenant in &forgotten {
-                forget(writing, tenant)?;
+        let departed = match self.departed(configured) {
+            Ok(departed) => departed,
+            Err(error) => {
+                tracing::warn!(%error, "what is known of removed tenants can not be looked through");
+                return;
             }
-            Ok(())
+        };
+        if departed.is_empty() {
+            return;
+        }
+        let forgotten = self.write(Durability::Immediate, |writing| {
+            departed
+                .iter()
+                .try_for_each(|tenant| forget(writing, tenant))
         });
-        for tenant in forgotten {
+        if forgotten {
             tracing::info!(
-                tenant,
-                "forgotten, it has not been configured for a long time"
+                tenants = departed.join(" "),
+                "forgotten, 30 days after they were removed"
             );
         }
     }
 
-    fn departed(
-        &self,
-        writing: &WriteTransaction,
-        configured: &BTreeSet<TenantName>,
-    ) -> Result<Vec<String>, StoreError> {
-        let tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
+    fn departed(&self, configured: &BTreeSet<TenantName>) -> Result<Vec<String>, StoreError> {
+        let mut state = self.lock();
+        let reading = self
+            .database(&mut state)?
+            .begin_read()
+            .map_err(redb::Error::from)?;
+        let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
         let mut departed = Vec::new();
         for row in tenants.iter().map_err(redb::Error::from)? {
             let (name, row) = row.map_err(redb::Error::from)?;
