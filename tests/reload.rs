@@ -34,6 +34,9 @@ fn folder(exporter: &Exporter) -> &Path {
 
 /// Keeps no connection: each test has a runtime of its own.
 static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
     let client = builder.pool_max_idle_per_host(0).build();
     client.expect("a client can be made")
