@@ -192,21 +192,23 @@ impl Fleet {
 
     /// Stops the members that `leaves` names, and waits for their end.
     async fn stop(&mut self, leaves: impl Fn(&TenantName) -> bool) -> Vec<Poller> {
-        let mut leaving = 0;
+        let mut leaving = BTreeSet::new();
         self.members.retain(|name, member| {
             let stays = !leaves(name);
             if !stays {
-                leaving += 1;
+                leaving.insert(name.clone());
                 member.stop.cancel();
             }
             stays
         });
         let mut stopped = Vec::new();
-        while stopped.len() < leaving {
+        while !leaving.is_empty() {
             let Some(ended) = self.pollers.join_next().await else {
                 break;
             };
-            stopped.extend(poller_of(ended));
+            // At the end of the process others stop too, unasked.
+            let ended = poller_of(ended);
+            stopped.extend(ended.filter(|poller| leaving.remove(poller.tenant())));
         }
         stopped
     }
