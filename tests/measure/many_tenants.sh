@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --release --locked --bin defender-scan-exporter --example many_tenants
-exec target/release/examples/many_tenants target/release/defender-scan-exporter "$@"
+exec target/release/examples/many_tenants "$PWD/target/release/defender-scan-exporter" "$@"
