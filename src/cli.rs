@@ -15,6 +15,7 @@ use clap_complete::Shell;
 use thiserror::Error;
 use url::Url;
 
+use crate::shard::{Shard, ShardError};
 use crate::web::TelemetryPath;
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -53,6 +54,9 @@ impl Cli {
             let text = "expected `--config.file`, but found none; name the file to check";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
         }
+        if let Err(error) = cli.flags.shard() {
+            return Err(Self::command().error(ErrorKind::ValueValidation, error));
+        }
         Ok(cli)
     }
 }
@@ -82,6 +86,21 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_WEB_MAX_REQUESTS", default_value_t = 40)]
     pub max_requests: usize,
 
+    /// Allow reloading the configuration by `POST /-/reload`
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_ENABLE_LIFECYCLE")]
+    pub enable_lifecycle: bool,
+
+    /// Which of several exporters this is, counted from 0
+    #[arg(long = "shard", value_name = "N", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_SHARD", default_value_t = 0)]
+    pub shard: u32,
+
+    /// Among how many exporters the tenants are shared out
+    #[arg(long = "total-shards", value_name = "N", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_TOTAL_SHARDS", default_value_t = 1)]
+    pub total_shards: u32,
+
     /// Folder for what must outlive a restart; empty: in memory [default: ./data; demo: a temporary one]
     #[arg(long = "storage.path", value_name = "FOLDER", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_STORAGE_PATH", value_parser = storage)]
@@ -96,6 +115,16 @@ pub struct Flags {
     #[arg(long = "log.format", value_name = "FORMAT", global = true, value_enum)]
     #[arg(env = "DEFENDER_EXPORTER_LOG_FORMAT", default_value = "logfmt")]
     pub log_format: LogFormat,
+}
+
+impl Flags {
+    /// Whose tenants are polled.
+    ///
+    /// # Errors
+    /// [`ShardError`], if there is no such shard.
+    pub fn shard(&self) -> Result<Shard, ShardError> {
+        Shard::new(self.shard, self.total_shards)
+    }
 }
 
 /// What to do instead of running the exporter.
@@ -327,7 +356,8 @@ mod tests {
             &["--web.telemetry-path=metrics"],
             &["--web.telemetry-path=/"],
             &["--web.telemetry-path=/-/healthy"],
-            &["--shard=0"],
+            &["--shard=1"],
+            &["--total-shards=0"],
             &["demo", "--speed=0"],
             &["docs"],
         ] {

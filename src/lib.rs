@@ -18,6 +18,7 @@
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
 //! | [`histogram`] | 0 | a plain histogram |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; not as on the wire |
+//! | [`shard`] | 2 | which of several processes polls which tenant |
 //! | [`health`] | 2 | how polling goes, with every label's values as enums |
 //! | [`quota`] | 3 | the sliding log of calls that hands out permits |
 //! | [`snapshot`] | 4 | the immutable view of all tenants |
@@ -29,10 +30,11 @@
 //! | [`defender`] | 6 | JSON, errors, tokens, and one request a call |
 //! | [`exposition`] | 6 | every metric's name, and how it is written |
 //! | [`poller`] | 8 | one task a tenant: plan, permit, call, learn, publish |
+//! | [`fleet`] | 9 | the pollers of all configured tenants, and what a reload changes |
 //! | [`web`] | 7 | router, endpoints, status page |
 //! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
 //! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
-//! | [`commands`] | 9 | wiring |
+//! | [`commands`] | 10 | wiring |
 
 pub mod cli;
 pub mod clock;
@@ -40,6 +42,7 @@ pub mod commands;
 pub mod config;
 pub mod defender;
 pub mod exposition;
+pub mod fleet;
 pub mod health;
 pub mod histogram;
 pub mod model;
@@ -47,6 +50,7 @@ pub mod plan;
 pub mod poller;
 pub mod quota;
 pub mod scans;
+pub mod shard;
 pub mod shutdown;
 pub mod simulator;
 pub mod snapshot;

@@ -9,6 +9,7 @@
 //! Calls run beside each other, one of each kind at most; what they bring is
 //! taken in one at a time, here.
 
+mod resume;
 mod round;
 
 use std::sync::Arc;
@@ -97,8 +98,8 @@ impl Poller {
     }
 
     /// Publishes what is known, and from `start` on polls until `shutdown`. A call
-    /// under way is dropped then; it stays paid for.
-    pub async fn run(mut self, start: Uptime, shutdown: CancellationToken) {
+    /// under way is dropped then; it stays paid for. Returns what is known by then.
+    pub async fn run(mut self, start: Uptime, shutdown: CancellationToken) -> Self {
         let mut calls = JoinSet::new();
         self.publish().await;
         let clock = self.clock.clone();
@@ -123,6 +124,7 @@ impl Poller {
                 () = self.clock.sleep_until(wake) => {}
             }
         }
+        self
     }
 
     /// Sends everything that is due and affordable; returns when to look again.

@@ -104,12 +104,14 @@ pub trait CallLog: std::fmt::Debug + Send + Sync {
 
 /// A tenant's budget; clones share one log.
 #[derive(Clone, Debug)]
-pub struct Quota(Arc<Shared>);
+pub struct Quota {
+    limits: Limits,
+    shared: Arc<Shared>,
+}
 
 #[derive(Debug)]
 struct Shared {
     clock: Clock,
-    limits: Limits,
     log: Mutex<Log>,
     /// `None`: a restart forgets.
     durable: Option<Arc<dyn CallLog>>,
@@ -147,18 +149,36 @@ impl Quota {
             log.calls.insert(number, call);
             log.next = log.next.max(number.saturating_add(1));
         }
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             clock,
-            limits,
             log: Mutex::new(log),
             durable,
-        }))
+        });
+        Self { limits, shared }
+    }
+
+    /// The same log under other limits: the calls so far still count, those on
+    /// their way included.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self {
+            limits,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Whether no call counts any more, and none is on its way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let mut log = self.lock();
+        log.forget(self.shared.clock.uptime(), self.limits.hour.window);
+        log.calls.is_empty()
     }
 
     /// The limits.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.0.limits
+        self.limits
     }
 
     /// Takes a slot for one call of `collector`, if every window has one free
@@ -169,11 +189,10 @@ impl Quota {
     /// The earliest moment to ask again, if there is no slot or the call can
     /// not be written down.
     pub fn try_acquire(&self, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
-        let now = self.0.clock.uptime();
+        let now = self.shared.clock.uptime();
         let mut log = self.lock();
-        log.forget(now, self.0.limits.hour.window);
+        log.forget(now, self.limits.hour.window);
         for (limit, reserved) in self
-            .0
             .limits
             .both()
             .into_iter()
@@ -200,7 +219,7 @@ impl Quota {
             .first_key_value()
             .map_or(number, |(oldest, _)| *oldest);
         // Under the lock: rows are in the order of the numbers.
-        if let Some(durable) = &self.0.durable
+        if let Some(durable) = &self.shared.durable
             && !durable.sent(number, &call, oldest)
         {
             return Err(Retry::At(now + UNWRITTEN));
@@ -216,9 +235,9 @@ impl Quota {
     /// How much of the minute and of the hour is in use.
     #[must_use]
     pub fn usage(&self) -> [Usage; 2] {
-        let now = self.0.clock.uptime();
+        let now = self.shared.clock.uptime();
         let log = self.lock();
-        self.0.limits.both().map(|limit| Usage {
+        self.limits.both().map(|limit| Usage {
             limit: limit.calls,
             used: log.held(now, limit.window).count(),
         })
@@ -228,7 +247,7 @@ impl Quota {
         let mut log = self.lock();
         if let Some(call) = log.calls.get_mut(&number) {
             call.answered = Some(at);
-            if let Some(durable) = &self.0.durable {
+            if let Some(durable) = &self.shared.durable {
                 durable.answered(number, call);
             }
         }
@@ -236,7 +255,10 @@ impl Quota {
 
     /// The log stays consistent between any two statements: poison is harmless.
     fn lock(&self) -> MutexGuard<'_, Log> {
-        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -307,7 +329,7 @@ impl Permit {
 
     /// The answer has arrived: the service has seen the request by now.
     pub fn answered(mut self) {
-        let now = self.quota.0.clock.uptime();
+        let now = self.quota.shared.clock.uptime();
         self.quota.settle(self.number, now);
         self.call.answered = Some(now);
     }
@@ -317,7 +339,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.call.answered.is_none() {
-            let now = self.quota.0.clock.uptime();
+            let now = self.quota.shared.clock.uptime();
             self.quota
                 .settle(self.number, now.max(self.call.sent + UNANSWERED));
         }

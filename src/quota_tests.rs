@@ -282,3 +282,20 @@ async fn outcome(attempts: Vec<Attempt>, limits: Limits) -> Outcome {
     }
     outcome
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_count_on_under_other_limits_even_those_on_their_way() {
+    let before = quota(10, 100);
+    let under_way = history(&before).expect("ten are free");
+    history(&before).expect("nine are free").answered();
+    let after = before.with_limits(Limits::new(2, 100));
+    drop(before);
+    assert!(history(&after).is_err(), "both count");
+    assert!(!after.is_idle());
+    pass(Duration::from_secs(61)).await;
+    under_way.answered();
+    assert_eq!(after.usage()[0].used, 1, "its answer is noted");
+    assert_eq!(after.usage()[1].used, 2);
+    pass(Duration::from_secs(3_601)).await;
+    assert!(after.is_idle());
+}

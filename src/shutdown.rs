@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long work in flight may take after a signal, before it is dropped.
@@ -28,4 +28,12 @@ pub fn on_signal() -> io::Result<CancellationToken> {
         cancelled.cancel();
     });
     Ok(token)
+}
+
+/// The SIGHUPs from now on: each asks for a reload, and none ends the process.
+///
+/// # Errors
+/// If the process may not install signal handlers.
+pub fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

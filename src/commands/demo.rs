@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 
@@ -39,7 +40,8 @@ pub(super) async fn run(
         .storage_path
         .clone()
         .unwrap_or_else(|| Storage::Folder(folder.path().join("data")));
-    let exporter = Exporter::start(&config, flags, &storage, clock, &shutdown).await?;
+    let reader = Arc::new(move || Ok(config.clone()));
+    let exporter = Exporter::start(reader, None, flags, &storage, clock, &shutdown).await?;
     let mut text = format!(
         "A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts "
     );

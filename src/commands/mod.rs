@@ -4,6 +4,7 @@ mod check_config;
 mod demo;
 mod healthcheck;
 mod logging;
+mod reload;
 mod serve;
 
 use std::io::{self, Write as _};
@@ -23,8 +24,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         None => {
             logging::start(cli.flags.log_level, cli.flags.log_format);
-            let config = serve::config(&cli.flags)?;
-            block_on(serve::run(config, &cli.flags))
+            block_on(serve::run(cli.flags))
         }
         Some(Command::Demo {
             definitions,

@@ -3,33 +3,26 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::reload::{Reader, Reloads};
 use crate::cli::{Flags, ListenAddress, Storage};
 use crate::clock::Clock;
-use crate::config::{Config, Tenant as TenantConfig};
-use crate::defender::{Client, TokenSource, http_client};
+use crate::config::Config;
 use crate::exposition::OwnMetrics;
-use crate::plan::Plan;
-use crate::poller::{Poller, Source};
-use crate::quota::{CallLog, Quota};
+use crate::fleet::{Fleet, Surroundings};
 use crate::shutdown::{self, GRACE};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use crate::tenant::Tenant;
-use crate::web::{self, Expected, WebState};
-
-/// Between the first calls of one tenant and the next, on average: the sign-in host should
-/// not see all of them at once.
-const SPREAD: Duration = Duration::from_millis(20);
+use crate::web::{self, Expected, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
-pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
+fn config(flags: &Flags) -> anyhow::Result<Config> {
     let Some(file) = &flags.config_file else {
         return Ok(Config::from_env(&|name| std::env::var(name).ok())?);
     };
@@ -41,13 +34,19 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
 }
 
 /// Runs the exporter until a signal.
-pub(super) async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal().context("installing signal handlers")?;
+pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
+    let problem = "installing signal handlers";
+    let hangups = shutdown::hangups().context(problem)?;
+    let shutdown = shutdown::on_signal().context(problem)?;
     let storage = flags
         .storage_path
         .clone()
         .unwrap_or_else(|| Storage::Folder("./data".into()));
-    let exporter = Exporter::start(&config, flags, &storage, Clock::system(), &shutdown).await?;
+    let read = flags.clone();
+    let reader = Arc::new(move || config(&read));
+    let clock = Clock::system();
+    let exporter =
+        Exporter::start(reader, Some(hangups), &flags, &storage, clock, &shutdown).await?;
     exporter.finish().await
 }
 
@@ -59,43 +58,51 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    /// Binds all addresses, then starts polling and serving.
+    /// Reads the configuration, binds all addresses, then starts polling and serving.
     pub(super) async fn start(
-        config: &Config,
+        reader: Reader,
+        hangups: Option<Signal>,
         flags: &Flags,
         storage: &Storage,
         clock: Clock,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
+        let config = reader()?;
         let mut listeners = Vec::new();
         for address in &flags.listen_addresses {
             listeners.push(bind(address).await?);
         }
-        let http = http_client(&config.http)?;
         let own = OwnMetrics::new(clock.wall());
-        let store = store(storage, &clock, &own)?;
-        let snapshot = Snapshot::default();
-        let mut tasks = JoinSet::new();
-        let mut start = clock.uptime();
-        for tenant in &config.tenants {
-            let poller = poller(tenant, &http, &snapshot, store.as_ref(), &clock)?;
-            start = start + SPREAD.mul_f64(fastrand::f64() * 2.0);
-            tasks.spawn(poller.run(start, shutdown.clone()));
-        }
+        let around = Surroundings {
+            snapshot: Snapshot::default(),
+            store: store(storage, &clock, &own)?,
+            expected: Expected::default(),
+            shard: flags.shard()?,
+            clock: clock.clone(),
+        };
+        let (requests, waiting) = ReloadRequests::channel();
         let state = WebState {
-            snapshot,
-            clock,
-            own,
+            snapshot: around.snapshot.clone(),
+            clock: clock.clone(),
+            own: own.clone(),
             telemetry_path: flags.telemetry_path.clone(),
             max_requests: flags.max_requests,
-            expected: Expected::new(
-                config
-                    .tenants
-                    .iter()
-                    .map(|tenant| tenant.name.clone())
-                    .collect(),
-            ),
+            expected: around.expected.clone(),
+            reload: flags.enable_lifecycle.then_some(requests),
         };
+        let mut fleet = Fleet::new(around, shutdown.clone());
+        let tenants = fleet.apply(&config).await?.added;
+        let environment = || "the environment, which is that of the start".to_owned();
+        let file = flags.config_file.as_ref();
+        let reloads = Reloads {
+            fleet,
+            reader,
+            origin: file.map_or_else(environment, |file| file.display().to_string()),
+            own,
+            clock,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(reloads.run(hangups, waiting, shutdown.clone()));
         let router = web::router(state);
         let mut addresses = Vec::new();
         for listener in listeners {
@@ -104,11 +111,7 @@ impl Exporter {
             addresses.push(address);
             tasks.spawn(web::serve(listener, router.clone(), shutdown.clone()));
         }
-        tracing::info!(
-            tenants = config.tenants.len(),
-            version = env!("CARGO_PKG_VERSION"),
-            "polling"
-        );
+        tracing::info!(tenants, version = env!("CARGO_PKG_VERSION"), "polling");
         Ok(Self {
             addresses,
             tasks,
@@ -151,47 +154,6 @@ fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<O
         clock.clone(),
         Box::new(move || own.store_error()),
     )?))
-}
-
-fn poller(
-    config: &TenantConfig,
-    http: &reqwest::Client,
-    snapshot: &Snapshot,
-    store: Option<&Store>,
-    clock: &Clock,
-) -> anyhow::Result<Poller> {
-    let loaded = store.map(|store| store.load(&config.name)).transpose()?;
-    let mut loaded = loaded.unwrap_or_default();
-    let store = store.map(|store| store.of(&config.name));
-    let log = store
-        .clone()
-        .map(|store| Arc::new(store) as Arc<dyn CallLog>);
-    let quota = Quota::restore(
-        clock.clone(),
-        config.limits,
-        std::mem::take(&mut loaded.calls),
-        log,
-    );
-    let mut tenant = Tenant::new(
-        config.name.clone(),
-        config.definitions.clone(),
-        quota.clone(),
-    );
-    let mut plan = Plan::new(config.poll, clock.uptime(), fastrand::u64(..));
-    tenant.restore(&mut plan, loaded, clock);
-    let source = Arc::new(Source {
-        client: Client::new(http.clone(), config.api_base_url.clone(), clock.clone()),
-        tokens: TokenSource::new(config, http.clone(), clock.clone()),
-    });
-    Ok(Poller::new(
-        tenant,
-        plan,
-        quota,
-        source,
-        snapshot.clone(),
-        store,
-        clock.clone(),
-    ))
 }
 
 /// Binds the first of an address's candidates that can be bound.

@@ -46,7 +46,7 @@ pub struct Config {
 }
 
 /// Settings of the one HTTP client.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Http {
     /// How long a request may take, from connecting to the last byte.
     pub timeout: Duration,
@@ -78,8 +78,8 @@ impl fmt::Debug for Http {
     }
 }
 
-/// One tenant to be polled.
-#[derive(Clone, Debug)]
+/// One tenant to be polled. Equal ones need no restart of the polling.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tenant {
     /// Value of the label `tenant`.
     pub name: TenantName,
@@ -102,7 +102,7 @@ pub struct Tenant {
 }
 
 /// How an application proves its identity.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Credential {
     /// An application's client secret.
     ClientSecret {
@@ -169,7 +169,7 @@ pub enum ManagedIdentity {
 }
 
 /// Which definitions are published.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DefinitionFilter {
     /// If not empty: exactly these, whatever the other rules say.
     pub ids: Vec<DefinitionId>,
@@ -200,6 +200,14 @@ pub struct Rule {
     pub scan_types: Vec<String>,
     /// Anchored at both ends.
     pub names: Vec<Regex>,
+}
+
+/// Patterns are equal if they are written alike.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        let [ours, theirs] = [self, other].map(|rule| rule.names.iter().map(Regex::as_str));
+        self.scan_types == other.scan_types && ours.eq(theirs)
+    }
 }
 
 /// How often what is polled.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 /// Longer than any secret or token.
@@ -17,6 +17,19 @@ pub enum SecretSource {
     Inline(SecretString),
     /// A file, read again at each sign-in.
     File(PathBuf),
+}
+
+/// Equal if the texts or the paths are; files are not looked at.
+impl PartialEq for SecretSource {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inline(ours), Self::Inline(theirs)) => {
+                ours.expose_secret() == theirs.expose_secret()
+            }
+            (Self::File(ours), Self::File(theirs)) => ours == theirs,
+            _ => false,
+        }
+    }
 }
 
 impl SecretSource {
@@ -100,8 +113,6 @@ pub fn read_secret_file(path: &Path) -> Result<SecretString, SecretFileError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-
-    use secrecy::ExposeSecret as _;
 
     use super::*;
 

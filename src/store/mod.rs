@@ -12,6 +12,7 @@
 //! nothing can be written, no call leaves, and serving goes on from memory.
 
 mod file;
+mod prune;
 mod rows;
 
 use std::fmt;
@@ -148,12 +149,12 @@ impl Store {
     /// # Errors
     /// If the database can not be read.
     pub fn load(&self, tenant: &TenantName) -> Result<Loaded, StoreError> {
-        let state = self.lock();
+        let mut state = self.lock();
         let mut loaded = Loaded::default();
-        let Some(database) = &state.database else {
-            return Ok(loaded);
-        };
-        let reading = database.begin_read().map_err(redb::Error::from)?;
+        let reading = self
+            .database(&mut state)?
+            .begin_read()
+            .map_err(redb::Error::from)?;
         let name = tenant.as_str();
         let calls = reading.open_table(CALLS).map_err(redb::Error::from)?;
         for row in calls
@@ -227,21 +228,25 @@ impl Store {
         durability: Durability,
         change: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let database = match &state.database {
-            Some(database) => database,
-            None => {
-                state
-                    .database
-                    .insert(file::open(&self.0.path, &self.0.clock, &self.0.on_error)?)
-            }
-        };
-        let mut writing = database.begin_write().map_err(redb::Error::from)?;
+        let mut writing = self
+            .database(state)?
+            .begin_write()
+            .map_err(redb::Error::from)?;
         writing
             .set_durability(durability)
             .map_err(redb::Error::from)?;
         change(&writing)?;
         writing.commit().map_err(redb::Error::from)?;
         Ok(())
+    }
+
+    /// The open file; after a failure it is opened again.
+    fn database<'s>(&self, state: &'s mut State) -> Result<&'s Database, StoreError> {
+        let database = match state.database.take() {
+            Some(database) => database,
+            None => file::open(&self.0.path, &self.0.clock, &self.0.on_error)?,
+        };
+        Ok(state.database.insert(database))
     }
 
     /// A transaction is whole or not at all: poison is harmless.

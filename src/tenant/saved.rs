@@ -1,9 +1,13 @@
 //! A tenant as rows of the store, and back.
 
+use std::collections::BTreeMap;
+
 use super::Tenant;
 use crate::clock::{Clock, Timestamp, Uptime};
+use crate::config::DefinitionFilter;
 use crate::model::DefinitionId;
 use crate::plan::{FetchTimes, Plan};
+use crate::quota::Quota;
 use crate::snapshot::TARGET_SECONDS;
 use crate::store::{Changes, CollectorRow, DefinitionRow, HistogramRow, Loaded, Stamp, TenantRow};
 
@@ -85,6 +89,37 @@ impl Tenant {
     /// These could not be saved: they come again with the next changes.
     pub fn not_saved(&mut self, definitions: Vec<DefinitionId>) {
         self.unsaved.extend(definitions);
+    }
+
+    /// Goes on under other settings, as after a restart, but with nothing forgotten.
+    /// What is no longer published is kept as if it had vanished.
+    #[must_use]
+    pub fn resume(
+        mut self,
+        before: &Plan,
+        plan: &mut Plan,
+        filter: DefinitionFilter,
+        quota: Quota,
+        now: Uptime,
+    ) -> Self {
+        let pause = before.paused_until(now).map(|until| until.since(now));
+        plan.restore(now, before.batch_size(), pause);
+        let (published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.scans)
+            .into_iter()
+            .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
+        for id in published.keys() {
+            plan.restore_fetch(id, before.fetch_times(id));
+        }
+        self.unsaved.extend(hidden.keys().cloned());
+        let hidden = hidden.into_iter().map(|(id, scan)| (id, (now, scan)));
+        self.vanished.extend(hidden);
+        Self {
+            filter,
+            quota,
+            scans: published,
+            restored: true,
+            ..self
+        }
     }
 
     /// Goes on from before a restart.

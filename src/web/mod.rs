@@ -6,6 +6,7 @@
 
 mod html;
 mod path;
+mod reload;
 mod routes;
 mod status;
 
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use path::{TelemetryPath, TelemetryPathError};
+pub use reload::{ReloadRequest, ReloadRequests};
 pub use routes::router;
 
 use crate::clock::Clock;
@@ -46,6 +48,8 @@ pub struct WebState {
     pub max_requests: usize,
     /// The configured tenants, for readiness.
     pub expected: Expected,
+    /// Where to ask for a reload; `None`: nobody may by HTTP.
+    pub reload: Option<ReloadRequests>,
 }
 
 /// The tenants that must have data before the exporter is ready; a reload may
@@ -178,6 +182,7 @@ mod tests {
             telemetry_path: TelemetryPath::default(),
             max_requests: 40,
             expected: Expected::new(vec![TenantName::new("contoso")]),
+            reload: None,
         }
     }
 

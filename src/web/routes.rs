@@ -6,6 +6,7 @@
 //! | `/` | the status page, unless the metrics are there |
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200, or 503 with the reasons |
+//! | `/-/reload` | POST alone: 200, 500 with the reasons, or 403 if it is not enabled |
 //!
 //! Anything else is 404, another method than GET and HEAD is 405. Every answer
 //! is counted and carries headers that keep browsers from doing more with it.
@@ -23,11 +24,12 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Semaphore, TryAcquireError};
 
+use super::reload::reload;
 use super::{WebState, html, status};
 use crate::exposition::catalog::Handler;
 use crate::exposition::{self, OwnMetrics, negotiate};
@@ -61,6 +63,10 @@ pub fn router(state: WebState) -> Router {
             counted(Handler::Healthy, get(|| async { "healthy\n" })),
         )
         .route("/-/ready", counted(Handler::Ready, get(ready)))
+        .route(
+            "/-/reload",
+            counted(Handler::Reload, post(reload).with_state(state.clone())),
+        )
         .fallback_service(counted(Handler::Other, not_found).with_state(Routes {
             state: state.clone(),
             scrapes: None,
@@ -181,7 +187,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::super::tests::{state, tenant};
-    use super::super::{Expected, TelemetryPath};
+    use super::super::{Expected, ReloadRequests, TelemetryPath};
     use super::*;
     use crate::model::TenantName;
 
@@ -242,7 +248,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
             assert_eq!(response.headers()["allow"], "GET,HEAD", "{path}");
         }
-        for path in ["/nowhere", "/metrics/", "/-/", "/-/reload"] {
+        for path in ["/nowhere", "/metrics/", "/-/"] {
             for method in ["GET", "POST"] {
                 let response = ask(&router, method, path, &[]).await;
                 assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
@@ -253,7 +259,7 @@ mod tests {
         let format = exposition::Format::Classic;
         let metrics = exposition::render(&tenants, &state.clock, &state.own, format);
         assert!(
-            metrics.contains("{handler=\"other\",code=\"404\"} 8\n"),
+            metrics.contains("{handler=\"other\",code=\"404\"} 6\n"),
             "{metrics}"
         );
         assert!(
@@ -278,6 +284,30 @@ mod tests {
         state.snapshot.publish(view);
         let response = ask(&router, "GET", "/-/ready", &[]).await;
         assert_eq!(text(response).await, "ready\n");
+    }
+
+    #[tokio::test]
+    async fn reloading_takes_a_post_and_leave() {
+        let mut state = state();
+        for (method, code) in [("GET", 405), ("HEAD", 405), ("PUT", 405), ("POST", 403)] {
+            let response = ask(&router(state.clone()), method, "/-/reload", &[]).await;
+            assert_eq!(response.status().as_u16(), code, "{method}");
+        }
+        let (requests, mut waiting) = ReloadRequests::channel();
+        state.reload = Some(requests);
+        let router = router(state);
+        for (outcome, code) in [(Ok(()), 200), (Err("line 3".to_owned()), 500)] {
+            let asked = ask(&router, "POST", "/-/reload", &[]);
+            let answer = async { waiting.recv().await.unwrap().send(outcome.clone()) };
+            let (response, sent) = tokio::join!(asked, answer);
+            sent.unwrap();
+            assert_eq!(response.status().as_u16(), code);
+            let reasons = outcome.err().unwrap_or_default();
+            assert!(text(response).await.contains(&reasons));
+        }
+        drop(waiting);
+        let response = ask(&router, "POST", "/-/reload", &[]).await;
+        assert_eq!(response.status().as_u16(), 503);
     }
 
     #[tokio::test]

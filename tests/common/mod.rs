@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod messages;
+pub mod settings;
 pub mod tenants;
 
 use std::fmt::Write as _;
@@ -201,7 +202,7 @@ impl Exporter {
 
     /// Starts it in a folder that has its configuration, and maybe its state, already.
     async fn start_in(folder: Arc<TempDir>) -> Self {
-        Self::start_adjusted(folder, |_| ()).await
+        Self::launch(folder, &[], |_| ()).await
     }
 
     /// The same, but `adjust` may set what the command line and its environment are.
@@ -209,17 +210,31 @@ impl Exporter {
         folder: impl Into<Arc<TempDir>>,
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
-        let folder = folder.into();
+        Self::launch(folder.into(), &[], adjust).await
+    }
+
+    /// The same, with more flags.
+    pub async fn start_with_flags(folder: Arc<TempDir>, flags: &[&str]) -> Self {
+        Self::launch(folder, flags, |_| ()).await
+    }
+
+    async fn launch(
+        folder: Arc<TempDir>,
+        flags: &[&str],
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
         let mut command = binary();
         let file = folder.path().join("exporter.yml");
         // Without one, the environment is the configuration.
         if file.exists() {
             command.arg("--config.file").arg(file);
         }
-        command
-            .arg("--storage.path")
-            .arg(folder.path().join("state"));
-        command.args([
+        if !flags.iter().any(|flag| flag.starts_with("--storage.path")) {
+            command
+                .arg("--storage.path")
+                .arg(folder.path().join("state"));
+        }
+        command.args(flags).args([
             "--web.listen-address",
             "127.0.0.1:0",
             "--log.level",

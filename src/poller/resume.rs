@@ -1,0 +1,42 @@
+//! A tenant whose settings changed goes on with all that is known of it.
+
+use std::sync::Arc;
+
+use super::{Poller, Source};
+use crate::config;
+use crate::model::TenantName;
+use crate::plan::Plan;
+use crate::quota::Quota;
+
+impl Poller {
+    /// Whom it polls.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantName {
+        self.tenant.name()
+    }
+
+    /// The budget; it goes on counting without the poller.
+    #[must_use]
+    pub fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    /// A poller that has not started, of the same tenant under the settings of
+    /// `config`. Its lists are due at once: whoever changed something wants to see
+    /// whether it works. A pause that the service asked for goes on.
+    #[must_use]
+    pub fn resume(self, config: &config::Tenant, source: Arc<Source>) -> Self {
+        let now = self.clock.uptime();
+        let quota = self.quota.with_limits(config.limits);
+        let mut plan = Plan::new(config.poll, now, fastrand::u64(..));
+        let filter = config.definitions.clone();
+        let tenant = self
+            .tenant
+            .resume(&self.plan, &mut plan, filter, quota.clone(), now);
+        let (snapshot, store, clock) = (self.snapshot, self.store, self.clock);
+        Self {
+            polled: self.polled,
+            ..Self::new(tenant, plan, quota, source, snapshot, store, clock)
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Configurations that change while the exporter runs.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use defender_scan_exporter::simulator::Simulator;
+
+/// One tenant of a configuration.
+#[derive(Clone)]
+pub struct Entry {
+    /// Its number in the simulator.
+    pub number: usize,
+    pub name: String,
+    /// The section `poll`, in flow style.
+    pub poll: String,
+    /// Calls a minute.
+    pub per_minute: usize,
+    /// Instead of the right one.
+    pub secret: Option<String>,
+}
+
+/// Tenant `number` of the simulator, polled every second.
+pub fn entry(number: usize) -> Entry {
+    Entry {
+        number,
+        name: format!("tenant-{number}"),
+        poll: "{definitions: 1s, agents: 10s}".to_owned(),
+        per_minute: 1_000,
+        secret: None,
+    }
+}
+
+/// Writes the configuration of `entries` to `exporter.yml` in `folder`, at once as editors do.
+pub fn write(simulator: &Simulator, folder: &Path, entries: &[Entry], timeout: &str) {
+    let ca = folder.join("ca.pem");
+    fs::write(&ca, simulator.ca_pem()).expect("the folder can be written");
+    let url = simulator.https_url();
+    let mut text = format!(
+        "http: {{ca_file: {}, timeout: {timeout}}}\ntenants:\n",
+        ca.display()
+    );
+    for entry in entries {
+        let identity = simulator
+            .tenant(entry.number)
+            .expect("there is such a tenant");
+        let secret = entry.secret.as_ref().unwrap_or(&identity.client_secret);
+        let secret = serde_json::to_string(secret).expect("it is text");
+        write!(
+            text,
+            "  - name: {}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
+             credential: {{type: client_secret, client_id: {}, client_secret: {secret}}}\n    \
+             poll: {}\n    quota: {{per_minute: {}, per_hour: 60000, use: 100%}}\n",
+            entry.name, identity.tenant_id, identity.client_id, entry.poll, entry.per_minute
+        )
+        .expect("a string can be written");
+    }
+    write_text(folder, &text);
+}
+
+/// Replaces `exporter.yml` in `folder`.
+pub fn write_text(folder: &Path, text: &str) {
+    let draft = folder.join("draft.yml");
+    fs::write(&draft, text).expect("the folder can be written");
+    fs::rename(draft, folder.join("exporter.yml")).expect("the folder can be written");
+}
