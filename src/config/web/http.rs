@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::mistake::{Report, expected};
 use super::super::node::Value;
-use super::{RateLimit, boolean};
+use super::{RateLimit, Reported, boolean};
 
 /// Headers that may be set, with the values that they may have; none: any.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -97,8 +97,13 @@ fn one_of(values: &[&str]) -> String {
 }
 
 /// `rate_limit`; an interval of zero turns it off.
-pub(super) fn rate_limit(value: &Value<'_>, report: &mut Report) -> Option<Option<RateLimit>> {
-    let mut section = value.section(report, "a mapping with `interval` and `burst`")?;
+pub(super) fn rate_limit(
+    value: &Value<'_>,
+    report: &mut Report,
+) -> Result<Option<RateLimit>, Reported> {
+    let mut section = value
+        .section(report, "a mapping with `interval` and `burst`")
+        .ok_or(Reported)?;
     let interval = match section.take("interval") {
         Some(value) => value.parse(
             report,
@@ -126,8 +131,8 @@ pub(super) fn rate_limit(value: &Value<'_>, report: &mut Report) -> Option<Optio
         section.mistake(report, "burst", text);
     }
     section.finish(report);
-    let (interval, burst) = (interval?, burst?);
-    Some((!interval.is_zero()).then_some(RateLimit { interval, burst }))
+    let (interval, burst) = (interval.ok_or(Reported)?, burst.ok_or(Reported)?);
+    Ok((!interval.is_zero()).then_some(RateLimit { interval, burst }))
 }
 
 /// A duration as Go's `time.ParseDuration` reads it, but not a negative one.

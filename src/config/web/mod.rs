@@ -33,6 +33,9 @@ use super::mistake::{Mistakes, Report, Warning, expected};
 use super::node::Value;
 use super::yaml;
 
+/// It is in the report as a mistake.
+struct Reported;
+
 /// The largest file that is read.
 const MAX_BYTES: usize = 1 << 20;
 
@@ -87,14 +90,15 @@ impl WebConfig {
         let mut report = Report::new(&path.display().to_string());
         let mut source = Source::new(Some(path.parent().unwrap_or(Path::new(""))));
         let config = match source.read(path) {
-            Ok(content) => match String::from_utf8(content) {
-                Ok(text) => read(&text, &mut report, &mut source),
-                Err(_) => {
+            Ok(content) => {
+                if let Ok(text) = String::from_utf8(content) {
+                    read(&text, &mut report, &mut source)
+                } else {
                     let text = expected("UTF-8 text", "other bytes", "save the file as UTF-8");
                     report.mistake(None, "", text);
                     None
                 }
-            },
+            }
             Err(error) => {
                 let advice = "check that it exists and who may read it";
                 let text = expected("a readable file", &error.to_string(), advice);
@@ -152,7 +156,7 @@ fn read(text: &str, report: &mut Report, source: &mut Source<'_>) -> Option<WebC
     let http2 = http.as_ref().is_none_or(|http| http.http2);
     let tls = match tls {
         Some(value) => tls::read(&value, report, source, http2),
-        None => Some(None),
+        None => Ok(None),
     };
     let users = match users {
         Some(value) => users::read(&value, report),
@@ -160,13 +164,13 @@ fn read(text: &str, report: &mut Report, source: &mut Source<'_>) -> Option<WebC
     };
     let rate_limit = match rate_limit {
         Some(value) => http::rate_limit(&value, report),
-        None => Some(None),
+        None => Ok(None),
     };
     Some(WebConfig {
-        tls: tls?,
+        tls: tls.ok()?,
         headers: http?.headers,
         users: users?,
-        rate_limit: rate_limit?,
+        rate_limit: rate_limit.ok()?,
     })
 }
 

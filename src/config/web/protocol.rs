@@ -8,6 +8,7 @@ use rustls::{NamedGroup, SupportedCipherSuite, SupportedProtocolVersion, version
 
 use super::super::mistake::{Report, expected};
 use super::super::node::{Section, Value};
+use super::{Reported, boolean};
 
 /// Cipher suites of Go's `tls.CipherSuites()` that the library lacks.
 const LACKING_SUITES: [&str; 8] = [
@@ -21,7 +22,56 @@ const LACKING_SUITES: [&str; 8] = [
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
 ];
 
-pub(super) fn versions(
+/// What may be agreed with a client.
+pub(super) struct Protocol {
+    pub(super) versions: Vec<&'static SupportedProtocolVersion>,
+    /// Of TLS 1.2; empty: all.
+    suites: Vec<SupportedCipherSuite>,
+    /// Empty: all.
+    groups: Vec<&'static dyn SupportedKxGroup>,
+    pub(super) prefer_server: bool,
+}
+
+impl Protocol {
+    pub(super) fn read(section: &mut Section<'_>, report: &mut Report) -> Result<Self, Reported> {
+        let versions = versions(section, report);
+        let suites = section
+            .take("cipher_suites")
+            .map_or(Some(Vec::new()), |value| suites(&value, report));
+        let groups = section
+            .take("curve_preferences")
+            .map_or(Some(Vec::new()), |value| groups(&value, report));
+        let prefer_server = section
+            .take("prefer_server_cipher_suites")
+            .map_or(Some(true), |value| boolean(&value, report));
+        let all = || {
+            Some(Self {
+                versions: versions?,
+                suites: suites?,
+                groups: groups?,
+                prefer_server: prefer_server?,
+            })
+        };
+        all().ok_or(Reported)
+    }
+
+    /// The library's parts. Suites of TLS 1.3 are always there, as in Go.
+    pub(super) fn provider(&self) -> CryptoProvider {
+        let mut provider = ring::default_provider();
+        if !self.suites.is_empty() {
+            let newest = |suite: &SupportedCipherSuite| suite.tls13().is_some();
+            provider.cipher_suites.retain(newest);
+            let older = self.suites.iter().filter(|suite| !newest(suite));
+            provider.cipher_suites.extend(older.copied());
+        }
+        if !self.groups.is_empty() {
+            provider.kx_groups.clone_from(&self.groups);
+        }
+        provider
+    }
+}
+
+fn versions(
     section: &mut Section<'_>,
     report: &mut Report,
 ) -> Option<Vec<&'static SupportedProtocolVersion>> {
@@ -61,7 +111,7 @@ fn suite_name(suite: &SupportedCipherSuite) -> String {
     name.replacen("TLS13_", "TLS_", 1)
 }
 
-pub(super) fn suites(value: &Value<'_>, report: &mut Report) -> Option<Vec<SupportedCipherSuite>> {
+fn suites(value: &Value<'_>, report: &mut Report) -> Option<Vec<SupportedCipherSuite>> {
     let mut found = Vec::new();
     let mut good = true;
     for item in value.list(report, "a list of cipher suites") {
@@ -89,10 +139,7 @@ pub(super) fn suites(value: &Value<'_>, report: &mut Report) -> Option<Vec<Suppo
     (good && value.is_list()).then_some(found)
 }
 
-pub(super) fn groups(
-    value: &Value<'_>,
-    report: &mut Report,
-) -> Option<Vec<&'static dyn SupportedKxGroup>> {
+fn groups(value: &Value<'_>, report: &mut Report) -> Option<Vec<&'static dyn SupportedKxGroup>> {
     let mut found = Vec::new();
     let mut good = true;
     for item in value.list(report, "a list of curves") {
@@ -111,22 +158,4 @@ pub(super) fn groups(
         }
     }
     (good && value.is_list()).then_some(found)
-}
-
-/// Those of TLS 1.3 are always there, as in Go; of TLS 1.2, the given ones, or all.
-pub(super) fn provider(
-    suites: &[SupportedCipherSuite],
-    groups: Vec<&'static dyn SupportedKxGroup>,
-) -> CryptoProvider {
-    let mut provider = ring::default_provider();
-    if !suites.is_empty() {
-        let newest = |suite: &SupportedCipherSuite| suite.tls13().is_some();
-        provider.cipher_suites.retain(newest);
-        let older = suites.iter().filter(|suite| !newest(suite));
-        provider.cipher_suites.extend(older.copied());
-    }
-    if !groups.is_empty() {
-        provider.kx_groups = groups;
-    }
-    provider
 }

@@ -8,9 +8,9 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::super::mistake::{Report, expected};
 use super::super::node::{Section, Value};
-use super::boolean;
+use super::Reported;
 use super::client::{ClientAuth, verifier};
-use super::protocol::{groups, provider, suites, versions};
+use super::protocol::Protocol;
 use super::source::Source;
 
 /// What a key with PEM text says, in the file that it names or by itself.
@@ -20,14 +20,14 @@ struct Pem<'n> {
     content: Option<Vec<u8>>,
 }
 
-/// `Some(None)`: no TLS.
+/// `Ok(None)`: no TLS, or files are not looked at.
 pub(super) fn read(
     value: &Value<'_>,
     report: &mut Report,
     source: &mut Source<'_>,
     http2: bool,
-) -> Option<Option<Arc<ServerConfig>>> {
-    let mut section = value.section(report, "a mapping")?;
+) -> Result<Option<Arc<ServerConfig>>, Reported> {
+    let mut section = value.section(report, "a mapping").ok_or(Reported)?;
     let certificate = pem(&mut section, report, source, ["cert_file", "cert"]);
     let key = pem(&mut section, report, source, ["key_file", "key"]);
     let authority = pem(
@@ -39,27 +39,18 @@ pub(super) fn read(
     let client_auth = client_auth(&mut section, report);
     let sans = section.take("client_allowed_sans");
     let sans = sans.map(|value| (texts(&value, report, "a list of names"), value));
-    let versions = versions(&mut section, report);
-    let suites = section
-        .take("cipher_suites")
-        .map_or(Some(Vec::new()), |value| suites(&value, report));
-    let groups = section
-        .take("curve_preferences")
-        .map_or(Some(Vec::new()), |value| groups(&value, report));
-    let prefer = section
-        .take("prefer_server_cipher_suites")
-        .map_or(Some(true), |value| boolean(&value, report));
+    let protocol = Protocol::read(&mut section, report);
     section.finish(report);
 
     let (certificate, key, authority) = (certificate?, key?, authority?);
-    let (client_auth, client_auth_given) = client_auth?;
+    let (client_auth, client_auth_given) = client_auth.ok_or(Reported)?;
     if let Some((names, value)) = &sans {
-        check_names(names, client_auth, value, report);
+        check_names(names.as_deref(), client_auth, value, report);
     }
     if certificate.is_none() && key.is_none() && authority.is_none() && !client_auth_given {
         let text = "there is no `cert_file`, so TLS is off and this section has no effect";
         value.warn(report, text.to_owned());
-        return Some(None);
+        return protocol.map(|_| None);
     }
     for (part, name) in [(&certificate, "cert_file"), (&key, "key_file")] {
         if part.is_none() {
@@ -81,47 +72,39 @@ pub(super) fn read(
     let roots = roots(authority.as_ref(), client_auth, value, report);
     let chain = certificate.map(|pem| chain(&pem, report));
     let private = key.map(|pem| private_key(&pem, report));
-    let sans = sans.and_then(|(names, _)| names).unwrap_or_default();
-    let (chain, private, roots) = (chain??, private??, roots?);
-    let (versions, suites, groups, ignore_client_order) = (versions?, suites?, groups?, prefer?);
-    let (Some(chain), Some(private), Some(roots)) = (chain, private, roots) else {
-        return Some(None);
+    let names = sans.and_then(|(names, _)| names).unwrap_or_default();
+    let (Some(chain), Some(private)) = (chain, private) else {
+        return Err(Reported);
     };
-
-    let provider = Arc::new(provider(&suites, groups));
-    let mistake = |report: &mut Report, error: &dyn std::fmt::Display| {
-        let found = format!("that the TLS library refuses it: {error}");
+    let (Some(chain), Some(private), Some(roots)) = (chain?, private?, roots?) else {
+        return Ok(None);
+    };
+    let protocol = protocol?;
+    let provider = Arc::new(protocol.provider());
+    let built = verifier(client_auth, roots, names, &provider)
+        .map_err(|error| error.to_string())
+        .and_then(|verifier| {
+            ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&protocol.versions)
+                .and_then(|builder| {
+                    builder
+                        .with_client_cert_verifier(verifier)
+                        .with_single_cert(chain, private)
+                })
+                .map_err(|error| error.to_string())
+        });
+    let mut config = built.map_err(|error| {
+        let found = format!("what the TLS library refuses: {error}");
         let advice = "check that key and certificate belong together, and that the key is RSA of 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519";
         value.mistake(report, expected("a usable certificate", &found, advice));
-    };
-    let verifier = match verifier(client_auth, roots, sans, &provider) {
-        Ok(verifier) => verifier,
-        Err(error) => {
-            mistake(report, &error);
-            return None;
-        }
-    };
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions)
-        .and_then(|builder| {
-            builder
-                .with_client_cert_verifier(verifier)
-                .with_single_cert(chain, private)
-        });
-    match config {
-        Ok(mut config) => {
-            config.ignore_client_order = ignore_client_order;
-            if http2 {
-                config.alpn_protocols.push(b"h2".to_vec());
-            }
-            config.alpn_protocols.push(b"http/1.1".to_vec());
-            Some(Some(Arc::new(config)))
-        }
-        Err(error) => {
-            mistake(report, &error);
-            None
-        }
+        Reported
+    })?;
+    config.ignore_client_order = protocol.prefer_server;
+    if http2 {
+        config.alpn_protocols.push(b"h2".to_vec());
     }
+    config.alpn_protocols.push(b"http/1.1".to_vec());
+    Ok(Some(Arc::new(config)))
 }
 
 /// Of two keys for the same, the file wins, as in exporter-toolkit.
@@ -130,19 +113,19 @@ fn pem<'n>(
     report: &mut Report,
     source: &mut Source<'_>,
     [file_key, inline_key]: [&'static str; 2],
-) -> Option<Option<Pem<'n>>> {
+) -> Result<Option<Pem<'n>>, Reported> {
     let filled = |value: Option<Value<'n>>, report: &mut Report, what| match value {
-        None => Some(None),
+        None => Ok(None),
         Some(value) => {
-            let text = value.text(report, what)?;
-            Some((!text.is_empty()).then_some((value, text)))
+            let text = value.text(report, what).ok_or(Reported)?;
+            Ok((!text.is_empty()).then_some((value, text)))
         }
     };
     let file = filled(section.take(file_key), report, "a file's path");
     let inline = filled(section.take(inline_key), report, "text in PEM");
     let (file, inline) = (file?, inline?);
     let Some((value, name)) = file else {
-        return Some(inline.map(|(value, text)| Pem {
+        return Ok(inline.map(|(value, text)| Pem {
             value,
             content: Some(text.as_bytes().to_vec()),
         }));
@@ -158,10 +141,10 @@ fn pem<'n>(
             let found = format!("`{}`: {error}", path.display());
             let advice = "check that it exists and who may read it";
             value.mistake(report, expected("a readable file", &found, advice));
-            return None;
+            return Err(Reported);
         }
     };
-    Some(Some(Pem { value, content }))
+    Ok(Some(Pem { value, content }))
 }
 
 /// The policy, and whether one was given.
@@ -178,13 +161,8 @@ fn client_auth(section: &mut Section<'_>, report: &mut Report) -> Option<(Client
 }
 
 /// Names of clients are of no use unless every client has to show some.
-fn check_names(
-    names: &Option<Vec<String>>,
-    auth: ClientAuth,
-    value: &Value<'_>,
-    report: &mut Report,
-) {
-    if names.as_ref().is_some_and(Vec::is_empty) && value.is_list() {
+fn check_names(names: Option<&[String]>, auth: ClientAuth, value: &Value<'_>, report: &mut Report) {
+    if names.is_some_and(<[String]>::is_empty) && value.is_list() {
         let text = expected(
             "at least one name",
             "an empty list",
@@ -212,17 +190,13 @@ fn texts(value: &Value<'_>, report: &mut Report, what: &str) -> Option<Vec<Strin
 }
 
 /// The roots for client certificates; without any of our own, the system's.
-/// `Some(None)`, if files are not looked at.
-#[expect(
-    clippy::option_option,
-    reason = "a mistake is not the same as a file that is not read"
-)]
+/// `Ok(None)`, if files are not looked at.
 fn roots(
     authority: Option<&Pem<'_>>,
     auth: ClientAuth,
     section: &Value<'_>,
     report: &mut Report,
-) -> Option<Option<RootCertStore>> {
+) -> Result<Option<RootCertStore>, Reported> {
     let mut roots = RootCertStore::empty();
     let Some(pem) = authority else {
         if auth.verifies() {
@@ -233,13 +207,13 @@ fn roots(
             if roots.is_empty() {
                 let advice = "add a `client_ca_file`";
                 section.mistake(report, expected("root certificates", "none", advice));
-                return None;
+                return Err(Reported);
             }
         }
-        return Some(Some(roots));
+        return Ok(Some(roots));
     };
     let Some(content) = &pem.content else {
-        return Some(None);
+        return Ok(None);
     };
     let certificates = CertificateDer::pem_slice_iter(content).filter_map(Result::ok);
     let (added, _) = roots.add_parsable_certificates(certificates);
@@ -247,45 +221,44 @@ fn roots(
         let what = "certificates in PEM, of those who sign the clients'";
         let advice = "convert them with `openssl x509 -inform der`";
         pem.value.mistake(report, expected(what, "none", advice));
-        return None;
+        return Err(Reported);
     }
-    Some(Some(roots))
+    Ok(Some(roots))
 }
 
-/// `Some(None)`, if files are not looked at.
-#[expect(
-    clippy::option_option,
-    reason = "a mistake is not the same as a file that is not read"
-)]
-fn chain(pem: &Pem<'_>, report: &mut Report) -> Option<Option<Vec<CertificateDer<'static>>>> {
+/// `Ok(None)`, if files are not looked at.
+fn chain(
+    pem: &Pem<'_>,
+    report: &mut Report,
+) -> Result<Option<Vec<CertificateDer<'static>>>, Reported> {
     let Some(content) = &pem.content else {
-        return Some(None);
+        return Ok(None);
     };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
     match certificates {
-        Ok(certificates) if !certificates.is_empty() => Some(Some(certificates)),
+        Ok(certificates) if !certificates.is_empty() => Ok(Some(certificates)),
         _ => {
             let what = "certificates in PEM, the server's first";
             let advice = "convert them with `openssl x509 -inform der`";
             pem.value.mistake(report, expected(what, "none", advice));
-            None
+            Err(Reported)
         }
     }
 }
 
-#[expect(
-    clippy::option_option,
-    reason = "a mistake is not the same as a file that is not read"
-)]
-fn private_key(pem: &Pem<'_>, report: &mut Report) -> Option<Option<PrivateKeyDer<'static>>> {
+fn private_key(
+    pem: &Pem<'_>,
+    report: &mut Report,
+) -> Result<Option<PrivateKeyDer<'static>>, Reported> {
     let Some(content) = &pem.content else {
-        return Some(None);
+        return Ok(None);
     };
-    let key = PrivateKeyDer::from_pem_slice(content);
-    if key.is_err() {
-        let what = "a private key in PEM, without a passphrase";
-        let advice = "convert it with `openssl pkey`";
-        pem.value.mistake(report, expected(what, "none", advice));
-    }
-    key.ok().map(Some)
+    PrivateKeyDer::from_pem_slice(content)
+        .map(Some)
+        .map_err(|_| {
+            let what = "a private key in PEM, without a passphrase";
+            let advice = "convert it with `openssl pkey`";
+            pem.value.mistake(report, expected(what, "none", advice));
+            Reported
+        })
 }
