@@ -1,16 +1,15 @@
 //! The exporter itself: bind, poll, serve, stop.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Flags, ListenAddress, Storage};
+use super::listen;
+use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::{Config, Tenant as TenantConfig};
 use crate::defender::{Client, TokenSource, http_client};
@@ -22,7 +21,7 @@ use crate::shutdown::{self, GRACE};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::tenant::Tenant;
-use crate::web::{self, Expected, WebState};
+use crate::web::{self, Expected, Gate, WebState};
 
 /// Between the first calls of one tenant and the next, on average: the sign-in host should
 /// not see all of them at once.
@@ -54,6 +53,7 @@ pub(super) async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
 /// A running exporter.
 pub(super) struct Exporter {
     addresses: Vec<SocketAddr>,
+    tls: bool,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
@@ -67,10 +67,8 @@ impl Exporter {
         clock: Clock,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let mut listeners = Vec::new();
-        for address in &flags.listen_addresses {
-            listeners.push(bind(address).await?);
-        }
+        let sockets = listen::sockets(flags).await?;
+        let gate = gate(flags, &clock)?;
         let http = http_client(&config.http)?;
         let own = OwnMetrics::new(clock.wall());
         let store = store(storage, &clock, &own)?;
@@ -95,14 +93,19 @@ impl Exporter {
                     .map(|tenant| tenant.name.clone())
                     .collect(),
             ),
+            gate: gate.clone(),
         };
         let router = web::router(state);
         let mut addresses = Vec::new();
-        for listener in listeners {
-            let address = listener.local_addr()?;
-            tracing::info!(%address, telemetry_path = %flags.telemetry_path, "listening");
-            addresses.push(address);
-            tasks.spawn(web::serve(listener, router.clone(), shutdown.clone()));
+        let tls = gate.is_tls();
+        for socket in sockets {
+            if let Some(address) = socket.address()? {
+                tracing::info!(%address, tls, telemetry_path = %flags.telemetry_path, "listening");
+                addresses.push(address);
+            } else {
+                tracing::info!(tls, telemetry_path = %flags.telemetry_path, "listening on a UNIX socket");
+            }
+            tasks.spawn(socket.serve(router.clone(), gate.clone(), shutdown.clone()));
         }
         tracing::info!(
             tenants = config.tenants.len(),
@@ -111,6 +114,7 @@ impl Exporter {
         );
         Ok(Self {
             addresses,
+            tls,
             tasks,
             shutdown: shutdown.clone(),
         })
@@ -119,6 +123,11 @@ impl Exporter {
     /// The addresses that are listened on.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How its addresses begin in URLs.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// Waits for the signal, then for the tasks, but not for ever.
@@ -135,6 +144,14 @@ impl Exporter {
             }
         }
         Ok(())
+    }
+}
+
+/// Who may come in, by the file of `--web.config.file`.
+fn gate(flags: &Flags, clock: &Clock) -> anyhow::Result<Gate> {
+    match &flags.web_config_file {
+        Some(file) => Ok(Gate::load(file, clock.clone())?),
+        None => Ok(Gate::open(clock.clone())),
     }
 }
 
@@ -192,21 +209,4 @@ fn poller(
         store,
         clock.clone(),
     ))
-}
-
-/// Binds the first of an address's candidates that can be bound.
-async fn bind(address: &ListenAddress) -> anyhow::Result<TcpListener> {
-    let problem = || {
-        format!(
-            "expected to listen on {address}; choose another --web.listen-address or free this one"
-        )
-    };
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for candidate in address.resolve().with_context(problem)? {
-        match TcpListener::bind(candidate).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure).with_context(problem)
 }
