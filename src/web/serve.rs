@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,9 @@ use crate::shutdown::GRACE;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How long agreeing on TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long, and how many bytes, a client that was turned away may still send.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
 /// The largest head of a request, in bytes. Beyond it: 431.
 const MAX_HEAD: usize = 32 * 1024;
 /// How many requests one HTTP/2 connection may have under way.
@@ -64,16 +67,31 @@ async fn connection<S>(
     let Some(tls) = gate.config().await.tls.clone() else {
         return drive(stream, false, router, watcher).await;
     };
-    let handshake = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream));
+    let handshake = TlsAcceptor::from(tls).accept(stream).into_fallible();
+    let handshake = tokio::time::timeout(HANDSHAKE, handshake);
     match shutdown.run_until_cancelled(handshake).await {
         Some(Ok(Ok(stream))) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             drive(stream, http2, router, watcher).await;
         }
-        Some(Ok(Err(error))) => tracing::debug!(%error, "TLS was not agreed on"),
+        Some(Ok(Err((error, stream)))) => {
+            tracing::debug!(%error, "TLS was not agreed on");
+            linger(stream).await;
+        }
         Some(Err(_)) => tracing::debug!("TLS was not agreed on in time"),
         None => {}
     }
+}
+
+/// Reads what a client that was turned away still sends: closing at once would
+/// make its system drop the reason before the client has seen it.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let drain = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whatever comes of it, there is nothing left to do.
+    let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
 async fn drive<S>(stream: S, http2: bool, router: Router, watcher: Watcher)

@@ -75,6 +75,7 @@ fn headers(value: &Value<'_>, report: &mut Report) -> Option<Vec<(HeaderName, He
             .ok()
             .filter(|_| values.is_empty() || values.contains(&text));
         match (header, HeaderName::try_from(*name)) {
+            // Blank means unset, where any value may be written.
             (Some(_), _) if text.is_empty() => {}
             (Some(header), Ok(name)) => found.push((name, header)),
             _ => {

@@ -134,6 +134,12 @@ fn pem<'n>(
         let text = format!("has no effect beside `{file_key}`; remove one of them");
         inline.warn(report, text);
     }
+    // The text itself in the place of a path is not repeated: it may be a key.
+    if name.contains(char::is_control) || name.contains("-----BEGIN") {
+        let advice = format!("write the text under `{inline_key}`");
+        value.mistake(report, expected("a file's path", "other text", &advice));
+        return Err(Reported);
+    }
     let content = match source.named(name) {
         None => None,
         Some((_, Ok(content))) => Some(content),
