@@ -87,3 +87,40 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(90);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_neither_sends_nor_reads_is_given_up() {
+        let (near, _far) = tokio::io::duplex(16);
+        let mut near = Stall::new(near, PATIENCE);
+        let read = near.read_u8().await.unwrap_err();
+        assert_eq!(read.kind(), io::ErrorKind::TimedOut);
+
+        let (near, _far) = tokio::io::duplex(16);
+        let mut near = Stall::new(near, PATIENCE);
+        let written = near.write_all(&[0; 17]).await.unwrap_err();
+        assert_eq!(written.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_but_moves_is_not() {
+        let (near, mut far) = tokio::io::duplex(1);
+        let mut near = Stall::new(near, PATIENCE);
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+                far.write_u8(1).await.unwrap();
+            }
+        });
+        for _ in 0..10 {
+            assert_eq!(near.read_u8().await.unwrap(), 1);
+        }
+    }
+}
