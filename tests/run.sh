@@ -11,6 +11,7 @@ install_packages() {
     command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
     command -v python3 >/dev/null || missing+=(python3)
     command -v curl >/dev/null || missing+=(curl)
+    command -v systemd-socket-activate >/dev/null || missing+=(systemd)
     type -P kill >/dev/null || missing+=(procps)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return

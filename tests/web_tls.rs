@@ -109,11 +109,18 @@ async fn prometheus_scrapes_with_tls_client_certificate_and_password() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_is_replaced_under_load_without_a_failed_scrape() {
     let authority = Authority::new();
-    let served = Arc::new(Served::start(&authority, TLS).await);
+    let served = Served::start(&authority, TLS).await;
     let client = client(&authority)
         .tls_info(true)
         .build()
         .expect("a client can be made");
+    eventually("the exporter is ready", async || {
+        let answer = client.get(served.url("https", "/-/ready")).send().await;
+        answer
+            .ok()
+            .filter(|answer| answer.status() == StatusCode::OK)
+    })
+    .await;
     let (done, count) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicUsize::new(0)),

@@ -20,6 +20,8 @@ pub(super) async fn run(url: Url) -> anyhow::Result<()> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_danger_accept_invalid_certs(true)
+        // An error of HTTP/2 does not tell the reason for which TLS was broken off.
+        .http1_only()
         .timeout(TIMEOUT)
         .build()
         .context("no HTTP client")?;
