@@ -115,7 +115,7 @@ mod tests {
         let mut near = Stall::new(near, PATIENCE);
         tokio::spawn(async move {
             for _ in 0..10 {
-                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+                tokio::time::sleep(PATIENCE.mul_f64(0.9)).await;
                 far.write_u8(1).await.unwrap();
             }
         });
