@@ -149,7 +149,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::Clock;
     use crate::config::WebConfig;
 
     /// `alice` has the password `s3cr3t`, at the given cost; `bob` has `hunter2`.
@@ -204,21 +203,29 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_user_costs_a_check_too_and_answers_are_remembered() {
-        let (passwords, users, clock) = (Passwords::new(), users(9), Clock::system());
-        let timed = async |user, password| {
-            let start = clock.uptime();
-            passwords.admit(&users, &headers(user, password)).await;
-            clock.uptime().since(start)
-        };
-        let mut first = Duration::MAX;
-        let mut unknown = Duration::MAX;
-        for attempt in ["a", "b", "c"] {
-            first = first.min(timed("alice", attempt).await);
-            unknown = unknown.min(timed("mallory", attempt).await);
+        let (passwords, users) = (Passwords::new(), users(4));
+        let asked = [("alice", "wrong"), ("mallory", "wrong")];
+        for (number, (user, password)) in asked.into_iter().enumerate() {
+            assert!(!passwords.admit(&users, &headers(user, password)).await);
+            // Only a check puts an answer there.
+            assert_eq!(passwords.known(|known| known.bad.len()), number + 1);
         }
-        let again = timed("alice", "a").await.min(timed("mallory", "a").await);
-        assert!(unknown > first / 4, "{unknown:?} and {first:?}");
-        assert!(again < first / 4, "{again:?} and {first:?}");
+        assert_eq!(
+            passwords.decoy(&users, "mallory"),
+            passwords.decoy(&users, "mallory")
+        );
+        // While no check can be made, what is known is answered and nothing else.
+        let checks = Arc::clone(&passwords.0.checks);
+        let _held = checks.acquire().await.unwrap();
+        let ask = async |user, password, patience| {
+            let headers = headers(user, password);
+            tokio::time::timeout(patience, passwords.admit(&users, &headers)).await
+        };
+        for (user, password) in asked {
+            assert_eq!(ask(user, password, Duration::from_mins(1)).await, Ok(false));
+        }
+        let new = ask("mallory", "new", Duration::from_millis(100)).await;
+        assert!(new.is_err());
     }
 
     #[tokio::test]
