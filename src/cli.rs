@@ -50,8 +50,9 @@ impl Cli {
         I::Item: Into<OsString> + Clone,
     {
         let cli = Self::try_parse_from(arguments)?;
-        if matches!(cli.command, Some(Command::CheckConfig)) && cli.flags.config_file.is_none() {
-            let text = "expected `--config.file`, but found none; name the file to check";
+        let named = cli.flags.config_file.is_some() || cli.flags.web_config_file.is_some();
+        if matches!(cli.command, Some(Command::CheckConfig)) && !named {
+            let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
         }
         if let Err(error) = cli.flags.shard() {
@@ -80,6 +81,16 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_WEB_TELEMETRY_PATH")]
     #[arg(default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: TelemetryPath,
+
+    /// File with TLS, passwords and headers, in the format of Prometheus' exporter-toolkit
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_CONFIG_FILE")]
+    pub web_config_file: Option<PathBuf>,
+
+    /// Listen on the sockets that systemd passes on, instead of addresses
+    #[arg(long = "web.systemd-socket", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_SYSTEMD_SOCKET")]
+    pub systemd_socket: bool,
 
     /// How many scrapes are served at once; 0: no limit
     #[arg(long = "web.max-requests", value_name = "N", global = true)]
@@ -142,7 +153,7 @@ pub enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
         speed: u32,
     },
-    /// Check the configuration file and the files that it names; no network
+    /// Check the configuration files and the files that they name; no network
     CheckConfig,
     /// Print reference documentation in Markdown
     Docs {

@@ -22,7 +22,7 @@
 //! | [`health`] | 2 | how polling goes, with every label's values as enums |
 //! | [`quota`] | 3 | the sliding log of calls that hands out permits |
 //! | [`snapshot`] | 4 | the immutable view of all tenants |
-//! | [`config`] | 4 | the YAML file and the environment, checked |
+//! | [`config`] | 4 | the YAML file, the environment and the web configuration file, checked |
 //! | [`scans`] | 5 | one definition's runs, put together from list and history |
 //! | [`plan`] | 5 | pure: what is called next |
 //! | [`store`] | 6 | durable state: the log of calls, and what was learned |
@@ -31,7 +31,7 @@
 //! | [`exposition`] | 6 | every metric's name, and how it is written |
 //! | [`poller`] | 8 | one task a tenant: plan, permit, call, learn, publish |
 //! | [`fleet`] | 9 | the pollers of all configured tenants, and what a reload changes |
-//! | [`web`] | 7 | router, endpoints, status page |
+//! | [`web`] | 7 | TLS, passwords, router, endpoints, status page |
 //! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
 //! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
 //! | [`commands`] | 10 | wiring |

@@ -14,6 +14,7 @@ install_packages() {
     command -v npm >/dev/null || missing+=(npm)
     command -v python3 >/dev/null || missing+=(python3)
     command -v curl >/dev/null || missing+=(curl)
+    command -v systemd-socket-activate >/dev/null || missing+=(systemd)
     type -P kill >/dev/null || missing+=(procps)
     [ -x /usr/bin/tinyproxy ] || [ -x /usr/sbin/tinyproxy ] || missing+=(tinyproxy-bin)
     command -v ip >/dev/null || missing+=(iproute2)

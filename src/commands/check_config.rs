@@ -1,27 +1,41 @@
-//! `check-config`: all mistakes of a file at once, without touching the network.
+//! `check-config`: all mistakes of the named files at once, without touching the network.
 
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
-
 use crate::cli::Flags;
-use crate::config::Config;
+use crate::config::{Config, Mistakes, Warning, WebConfig};
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
-    let file = flags
-        .config_file
-        .as_deref()
-        .context("expected --config.file, but found none; name the file to check")?;
-    let (config, warnings) = Config::check(file)?;
     let mut report = String::new();
-    for warning in warnings {
-        writeln!(report, "warning: {warning}")?;
+    let mut wrong = Vec::new();
+    let mut note =
+        |file: &std::path::Path, result: Result<(String, Vec<Warning>), Mistakes>| match result {
+            Ok((summary, warnings)) => {
+                for warning in warnings {
+                    writeln!(report, "warning: {warning}")?;
+                }
+                writeln!(report, "{}: ok, {summary}", file.display())
+            }
+            Err(mistakes) => {
+                wrong.push(mistakes.to_string());
+                Ok(())
+            }
+        };
+    if let Some(file) = &flags.config_file {
+        let summary = |(config, warnings): (Config, _)| {
+            (format!("tenants: {}", config.tenants.len()), warnings)
+        };
+        note(file, Config::check(file).map(summary))?;
     }
-    writeln!(
-        report,
-        "{}: ok, tenants: {}",
-        file.display(),
-        config.tenants.len()
-    )?;
-    super::print(report.as_bytes())
+    if let Some(file) = &flags.web_config_file {
+        let summary = |(config, warnings): (WebConfig, _)| {
+            let tls = if config.tls.is_some() { "on" } else { "off" };
+            let users = config.users.len();
+            (format!("TLS: {tls}, users: {users}"), warnings)
+        };
+        note(file, WebConfig::load(file).result.map(summary))?;
+    }
+    super::print(report.as_bytes())?;
+    anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }

@@ -52,6 +52,7 @@ pub(super) async fn run(
             3_600_000 / speed
         )))
     )?;
+    let scheme = exporter.scheme();
     for address in exporter.addresses() {
         let mut address = *address;
         if address.ip().is_unspecified() {
@@ -59,7 +60,7 @@ pub(super) async fn run(
         }
         writeln!(
             text,
-            "  metrics      http://{address}{}\n  status page  http://{address}/",
+            "  metrics      {scheme}://{address}{}\n  status page  {scheme}://{address}/",
             flags.telemetry_path
         )?;
     }

@@ -3,6 +3,7 @@
 mod check_config;
 mod demo;
 mod healthcheck;
+mod listen;
 mod logging;
 mod reload;
 mod serve;

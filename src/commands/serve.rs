@@ -1,17 +1,16 @@
 //! The exporter itself: bind, poll, serve, stop.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::listen;
 use super::reload::{Reader, Reloads};
-use crate::cli::{Flags, ListenAddress, Storage};
+use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exposition::OwnMetrics;
@@ -19,7 +18,7 @@ use crate::fleet::{Fleet, Surroundings};
 use crate::shutdown::{self, GRACE};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use crate::web::{self, Expected, ReloadRequests, WebState};
+use crate::web::{self, Expected, Gate, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
 fn config(flags: &Flags) -> anyhow::Result<Config> {
@@ -53,6 +52,7 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
 /// A running exporter.
 pub(super) struct Exporter {
     addresses: Vec<SocketAddr>,
+    tls: bool,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
@@ -68,10 +68,8 @@ impl Exporter {
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let config = reader()?;
-        let mut listeners = Vec::new();
-        for address in &flags.listen_addresses {
-            listeners.push(bind(address).await?);
-        }
+        let sockets = listen::sockets(flags).await?;
+        let gate = gate(flags, &clock)?;
         let own = OwnMetrics::new(clock.wall());
         let around = Surroundings {
             snapshot: Snapshot::default(),
@@ -89,6 +87,7 @@ impl Exporter {
             max_requests: flags.max_requests,
             expected: around.expected.clone(),
             reload: flags.enable_lifecycle.then_some(requests),
+            gate: gate.clone(),
         };
         let mut fleet = Fleet::new(around, shutdown.clone());
         let tenants = fleet.apply(&config).await?.added;
@@ -105,15 +104,20 @@ impl Exporter {
         tasks.spawn(reloads.run(hangups, waiting, shutdown.clone()));
         let router = web::router(state);
         let mut addresses = Vec::new();
-        for listener in listeners {
-            let address = listener.local_addr()?;
-            tracing::info!(%address, telemetry_path = %flags.telemetry_path, "listening");
-            addresses.push(address);
-            tasks.spawn(web::serve(listener, router.clone(), shutdown.clone()));
+        let tls = gate.is_tls();
+        for socket in sockets {
+            if let Some(address) = socket.address()? {
+                tracing::info!(%address, tls, telemetry_path = %flags.telemetry_path, "listening");
+                addresses.push(address);
+            } else {
+                tracing::info!(tls, telemetry_path = %flags.telemetry_path, "listening on a UNIX socket");
+            }
+            tasks.spawn(socket.serve(router.clone(), gate.clone(), shutdown.clone()));
         }
         tracing::info!(tenants, version = env!("CARGO_PKG_VERSION"), "polling");
         Ok(Self {
             addresses,
+            tls,
             tasks,
             shutdown: shutdown.clone(),
         })
@@ -122,6 +126,11 @@ impl Exporter {
     /// The addresses that are listened on.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How its addresses begin in URLs.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// Waits for the signal, then for the tasks, but not for ever.
@@ -141,6 +150,14 @@ impl Exporter {
     }
 }
 
+/// Who may come in, by the file of `--web.config.file`.
+fn gate(flags: &Flags, clock: &Clock) -> anyhow::Result<Gate> {
+    match &flags.web_config_file {
+        Some(file) => Ok(Gate::load(file, clock.clone())?),
+        None => Ok(Gate::open(clock.clone())),
+    }
+}
+
 fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Option<Store>> {
     let Storage::Folder(folder) = storage else {
         tracing::warn!(
@@ -154,21 +171,4 @@ fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<O
         clock.clone(),
         Box::new(move || own.store_error()),
     )?))
-}
-
-/// Binds the first of an address's candidates that can be bound.
-async fn bind(address: &ListenAddress) -> anyhow::Result<TcpListener> {
-    let problem = || {
-        format!(
-            "expected to listen on {address}; choose another --web.listen-address or free this one"
-        )
-    };
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for candidate in address.resolve().with_context(problem)? {
-        match TcpListener::bind(candidate).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure).with_context(problem)
 }

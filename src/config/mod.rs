@@ -7,6 +7,7 @@
 //! file.rs ─► yaml.rs (text → tree with lines) ─► node.rs (typed getters)
 //!    └─ tenant.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
 //! env.rs (Azure's variables → one tenant)          mistake.rs (what is wrong)
+//! web/ (the web configuration file, over the same tree)
 //! ```
 
 mod certificate;
@@ -20,6 +21,7 @@ mod node;
 mod scalar;
 mod secret;
 mod tenant;
+mod web;
 mod yaml;
 
 use std::fmt;
@@ -32,6 +34,7 @@ use url::Url;
 pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use mistake::{Mistake, Mistakes, Place, Warning};
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
+pub use web::{Mark, PasswordHash, RateLimit, Reading, WebConfig};
 
 use crate::model::{DefinitionId, TenantName};
 use crate::quota::Limits;

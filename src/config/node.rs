@@ -112,6 +112,15 @@ impl<'n> Value<'n> {
     }
 }
 
+/// An entry of a mapping whose keys are free, such as names of users.
+pub(super) struct Free<'n> {
+    pub(super) key: &'n str,
+    pub(super) line: usize,
+    /// Without the key, if it does not look like a name.
+    pub(super) path: String,
+    pub(super) value: Option<Value<'n>>,
+}
+
 /// A mapping, of which keys are taken one by one; what is left at the end is unknown.
 pub(super) struct Section<'n> {
     entries: &'n [Entry],
@@ -144,6 +153,21 @@ impl<'n> Section<'n> {
             report.mistake(Some(self.line_of(key)), &self.path_of(key), found);
         }
         value
+    }
+
+    /// All entries, where the keys are free; a key without a value has `None`.
+    pub(super) fn entries(&self) -> Vec<Free<'n>> {
+        let free = |entry: &'n Entry| {
+            let path = self.path_of(shown_key(&entry.key));
+            let empty = matches!(entry.value.data, Data::Null);
+            Free {
+                key: &entry.key,
+                line: entry.line,
+                value: (!empty).then(|| Value::new(&entry.value, &path)),
+                path,
+            }
+        };
+        self.entries.iter().map(free).collect()
     }
 
     /// A mistake about the mapping, at `key`.

@@ -126,31 +126,41 @@ mod tests {
     #[test]
     fn what_real_clients_send() {
         let cases = [
-            // Prometheus 2.42
+            // Prometheus 2.42: `acceptHeader` in its scrape/scrape.go
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
                 Format::OpenMetrics,
             ),
-            // Prometheus 3
+            // Prometheus 3: the defaults of its scrape/scrape_test.go, names in UTF-8
             (
-                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
                 Format::OpenMetrics,
             ),
-            // Prometheus 3 that prefers the classic format
+            // The same with `PrometheusProto` first, as for native histograms
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+            // The same with `scrape_protocols: [PrometheusText0.0.4, OpenMetricsText1.0.0]`
             (
                 "text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4,*/*;q=0.1",
                 Format::Classic,
             ),
             // curl
             ("*/*", Format::Classic),
-            // VictoriaMetrics
+            // VictoriaMetrics' agent: `ReadData` in its lib/promscrape/client.go
             ("text/plain;version=0.0.4;q=1,*/*;q=0.1", Format::Classic),
-            // Telegraf
+            // Telegraf: `acceptHeader` in its plugins/inputs/prometheus/prometheus.go, as two of its versions have it
             (
                 "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3",
                 Format::Classic,
             ),
-            // Datadog, old and new
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+                Format::Classic,
+            ),
+            // The Datadog agent: `send_request` in integrations-core's
+            // openmetrics/v2/scraper/base_scraper.py, without and with `use_latest_spec`
             ("text/plain", Format::Classic),
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1",

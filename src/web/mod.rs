@@ -1,36 +1,32 @@
 //! The web server: metrics, status page, health and readiness.
 //!
 //! ```text
-//! listener ─► serve ─► router ─► count and harden ─► routes ─► exposition, status
+//! listener ─► serve ─► TLS ─► router ─► harden ─► gate ─► count ─► routes ─► exposition, status
 //! ```
 
+mod gate;
 mod html;
+mod passwords;
 mod path;
 mod reload;
 mod routes;
+mod serve;
+mod stall;
 mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::serve::Listener;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
+pub use gate::Gate;
 pub use path::{TelemetryPath, TelemetryPathError};
 pub use reload::{ReloadRequest, ReloadRequests};
 pub use routes::router;
+pub use serve::serve;
 
 use crate::clock::Clock;
 use crate::exposition::OwnMetrics;
 use crate::model::TenantName;
-use crate::shutdown::GRACE;
 use crate::snapshot::Snapshot;
 
 /// What the handlers read; clones share it.
@@ -50,6 +46,8 @@ pub struct WebState {
     pub expected: Expected,
     /// Where to ask for a reload; `None`: nobody may by HTTP.
     pub reload: Option<ReloadRequests>,
+    /// Who may come in.
+    pub gate: Gate,
 }
 
 /// The tenants that must have data before the exporter is ready; a reload may
@@ -76,43 +74,14 @@ impl Expected {
     }
 }
 
-/// How long a client may take to send the head of a request, and a connection may be idle:
-/// longer than the usual scrape interval. Otherwise slow clients could take all file descriptors.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// Serves until `shutdown` is cancelled; requests under way then have
-/// [`GRACE`] to finish before this returns without them.
-pub async fn serve(mut listener: TcpListener, router: Router, shutdown: CancellationToken) {
-    let mut connections = Builder::new(TokioExecutor::new()).http1_only();
-    connections
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    let open = GracefulShutdown::new();
-    while let Some((stream, _)) = shutdown
-        .run_until_cancelled(Listener::accept(&mut listener))
-        .await
-    {
-        let service = TowerToHyperService::new(router.clone());
-        let connection = connections.serve_connection(TokioIo::new(stream), service);
-        let connection = open.watch(connection.into_owned());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(GRACE, open.shutdown()).await.is_err() {
-        tracing::warn!("requests are still under way after the grace period; dropping them");
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::clock::Timestamp;
@@ -120,6 +89,7 @@ mod tests {
     use crate::histogram::Histogram;
     use crate::model::{Definition, DefinitionId, Run, ScanStatus, ScanType};
     use crate::quota::{Limits, Quota};
+    use crate::shutdown::GRACE;
     use crate::snapshot::{DefinitionView, SessionCounts, TARGET_SECONDS, TenantView};
 
     /// 2026-09-21.
@@ -183,6 +153,7 @@ mod tests {
             max_requests: 40,
             expected: Expected::new(vec![TenantName::new("contoso")]),
             reload: None,
+            gate: Gate::open(Clock::anchored(NOW)),
         }
     }
 
@@ -203,13 +174,15 @@ mod tests {
                 "done"
             })
         };
-        let router = router(state())
+        let state = state();
+        let gate = state.gate.clone();
+        let router = router(state)
             .route("/slow", slow(300))
             .route("/stuck", slow(60_000));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, router, shutdown.clone()));
+        let server = tokio::spawn(serve(listener, router, gate, shutdown.clone()));
         assert!(
             request(address, "/-/healthy")
                 .await
@@ -231,7 +204,10 @@ mod tests {
     async fn clients_that_never_end_their_request_are_hung_up_on() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, router(state()), CancellationToken::new()));
+        let state = state();
+        let gate = state.gate.clone();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve(listener, router(state), gate, shutdown));
         for start in ["", "GET / HTTP/1.1\r\nHost: "] {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(start.as_bytes()).await.unwrap();

@@ -30,7 +30,7 @@ use flate2::write::GzEncoder;
 use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::reload::reload;
-use super::{WebState, html, status};
+use super::{WebState, gate, html, status};
 use crate::exposition::catalog::Handler;
 use crate::exposition::{self, OwnMetrics, negotiate};
 
@@ -71,6 +71,10 @@ pub fn router(state: WebState) -> Router {
             state: state.clone(),
             scrapes: None,
         }))
+        .layer(from_fn_with_state(
+            (state.gate.clone(), state.own.clone()),
+            gate::pass,
+        ))
         .layer(from_fn(harden))
         .with_state(Routes { state, scrapes })
 }

@@ -1,0 +1,110 @@
+//! Where the exporter listens: the addresses of the command line, or the
+//! sockets that systemd passes on.
+
+use std::io;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use axum::Router;
+use listenfd::ListenFd;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Flags, ListenAddress};
+use crate::web::{self, Gate};
+
+/// A socket that clients can connect to.
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Socket {
+    /// The address that was bound, if it is one of the network.
+    pub(super) fn address(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Some),
+            Self::Unix(_) => Ok(None),
+        }
+    }
+
+    /// Serves until `shutdown` is cancelled.
+    pub(super) async fn serve(self, router: Router, gate: Gate, shutdown: CancellationToken) {
+        match self {
+            Self::Tcp(listener) => web::serve(listener, router, gate, shutdown).await,
+            Self::Unix(listener) => web::serve(listener, router, gate, shutdown).await,
+        }
+    }
+}
+
+/// All sockets that `flags` ask for, bound.
+pub(super) async fn sockets(flags: &Flags) -> anyhow::Result<Vec<Socket>> {
+    raise_file_limit();
+    if flags.systemd_socket {
+        return passed_on();
+    }
+    let mut sockets = Vec::new();
+    for address in &flags.listen_addresses {
+        sockets.push(Socket::Tcp(bind(address).await?));
+    }
+    Ok(sockets)
+}
+
+/// As many open files as the system allows, as programs in Go have: the usual
+/// 1024 would be used up by that many idle clients.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files could not be raised");
+    }
+}
+
+/// The sockets that systemd has opened for this process.
+fn passed_on() -> anyhow::Result<Vec<Socket>> {
+    // Reads and removes variables of the environment: early, while nothing else looks at it.
+    let mut passed = ListenFd::from_env();
+    ensure!(
+        passed.len() > 0,
+        "expected sockets from systemd, but found none; start this from a unit that has a socket, or leave out --web.systemd-socket"
+    );
+    (0..passed.len())
+        .map(|index| socket(&mut passed, index))
+        .collect()
+}
+
+fn socket(passed: &mut ListenFd, index: usize) -> anyhow::Result<Socket> {
+    let problem = || {
+        format!(
+            "expected a TCP or UNIX stream socket from systemd, but found another as number {}; see ListenStream= in its unit",
+            index + 1
+        )
+    };
+    // One of another kind stays in its place.
+    if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+        listener.set_nonblocking(true)?;
+        return Ok(Socket::Tcp(TcpListener::from_std(listener)?));
+    }
+    let listener = passed.take_unix_listener(index).with_context(problem)?;
+    let listener = listener.with_context(problem)?;
+    listener.set_nonblocking(true)?;
+    Ok(Socket::Unix(UnixListener::from_std(listener)?))
+}
+
+/// Binds the first of an address's candidates that can be bound.
+async fn bind(address: &ListenAddress) -> anyhow::Result<TcpListener> {
+    let problem = || {
+        format!(
+            "expected to listen on {address}; choose another --web.listen-address or free this one"
+        )
+    };
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for candidate in address.resolve().with_context(problem)? {
+        match TcpListener::bind(candidate).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure).with_context(problem)
+}

@@ -1,0 +1,255 @@
+//! Who may connect: `client_auth_type`, `client_ca` and `client_allowed_sans`
+//! as one verifier of client certificates.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// `client_auth_type`, named as Go's `crypto/tls` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientAuth {
+    NoClientCert,
+    RequestClientCert,
+    RequireAnyClientCert,
+    VerifyClientCertIfGiven,
+    RequireAndVerifyClientCert,
+}
+
+impl ClientAuth {
+    /// Reads a value of the file; the fourth spelling is an old one.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        Some(match text {
+            "" | "NoClientCert" => Self::NoClientCert,
+            "RequestClientCert" => Self::RequestClientCert,
+            "RequireAnyClientCert" | "RequireClientCert" => Self::RequireAnyClientCert,
+            "VerifyClientCertIfGiven" => Self::VerifyClientCertIfGiven,
+            "RequireAndVerifyClientCert" => Self::RequireAndVerifyClientCert,
+            _ => return None,
+        })
+    }
+
+    /// Whether who has no certificate is turned away.
+    pub(super) fn is_required(self) -> bool {
+        matches!(
+            self,
+            Self::RequireAnyClientCert | Self::RequireAndVerifyClientCert
+        )
+    }
+
+    /// Whether certificates are checked against roots.
+    pub(super) fn verifies(self) -> bool {
+        matches!(
+            self,
+            Self::VerifyClientCertIfGiven | Self::RequireAndVerifyClientCert
+        )
+    }
+}
+
+/// The verifier for `auth`. Empty `sans` allow every name.
+///
+/// # Errors
+/// That of the roots, if certificates are to be verified.
+pub(super) fn verifier(
+    auth: ClientAuth,
+    roots: RootCertStore,
+    sans: Vec<String>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, rustls::server::VerifierBuilderError> {
+    if auth == ClientAuth::NoClientCert {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let inner: Arc<dyn ClientCertVerifier> = if auth.verifies() {
+        let roots = Arc::new(roots);
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+        if auth.is_required() {
+            builder.build()?
+        } else {
+            builder.allow_unauthenticated().build()?
+        }
+    } else {
+        Arc::new(AnyCertificate {
+            required: auth.is_required(),
+            hints: roots.subjects(),
+            provider: Arc::clone(provider),
+        })
+    };
+    if sans.is_empty() {
+        return Ok(inner);
+    }
+    Ok(Arc::new(Named { inner, sans }))
+}
+
+/// Takes any certificate whose key the client holds, whoever signed it.
+#[derive(Debug)]
+struct AnyCertificate {
+    required: bool,
+    hints: Vec<DistinguishedName>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for AnyCertificate {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// Takes what `inner` takes, if one of its alternative names is allowed.
+#[derive(Debug)]
+struct Named {
+    inner: Arc<dyn ClientCertVerifier>,
+    sans: Vec<String>,
+}
+
+impl ClientCertVerifier for Named {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .inner
+            .verify_client_cert(certificate, intermediates, now)?;
+        let names = alternative_names(certificate)
+            .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        if names.iter().any(|name| self.sans.contains(name)) {
+            return Ok(verified);
+        }
+        let refused = CertificateError::ApplicationVerificationFailure;
+        Err(Error::InvalidCertificate(refused))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// DNS names, e-mail addresses, IP addresses and URIs; `None` if it is no certificate.
+fn alternative_names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let Some(extension) = certificate.subject_alternative_name().ok()? else {
+        return Some(Vec::new());
+    };
+    let names = extension.value.general_names.iter();
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            Some((*name).to_owned())
+        }
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+        _ => None,
+    };
+    Some(names.filter_map(text).collect())
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_kinds_of_alternative_names_are_read() {
+        let names = ["a.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
+        let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+        let email = "scrape@a.example".try_into().unwrap();
+        let uri = "spiffe://a.example/prometheus".try_into().unwrap();
+        parameters
+            .subject_alt_names
+            .extend([rcgen::SanType::Rfc822Name(email), rcgen::SanType::URI(uri)]);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        assert_eq!(
+            alternative_names(certificate.der()).unwrap(),
+            [
+                "a.example",
+                "192.0.2.1",
+                "2001:db8::1",
+                "scrape@a.example",
+                "spiffe://a.example/prometheus"
+            ]
+        );
+        assert!(alternative_names(&CertificateDer::from(vec![1, 2, 3])).is_none());
+    }
+}

@@ -1,0 +1,270 @@
+//! `tls_server_config` → a checked configuration of the TLS library.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig};
+
+use super::super::mistake::{Report, expected};
+use super::super::node::{Section, Value};
+use super::Reported;
+use super::client::{ClientAuth, verifier};
+use super::protocol::Protocol;
+use super::source::Source;
+
+/// What a key with PEM text says, in the file that it names or by itself.
+struct Pem<'n> {
+    value: Value<'n>,
+    /// `None`, if files are not looked at.
+    content: Option<Vec<u8>>,
+}
+
+/// `Ok(None)`: no TLS, or files are not looked at.
+pub(super) fn read(
+    value: &Value<'_>,
+    report: &mut Report,
+    source: &mut Source<'_>,
+    http2: bool,
+) -> Result<Option<Arc<ServerConfig>>, Reported> {
+    let mut section = value.section(report, "a mapping").ok_or(Reported)?;
+    let certificate = pem(&mut section, report, source, ["cert_file", "cert"]);
+    let key = pem(&mut section, report, source, ["key_file", "key"]);
+    let authority = pem(
+        &mut section,
+        report,
+        source,
+        ["client_ca_file", "client_ca"],
+    );
+    let client_auth = client_auth(&mut section, report);
+    let sans = section.take("client_allowed_sans");
+    let sans = sans.map(|value| (texts(&value, report, "a list of names"), value));
+    let protocol = Protocol::read(&mut section, report);
+    section.finish(report);
+
+    let (certificate, key, authority) = (certificate?, key?, authority?);
+    let (client_auth, client_auth_given) = client_auth.ok_or(Reported)?;
+    if let Some((names, value)) = &sans {
+        check_names(names.as_deref(), client_auth, value, report);
+    }
+    if certificate.is_none() && key.is_none() && authority.is_none() && !client_auth_given {
+        let text = "there is no `cert_file`, so TLS is off and this section has no effect";
+        value.warn(report, text.to_owned());
+        return protocol.map(|_| None);
+    }
+    for (part, name) in [(&certificate, "cert_file"), (&key, "key_file")] {
+        if part.is_none() {
+            let what = "a file in PEM";
+            let text = expected(what, "nothing", &format!("add `{name}: …`"));
+            value.mistake(report, text);
+        }
+    }
+    if let Some(authority) = &authority
+        && client_auth == ClientAuth::NoClientCert
+    {
+        let text = expected(
+            "a `client_auth_type` that asks for certificates",
+            "none, so that this has no use",
+            "add `client_auth_type: RequireAndVerifyClientCert`",
+        );
+        authority.value.mistake(report, text);
+    }
+    let roots = roots(authority.as_ref(), client_auth, value, report);
+    let chain = certificate.map(|pem| chain(&pem, report));
+    let private = key.map(|pem| private_key(&pem, report));
+    let names = sans.and_then(|(names, _)| names).unwrap_or_default();
+    let (Some(chain), Some(private)) = (chain, private) else {
+        return Err(Reported);
+    };
+    let (Some(chain), Some(private), Some(roots)) = (chain?, private?, roots?) else {
+        return Ok(None);
+    };
+    let protocol = protocol?;
+    let provider = Arc::new(protocol.provider());
+    let built = verifier(client_auth, roots, names, &provider)
+        .map_err(|error| error.to_string())
+        .and_then(|verifier| {
+            ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&protocol.versions)
+                .and_then(|builder| {
+                    builder
+                        .with_client_cert_verifier(verifier)
+                        .with_single_cert(chain, private)
+                })
+                .map_err(|error| error.to_string())
+        });
+    let mut config = built.map_err(|error| {
+        let found = format!("what the TLS library refuses: {error}");
+        let advice = "check that key and certificate belong together, and that the key is RSA of 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519";
+        value.mistake(report, expected("a usable certificate", &found, advice));
+        Reported
+    })?;
+    config.ignore_client_order = protocol.prefer_server;
+    if http2 {
+        config.alpn_protocols.push(b"h2".to_vec());
+    }
+    config.alpn_protocols.push(b"http/1.1".to_vec());
+    Ok(Some(Arc::new(config)))
+}
+
+/// Of two keys for the same, the file wins, as in exporter-toolkit.
+fn pem<'n>(
+    section: &mut Section<'n>,
+    report: &mut Report,
+    source: &mut Source<'_>,
+    [file_key, inline_key]: [&'static str; 2],
+) -> Result<Option<Pem<'n>>, Reported> {
+    let filled = |value: Option<Value<'n>>, report: &mut Report, what| match value {
+        None => Ok(None),
+        Some(value) => {
+            let text = value.text(report, what).ok_or(Reported)?;
+            Ok((!text.is_empty()).then_some((value, text)))
+        }
+    };
+    let file = filled(section.take(file_key), report, "a file's path");
+    let inline = filled(section.take(inline_key), report, "text in PEM");
+    let (file, inline) = (file?, inline?);
+    let Some((value, name)) = file else {
+        return Ok(inline.map(|(value, text)| Pem {
+            value,
+            content: Some(text.as_bytes().to_vec()),
+        }));
+    };
+    if let Some((inline, _)) = inline {
+        let text = format!("has no effect beside `{file_key}`; remove one of them");
+        inline.warn(report, text);
+    }
+    // The text itself in the place of a path is not repeated: it may be a key.
+    if name.contains(char::is_control) || name.contains("-----BEGIN") {
+        let advice = format!("write the text under `{inline_key}`");
+        value.mistake(report, expected("a file's path", "other text", &advice));
+        return Err(Reported);
+    }
+    let content = match source.named(name) {
+        None => None,
+        Some((_, Ok(content))) => Some(content),
+        Some((path, Err(error))) => {
+            let found = format!("`{}`: {error}", path.display());
+            let advice = "check that it exists and who may read it";
+            value.mistake(report, expected("a readable file", &found, advice));
+            return Err(Reported);
+        }
+    };
+    Ok(Some(Pem { value, content }))
+}
+
+/// The policy, and whether one was given.
+fn client_auth(section: &mut Section<'_>, report: &mut Report) -> Option<(ClientAuth, bool)> {
+    let Some(value) = section.take("client_auth_type") else {
+        return Some((ClientAuth::NoClientCert, false));
+    };
+    let what = "`NoClientCert`, `RequestClientCert`, `RequireAnyClientCert`, `VerifyClientCertIfGiven` or `RequireAndVerifyClientCert`";
+    let auth = value.parse(report, what, "write one of them", ClientAuth::read)?;
+    let given = value
+        .text(report, what)
+        .is_some_and(|text| !text.is_empty());
+    Some((auth, given))
+}
+
+/// Names of clients are of no use unless every client has to show some.
+fn check_names(names: Option<&[String]>, auth: ClientAuth, value: &Value<'_>, report: &mut Report) {
+    if names.is_some_and(<[String]>::is_empty) && value.is_list() {
+        let text = expected(
+            "at least one name",
+            "an empty list",
+            "add one, or remove it",
+        );
+        value.mistake(report, text);
+    }
+    if !auth.is_required() {
+        let text = expected(
+            "`client_auth_type` to be `RequireAndVerifyClientCert` or `RequireAnyClientCert`",
+            "one with which a client need not have a certificate",
+            "set it, or remove this",
+        );
+        value.mistake(report, text);
+    } else if !auth.verifies() {
+        let text = "certificates are not verified, so a client can give itself any of these names; set `client_auth_type: RequireAndVerifyClientCert`";
+        value.warn(report, text.to_owned());
+    }
+}
+
+fn texts(value: &Value<'_>, report: &mut Report, what: &str) -> Option<Vec<String>> {
+    let items = value.list(report, what);
+    let texts = items.iter().map(|item| item.text(report, "a single value"));
+    texts.map(|text| text.map(str::to_owned)).collect()
+}
+
+/// The roots for client certificates; without any of our own, the system's.
+/// `Ok(None)`, if files are not looked at.
+fn roots(
+    authority: Option<&Pem<'_>>,
+    auth: ClientAuth,
+    section: &Value<'_>,
+    report: &mut Report,
+) -> Result<Option<RootCertStore>, Reported> {
+    let mut roots = RootCertStore::empty();
+    let Some(pem) = authority else {
+        if auth.verifies() {
+            let text = "there is no `client_ca_file`: every certificate under one of the system's roots is let in";
+            section.warn(report, text.to_owned());
+            let system = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(system.certs);
+            if roots.is_empty() {
+                let advice = "add a `client_ca_file`";
+                section.mistake(report, expected("root certificates", "none", advice));
+                return Err(Reported);
+            }
+        }
+        return Ok(Some(roots));
+    };
+    let Some(content) = &pem.content else {
+        return Ok(None);
+    };
+    let certificates = CertificateDer::pem_slice_iter(content).filter_map(Result::ok);
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        let what = "certificates in PEM, of those who sign the clients'";
+        let advice = "convert them with `openssl x509 -inform der`";
+        pem.value.mistake(report, expected(what, "none", advice));
+        return Err(Reported);
+    }
+    Ok(Some(roots))
+}
+
+/// `Ok(None)`, if files are not looked at.
+fn chain(
+    pem: &Pem<'_>,
+    report: &mut Report,
+) -> Result<Option<Vec<CertificateDer<'static>>>, Reported> {
+    let Some(content) = &pem.content else {
+        return Ok(None);
+    };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(Some(certificates)),
+        _ => {
+            let what = "certificates in PEM, the server's first";
+            let advice = "convert them with `openssl x509 -inform der`";
+            pem.value.mistake(report, expected(what, "none", advice));
+            Err(Reported)
+        }
+    }
+}
+
+fn private_key(
+    pem: &Pem<'_>,
+    report: &mut Report,
+) -> Result<Option<PrivateKeyDer<'static>>, Reported> {
+    let Some(content) = &pem.content else {
+        return Ok(None);
+    };
+    PrivateKeyDer::from_pem_slice(content)
+        .map(Some)
+        .map_err(|_| {
+            let what = "a private key in PEM, without a passphrase";
+            let advice = "convert it with `openssl pkey`";
+            pem.value.mistake(report, expected(what, "none", advice));
+            Reported
+        })
+}

@@ -1,0 +1,86 @@
+//! Users and the hashes of their passwords.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr as _;
+
+use bcrypt::HashParts;
+
+use super::super::mistake::{Report, expected};
+use super::super::node::Value;
+
+/// Beyond this cost a check takes more than a second, and whoever tries
+/// passwords keeps others from signing in.
+const HIGH_COST: u32 = 14;
+
+/// A bcrypt hash of a password.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Whether `password` is the one. Takes as long as the hash's cost wants,
+    /// some 70 ms for 10: not for a thread that others wait for.
+    #[must_use]
+    pub fn matches(&self, password: &[u8]) -> bool {
+        // It has been read before, so that there is no error; if there were, nobody gets in.
+        bcrypt::verify(password, &self.0).unwrap_or(false)
+    }
+
+    /// As it stands in the file.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash")
+    }
+}
+
+/// `basic_auth_users`. Hashes are not repeated in mistakes: weak passwords can be found by them.
+pub(super) fn read(
+    value: &Value<'_>,
+    report: &mut Report,
+) -> Option<BTreeMap<String, PasswordHash>> {
+    let section = value.section(report, "a mapping of users to bcrypt hashes")?;
+    let mut users = BTreeMap::new();
+    let mut good = true;
+    for entry in section.entries() {
+        let what = "a bcrypt hash such as `$2y$10$…`";
+        let advice = "make one with `htpasswd -nBC 10 USER`";
+        let Some(value) = entry.value else {
+            let text = expected(what, "nothing", advice);
+            report.mistake(Some(entry.line), &entry.path, text);
+            good = false;
+            continue;
+        };
+        let Some(text) = value.text(report, what) else {
+            good = false;
+            continue;
+        };
+        match HashParts::from_str(text) {
+            Ok(parts) if (4..=31).contains(&parts.get_cost()) => {
+                if parts.get_cost() > HIGH_COST {
+                    let text = format!(
+                        "the cost of this hash is {}: each check takes seconds or more; 10 to 12 are usual",
+                        parts.get_cost()
+                    );
+                    value.warn(report, text);
+                }
+                users.insert(entry.key.to_owned(), PasswordHash(text.to_owned()));
+            }
+            Ok(_) => {
+                let text = expected("a cost from 4 to 31", "another in the hash", advice);
+                value.mistake(report, text);
+                good = false;
+            }
+            Err(_) => {
+                value.mistake(report, expected(what, "another form", advice));
+                good = false;
+            }
+        }
+    }
+    good.then_some(users)
+}
