@@ -70,7 +70,7 @@ pub struct Report {
     pub least: f64,
     delays: Delays,
     /// The most by which a delay exceeded the interval of the list, its latency and that of
-    /// one call of history, where nothing had gone wrong, in seconds.
+    /// one call of history, in seconds: where nothing had gone wrong and one call was enough.
     pub excess: f64,
     /// Delays that `excess` looks at.
     pub undisturbed: u64,
@@ -137,7 +137,10 @@ impl Report {
         self.since_list = self.list_took.max(self.interval());
         self.list_took = took;
         self.changed_batches += changed.div_ceil(self.scenario.batch);
-        if self.calm == Calm::No && !paused {
+        if changed > self.scenario.batch {
+            // Several calls, one after the other: another bound.
+            self.disturbed();
+        } else if self.calm == Calm::No && !paused {
             self.calm = Calm::Listed;
         }
     }
