@@ -36,15 +36,15 @@ pub struct Cause {
     pub advice: &'static str,
 }
 
-const FEDERATED: &str = "Add a federated credential to the application whose *Issuer*, *Subject* and *Audience* are those that the sign-in host names.";
+const FEDERATED: &str = "Add a federated credential to the application whose Issuer, Subject and Audience are those that the sign-in host names.";
 
 /// All codes that are known.
-pub const SIGN_IN: &[SignIn] = &[
+pub static SIGN_IN: &[SignIn] = &[
     SignIn {
         code: 7_000_215,
         reason: AuthReason::WrongSecret,
         meaning: "the client secret is wrong; was its id given instead of its value?",
-        advice: "Make a new secret and copy its *Value*, which is shown once, into the file.",
+        advice: "Make a new secret and copy its Value, which is shown once, into the file.",
     },
     SignIn {
         code: 7_000_222,
@@ -56,19 +56,19 @@ pub const SIGN_IN: &[SignIn] = &[
         code: 700_016,
         reason: AuthReason::UnknownApplication,
         meaning: "the tenant does not know the application; check client_id and tenant_id",
-        advice: "Copy the *Application (client) ID* from the application's overview page; the *Object ID* beside it is another.",
+        advice: "Copy the Application (client) ID from the application's overview page; the Object ID beside it is another.",
     },
     SignIn {
         code: 90_002,
         reason: AuthReason::UnknownTenant,
         meaning: "there is no such tenant in this cloud; check tenant_id and the cloud",
-        advice: "Copy the *Directory (tenant) ID* from the application's overview page. For a US Government tenant set `cloud`.",
+        advice: "Copy the Directory (tenant) ID from the application's overview page. For a US Government tenant set `cloud`.",
     },
     SignIn {
         code: 700_027,
         reason: AuthReason::BadAssertion,
         meaning: "the certificate or its assertion is not accepted; was it uploaded to the application?",
-        advice: "Upload the certificate, without its key, under *Certificates & secrets* of the application.",
+        advice: "Upload the certificate, without its key, under Certificates & secrets of the application.",
     },
     SignIn {
         code: 70_021,
@@ -110,7 +110,7 @@ pub const SIGN_IN: &[SignIn] = &[
         code: 7_000_112,
         reason: AuthReason::UnknownApplication,
         meaning: "the application is disabled; enable it in the directory",
-        advice: "Enable it under *Enterprise applications*: *Enabled for users to sign-in*.",
+        advice: "Enable it under Enterprise applications: Enabled for users to sign-in.",
     },
     SignIn {
         code: 500_011,
@@ -127,7 +127,7 @@ pub const SIGN_IN: &[SignIn] = &[
 ];
 
 /// All causes of a broken connection that are known.
-pub const CAUSES: &[Cause] = &[
+pub static CAUSES: &[Cause] = &[
     Cause {
         begins: "tunnel error: proxy authorization required",
         meaning: "the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY",
@@ -225,6 +225,17 @@ pub const FOREIGN_PAGE: &str = "Set `api_base_url` to the origin that is named, 
 /// Ids or their number were refused.
 pub const IDS: &str =
     "Nothing to do: the definition that the API does not know is found and set apart for a day.";
+
+/// The API lists no definition.
+pub const NO_DEFINITIONS: &str =
+    "Add an authenticated scan in the Defender portal, under Settings, Device discovery.";
+/// The configuration leaves out all definitions.
+pub const NONE_PUBLISHED: &str =
+    "Correct `definitions` in the configuration: it leaves out all that there are.";
+/// Our share of the calls is spent.
+pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less often.";
+/// The state can not be read.
+pub const STATE: &str = "Check `--storage.path`, its owner and the disk.";
 
 /// The code's entry, if it is known.
 #[must_use]
