@@ -53,7 +53,7 @@ impl AuthError {
     /// Classifies an error of `azure_identity`, which asked `whom`.
     pub(super) fn from_azure(error: &azure_core::Error, whom: &str, secrets: &[&str]) -> Self {
         let full = error.to_string();
-        let text = scrub(essence(&full), secrets);
+        let text = scrub(essence(&full), secrets).replace("\\r\\n", " ");
         if let Some(code) = aadsts(&full).or_else(|| response_code(error)) {
             return match advice::of_code(code) {
                 Some(known) => Self::new(
@@ -97,9 +97,15 @@ fn essence(text: &str) -> &str {
     let text = text
         .split_once("authentication failed.")
         .map_or(text, |(_, rest)| rest);
-    text.split("\nTo troubleshoot, visit")
+    let text = text
+        .split("\nTo troubleshoot, visit")
         .next()
         .unwrap_or_default()
+        .trim();
+    // It can not read a description with an escape in it, and says so around the description.
+    let quoted = text.strip_prefix("invalid type: string \"");
+    let quoted = quoted.and_then(|text| text.rsplit_once("\", expected a borrowed string"));
+    quoted.map_or(text, |(inner, _)| inner)
 }
 
 /// The number after the first `AADSTS`.
@@ -200,6 +206,17 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_library_can_not_read_is_said_without_its_complaint() {
+        let error = azure(
+            r#"ClientSecretCredential authentication failed. invalid type: string "AADSTS1: 'hunter2' is old.\r\nTrace ID: 1", expected a borrowed string at line 1 column 9"#,
+        );
+        assert_eq!(
+            AuthError::from_azure(&error, WHOM, &["hunter2"]).to_string(),
+            "AADSTS1 (the sign-in host says: AADSTS1: '[redacted]' is old. Trace ID: 1)"
+        );
     }
 
     #[test]

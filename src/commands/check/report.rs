@@ -114,6 +114,11 @@ impl Finding {
         }
     }
 
+    /// A call that was refused for what it asked about: whoever may not ask hears another answer.
+    pub(super) fn of_ids(step: Step, error: &ApiError) -> Self {
+        Self::warning(step, error.to_string(), error.advice())
+    }
+
     pub(super) fn failed(step: Step, text: impl Into<String>, advice: &'static str) -> Self {
         Self {
             advice: Some(advice),
@@ -225,17 +230,11 @@ impl Report {
         if !mistakes.is_empty() {
             bail!(mistakes);
         }
-        let failed = self.tenants.iter().filter(|checked| !checked.ok).count();
-        if failed > 0 {
-            bail!(
-                "{failed} of {} tenants can not be polled as configured",
-                self.tenants.len()
-            );
+        let all = self.tenants.len();
+        match self.tenants.iter().filter(|checked| !checked.ok).count() {
+            0 => self.say(&format!("tenants without a failure: {all} of {all}\n")),
+            failed => bail!("tenants with a failure: {failed} of {all}"),
         }
-        self.say(&format!(
-            "all is well with {} tenants\n",
-            self.tenants.len()
-        ))
     }
 
     fn say(&self, text: &str) -> anyhow::Result<()> {

@@ -171,7 +171,7 @@ impl Check<'_> {
         let end = self.tokens.expiry();
         let text = end.map_or_else(
             || "there is one".to_owned(),
-            |end| format!("there is one, until {end}"),
+            |end| format!("valid until {end}"),
         );
         let certificate = self.tokens.certificate_expiry();
         let left = certificate.map(|end| (end, end.since(self.clock.wall())));
@@ -263,6 +263,9 @@ impl Check<'_> {
                 Finding::of_auth(step, error),
                 Some("the API takes no token"),
             ),
+            Trouble::Api(
+                error @ (ApiError::BadRequestOrId(_) | ApiError::BatchTooLarge { .. }),
+            ) => (Finding::of_ids(step, error), None),
             Trouble::Api(error) => {
                 let why = match error {
                     ApiError::Throttled { .. } => Some("the service asked for a pause"),
@@ -304,14 +307,14 @@ impl Check<'_> {
         let Some([minute, hour]) = self.purse.usage() else {
             let [minute, hour] = reserve(self.tenant);
             let text = format!(
-                "this check took {spent} calls out of a reserve of {minute} a minute and {hour} an hour"
+                "calls taken: {spent}, out of a reserve of {minute} a minute and {hour} an hour"
             );
             self.note(Finding::ok(Step::Budget, text));
             return;
         };
         let left = |usage: crate::quota::Usage| usage.limit.saturating_sub(usage.used);
         let text = format!(
-            "{} of {} calls of this minute are left, and {} of {} of this hour; this check took {spent}",
+            "{} of {} calls of this minute are left, and {} of {} of this hour; calls taken: {spent}",
             left(minute),
             minute.limit,
             left(hour),
