@@ -152,7 +152,11 @@ fn causes(error: &azure_core::Error) -> String {
     for cause in chain(error).filter(|cause| !cause.is::<azure_core::Error>()) {
         // reqwest names the address, which says nothing new.
         if !cause.is::<reqwest::Error>() {
-            words.push(plain(&cause.to_string()));
+            let word = plain(&cause.to_string());
+            // Which is said already.
+            if word != "client error (Connect)" {
+                words.push(word);
+            }
         }
     }
     words.dedup();

@@ -207,7 +207,13 @@ impl ApiError {
         if error.is_decode() && is_malformed(&error) {
             return Self::Decode(DecodeError::COMPRESSION);
         }
-        Self::Connect(chain(&error.without_url()))
+        let text = chain(&error.without_url());
+        // Which says nothing that `Connect` does not.
+        let mut text = text.as_str();
+        for outer in ["error sending request: ", "client error (Connect): "] {
+            text = text.strip_prefix(outer).unwrap_or(text);
+        }
+        Self::Connect(text.to_owned())
     }
 }
 

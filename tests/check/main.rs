@@ -12,11 +12,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use common::tenants::{certificate, configure, secret, simulator, trust};
 use common::{Exporter, Process, binary, options};
-use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 
@@ -98,6 +96,7 @@ fn normal(simulator: &Simulator, folder: &Path, said: &Said) -> String {
     text = text.replace(&identity.client_id, "CLIENT-ID");
     for (pattern, instead) in [
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+        (r"(ID: )[0-9a-f-]*…", "${1}GUID…"),
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "GUID"),
     ] {
         let pattern = regex::Regex::new(pattern).expect("it is a pattern");

@@ -92,23 +92,15 @@ async fn what_breaks_on_the_way() {
         // No name has a part that long, so nobody is asked for it.
         let from = format!("api_base_url: {}", simulator.https_url());
         let name = "a".repeat(64);
-        edit(
-            folder,
-            &from,
-            &format!("api_base_url: https://{name}.example"),
-        );
+        let to = format!("api_base_url: https://{name}.example");
+        edit(folder, &from, &to);
+        edit(folder, "definitions: 1s", "definitions: 10s");
     })
     .await;
     case("unknown_root", None, |_, folder| {
         let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
         let pem = other.expect("it is made").cert.pem();
         fs::write(folder.join("ca.pem"), pem).expect("it can be written");
-    })
-    .await;
-    case("other_name", None, |simulator, folder| {
-        let from = format!("api_base_url: {}", simulator.https_url());
-        let to = simulator.https_url().replace("localhost", "127.0.0.2");
-        edit(folder, &from, &format!("api_base_url: {to}"));
     })
     .await;
     case("proxy_down", None, |_, folder| {
@@ -172,7 +164,7 @@ async fn what_the_api_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_configuration_is_not_meant_to_be() {
     case("agents_off", None, |_, folder| {
-        edit(folder, "agents: 10s", "agents: 0s")
+        edit(folder, "agents: 10s", "agents: 0s");
     })
     .await;
     case("none_published", None, |_, folder| {
@@ -181,7 +173,7 @@ async fn what_the_configuration_is_not_meant_to_be() {
     })
     .await;
     case("no_reserve", None, |_, folder| {
-        edit(folder, "use: 80%", "use: 100%")
+        edit(folder, "use: 80%", "use: 100%");
     })
     .await;
     case("bad_configuration", None, |_, folder| {
@@ -234,4 +226,14 @@ async fn a_certificate_that_has_ended_or_soon_will() {
         assert!(self::calls(&simulator) - calls <= CALLS);
         same(name, &normal(&simulator, folder.path(), &said));
     }
+}
+
+/// Whatever takes long, a tenant is given up in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_no_more_than_its_time() {
+    let fault = Some((Endpoint::History, Fault::Hang));
+    case("out_of_time", fault, |_, folder| {
+        edit(folder, "timeout: 5s", "timeout: 2m");
+    })
+    .await;
 }

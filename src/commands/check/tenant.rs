@@ -13,7 +13,7 @@ use crate::model::{Definition, DefinitionId};
 use crate::tenant::publishes;
 
 /// The longest time for one tenant.
-const LONGEST: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_secs(45);
 
 /// A certificate that ends sooner is worth a word.
 const SOON: Duration = Duration::from_hours(30 * 24);
