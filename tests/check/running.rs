@@ -111,7 +111,7 @@ async fn a_hanging_tenant_holds_up_nobody() {
 }
 
 /// What is left of the hour, as a check says it.
-fn left(said: &Said) -> usize {
+fn left(said: &Said) -> u32 {
     let (_, rest) = said
         .stdout
         .split_once("are left, and ")
@@ -155,7 +155,7 @@ async fn beside_a_running_exporter_and_after_it() {
     let second = check(&folder, &[]).await;
     assert_eq!(left(&second) + 3, left(&first), "calls are written down");
     let exporter = Exporter::start_adjusted(Arc::clone(&folder), |_| ()).await;
-    let used = |used: f64| used >= 1_200.0 - left(&second) as f64;
+    let used = |used: f64| used >= 1_200.0 - f64::from(left(&second));
     exporter
         .shows("defender_api_quota_used", &["\"hour\""], used)
         .await;
