@@ -234,6 +234,9 @@ pub const NONE_PUBLISHED: &str =
     "Correct `definitions` in the configuration: it leaves out all that there are.";
 /// Our share of the calls is spent.
 pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less often.";
+/// A check did not come to its end.
+pub const UNFINISHED: &str =
+    "Set `http.timeout` to `10s` and check again, to see what does not answer.";
 /// The state can not be read.
 pub const STATE: &str = "Check `--storage.path`, its owner and the disk.";
 

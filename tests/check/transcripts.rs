@@ -88,15 +88,6 @@ async fn what_breaks_on_the_way() {
         edit(folder, &from, "api_base_url: https://localhost:1");
     })
     .await;
-    case("unknown_name", None, |simulator, folder| {
-        // No name has a part that long, so nobody is asked for it.
-        let from = format!("api_base_url: {}", simulator.https_url());
-        let name = "a".repeat(64);
-        let to = format!("api_base_url: https://{name}.example");
-        edit(folder, &from, &to);
-        edit(folder, "definitions: 1s", "definitions: 10s");
-    })
-    .await;
     case("unknown_root", None, |_, folder| {
         let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
         let pem = other.expect("it is made").cert.pem();
@@ -226,6 +217,26 @@ async fn a_certificate_that_has_ended_or_soon_will() {
         assert!(self::calls(&simulator) - calls <= CALLS);
         same(name, &normal(&simulator, folder.path(), &said));
     }
+}
+
+/// No name ends in `.invalid`, whether a name server can be asked or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_nobody_knows() {
+    let simulator = simulator().await;
+    let folder = folder(&simulator, &secret(&simulator));
+    let from = format!("api_base_url: {}", simulator.https_url());
+    edit(
+        folder.path(),
+        &from,
+        "api_base_url: https://nowhere.invalid",
+    );
+    edit(folder.path(), "definitions: 1s", "definitions: 10s");
+    edit(folder.path(), "timeout: 5s", "timeout: 2m");
+    let said = checked(&folder, &[], |command| {
+        command.env("RES_OPTIONS", "timeout:1 attempts:1");
+    })
+    .await;
+    pinned("unknown_name", &simulator, folder.path(), &said);
 }
 
 /// Whatever takes long, a tenant is given up in time.

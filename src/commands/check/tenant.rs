@@ -355,7 +355,7 @@ impl Check<'_> {
     fn run_out(&mut self) {
         if let Some(step) = self.missing().first() {
             let text = format!("not done within {}", humantime::format_duration(LONGEST));
-            self.note(Finding::failed(*step, text, advice::TIMEOUT));
+            self.note(Finding::failed(*step, text, advice::UNFINISHED));
         }
         self.skip_rest("there is no time left");
         self.budget();
