@@ -1,12 +1,10 @@
 //! The command line: flags named as Prometheus exporters name them, each also
 //! an environment variable. No subcommand runs the exporter.
 
+mod listen_address;
+
 use std::ffi::OsString;
-use std::fmt;
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::LazyLock;
 
 use clap::error::ErrorKind;
@@ -15,6 +13,8 @@ use clap_complete::Shell;
 use thiserror::Error;
 use url::Url;
 
+pub use self::listen_address::ListenAddress;
+use crate::model::TenantName;
 use crate::shard::{Shard, ShardError};
 use crate::web::TelemetryPath;
 
@@ -153,6 +153,15 @@ pub enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
         speed: u32,
     },
+    /// Check that each tenant can be signed in to and polled: 4 calls a tenant at most
+    Check {
+        /// Only this tenant
+        #[arg(long, value_name = "NAME", value_parser = |name: &str| Ok::<_, FlagError>(TenantName::new(name)))]
+        tenant: Option<TenantName>,
+        /// For people or for scripts
+        #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+        output: Output,
+    },
     /// Check the configuration files and the files that they name; no network
     CheckConfig,
     /// Print reference documentation in Markdown
@@ -173,6 +182,15 @@ pub enum Command {
         #[arg(long, default_value = "http://127.0.0.1:10063/-/healthy")]
         url: Url,
     },
+}
+
+/// How `check` reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// What `docs` prints.
@@ -244,74 +262,6 @@ pub enum FlagError {
     TelemetryPath,
 }
 
-/// An address to listen on, written as Prometheus writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenAddress {
-    /// `None`: all interfaces, IPv6 and IPv4.
-    host: Option<String>,
-    port: u16,
-}
-
-impl ListenAddress {
-    /// The addresses to try in this order; the first that can be bound is the
-    /// one. For all interfaces: `[::]`, which takes IPv4 too where the system
-    /// has both, then `0.0.0.0`.
-    ///
-    /// # Errors
-    /// That of the name lookup.
-    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        match &self.host {
-            None => Ok(vec![
-                SocketAddr::from(([0_u16; 8], self.port)),
-                SocketAddr::from(([0_u8; 4], self.port)),
-            ]),
-            Some(host) => Ok((host.as_str(), self.port).to_socket_addrs()?.collect()),
-        }
-    }
-}
-
-impl FromStr for ListenAddress {
-    type Err = FlagError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = FlagError::ListenAddress;
-        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong);
-        }
-        let port = port.parse().map_err(|_| wrong)?;
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let host = match bracketed {
-            Some(inner) => {
-                inner.parse::<std::net::Ipv6Addr>().map_err(|_| wrong)?;
-                Some(inner)
-            }
-            None if host.is_empty() => None,
-            None => Some(host),
-        };
-        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if bracketed.is_none() && host.is_some_and(|host| !host.chars().all(name)) {
-            return Err(wrong);
-        }
-        Ok(Self {
-            host: host.map(str::to_owned),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            None => write!(f, ":{}", self.port),
-            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
-            Some(host) => write!(f, "{host}:{}", self.port),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,27 +323,6 @@ mod tests {
             &["docs"],
         ] {
             assert!(read(arguments).is_err(), "{arguments:?}");
-        }
-    }
-
-    #[test]
-    fn listen_addresses_are_read_as_prometheus_reads_them() {
-        for text in [":10063", "127.0.0.1:9", "[::1]:9", "localhost:80"] {
-            let address: ListenAddress = text.parse().unwrap();
-            assert_eq!(address.to_string(), text);
-            assert!(!address.resolve().unwrap().is_empty());
-        }
-        let everywhere: ListenAddress = ":80".parse().unwrap();
-        let all = ["[::]:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap()];
-        assert_eq!(everywhere.resolve().unwrap(), all);
-        for text in [
-            "", "80", ":", ":x", ":65536", ":+1", "::1:9", "[x]:9", "a b:1", "[]:1",
-        ] {
-            assert_eq!(
-                text.parse::<ListenAddress>(),
-                Err(FlagError::ListenAddress),
-                "{text}"
-            );
         }
     }
 }

@@ -20,6 +20,7 @@
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; not as on the wire |
 //! | [`shard`] | 2 | which of several processes polls which tenant |
 //! | [`health`] | 2 | how polling goes, with every label's values as enums |
+//! | [`advice`] | 3 | what failures mean, and the one thing to do about each |
 //! | [`quota`] | 3 | the sliding log of calls that hands out permits |
 //! | [`snapshot`] | 4 | the immutable view of all tenants |
 //! | [`config`] | 4 | the YAML file, the environment and the web configuration file, checked |
@@ -36,6 +37,7 @@
 //! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
 //! | [`commands`] | 10 | wiring |
 
+pub mod advice;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -11,6 +11,7 @@
 
 mod resume;
 mod round;
+mod signing_in;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::round::{Complete, Round, RoundError, Turn};
+use self::signing_in::Said;
 use crate::clock::{Clock, Uptime};
-use crate::defender::{Answer, AuthError, Bearer, Client, TokenSource};
+use crate::defender::{Answer, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session};
 use crate::plan::{Failure, Plan, Request, Step};
@@ -52,8 +54,8 @@ pub struct Poller {
     definitions: Round<Definition>,
     history: Round<Session>,
     agents: Round<Agent>,
-    /// Whether the failure to get a token has been logged already.
-    auth_failure: Option<AuthReason>,
+    /// Which failures to get a token have been logged since it last worked.
+    auth_failures: Said,
     /// The token that the API refused, to be renewed before the next call.
     refused: Option<Bearer>,
     /// Whether a poll of the scans came to an end in this process.
@@ -91,7 +93,7 @@ impl Poller {
             definitions: Round::of_list(),
             history: Round::of_batches(),
             agents: Round::of_list(),
-            auth_failure: None,
+            auth_failures: Said::default(),
             refused: None,
             polled: false,
         }
@@ -179,46 +181,6 @@ impl Poller {
                 });
             }
         }
-    }
-
-    /// A token, or `None` after a failure that has been dealt with.
-    async fn token(&mut self) -> Option<Bearer> {
-        if !self.plan.wants_token(self.clock.uptime()) {
-            return None;
-        }
-        let token = match self.refused.take() {
-            Some(refused) => self.source.tokens.renew(&refused).await,
-            None => self.source.tokens.token().await,
-        };
-        match token {
-            Ok(bearer) => {
-                self.plan.has_token();
-                if self.auth_failure.take().is_some() {
-                    tracing::info!(tenant = %self.tenant.name(), "signing in works again");
-                }
-                Some(bearer)
-            }
-            Err(error) => {
-                self.no_token(&error).await;
-                None
-            }
-        }
-    }
-
-    async fn no_token(&mut self, error: &AuthError) {
-        self.plan.no_token(self.clock.uptime());
-        if self.auth_failure.replace(error.reason) != Some(error.reason) {
-            tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
-        }
-        self.tenant.health.count_auth_error(error.reason);
-        // Whose success says that it works again.
-        let collector = if self.plan.goes_without_list() {
-            Collector::History
-        } else {
-            Collector::Definitions
-        };
-        self.count_failure(collector, Reason::Auth, error.to_string());
-        self.publish().await;
     }
 
     async fn take_in(&mut self, bearer: &Bearer, done: Done) {

@@ -82,7 +82,11 @@ fn the_page_has_each_message_and_no_other() {
     let said = messages::ALL.iter().copied().collect();
     let missing: Vec<_> = quoted.symmetric_difference(&said).collect();
     assert!(missing.is_empty(), "{missing:#?}");
-    let advised = page.matches("\n```\n\n").count();
+    let messages = page.split("\n```text\n").skip(1);
+    let advised = messages
+        .filter_map(|rest| Some(rest.split_once("\n```")?.1))
+        .filter(|rest| rest.starts_with("\n\n"))
+        .count();
     assert_eq!(
         advised,
         said.len(),

@@ -1,5 +1,6 @@
 //! What each command does: the wiring, and nothing else.
 
+mod check;
 mod check_config;
 mod demo;
 mod healthcheck;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             logging::start(cli.flags.log_level, cli.flags.log_format);
             block_on(demo::run(definitions, tenants, speed, &cli.flags))
         }
+        Some(Command::Check { tenant, output }) => block_on(check::run(cli.flags, tenant, output)),
         Some(Command::CheckConfig) => check_config::run(&cli.flags),
         Some(Command::Docs {
             topic: Topic::Metrics,

@@ -32,15 +32,18 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// Where the exporter's state is.
+pub(super) fn storage(flags: &Flags) -> Storage {
+    let named = flags.storage_path.clone();
+    named.unwrap_or_else(|| Storage::Folder("./data".into()))
+}
+
 /// Runs the exporter until a signal.
 pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
     let problem = "installing signal handlers";
     let hangups = shutdown::hangups().context(problem)?;
     let shutdown = shutdown::on_signal().context(problem)?;
-    let storage = flags
-        .storage_path
-        .clone()
-        .unwrap_or_else(|| Storage::Folder("./data".into()));
+    let storage = storage(&flags);
     let read = flags.clone();
     let reader = Arc::new(move || config(&read));
     let clock = Clock::system();

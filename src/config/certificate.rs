@@ -8,16 +8,12 @@ use ring::digest;
 use ring::signature::{KeyPair as _, RsaKeyPair};
 use rustls::pki_types::pem::{self, SectionKind};
 use thiserror::Error;
-use x509_cert::Certificate;
-use x509_cert::der::Decode as _;
-use x509_cert::der::oid::ObjectIdentifier;
+use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::files::read_bounded;
 use super::mistake::expected;
 use crate::clock::Timestamp;
-
-/// `rsaEncryption` of RFC 8017.
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// Where a certificate and its key are. Both are read again at each sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,24 +75,20 @@ impl ClientCertificate {
             None => (path, rsa_key(&text, path)),
         };
         let key = key.map_err(CertificateError::of_key)?;
-        let fits = |(_, certificate): &&(Vec<u8>, Certificate)| {
-            let known = certificate.tbs_certificate().subject_public_key_info();
-            known.subject_public_key.as_bytes() == Some(key.public_key().as_ref())
-        };
-        let (der, certificate) = certificates
+        let fits = |found: &&Found| found.public_key == key.public_key().as_ref();
+        let certificate = certificates
             .iter()
             .find(fits)
             .ok_or_else(|| misfit(&certificates, path, key_path))?;
-        let validity = certificate.tbs_certificate().validity();
         let mut thumbprint = [0; 32];
         // SHA-256 has 32 bytes.
-        thumbprint.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+        thumbprint.copy_from_slice(digest::digest(&digest::SHA256, &certificate.der).as_ref());
         Ok(Self {
             key,
             thumbprint,
             path: path.clone(),
-            begin: timestamp(validity.not_before),
-            end: timestamp(validity.not_after),
+            begin: certificate.begin,
+            end: certificate.end,
         })
     }
 
@@ -151,9 +143,35 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-fn timestamp(time: x509_cert::time::Time) -> Timestamp {
-    let millis = time.to_unix_duration().as_millis();
-    Timestamp::from_unix_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+/// What counts of a certificate in a file.
+struct Found {
+    der: Vec<u8>,
+    public_key: Vec<u8>,
+    is_rsa: bool,
+    begin: Timestamp,
+    end: Timestamp,
+}
+
+impl Found {
+    /// `None`, if it is no certificate, or more than one.
+    fn read(der: Vec<u8>) -> Option<Self> {
+        let (rest, certificate) = X509Certificate::from_der(&der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let (key, validity) = (certificate.public_key(), certificate.validity());
+        Some(Self {
+            public_key: key.subject_public_key.data.to_vec(),
+            is_rsa: key.algorithm.algorithm == OID_PKCS1_RSAENCRYPTION,
+            begin: timestamp(validity.not_before),
+            end: timestamp(validity.not_after),
+            der,
+        })
+    }
+}
+
+fn timestamp(time: ASN1Time) -> Timestamp {
+    Timestamp::from_unix_millis(time.timestamp().saturating_mul(1_000))
 }
 
 /// The text of a file that has PEM in it.
@@ -206,15 +224,15 @@ fn sections(text: &[u8]) -> impl Iterator<Item = (SectionKind, Vec<u8>)> {
     std::iter::from_fn(move || pem::from_buf(&mut rest).ok().flatten())
 }
 
-fn certificates(text: &[u8], path: &Path) -> Result<Vec<(Vec<u8>, Certificate)>, CertificateError> {
+fn certificates(text: &[u8], path: &Path) -> Result<Vec<Found>, CertificateError> {
     let mut found = Vec::new();
     for (kind, der) in sections(text) {
         if kind == SectionKind::Certificate {
-            let certificate = Certificate::from_der(&der).map_err(|_| {
+            let certificate = Found::read(der).ok_or_else(|| {
                 let advice = "export it again";
                 CertificateError::new("a certificate", "one that can not be read", path, advice)
             })?;
-            found.push((der, certificate));
+            found.push(certificate);
         }
     }
     if found.is_empty() {
@@ -254,16 +272,8 @@ fn rsa_key(text: &[u8], path: &Path) -> Result<RsaKeyPair, CertificateError> {
 }
 
 /// None of the certificates is the key's.
-fn misfit(
-    certificates: &[(Vec<u8>, Certificate)],
-    path: &Path,
-    key_path: &Path,
-) -> CertificateError {
-    let is_rsa = |(_, certificate): &(Vec<u8>, Certificate)| {
-        let info = certificate.tbs_certificate().subject_public_key_info();
-        info.algorithm.oid == RSA
-    };
-    if !certificates.iter().any(is_rsa) {
+fn misfit(certificates: &[Found], path: &Path, key_path: &Path) -> CertificateError {
+    if !certificates.iter().any(|found| found.is_rsa) {
         let advice =
             "make a new key and certificate, and upload the certificate to the application";
         return CertificateError::new("an RSA certificate", "one of another kind", path, advice);

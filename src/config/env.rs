@@ -100,6 +100,7 @@ impl Variables<'_> {
                 token_file,
             },
         };
+        let [limits, api_limits] = default_limits();
         let tenant = Tenant {
             name: TenantName::new("default"),
             tenant_id: tenant_id?,
@@ -109,7 +110,8 @@ impl Variables<'_> {
             credential,
             definitions: DefinitionFilter::default(),
             poll: Poll::default(),
-            limits: default_limits(),
+            limits,
+            api_limits,
         };
         Some(Config {
             tenants: vec![tenant],

@@ -102,6 +102,8 @@ pub struct Tenant {
     pub poll: Poll,
     /// Our share of the API's limits.
     pub limits: Limits,
+    /// The API's limits: what is beyond our share is others'.
+    pub api_limits: Limits,
 }
 
 /// How an application proves its identity.

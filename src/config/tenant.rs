@@ -56,6 +56,7 @@ pub(super) fn read(
     section.finish(report);
     let addresses = addresses?;
     let (credential, inline) = credential?;
+    let [limits, api_limits] = limits?;
     let tenant = Tenant {
         name: name?,
         tenant_id: tenant_id?,
@@ -65,7 +66,8 @@ pub(super) fn read(
         credential,
         definitions: definitions?,
         poll: poll?,
-        limits: limits?,
+        limits,
+        api_limits,
     };
     Some((tenant, inline))
 }
@@ -258,15 +260,16 @@ fn read_poll(value: &Value<'_>, report: &mut Report, local: bool) -> Option<Poll
 }
 
 /// Four fifths of what is documented: the application may have other callers.
-pub(super) fn default_limits() -> Limits {
-    share(DOCUMENTED, 80)
+/// Our share, and the API's own.
+pub(super) fn default_limits() -> [Limits; 2] {
+    shares(DOCUMENTED, 80)
 }
 
-fn share([minute, hour]: [usize; 2], percent: usize) -> Limits {
-    Limits::new(minute * percent / 100, hour * percent / 100)
+fn shares([minute, hour]: [usize; 2], percent: usize) -> [Limits; 2] {
+    [percent, 100].map(|percent| Limits::new(minute * percent / 100, hour * percent / 100))
 }
 
-fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<Limits> {
+fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<[Limits; 2]> {
     let mut section = value.section(report, "a mapping")?;
     let [minute, hour] = DOCUMENTED;
     let mut read = |key, documented| {
@@ -288,5 +291,5 @@ fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<Limits> {
         .take("use")
         .map_or(Some(80), |value| percent(&value, report));
     section.finish(report);
-    Some(share([minute?, hour?], percent?))
+    Some(shares([minute?, hour?], percent?))
 }

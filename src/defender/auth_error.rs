@@ -1,8 +1,8 @@
 //! Why there is no token, in plain words.
 //!
-//! Codes: Microsoft's list of `AADSTS` error codes. `azure_identity` loses
-//! status and code when `error_description` holds a JSON escape, as Microsoft's
-//! own do, so the code is looked for in the text too.
+//! What codes mean is in [`advice`]. `azure_identity` loses status and code when
+//! `error_description` holds a JSON escape, as Microsoft's own do, so the code is
+//! looked for in the text too.
 
 use std::error::Error as StdError;
 
@@ -10,6 +10,7 @@ use azure_core::error::ErrorKind as AzureKind;
 
 use super::cause::plain;
 use super::scrub::scrub;
+use crate::advice;
 use crate::health::AuthReason;
 
 /// Why there is no token.
@@ -20,89 +21,24 @@ pub struct AuthError {
     pub reason: AuthReason,
     /// The reason in words, scrubbed of secrets, on one line.
     pub text: String,
+    /// The one thing to do.
+    pub advice: &'static str,
 }
 
-/// `AADSTS` codes that say what to do.
-const CODES: &[(u32, AuthReason, &str)] = &[
-    (
-        7_000_215,
-        AuthReason::WrongSecret,
-        "the client secret is wrong; was its id given instead of its value?",
-    ),
-    (
-        7_000_222,
-        AuthReason::ExpiredSecret,
-        "the client secret has expired; make a new one",
-    ),
-    (
-        700_016,
-        AuthReason::UnknownApplication,
-        "the tenant does not know the application; check client_id and tenant_id",
-    ),
-    (
-        90_002,
-        AuthReason::UnknownTenant,
-        "there is no such tenant in this cloud; check tenant_id and the cloud",
-    ),
-    (
-        700_027,
-        AuthReason::BadAssertion,
-        "the certificate or its assertion is not accepted; was it uploaded to the application?",
-    ),
-    (
-        70_021,
-        AuthReason::BadAssertion,
-        "no federated credential of the application matches the assertion",
-    ),
-    (
-        700_211,
-        AuthReason::BadAssertion,
-        "no federated credential of the application has the assertion's issuer",
-    ),
-    (
-        700_212,
-        AuthReason::BadAssertion,
-        "no federated credential of the application has the assertion's audience",
-    ),
-    (
-        700_213,
-        AuthReason::BadAssertion,
-        "no federated credential of the application has the assertion's subject",
-    ),
-    (
-        700_024,
-        AuthReason::BadAssertion,
-        "the assertion is not valid now; check the clock and the token's file",
-    ),
-    (
-        7_000_229,
-        AuthReason::MissingServicePrincipal,
-        "the application has no service principal in the tenant; an administrator must consent to it",
-    ),
-    (
-        7_000_112,
-        AuthReason::UnknownApplication,
-        "the application is disabled; enable it in the directory",
-    ),
-    (
-        500_011,
-        AuthReason::Other,
-        "the tenant does not know the API; check cloud and scope, and that the tenant has Defender for Endpoint",
-    ),
-    (
-        53_003,
-        AuthReason::ConditionalAccess,
-        "a policy of conditional access blocks the application",
-    ),
-];
-
 impl AuthError {
-    /// An error of `reason`; `text` must be free of secrets.
-    pub(super) fn new(reason: AuthReason, text: impl Into<String>) -> Self {
+    /// An error of `reason`; `text` must be free of secrets. What to do follows from the reason.
+    pub fn new(reason: AuthReason, text: impl Into<String>) -> Self {
         Self {
             reason,
             text: text.into(),
+            advice: advice::of_sign_in(reason),
         }
+    }
+
+    /// The same, if more is known of what to do.
+    #[must_use]
+    pub(super) fn advise(self, advice: &'static str) -> Self {
+        Self { advice, ..self }
     }
 
     /// The API refused (401) a token that was just obtained.
@@ -117,32 +53,32 @@ impl AuthError {
     /// Classifies an error of `azure_identity`, which asked `whom`.
     pub(super) fn from_azure(error: &azure_core::Error, whom: &str, secrets: &[&str]) -> Self {
         let full = error.to_string();
-        let text = scrub(essence(&full), secrets);
+        let text = scrub(essence(&full), secrets).replace("\\r\\n", " ");
         if let Some(code) = aadsts(&full).or_else(|| response_code(error)) {
-            let known = CODES.iter().find(|(number, ..)| *number == code);
-            let (reason, meaning) = known
-                .map_or((AuthReason::Other, ""), |(_, reason, meaning)| {
-                    (*reason, *meaning)
-                });
-            let separator = if meaning.is_empty() { "" } else { ": " };
-            return Self::new(
-                reason,
-                format!("AADSTS{code}{separator}{meaning} ({whom} says: {text})"),
-            );
+            return match advice::of_code(code) {
+                Some(known) => Self::new(
+                    known.reason,
+                    format!("AADSTS{code}: {} ({whom} says: {text})", known.meaning),
+                )
+                .advise(known.advice),
+                None => Self::new(
+                    AuthReason::Other,
+                    format!("AADSTS{code} ({whom} says: {text})"),
+                ),
+            };
         }
         match broken(error) {
             Some(AuthReason::Timeout) => Self::timeout(whom),
-            Some(reason) => Self::new(
-                reason,
-                format!(
-                    "no connection to {whom}: {}",
-                    scrub(&causes(error), secrets)
-                ),
-            ),
+            Some(reason) => {
+                let causes = scrub(&causes(error), secrets);
+                let advice = advice::of_connection(&causes, advice::of_sign_in(reason));
+                Self::new(reason, format!("no connection to {whom}: {causes}")).advise(advice)
+            }
             None if full.contains(" at line ") => Self::new(
                 AuthReason::Other,
                 format!("the answer of {whom} can not be read: {text}; is a proxy in between?"),
-            ),
+            )
+            .advise(advice::DECODE),
             None => Self::new(AuthReason::Other, format!("can not sign in: {text}")),
         }
     }
@@ -161,9 +97,15 @@ fn essence(text: &str) -> &str {
     let text = text
         .split_once("authentication failed.")
         .map_or(text, |(_, rest)| rest);
-    text.split("\nTo troubleshoot, visit")
+    let text = text
+        .split("\nTo troubleshoot, visit")
         .next()
         .unwrap_or_default()
+        .trim();
+    // It can not read a description with an escape in it, and says so around the description.
+    let quoted = text.strip_prefix("invalid type: string \"");
+    let quoted = quoted.and_then(|text| text.rsplit_once("\", expected a borrowed string"));
+    quoted.map_or(text, |(inner, _)| inner)
 }
 
 /// The number after the first `AADSTS`.
@@ -210,7 +152,11 @@ fn causes(error: &azure_core::Error) -> String {
     for cause in chain(error).filter(|cause| !cause.is::<azure_core::Error>()) {
         // reqwest names the address, which says nothing new.
         if !cause.is::<reqwest::Error>() {
-            words.push(plain(&cause.to_string()));
+            let word = plain(&cause.to_string());
+            // Which is said already.
+            if word != "client error (Connect)" {
+                words.push(word);
+            }
         }
     }
     words.dedup();
@@ -264,6 +210,17 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_library_can_not_read_is_said_without_its_complaint() {
+        let error = azure(
+            r#"ClientSecretCredential authentication failed. invalid type: string "AADSTS1: 'hunter2' is old.\r\nTrace ID: 1", expected a borrowed string at line 1 column 9"#,
+        );
+        assert_eq!(
+            AuthError::from_azure(&error, WHOM, &["hunter2"]).to_string(),
+            "AADSTS1 (the sign-in host says: AADSTS1: '[redacted]' is old. Trace ID: 1)"
+        );
     }
 
     #[test]

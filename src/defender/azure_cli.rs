@@ -17,6 +17,7 @@ use tokio::process::Command;
 
 use super::auth_error::AuthError;
 use super::issuer::{Issued, Issuer};
+use crate::advice;
 use crate::config::Tenant;
 use crate::health::AuthReason;
 
@@ -80,19 +81,25 @@ impl CommandLine {
     fn explain(&self, error: &azure_core::Error) -> AuthError {
         let (name, login) = (self.tool.name(), self.tool.login());
         let known = AuthError::from_azure(error, self.whom(), &[]);
-        let text = if known.text.contains("not found on PATH") {
-            format!(
+        let (missing, signed_out) = match self.tool {
+            Tool::Az => (advice::NO_AZ, advice::AZ_LOGIN),
+            Tool::Azd => (advice::NO_AZD, advice::AZD_LOGIN),
+        };
+        let (text, advice) = if known.text.contains("not found on PATH") {
+            let text = format!(
                 "expected {name} on the PATH of the exporter, but found none; install it, or use another credential"
-            )
+            );
+            (text, missing)
         } else if known.reason == AuthReason::Other && known.text.contains(login) {
-            format!(
+            let text = format!(
                 "nobody is signed in with {name}; run `{login}` as the user that runs the exporter ({})",
                 known.text
-            )
+            );
+            (text, signed_out)
         } else {
             return known;
         };
-        AuthError::new(AuthReason::Other, text)
+        AuthError::new(AuthReason::Other, text).advise(advice)
     }
 }
 

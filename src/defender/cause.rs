@@ -1,33 +1,44 @@
-//! Why a connection failed, in plain words: the causes that libraries name, and
-//! what to do about the most common ones.
+//! Why a connection failed, in plain words: the causes that libraries name.
 
-/// What a library says, and what it means.
-const MEANINGS: &[(&str, &str)] = &[
-    (
-        "tunnel error: proxy authorization required",
-        "the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY",
-    ),
-    (
-        "tunnel error: failed to create underlying connection",
-        "no connection to the proxy; check http.proxy_url, or HTTPS_PROXY",
-    ),
-    // Some proxies answer so to a wrong password.
-    (
-        "tunnel error: unsuccessful",
-        "the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY",
-    ),
-    (
-        "tunnel error: ",
-        "the proxy did not answer as proxies do; check http.proxy_url, or HTTPS_PROXY",
-    ),
-    (
-        "invalid peer certificate: UnknownIssuer",
-        "the host's certificate comes from an unknown authority; name its root in http.ca_file",
-    ),
-];
+use crate::advice;
 
 /// What `cause` means, if that is known; else its own words.
 pub(super) fn plain(cause: &str) -> String {
-    let known = MEANINGS.iter().find(|(start, _)| cause.starts_with(start));
-    known.map_or_else(|| cause.to_owned(), |(_, meaning)| (*meaning).to_owned())
+    advice::of_cause(cause).map_or_else(|| cause.to_owned(), |known| known.meaning.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::{ServerName, UnixTime};
+    use rustls::{CertificateError, Error};
+
+    use super::*;
+
+    /// The words are the library's, and may change with it.
+    #[test]
+    fn what_is_wrong_with_certificates_is_known() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let (time, not_after) = (at(1_700_000_000), at(1_600_000_000));
+        let expected = ServerName::try_from("a.example").unwrap();
+        for (error, meaning) in [
+            (CertificateError::UnknownIssuer, "unknown authority"),
+            (
+                CertificateError::ExpiredContext { time, not_after },
+                "has ended",
+            ),
+            (
+                CertificateError::NotValidForNameContext {
+                    expected,
+                    presented: vec!["DnsName(\"b.example\")".to_owned()],
+                },
+                "another name",
+            ),
+        ] {
+            let text = Error::InvalidCertificate(error).to_string();
+            assert!(plain(&text).contains(meaning), "{text}");
+        }
+        assert_eq!(plain("connection refused"), "connection refused");
+    }
 }

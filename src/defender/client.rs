@@ -99,6 +99,14 @@ impl Client {
         self.call(permit, token, AGENTS, None, next).await
     }
 
+    /// Checks, without a call, that a next page is where the token may go.
+    ///
+    /// # Errors
+    /// [`ApiError::ForeignNextLink`], if it is not.
+    pub fn follows(&self, next: &NextLink) -> Result<(), ApiError> {
+        self.address("", Some(next)).map(drop)
+    }
+
     async fn call<T: FromWire>(
         &self,
         permit: Permit,

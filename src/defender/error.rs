@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 use super::cause::plain;
 use super::scrub::scrub;
 use super::wire::{DecodeError, ErrorBody};
+use crate::advice;
 use crate::clock::Timestamp;
-use crate::health::Reason;
+use crate::health::{AuthReason, Reason};
 
 /// The longest pause that is believed: anything longer is a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
@@ -125,6 +126,25 @@ impl ApiError {
         }
     }
 
+    /// The one thing to do.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::BatchTooLarge { .. } | Self::BadRequestOrId(_) => advice::IDS,
+            Self::Unauthorized(_) => advice::of_sign_in(AuthReason::Refused),
+            Self::Forbidden(_) => advice::FORBIDDEN,
+            Self::Throttled { .. } => advice::THROTTLED,
+            Self::Server(_) => advice::SERVER,
+            Self::Client(detail) if detail.status < 400 => advice::REDIRECT,
+            Self::Client(_) => advice::CLIENT,
+            Self::Timeout => advice::TIMEOUT,
+            Self::Connect(text) => advice::of_connection(text, advice::API_CONNECTION),
+            Self::Decode(_) => advice::DECODE,
+            Self::BodyTooLarge { .. } => advice::TOO_LARGE,
+            Self::ForeignNextLink { .. } => advice::FOREIGN_PAGE,
+        }
+    }
+
     /// What the service says of it, if it answered with an error.
     #[must_use]
     pub const fn detail(&self) -> Option<&Detail> {
@@ -187,7 +207,13 @@ impl ApiError {
         if error.is_decode() && is_malformed(&error) {
             return Self::Decode(DecodeError::COMPRESSION);
         }
-        Self::Connect(chain(&error.without_url()))
+        let text = chain(&error.without_url());
+        // Which says nothing that `Connect` does not.
+        let mut text = text.as_str();
+        for outer in ["error sending request: ", "client error (Connect): "] {
+            text = text.strip_prefix(outer).unwrap_or(text);
+        }
+        Self::Connect(text.to_owned())
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, NoProxy, Proxy};
+use url::Url;
 
-use super::error::chain;
+use super::error::{ApiError, chain};
 use crate::config::Http;
 
 /// What the client calls itself.
@@ -73,6 +74,16 @@ pub fn http_client(settings: &Http) -> Result<Client, HttpError> {
     builder
         .build()
         .map_err(|error| HttpError::Build(chain(&error)))
+}
+
+/// Whether the host of `origin` can be reached: its name, the connection, TLS, and any proxy in
+/// between. Sends no token, and takes any answer.
+///
+/// # Errors
+/// [`ApiError::Connect`] or [`ApiError::Timeout`].
+pub async fn reach(http: &Client, origin: &Url) -> Result<(), ApiError> {
+    let answer = http.head(origin.clone()).send().await;
+    answer.map(drop).map_err(ApiError::broken)
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<Certificate>, HttpError> {

@@ -16,6 +16,7 @@ use super::auth_error::AuthError;
 use super::azure_cli::{CommandLine, Tool};
 use super::managed_identity::MetadataService;
 use super::sign_in::{Proof, SignIn};
+use crate::advice;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Credential, Tenant};
 use crate::health::AuthReason;
@@ -111,7 +112,8 @@ impl Issuer for TokenFile {
                     "the token in {} ended at {end}; is what keeps it fresh still running?",
                     self.path.display()
                 ),
-            ));
+            )
+            .advise(advice::TOKEN_FILE));
         }
         Ok(Issued { bearer, lifetime })
     }
@@ -141,6 +143,7 @@ pub(super) async fn read(path: &Path, what: &str) -> Result<SecretString, AuthEr
             AuthReason::Other,
             format!("can not read the {what} in {path}: {why}"),
         )
+        .advise(advice::FILE)
     };
     let text = tokio::fs::read_to_string(path)
         .await

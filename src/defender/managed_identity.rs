@@ -15,6 +15,7 @@ use reqwest::redirect::Policy;
 use super::auth_error::{AuthError, chain};
 use super::issuer::{Issued, Issuer};
 use super::scrub::scrub;
+use crate::advice;
 use crate::config::ManagedIdentity;
 use crate::health::AuthReason;
 
@@ -47,15 +48,19 @@ impl MetadataService {
         let refused = chain(error).find_map(|cause| cause.downcast_ref::<Refused>());
         if let Some(refused) = refused {
             let text = scrub(&refused.to_string(), &secrets);
-            let advice = match (refused.status, &self.identity) {
-                (400, ManagedIdentity::System) => {
-                    "assign a system-assigned identity to this machine, or name a user-assigned one"
-                }
-                (400, _) => "assign the identity to this machine, or correct its id",
-                _ => "does this machine run in Azure?",
+            let (hint, advice) = match (refused.status, &self.identity) {
+                (400, ManagedIdentity::System) => (
+                    "assign a system-assigned identity to this machine, or name a user-assigned one",
+                    advice::SYSTEM_IDENTITY,
+                ),
+                (400, _) => (
+                    "assign the identity to this machine, or correct its id",
+                    advice::USER_IDENTITY,
+                ),
+                _ => ("does this machine run in Azure?", advice::METADATA),
             };
-            let text = format!("the metadata service gives no token ({text}); {advice}");
-            return AuthError::new(AuthReason::Other, text);
+            let text = format!("the metadata service gives no token ({text}); {hint}");
+            return AuthError::new(AuthReason::Other, text).advise(advice);
         }
         let error = AuthError::from_azure(error, self.whom(), &secrets);
         if matches!(error.reason, AuthReason::Connect | AuthReason::Timeout) {
@@ -63,7 +68,10 @@ impl MetadataService {
                 "{}; managed identities are for machines and App Services in Azure: use another credential elsewhere",
                 error.text
             );
-            return AuthError::new(error.reason, text);
+            return AuthError::new(error.reason, text).advise(advice::METADATA);
+        }
+        if error.text.contains("for App Service") {
+            return error.advise(advice::RESOURCE_ID);
         }
         error
     }

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::assertion::assertion;
 use super::auth_error::AuthError;
 use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
+use crate::advice;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{CertificateFiles, ClientCertificate, SecretSource, Tenant};
 use crate::health::AuthReason;
@@ -112,6 +113,7 @@ impl SignIn {
                 AuthReason::BadAssertion,
                 format!("can not use the client certificate: {why}"),
             )
+            .advise(advice::CERTIFICATE)
         };
         let certificate = reading
             .await

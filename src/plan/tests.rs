@@ -80,11 +80,8 @@ impl Bench {
         let Request::History(ids) = request else {
             panic!("not history: {request:?}")
         };
-        self.plan.fetched(
-            self.clock.uptime(),
-            ids,
-            &unsettled.iter().cloned().collect(),
-        );
+        let unsettled = unsettled.iter().cloned().collect();
+        self.plan.fetched(self.clock.uptime(), ids, &unsettled);
     }
 
     fn failed(&mut self, request: &Request, failure: Failure) {

@@ -23,6 +23,8 @@ pub(super) struct Round<T> {
     so_far: Pages<T>,
     /// Whether a refused token was renewed already, with nothing answered since.
     renewed: bool,
+    /// Whether a round began anew because its next page was refused, with none complete since.
+    restarted: bool,
     /// Whether every round asks for the same, so that one can go on where another failed.
     resumes: bool,
 }
@@ -50,7 +52,7 @@ impl<T> Default for Pages<T> {
 /// What follows from an answer.
 #[derive(Debug)]
 pub(super) enum Turn<T> {
-    /// There is another page.
+    /// There is another page; or its link is good no longer, and the first is asked for again.
     More,
     /// The token was refused for the first time: renew it and ask again.
     Renew,
@@ -73,6 +75,8 @@ pub(super) struct Complete<T> {
 pub(super) enum RoundError {
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error("the link to the next page is refused time and again: {0}")]
+    Page(ApiError),
     #[error(
         "expected the last of the answer's pages, but found a loop after page {0}; the service or a proxy is broken"
     )]
@@ -88,6 +92,8 @@ impl RoundError {
                 Failure::BatchTooLarge(None)
             }
             Self::Api(error) => failure(error),
+            // The first page was not refused, so the ids are not to blame.
+            Self::Page(error) => Failure::Temporary(error.reason()),
             Self::Loop(_) => Failure::Temporary(Reason::Decode),
         }
     }
@@ -108,6 +114,7 @@ impl<T> Round<T> {
         Self {
             so_far: Pages::default(),
             renewed: false,
+            restarted: false,
             resumes: false,
         }
     }
@@ -124,6 +131,14 @@ impl<T> Round<T> {
             Err(ApiError::Unauthorized(_)) if !self.renewed => {
                 self.renewed = true;
                 return Turn::Renew;
+            }
+            Err(error) if self.so_far.next.is_some() && is_expired(&error) => {
+                self.renewed = false;
+                self.so_far = Pages::default();
+                if !std::mem::replace(&mut self.restarted, true) {
+                    return Turn::More;
+                }
+                return Turn::Failed(RoundError::Page(error));
             }
             Err(error) => {
                 self.renewed &= matches!(error, ApiError::Unauthorized(_));
@@ -145,6 +160,7 @@ impl<T> Round<T> {
         if so_far.next.is_some() {
             return Turn::More;
         }
+        self.restarted = false;
         let round = std::mem::take(so_far);
         let took = round
             .started
@@ -167,6 +183,16 @@ impl<T> Round<T> {
         );
         let young = |started| now.since(started) < RESUMED;
         self.resumes && passing && self.so_far.started.is_some_and(young)
+    }
+}
+
+/// How services answer to a link that came too late.
+fn is_expired(error: &ApiError) -> bool {
+    match error {
+        ApiError::BadRequestOrId(detail) | ApiError::Client(detail) => {
+            matches!(detail.status, 400 | 404 | 410)
+        }
+        _ => false,
     }
 }
 

@@ -27,23 +27,21 @@ const SESSIONS: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryBy
 const AGENTS: &str = "/api/DeviceAuthenticatedScanAgents";
 /// More is not asked for by anybody with good intentions.
 const LONGEST_REQUEST: usize = 4 << 20;
-/// How many unfinished listings are remembered.
-const KEPT_PAGES: usize = 256;
+/// How many next links of a tenant's endpoint stay good: the latest.
+const KEPT_PAGES: usize = 16;
 /// The most that `$top` may ask for.
 const MOST: usize = 10_000;
 
-/// The rests of answers that go on at a next link.
+/// The rests of answers that go on at a next link, by whose they are.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    rests: BTreeMap<u64, Rest>,
+    rests: HashMap<(usize, Endpoint), BTreeMap<u64, Rest>>,
     latest: u64,
 }
 
 /// Where a listing goes on. Its pages share the records.
 #[derive(Clone, Debug)]
 struct Rest {
-    tenant: usize,
-    endpoint: Endpoint,
     records: Arc<[Value]>,
     offset: usize,
 }
@@ -246,15 +244,13 @@ fn value(shared: &Shared, call: Call, fault: Option<&Fault>) -> Result<Value, Re
     {
         return Err(Refusal::not_found());
     }
+    let owner = (call.tenant, call.endpoint);
     let rest = match call.query.get("$skiptoken") {
         None => first(shared, &call)?,
-        Some(token) => {
-            let pages = lock(&shared.pages);
-            let rest = token.parse().ok().and_then(|token| pages.rests.get(&token));
-            rest.filter(|rest| (rest.tenant, rest.endpoint) == (call.tenant, call.endpoint))
-                .cloned()
-                .ok_or_else(|| Refusal::bad_request("the skip token is invalid"))?
-        }
+        Some(token) => lock(&shared.pages)
+            .rest(owner, token)
+            .filter(|_| !matches!(fault, Some(Fault::ExpiredPages)))
+            .ok_or_else(|| Refusal::bad_request("the skip token is invalid"))?,
     };
     let history = matches!(call.endpoint, Endpoint::History | Endpoint::Sessions);
     let size = shared.options.page_size.max(1);
@@ -275,7 +271,7 @@ fn value(shared: &Shared, call: Call, fault: Option<&Fault>) -> Result<Value, Re
     let token = match call.query.get("$skiptoken") {
         Some(token) if offset == rest.offset => token.clone(),
         _ => lock(&shared.pages)
-            .keep(Rest { offset, ..rest })
+            .keep(owner, Rest { offset, ..rest })
             .to_string(),
     };
     let link = format!("{origin}{}?$skiptoken={token}", call.path);
@@ -305,8 +301,6 @@ fn first(shared: &Shared, call: &Call) -> Result<Rest, Refusal> {
         &call.ids,
     )?;
     Ok(Rest {
-        tenant: call.tenant,
-        endpoint: call.endpoint,
         records: all
             .into_iter()
             .skip(skip)
@@ -317,11 +311,17 @@ fn first(shared: &Shared, call: &Call) -> Result<Rest, Refusal> {
 }
 
 impl Pages {
-    fn keep(&mut self, rest: Rest) -> u64 {
+    fn rest(&self, owner: (usize, Endpoint), token: &str) -> Option<Rest> {
+        let token = token.parse().ok()?;
+        self.rests.get(&owner)?.get(&token).cloned()
+    }
+
+    fn keep(&mut self, owner: (usize, Endpoint), rest: Rest) -> u64 {
         self.latest += 1;
-        self.rests.insert(self.latest, rest);
-        if self.rests.len() > KEPT_PAGES {
-            self.rests.pop_first();
+        let rests = self.rests.entry(owner).or_default();
+        rests.insert(self.latest, rest);
+        if rests.len() > KEPT_PAGES {
+            rests.pop_first();
         }
         self.latest
     }

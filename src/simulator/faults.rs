@@ -55,6 +55,8 @@ pub enum Fault {
     GzipBomb,
     /// Answers 404 `ResourceNotFound` if a batch holds one of these ids.
     BadIds(BTreeSet<String>),
+    /// Answers 400 wherever a next link leads, as if it had come too late.
+    ExpiredPages,
     /// Answers as it should, one byte each 100 ms.
     SlowDrip,
     /// Answers 401 so many times, then as it should.

@@ -1,6 +1,7 @@
 //! The simulator over the wire, through a client of its own.
 
 mod going_wrong;
+mod pages;
 
 use reqwest::{Certificate, Client, Response, StatusCode};
 use serde_json::{Value, json};

@@ -68,6 +68,21 @@ pub(super) fn open(path: &Path, clock: &Clock, on_error: &OnError) -> Result<Dat
     }
 }
 
+/// Opens the file in `folder` if there is one, and moves nothing aside.
+pub(super) fn open_existing(folder: &Path) -> Result<Option<(PathBuf, Database)>, StoreError> {
+    let path = folder.join(NAME);
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(source) => return Err(StoreError::Io { path, source }),
+    }
+    match try_open(&path) {
+        Ok(database) => Ok(Some((path, database))),
+        Err(Problem::Fatal(error)) => Err(error),
+        Err(Problem::Damaged(damage)) => Err(StoreError::Damaged { path, damage }),
+    }
+}
+
 enum Problem {
     /// The content can not be understood.
     Damaged(String),

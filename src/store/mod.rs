@@ -65,6 +65,14 @@ pub enum StoreError {
         /// The file's.
         found: u64,
     },
+    /// Its content can not be understood.
+    #[error("expected the state in {path}, but found a damaged file: {damage}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: String,
+    },
     /// The database refuses.
     #[error("the state can not be written: {0}")]
     Database(#[from] redb::Error),
@@ -130,18 +138,34 @@ impl Store {
     pub fn open(folder: &Path, clock: Clock, on_error: OnError) -> Result<Self, StoreError> {
         let path = file::prepare(folder)?;
         let database = file::open(&path, &clock, &on_error)?;
+        Ok(Self::with(path, database, clock, on_error))
+    }
+
+    /// Opens the state in `folder` as it is: `None` if there is none, and a damaged
+    /// file stays where it is.
+    ///
+    /// # Errors
+    /// [`StoreError`], also if the file is damaged.
+    pub fn open_existing(folder: &Path, clock: Clock) -> Result<Option<Self>, StoreError> {
+        let Some((path, database)) = file::open_existing(folder)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self::with(path, database, clock, Box::new(|| ()))))
+    }
+
+    fn with(path: PathBuf, database: Database, clock: Clock, on_error: OnError) -> Self {
         let boot_id = clock.boot_id();
         let state = Mutex::new(State {
             database: Some(database),
             failing: false,
         });
-        Ok(Self(Arc::new(Shared {
+        Self(Arc::new(Shared {
             path,
             clock,
             boot_id,
             on_error,
             state,
-        })))
+        }))
     }
 
     /// Everything known of `tenant`. A row that can not be read is left out.

@@ -212,7 +212,9 @@ fn unlisted(id: &DefinitionId) -> Definition {
     }
 }
 
-fn publishes(filter: &DefinitionFilter, definition: &Definition) -> bool {
+/// Whether `filter` lets a definition be published.
+#[must_use]
+pub fn publishes(filter: &DefinitionFilter, definition: &Definition) -> bool {
     if !filter.ids.is_empty() {
         return filter.ids.contains(&definition.id);
     }

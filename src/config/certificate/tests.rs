@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, KeyPair};
 use time::OffsetDateTime;
 
@@ -90,4 +92,28 @@ fn the_time_is_checked_to_the_second() {
 fn the_key_is_not_shown() {
     let shown = format!("{:?}", read("good.pem", None).unwrap());
     assert!(!shown.contains("key:"), "{shown}");
+}
+
+#[test]
+fn a_certificate_with_something_behind_it_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pem");
+    let text = fs::read_to_string(pem("certificate.pem")).unwrap();
+    let (_, mut der) = sections(text.as_bytes()).next().unwrap();
+    assert!(Found::read(der.clone()).is_some());
+    der.push(0);
+    assert!(Found::read(der.clone()).is_none());
+    let armour = |base64: &str| {
+        format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n{KEY}")
+    };
+    fs::write(&file, armour(&STANDARD.encode(&der))).unwrap();
+    let files = CertificateFiles {
+        certificate: file,
+        key: None,
+    };
+    let error = ClientCertificate::read(&files).unwrap_err().to_string();
+    assert!(
+        error.contains("but found one that can not be read in"),
+        "{error}"
+    );
 }

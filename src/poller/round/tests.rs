@@ -1,4 +1,5 @@
 use super::*;
+use crate::defender::Detail;
 
 fn page(items: &[u8], next: Option<&str>) -> Page<u8> {
     Page {
@@ -61,4 +62,59 @@ fn a_list_whose_link_is_refused_begins_anew() {
 fn history_of_a_batch_begins_anew() {
     let mut round = failed(Round::of_batches(), ApiError::Timeout);
     assert!(round.start(at(3)).is_none());
+}
+
+fn expired() -> ApiError {
+    ApiError::BadRequestOrId(Detail {
+        status: 400,
+        code: "BadRequest".to_owned(),
+        message: "the skip token is invalid".to_owned(),
+        correlation_id: String::new(),
+    })
+}
+
+/// Asks for a first page, and then for a second that is refused.
+fn refused(round: &mut Round<u8>) -> Turn<u8> {
+    assert!(round.start(at(0)).is_none(), "it begins at the first page");
+    let first = round.turn(Ok(page(&[1], Some("two"))), at(1));
+    assert!(matches!(first, Turn::More));
+    assert!(round.start(at(1)).is_some());
+    round.turn(Err(expired()), at(2))
+}
+
+#[test]
+fn an_expired_link_lets_the_round_begin_anew_once() {
+    for mut round in [Round::of_list(), Round::of_batches()] {
+        for _ in 0..2 {
+            assert!(matches!(refused(&mut round), Turn::More));
+            assert!(round.start(at(3)).is_none());
+            let Turn::Complete(complete) = round.turn(Ok(page(&[1, 2], None)), at(4)) else {
+                panic!("that was the last page")
+            };
+            assert_eq!(complete.items, [1, 2], "nothing is left of the first try");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_always_refused_is_backed_off_from_and_blames_no_id() {
+    let mut round = Round::of_batches();
+    assert!(matches!(refused(&mut round), Turn::More));
+    for _ in 0..3 {
+        let Turn::Failed(error) = refused(&mut round) else {
+            panic!("it went on at once")
+        };
+        let failure = error.failure(Collector::History);
+        assert_eq!(failure, Failure::Temporary(Reason::Client));
+    }
+}
+
+#[test]
+fn a_refused_first_page_is_the_ids_fault() {
+    let mut round = Round::<u8>::of_batches();
+    assert!(round.start(at(0)).is_none());
+    let Turn::Failed(error) = round.turn(Err(expired()), at(1)) else {
+        panic!("it went on")
+    };
+    assert_eq!(error.failure(Collector::History), Failure::Refused);
 }

@@ -1,0 +1,107 @@
+//! `check`: a doctor. Signs in to each tenant, asks each endpoint once, and says what is
+//! wrong and what to do about it.
+//!
+//! ```text
+//! configuration ─► ledger ─► tenants, some at a time ─► report ─► exit code
+//!                  (budget)
+//! ```
+
+mod ledger;
+mod report;
+mod tenant;
+
+use anyhow::bail;
+use futures::StreamExt as _;
+
+use self::ledger::Ledger;
+use self::report::Report;
+use super::serve;
+use crate::cli::{Flags, Output};
+use crate::clock::Clock;
+use crate::config::{Config, Mistakes, Tenant};
+use crate::defender::http_client;
+use crate::model::TenantName;
+
+/// Tenants that are checked at a time.
+const AT_ONCE: usize = 8;
+
+/// Names of tenants that an error shows, at most.
+const NAMES: usize = 20;
+
+/// Checks all tenants of this shard, or `only` that one.
+pub(super) async fn run(
+    flags: Flags,
+    only: Option<TenantName>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut report = Report::new(output);
+    let (config, warnings) = match read(&flags) {
+        Ok(read) => read,
+        Err(mistakes) => {
+            let texts = mistakes.as_slice().iter();
+            report.mistakes(texts.map(ToString::to_string).collect());
+            return report.finish();
+        }
+    };
+    let tenants = choose(&config, &flags, only.as_ref())?;
+    let http = match http_client(&config.http) {
+        Ok(http) => http,
+        Err(error) => {
+            report.mistakes(vec![error.to_string()]);
+            return report.finish();
+        }
+    };
+    for warning in warnings {
+        report.note(format!("warning: {warning}"))?;
+    }
+    let clock = Clock::system();
+    let ledger = Ledger::open(&serve::storage(&flags), clock.clone());
+    for note in ledger.notes(&tenants) {
+        report.note(note)?;
+    }
+    let checks = tenants
+        .into_iter()
+        .map(|tenant| tenant::check(tenant, http.clone(), &ledger, clock.clone()));
+    let mut checks = futures::stream::iter(checks).buffered(AT_ONCE);
+    while let Some(checked) = checks.next().await {
+        report.tenant(checked)?;
+    }
+    report.finish()
+}
+
+/// The configuration, with what is likely not meant.
+fn read(flags: &Flags) -> Result<(Config, Vec<String>), Mistakes> {
+    let Some(file) = &flags.config_file else {
+        let config = Config::from_env(&|name| std::env::var(name).ok())?;
+        return Ok((config, Vec::new()));
+    };
+    let (config, warnings) = Config::load(file)?;
+    Ok((config, warnings.iter().map(ToString::to_string).collect()))
+}
+
+fn choose<'c>(
+    config: &'c Config,
+    flags: &Flags,
+    only: Option<&TenantName>,
+) -> anyhow::Result<Vec<&'c Tenant>> {
+    let Some(only) = only else {
+        let shard = flags.shard()?;
+        let ours = config.tenants.iter();
+        return Ok(ours.filter(|tenant| shard.holds(&tenant.name)).collect());
+    };
+    if let Some(tenant) = config.tenants.iter().find(|tenant| tenant.name == *only) {
+        return Ok(vec![tenant]);
+    }
+    let names = config.tenants.iter().take(NAMES);
+    let names: Vec<String> = names.map(|tenant| format!("`{}`", tenant.name)).collect();
+    let more = config.tenants.len() - names.len();
+    let others = if more == 0 {
+        String::new()
+    } else {
+        format!(" or one of {more} more")
+    };
+    bail!(
+        "expected --tenant to name {}{others}, but found `{only}`; name one of the configuration",
+        names.join(", ")
+    )
+}
