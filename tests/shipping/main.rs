@@ -6,9 +6,6 @@ mod common;
 mod compose;
 mod container;
 mod local;
-mod package;
-mod release;
-mod systemd;
 
 use std::env;
 use std::fs;
