@@ -59,8 +59,8 @@ fn dclint(text: &str) -> Output {
     let file = folder.path().join("compose.yml");
     fs::write(&file, text).expect("it can be written");
     run(Command::new(root().join("target/node/node_modules/.bin/dclint"))
-        .args(["--quiet", "--disable-rule", "services-alphabetical-order"])
-        .arg(file))
+        .arg(file)
+        .args(["--quiet", "--disable-rule", "services-alphabetical-order"]))
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod common;
 mod compose;
 mod container;
 mod local;
+mod package;
+mod systemd;
 
 use std::env;
 use std::fs;
