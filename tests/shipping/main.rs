@@ -7,6 +7,7 @@ mod compose;
 mod container;
 mod local;
 mod package;
+mod release;
 mod systemd;
 
 use std::env;
