@@ -82,7 +82,7 @@ install_python_tools
 install_node_tools
 install_static_target
 install_cargo_tool cargo-deb 3.8.0
-install_cargo_tool cargo-deny DENYVERSION
+install_cargo_tool cargo-deny 0.20.2
 promtool --version | head -n 1
 python3 --version
 
