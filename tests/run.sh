@@ -94,7 +94,7 @@ cargo clippy --locked --all-targets -- -D warnings
 
 say "licences, sources and versions of dependencies"
 # Not the advisories: they are in a git repository that not every machine can reach; see docs/release.md.
-target/tools/bin/cargo-deny --locked check bans licenses sources
+target/tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 
 say "tests"
 cargo test --locked
