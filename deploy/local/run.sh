@@ -51,7 +51,7 @@ prometheus --config.file=prometheus.yml --storage.tsdb.path=prometheus \
 ready() {
     local name=$1 url=$2
     for _ in $(seq 240); do
-        curl --silent --fail --output /dev/null "$url/-/ready" && return
+        curl --silent --fail --max-time 2 --output /dev/null "$url/-/ready" && return
         [ "$(jobs -pr | wc -l)" -eq 3 ] || break
         sleep 0.25
     done

@@ -24,19 +24,26 @@ struct Service {
 fn strings(node: &Yaml<'_>, key: &str) -> Vec<String> {
     let list = node.as_mapping_get(key).and_then(Yaml::as_sequence);
     let list = list.map_or(&[][..], Vec::as_slice);
-    list.iter().filter_map(Yaml::as_str).map(str::to_owned).collect()
+    list.iter()
+        .filter_map(Yaml::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn services() -> BTreeMap<String, Service> {
     let text = read(FILE);
     let documents = Yaml::load_from_str(&text).expect("it is YAML");
-    let services = documents[0].as_mapping_get("services").and_then(Yaml::as_mapping);
+    let services = documents[0]
+        .as_mapping_get("services")
+        .and_then(Yaml::as_mapping);
     let service = |node: &Yaml<'_>| {
         let image = node.as_mapping_get("image").and_then(Yaml::as_str);
         let volumes = strings(node, "volumes").into_iter().filter_map(|volume| {
             let mut parts = volume.split(':');
             let (source, target) = (parts.next()?, parts.next()?);
-            let source = source.starts_with('.').then(|| root().join("deploy/compose").join(source));
+            let source = source
+                .starts_with('.')
+                .then(|| root().join("deploy/compose").join(source));
             Some((source?, target.to_owned()))
         });
         Service {
@@ -58,16 +65,22 @@ fn dclint(text: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = folder.path().join("compose.yml");
     fs::write(&file, text).expect("it can be written");
-    run(Command::new(root().join("target/node/node_modules/.bin/dclint"))
-        .arg(file)
-        .args(["--quiet", "--disable-rule", "services-alphabetical-order"]))
+    run(
+        Command::new(root().join("target/node/node_modules/.bin/dclint"))
+            .arg(file)
+            .args(["--quiet", "--disable-rule", "services-alphabetical-order"]),
+    )
 }
 
 #[test]
 fn the_file_fits_the_schema_and_the_linter() {
     let text = read(FILE);
     let output = dclint(&text);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     for (good, bad) in [
         ("    read_only: true", "    readonly: true"),
         ("cap_drop:\n      - ALL", "cap_drop: {ALL: true}"),
@@ -101,7 +114,9 @@ fn images_are_pinned_ports_are_local_and_mounts_are_there() {
     }
     let grafana = &services["grafana"].mounts;
     let provided = read("deploy/grafana/provisioning/dashboards/defender-scans.yml");
-    let dashboards = grafana.iter().find(|(source, _)| source.ends_with("../../dashboards"));
+    let dashboards = grafana
+        .iter()
+        .find(|(source, _)| source.ends_with("../../dashboards"));
     let (_, target) = dashboards.expect("the dashboards are mounted");
     assert!(provided.contains(&format!("path: {target}\n")), "{target}");
 }
@@ -117,7 +132,9 @@ fn lay_out(service: &Service, folder: &Path) {
 
 /// The file that `--config.file` of a command names, below `folder`.
 fn named(command: &[String], folder: &Path) -> PathBuf {
-    let file = command.iter().find_map(|word| word.strip_prefix("--config.file=/"));
+    let file = command
+        .iter()
+        .find_map(|word| word.strip_prefix("--config.file=/"));
     folder.join(file.expect("a file is named"))
 }
 
@@ -153,8 +170,12 @@ fn the_exporter_is_a_demo_or_a_real_tenant() {
     let exporter = &services["exporter"];
     assert_eq!(exporter.command, ["${EXPORTER_COMMAND:-demo}"]);
     let text = read(FILE);
-    let real = text.lines().find_map(|line| line.split("EXPORTER_COMMAND=").nth(1));
-    let real = real.and_then(|rest| rest.split(' ').next()).expect("it is named");
+    let real = text
+        .lines()
+        .find_map(|line| line.split("EXPORTER_COMMAND=").nth(1));
+    let real = real
+        .and_then(|rest| rest.split(' ').next())
+        .expect("it is named");
     let folder = tempfile::tempdir().expect("a folder can be made");
     lay_out(exporter, folder.path());
     let file = named(&[real.to_owned()], folder.path());

@@ -33,7 +33,9 @@ impl Image {
 
     fn value(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(key, _)| key == name);
-        &found.unwrap_or_else(|| panic!("expected {name}, but found none")).1
+        &found
+            .unwrap_or_else(|| panic!("expected {name}, but found none"))
+            .1
     }
 
     /// A value in exec form.
@@ -46,7 +48,9 @@ impl Image {
     fn environment(&self) -> BTreeMap<String, String> {
         let pairs = self.value("ENV").split_whitespace();
         let pairs = pairs.filter_map(|pair| pair.split_once('='));
-        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        pairs
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
     }
 }
 
@@ -57,12 +61,20 @@ fn the_dockerfile_is_sound() {
         let file = folder.path().join("Dockerfile");
         fs::write(&file, text).expect("it can be written");
         run(python("hadolint")
-            .args(["--no-color", "--failure-threshold", "style", "--strict-labels"])
+            .args([
+                "--no-color",
+                "--failure-threshold",
+                "style",
+                "--strict-labels",
+            ])
             .args(["--require-label", "org.opencontainers.image.version:semver"])
             .args(["--require-label", "org.opencontainers.image.licenses:spdx"])
             .args(["--require-label", "org.opencontainers.image.title:text"])
             .args(["--require-label", "org.opencontainers.image.revision:text"])
-            .args(["--require-label", "org.opencontainers.image.description:text"])
+            .args([
+                "--require-label",
+                "org.opencontainers.image.description:text",
+            ])
             .arg(file))
     };
     let text = read("Dockerfile");
@@ -76,7 +88,11 @@ fn the_dockerfile_is_sound() {
         ("rust:1.95.0-slim-bookworm", "rust:latest", "DL3007"),
         ("rust:1.95.0-slim-bookworm", "rust", "DL3006"),
         ("COPY src src", "ADD src src", "DL3020"),
-        (r#"ENTRYPOINT ["/defender-scan-exporter"]"#, "ENTRYPOINT /defender-scan-exporter", "DL3025"),
+        (
+            r#"ENTRYPOINT ["/defender-scan-exporter"]"#,
+            "ENTRYPOINT /defender-scan-exporter",
+            "DL3025",
+        ),
         ("USER 65532:65532", "USER root", "DL3002"),
     ] {
         let faulty = text.replace(good, bad);
@@ -93,21 +109,40 @@ fn the_image_is_empty_but_for_what_it_needs() {
     assert_eq!(image.value("USER"), "65532:65532");
     assert_eq!(image.words("VOLUME"), ["/data"]);
     assert_eq!(image.words("ENTRYPOINT"), ["/defender-scan-exporter"]);
-    assert!(image.words("HEALTHCHECK").ends_with(&["healthcheck".to_owned()]));
-    assert_eq!(image.environment()["DEFENDER_EXPORTER_STORAGE_PATH"], "/data");
-    let version = concat!("org.opencontainers.image.version=\"", env!("CARGO_PKG_VERSION"), "\"");
+    assert!(
+        image
+            .words("HEALTHCHECK")
+            .ends_with(&["healthcheck".to_owned()])
+    );
+    assert_eq!(
+        image.environment()["DEFENDER_EXPORTER_STORAGE_PATH"],
+        "/data"
+    );
+    let version = concat!(
+        "org.opencontainers.image.version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\""
+    );
     assert!(image.value("LABEL").contains(version), "{version}");
     let compiler = read("Cargo.toml");
-    let compiler = compiler.lines().find_map(|line| line.strip_prefix("rust-version = "));
+    let compiler = compiler
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "));
     let compiler = compiler.expect("it is there").trim_matches('"').to_owned();
-    assert!(read("Dockerfile").contains(&format!("rust:{compiler}.")), "{compiler}");
+    assert!(
+        read("Dockerfile").contains(&format!("rust:{compiler}.")),
+        "{compiler}"
+    );
 }
 
 /// What the build copies must get past `.dockerignore`, and nothing else does.
 #[test]
 fn the_build_sees_its_sources_alone() {
     let ignored = read(".dockerignore");
-    let mut seen: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let mut seen: Vec<_> = ignored
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
     seen.sort_unstable();
     let text = read("Dockerfile");
     let copies = text.lines().filter_map(|line| line.strip_prefix("COPY "));
@@ -134,6 +169,8 @@ fn unpacked(folder: &Path, certificates: &str) -> PathBuf {
     let public = fs::read_to_string(Path::new("/").join(BUNDLE))
         .expect("the machine has certificates; run tests/run.sh, which installs ca-certificates");
     fs::write(root.join(BUNDLE), public + certificates).expect("it can be written");
+    // Each runtime mounts one; without it the C library does not know the own machine's name.
+    fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").expect("it can be written");
     root
 }
 
@@ -178,7 +215,10 @@ fn is_confined(process: u32) {
     let mut mounted = BTreeMap::new();
     for line in mounts.lines() {
         let words: Vec<_> = line.split(' ').collect();
-        mounted.insert(words[4].to_owned(), words[5].split(',').any(|option| option == "ro"));
+        mounted.insert(
+            words[4].to_owned(),
+            words[5].split(',').any(|option| option == "ro"),
+        );
     }
     let expected = [("/".to_owned(), true), ("/data".to_owned(), false)];
     assert_eq!(mounted, expected.into(), "{mounts}");
@@ -186,7 +226,11 @@ fn is_confined(process: u32) {
 
 fn configuration(simulator: &Simulator, root: &Path) {
     let identity = simulator.tenant(0).expect("there is a tenant");
-    let (id, url, client) = (identity.tenant_id, simulator.https_url(), identity.client_id);
+    let (id, url, client) = (
+        identity.tenant_id,
+        simulator.https_url(),
+        identity.client_id,
+    );
     let folder = root.join("etc/defender-scan-exporter");
     let text = format!(
         "tenants:\n  - name: contoso\n    tenant_id: {id}\n    api_base_url: {url}\n    authority_host: {url}\n    \
@@ -213,7 +257,8 @@ async fn it_runs_alone_read_only_and_without_rights() {
     let url = address(&process).await;
     eventually("the tenant is polled over TLS", async || {
         let (_, body) = get(&format!("{url}/metrics")).await?;
-        body.contains("defender_up{tenant=\"contoso\"} 1").then_some(())
+        body.contains("defender_up{tenant=\"contoso\"} 1")
+            .then_some(())
     })
     .await;
     let inner = descendant(process.id());

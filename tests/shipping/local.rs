@@ -37,7 +37,10 @@ async fn json(url: &str) -> Option<Value> {
 
 fn nothing_is_left(process: &Process, processes: &[String]) {
     for id in processes {
-        assert!(!fs::exists(format!("/proc/{id}")).expect("it can be told"), "{id} still runs");
+        assert!(
+            !fs::exists(format!("/proc/{id}")).expect("it can be told"),
+            "{id} still runs"
+        );
     }
     let left = fs::read_dir(process.folder.path().join("temporary")).expect("it can be read");
     assert_eq!(left.count(), 0, "files were left");
@@ -56,20 +59,30 @@ async fn it_starts_all_and_ends_all() {
         eventually("the target is up", async || {
             let answer = json(&format!("{prometheus}/targets")).await?;
             let target = &answer["data"]["activeTargets"][0];
-            let up = target["health"] == "up" && target["labels"]["job"] == "defender-scan-exporter";
+            let up =
+                target["health"] == "up" && target["labels"]["job"] == "defender-scan-exporter";
             up.then_some(())
         })
         .await;
         eventually("the rules are evaluated, without errors", async || {
             let answer = json(&format!("{prometheus}/rules")).await?;
             let groups = answer["data"]["groups"].as_array()?.clone();
-            let rules: Vec<_> = groups.iter().filter_map(|group| group["rules"].as_array()).flatten().collect();
-            (rules.len() > 20 && rules.iter().all(|rule| rule["health"] == "ok")).then_some(())
+            let rules: Vec<_> = groups
+                .iter()
+                .filter_map(|group| group["rules"].as_array())
+                .flatten()
+                .collect();
+            // Some groups are evaluated rarely, and not known to be well for a while.
+            let well = rules.iter().filter(|rule| rule["health"] == "ok").count();
+            assert!(rules.iter().all(|rule| rule["health"] != "err"), "{answer}");
+            (well > 20).then_some(())
         })
         .await;
         eventually("Alertmanager is known", async || {
             let answer = json(&format!("{prometheus}/alertmanagers")).await?;
-            let url = answer["data"]["activeAlertmanagers"][0]["url"].as_str()?.to_owned();
+            let url = answer["data"]["activeAlertmanagers"][0]["url"]
+                .as_str()?
+                .to_owned();
             url.contains(&ports[2].to_string()).then_some(())
         })
         .await;

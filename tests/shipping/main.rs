@@ -27,7 +27,9 @@ fn read(path: &str) -> String {
 
 fn run(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| {
-        panic!("expected {command:?} to run, but found {error}; run tests/run.sh, which installs it")
+        panic!(
+            "expected {command:?} to run, but found {error}; run tests/run.sh, which installs it"
+        )
     })
 }
 
@@ -86,7 +88,9 @@ async fn address(process: &Process) -> String {
 /// The last of the processes that `parent` started one out of the other.
 fn descendant(parent: u32) -> u32 {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
-    let child = children.ok().and_then(|text| text.split(' ').next()?.parse().ok());
+    let child = children
+        .ok()
+        .and_then(|text| text.split(' ').next()?.parse().ok());
     child.map_or(parent, descendant)
 }
 

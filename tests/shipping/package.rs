@@ -9,13 +9,22 @@ use super::{copy, root, run, static_binary, static_target, succeeds};
 /// `cargo deb`, of the static binary that the tests have anyway.
 fn package(folder: &Path) -> PathBuf {
     let target = folder.join("target");
-    let binary = target.join(static_target()).join("release/defender-scan-exporter");
+    let binary = target
+        .join(static_target())
+        .join("release/defender-scan-exporter");
     copy(&static_binary(), &binary);
     let deb = folder.join("exporter.deb");
     succeeds(
         Command::new(root().join("target/tools/bin/cargo-deb"))
             .current_dir(root())
-            .args(["--no-build", "--strip", "--fast", "--target", &static_target(), "--output"])
+            .args([
+                "--no-build",
+                "--strip",
+                "--fast",
+                "--target",
+                &static_target(),
+                "--output",
+            ])
             .arg(&deb)
             .env("CARGO_TARGET_DIR", target),
     );
@@ -42,7 +51,16 @@ fn elsewhere(folder: &Path, script: &str) -> Output {
         sudo
     };
     run(command
-        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c", layer])
+        .args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "/bin/sh",
+            "-c",
+            layer,
+        ])
         .arg(folder)
         .arg(script))
 }
@@ -54,6 +72,8 @@ before=$(find / -xdev -path /package -prune -o -path /tmp -prune -o -name "*$nam
 dpkg --install /package/exporter.deb
 test "$(dpkg-query -W -f '${Status}' $name)" = "install ok installed"
 test -L /etc/systemd/system/multi-user.target.wants/$name.service
+# As a running systemd does at once, and others at the next start.
+systemd-tmpfiles --create $name.conf
 test "$(stat -c '%U %a' /var/lib/$name)" = "$name 700"
 test "$(stat -c '%U %a' /etc/$name/secrets)" = "root 700"
 systemd-analyze verify --man=no $name.service
@@ -97,5 +117,8 @@ fn it_installs_starts_a_demo_and_purges() {
     let said = [output.stdout, output.stderr]
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .concat();
-    assert!(output.status.success() && said.contains("all is well"), "{said}");
+    assert!(
+        output.status.success() && said.contains("all is well"),
+        "{said}"
+    );
 }

@@ -18,7 +18,9 @@ fn verify(service: &str) -> std::process::Output {
     fs::write(&unit, text).expect("it can be written");
     let socket = folder.path().join("defender-scan-exporter.socket");
     fs::copy(root().join(SOCKET), &socket).expect("it can be copied");
-    run(Command::new("systemd-analyze").args(["verify", "--man=no"]).args([unit, socket]))
+    run(Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args([unit, socket]))
 }
 
 #[test]
@@ -41,7 +43,10 @@ fn the_unit_is_as_hardened_as_the_documentation_says() {
             .arg(root().join(SERVICE)))
     };
     assert!(security("12").status.success(), "exposed more than 1.2");
-    assert!(!security("11").status.success(), "the documentation is behind");
+    assert!(
+        !security("11").status.success(),
+        "the documentation is behind"
+    );
     assert!(read("docs/security.md").contains("`systemd-analyze security` gives it 1.2"));
 }
 
@@ -51,8 +56,14 @@ fn the_user_and_the_folders_can_be_made() {
     let at = format!("--root={}", folder.path().display());
     let file = |name: &str| root().join(format!("deploy/systemd/defender-scan-exporter.{name}"));
     fs::create_dir(folder.path().join("etc")).expect("it can be made");
-    succeeds(Command::new("systemd-sysusers").arg(&at).arg(file("sysusers")));
+    succeeds(
+        Command::new("systemd-sysusers")
+            .arg(&at)
+            .arg(file("sysusers")),
+    );
     let users = fs::read_to_string(folder.path().join("etc/passwd")).expect("it is written");
-    let user = users.lines().find(|line| line.starts_with("defender-scan-exporter:"));
+    let user = users
+        .lines()
+        .find(|line| line.starts_with("defender-scan-exporter:"));
     assert!(user.expect("it is there").ends_with("/nologin"), "{users}");
 }
