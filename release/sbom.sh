@@ -3,7 +3,7 @@
 # defender-scan-exporter.cdx.json in this folder's parent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-version=CYCLOVERSION
+version=0.5.9
 [ -x target/tools/bin/cargo-cyclonedx ] ||
     cargo install --quiet --locked --debug --root target/tools "cargo-cyclonedx@$version"
 target/tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 \
