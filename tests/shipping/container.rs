@@ -145,8 +145,8 @@ fn the_build_sees_its_sources_alone() {
         .collect();
     seen.sort_unstable();
     let text = read("Dockerfile");
-    let copies = text.lines().filter_map(|line| line.strip_prefix("COPY "));
-    let mut copied: Vec<_> = copies
+    let steps = text.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let mut copied: Vec<_> = steps
         .filter(|rest| !rest.starts_with("--from"))
         .flat_map(|rest| {
             let words: Vec<_> = rest.split(' ').collect();
