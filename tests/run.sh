@@ -70,7 +70,7 @@ install_static_target() {
 
 # Cargo's tools are built without optimization, which is quicker than their work is slow.
 install_cargo_tool() {
-    [ "$("target/tools/bin/$1" "${@:3}" --version 2>/dev/null | tr ' ' '\n' | tail -n 1)" = "$2" ] && return
+    [ "$("target/tools/bin/$1" --version 2>/dev/null | tr ' ' '\n' | tail -n 1)" = "$2" ] && return
     cargo install --quiet --locked --debug --root target/tools --target-dir target/tools/build "$1@$2"
     rm -rf target/tools/build
 }
