@@ -1,6 +1,8 @@
 //! Tells the crate which compiler builds it, and out of which revision.
 
 use std::env;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
@@ -18,17 +20,22 @@ fn main() {
     println!("cargo::rustc-env=DEFENDER_EXPORTER_RUSTC_VERSION={number}");
     let revision = env::var("DEFENDER_EXPORTER_REVISION")
         .ok()
-        .or_else(revision);
+        .or_else(checked_out)
+        .or_else(archived);
     println!(
         "cargo::rustc-env=DEFENDER_EXPORTER_REVISION={}",
         revision.as_deref().unwrap_or("unknown")
     );
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=.revision");
     println!("cargo::rerun-if-env-changed=DEFENDER_EXPORTER_REVISION");
 }
 
-/// The commit that is checked out, if this is a clone.
-fn revision() -> Option<String> {
+/// The commit that is checked out, if this is a clone, and not an archive within another.
+fn checked_out() -> Option<String> {
+    if !Path::new(".git").exists() {
+        return None;
+    }
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         output
@@ -40,4 +47,12 @@ fn revision() -> Option<String> {
         println!("cargo::rerun-if-changed={}", log.trim());
     }
     Some(git(&["rev-parse", "--short=12", "HEAD"])?.trim().to_owned())
+}
+
+/// The commit of an archive that git made: it writes it into this file.
+fn archived() -> Option<String> {
+    let text = fs::read_to_string(".revision").ok()?;
+    let revision = text.trim().get(..12)?;
+    let is_written = revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_written.then(|| revision.to_owned())
 }

