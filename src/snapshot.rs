@@ -80,6 +80,15 @@ pub struct TenantView {
     pub quota: Quota,
 }
 
+impl TenantView {
+    /// The definitions, of each id the first alone.
+    pub fn distinct_definitions(&self) -> impl Iterator<Item = &Arc<DefinitionView>> {
+        let same =
+            |a: &Arc<DefinitionView>, b: &Arc<DefinitionView>| a.definition.id == b.definition.id;
+        self.definitions.chunk_by(same).map(|chunk| &chunk[0])
+    }
+}
+
 /// All tenants, by name.
 pub type Tenants = BTreeMap<TenantName, Arc<TenantView>>;
 
