@@ -54,8 +54,8 @@ impl Chunk {
         if let Some(deflated) = self.deflated.get() {
             return Ok(deflated);
         }
-        let deflated = deflater.deflate(&self.text)?;
-        Ok(self.deflated.get_or_init(|| deflated))
+        let fresh = deflater.deflate(&self.text)?;
+        Ok(self.deflated.get_or_init(|| fresh))
     }
 }
 

@@ -115,12 +115,16 @@ impl Source for Row {
                         }
                     }
                 }
-                Content::Sessions => rows().for_each(|(labels, row)| {
-                    sessions(&mut lines, labels, &row.view);
-                }),
-                Content::Info => rows().for_each(|(labels, row)| {
-                    info(&mut lines, labels, &row.view);
-                }),
+                Content::Sessions => {
+                    for (labels, row) in rows() {
+                        sessions(&mut lines, labels, &row.view);
+                    }
+                }
+                Content::Info => {
+                    for (labels, row) in rows() {
+                        info(&mut lines, labels, &row.view);
+                    }
+                }
             }
             Piece::Text(Arc::new(Chunk::new(text)))
         });

@@ -224,17 +224,11 @@ fn seconds(out: &mut String, millis: i64) {
         out.push('-');
     }
     out.push_str(itoa::Buffer::new().format(size / 1000));
-    let fraction = size % 1000;
-    if fraction > 0 {
-        let digits = [fraction / 100, fraction / 10 % 10, fraction % 10];
-        let last = digits.iter().rposition(|digit| *digit > 0).unwrap_or(0);
-        out.push('.');
-        // Each is below 10.
-        out.extend(
-            digits[..=last]
-                .iter()
-                .map(|digit| char::from(b'0' + *digit as u8)),
-        );
+    if size % 1000 > 0 {
+        // Three digits behind a one that holds their place.
+        let mut digits = itoa::Buffer::new();
+        let digits = &digits.format(1000 + size % 1000)[1..];
+        out.extend([".", digits.trim_end_matches('0')]);
     }
 }
 

@@ -102,7 +102,9 @@ impl Source for Arc<TenantView> {
             Content::Lines(write) => {
                 let mut text = String::new();
                 let mut lines = Lines::new(metric, &mut text);
-                tenants.iter().for_each(|tenant| write(&mut lines, tenant));
+                for tenant in tenants {
+                    write(&mut lines, tenant);
+                }
                 Piece::Text(Arc::new(Chunk::new(text)))
             }
             Content::Used => Piece::Live(Arc::new(used(metric, tenants))),

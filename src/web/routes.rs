@@ -107,9 +107,8 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
         Err(error) => return failed(&error),
     };
     // The scrape is under way until its last piece was sent, or the client hung up.
-    let scrape = scrape.map(move |piece| {
+    let scrape = scrape.inspect(move |_| {
         let _held = &permit;
-        piece
     });
     let mut response = Body::from_stream(stream::iter(scrape)).into_response();
     let headers = response.headers_mut();
