@@ -1,8 +1,9 @@
 //! Measures the exporter with many tenants against the simulator:
 //! start-up time, memory, and the processor's time at rest.
 //!
-//! `many_tenants EXPORTER [TENANTS] [DEFINITIONS] [SECONDS_AT_REST]`; see
-//! `tests/measure/many_tenants.sh`. Linux only: it reads `/proc`.
+//! `many_tenants EXPORTER [TENANTS] [DEFINITIONS] [SECONDS_AT_REST] [PROGRAM]`; see
+//! `tests/measure/many_tenants.sh`. Linux only: it reads `/proc`. At the end the
+//! program is run with the address of the metrics and the exporter's process id.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -64,8 +65,15 @@ fn main() -> anyhow::Result<()> {
         given.unwrap_or(Ok(default))
     };
     let (tenants, definitions, seconds) = (number(1_000)?, number(100)?, number(120)?);
+    let program = arguments.next();
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(measure(&exporter, tenants, definitions, seconds))
+    runtime.block_on(measure(
+        &exporter,
+        tenants,
+        definitions,
+        seconds,
+        program.as_deref(),
+    ))
 }
 
 async fn measure(
@@ -73,6 +81,7 @@ async fn measure(
     tenants: usize,
     definitions: usize,
     seconds: usize,
+    then: Option<&str>,
 ) -> anyhow::Result<()> {
     let clock = Clock::system();
     let mut options = Options::new(clock.clone());
@@ -169,6 +178,16 @@ async fn measure(
     );
     if up != tenants || simulator.violations() != 0 {
         bail!("not all tenants are well:\n{}", log());
+    }
+    if let Some(then) = then {
+        let mut then = tokio::process::Command::new(then);
+        then.arg(format!("{url}/metrics"))
+            .arg(exporter.0.id().to_string());
+        let status = then.status().await?;
+        anyhow::ensure!(
+            status.success(),
+            "expected success of {then:?}, but found {status}"
+        );
     }
     Ok(())
 }

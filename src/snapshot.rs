@@ -66,16 +66,27 @@ pub struct DefinitionView {
 pub struct TenantView {
     /// Its configured name.
     pub name: TenantName,
-    /// Ordered by definition id.
-    pub definitions: Vec<Arc<DefinitionView>>,
-    /// Ordered by agent id.
-    pub agents: Vec<Agent>,
+    /// Ordered by definition id. The same list as before, and in another one the same
+    /// views as before, where nothing changed: whoever keeps what was made of them need
+    /// only compare pointers.
+    pub definitions: Arc<[Arc<DefinitionView>]>,
+    /// Ordered by agent id; the same list as before if nothing changed.
+    pub agents: Arc<[Agent]>,
     /// How long single targets took.
     pub target_seconds: Histogram,
     /// How its polling goes.
     pub health: Health,
     /// Its budget, whose use falls as time passes.
     pub quota: Quota,
+}
+
+impl TenantView {
+    /// The definitions, of each id the first alone.
+    pub fn distinct_definitions(&self) -> impl Iterator<Item = &Arc<DefinitionView>> {
+        let same =
+            |a: &Arc<DefinitionView>, b: &Arc<DefinitionView>| a.definition.id == b.definition.id;
+        self.definitions.chunk_by(same).map(|chunk| &chunk[0])
+    }
 }
 
 /// All tenants, by name.

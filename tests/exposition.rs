@@ -55,7 +55,7 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
     }
 }
 
-fn definitions() -> Vec<Arc<DefinitionView>> {
+fn definitions() -> Arc<[Arc<DefinitionView>]> {
     let mut bare = view("05-bare", "", None);
     bare.definition.scan_type = None;
     bare.definition.target_type = None;
@@ -100,7 +100,7 @@ fn definitions() -> Vec<Arc<DefinitionView>> {
         view("07-long", "again", Some((1, ScanStatus::Failure))),
     ]
     .map(Arc::new)
-    .to_vec()
+    .into()
 }
 
 fn health() -> Health {
@@ -149,10 +149,11 @@ fn snapshot(clock: &Clock) -> Snapshot {
     snapshot.publish(TenantView {
         name: TenantName::new("contoso"),
         definitions: definitions(),
-        agents: vec![
+        agents: [
             agent("agent-1", "scanner.contoso.example", Some(at(30))),
             agent("agent-2", "\"\\\n", None),
-        ],
+        ]
+        .into(),
         target_seconds,
         health: health(),
         quota,
@@ -160,8 +161,8 @@ fn snapshot(clock: &Clock) -> Snapshot {
     // A tenant that has not been polled yet.
     snapshot.publish(TenantView {
         name: TenantName::new("a.new-tenant_1"),
-        definitions: vec![Arc::new(view("01-plain", "same id, other tenant", None))],
-        agents: Vec::new(),
+        definitions: [Arc::new(view("01-plain", "same id, other tenant", None))].into(),
+        agents: [].into(),
         target_seconds: Histogram::new(TARGET_SECONDS),
         health: Health::default(),
         quota: Quota::new(clock.clone(), Limits::new(1, 1)),

@@ -3,8 +3,10 @@
 //! `# UNIT`, in how HELP is escaped, and in the `# EOF` at the end.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::catalog::{Kind, Metric};
+use crate::clock::Timestamp;
 use crate::histogram::Histogram;
 
 /// A text format.
@@ -25,6 +27,15 @@ impl Format {
             Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
+
+    /// What the text ends with.
+    #[must_use]
+    pub const fn end(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "# EOF\n",
+            Self::Classic => "",
+        }
+    }
 }
 
 /// A sample's value.
@@ -34,11 +45,25 @@ pub enum Value {
     Count(u64),
     /// Any number.
     Number(f64),
+    /// Milliseconds, written as seconds.
+    Millis(i64),
 }
 
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
         Self::Number(value)
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(value: Timestamp) -> Self {
+        Self::Millis(value.unix_millis())
+    }
+}
+
+impl From<Duration> for Value {
+    fn from(value: Duration) -> Self {
+        Self::Millis(i64::try_from(value.as_millis()).unwrap_or(i64::MAX))
     }
 }
 
@@ -66,98 +91,65 @@ impl From<bool> for Value {
     }
 }
 
-/// Writes families into a text.
-#[derive(Debug)]
-pub struct Writer {
-    format: Format,
-    out: String,
-}
-
-impl Writer {
-    /// An empty text.
-    #[must_use]
-    pub fn new(format: Format) -> Self {
-        Self {
-            format,
-            out: String::new(),
-        }
-    }
-
-    /// Begins a family. Its header is written with its first sample, so a
-    /// family without samples leaves no trace.
-    pub fn family(&mut self, metric: &'static Metric) -> Family<'_> {
-        Family {
-            writer: self,
-            metric,
-            started: false,
-        }
-    }
-
-    /// Ends the text.
-    #[must_use]
-    pub fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
-            self.out.push_str("# EOF\n");
-        }
-        self.out
-    }
-
-    fn header(&mut self, metric: &Metric) {
-        let (name, kind) = match self.format {
-            Format::OpenMetrics => (metric.family(), metric.kind.as_str()),
-            Format::Classic if metric.kind == Kind::Info => (metric.name, Kind::Gauge.as_str()),
-            Format::Classic => (metric.name, metric.kind.as_str()),
-        };
-        let out = &mut self.out;
-        out.extend(["# HELP ", name, " "]);
-        // The classic format escapes no quotes in HELP, OpenMetrics does.
-        escape(out, metric.help, self.format == Format::OpenMetrics);
-        out.extend(["\n# TYPE ", name, " ", kind, "\n"]);
-        if let (Format::OpenMetrics, Some(unit)) = (self.format, metric.unit()) {
-            out.extend(["# UNIT ", name, " ", unit, "\n"]);
-        }
+/// Appends the lines with which a family begins.
+pub(super) fn header(out: &mut String, metric: &Metric, format: Format) {
+    let (name, kind) = match format {
+        Format::OpenMetrics => (metric.family(), metric.kind.as_str()),
+        Format::Classic if metric.kind == Kind::Info => (metric.name, Kind::Gauge.as_str()),
+        Format::Classic => (metric.name, metric.kind.as_str()),
+    };
+    out.extend(["# HELP ", name, " "]);
+    // The classic format escapes no quotes in HELP, OpenMetrics does.
+    escape(out, metric.help, format == Format::OpenMetrics);
+    out.extend(["\n# TYPE ", name, " ", kind, "\n"]);
+    if let (Format::OpenMetrics, Some(unit)) = (format, metric.unit()) {
+        out.extend(["# UNIT ", name, " ", unit, "\n"]);
     }
 }
 
-/// A family that is being written.
+/// Appends samples of one family. They read the same in both formats.
 #[derive(Debug)]
-pub struct Family<'w> {
-    writer: &'w mut Writer,
+pub(super) struct Lines<'o> {
     metric: &'static Metric,
-    started: bool,
+    out: &'o mut String,
 }
 
-impl Family<'_> {
+impl<'o> Lines<'o> {
+    pub(super) fn new(metric: &'static Metric, out: &'o mut String) -> Self {
+        Self { metric, out }
+    }
+
     /// Writes one sample; `labels` are the values of the catalogue's labels, in order.
-    pub fn sample(&mut self, labels: &[&str], value: impl Into<Value>) {
+    pub(super) fn sample(&mut self, labels: &[&str], value: impl Into<Value>) {
         self.line("", labels, None, value.into());
     }
 
-    /// Writes one sample of an info.
-    pub fn info(&mut self, labels: &[&str]) {
-        self.sample(labels, 1_u64);
+    /// Writes one sample whose first labels are written already, see [`pairs`];
+    /// `rest` are the values of those that follow.
+    pub(super) fn sample_of(&mut self, first: &str, rest: &[&str], value: impl Into<Value>) {
+        self.start_of(first, rest);
+        number(self.out, value.into());
+        self.out.push('\n');
+    }
+
+    /// Writes a sample up to its value.
+    pub(super) fn start_of(&mut self, first: &str, rest: &[&str]) {
+        self.out.extend([self.metric.name, "{", first]);
+        let known = self.metric.labels.len() - rest.len();
+        if !rest.is_empty() {
+            self.out.push(',');
+            pairs(self.out, &self.metric.labels[known..], rest);
+        }
+        self.out.push_str("} ");
     }
 
     /// Writes one histogram.
-    pub fn histogram(&mut self, labels: &[&str], histogram: &Histogram) {
+    pub(super) fn histogram(&mut self, labels: &[&str], histogram: &Histogram) {
         for (bound, count) in histogram.cumulative() {
             self.line("_bucket", labels, Some(bound), count.into());
         }
         self.line("_sum", labels, None, histogram.sum().into());
         self.line("_count", labels, None, histogram.count().into());
-    }
-
-    /// Writes one line that is a sample of this family already.
-    pub fn raw(&mut self, line: &str) {
-        self.start();
-        self.writer.out.extend([line, "\n"]);
-    }
-
-    fn start(&mut self) {
-        if !self.started {
-            self.started = true;
-            self.writer.header(self.metric);
-        }
     }
 
     fn line(&mut self, suffix: &str, labels: &[&str], bound: Option<f64>, value: Value) {
@@ -167,60 +159,95 @@ impl Family<'_> {
             "{}",
             self.metric.name
         );
-        self.start();
-        let out = &mut self.writer.out;
+        let out = &mut *self.out;
         out.extend([self.metric.name, suffix]);
-        let mut separator = '{';
-        for (name, value) in self.metric.labels.iter().zip(labels) {
-            out.push(separator);
-            out.extend([name, "=\""]);
-            escape(out, value, true);
-            out.push('"');
-            separator = ',';
+        let braces = !labels.is_empty() || bound.is_some();
+        if braces {
+            out.push('{');
         }
+        pairs(out, self.metric.labels, labels);
         if let Some(bound) = bound {
-            out.push(separator);
+            if !labels.is_empty() {
+                out.push(',');
+            }
             out.push_str("le=\"");
             if bound.is_infinite() {
                 out.push_str("+Inf");
             } else {
                 // With a fraction, as OpenMetrics recommends: one series in both formats.
+                // Writing into a String can not fail.
                 let _ = write!(out, "{bound:?}");
             }
             out.push('"');
-            separator = ',';
         }
-        if separator == ',' {
-            out.push('}');
+        out.push_str(if braces { "} " } else { " " });
+        number(out, value);
+        out.push('\n');
+    }
+}
+
+/// Appends labels with their values, escaped.
+pub(super) fn pairs(out: &mut String, names: &[&str], values: &[&str]) {
+    for (index, (name, value)) in names.iter().zip(values).enumerate() {
+        if index > 0 {
+            out.push(',');
         }
-        out.push(' ');
-        // Writing into a String can not fail.
-        let _ = match value {
-            Value::Count(count) => writeln!(out, "{count}"),
-            Value::Number(number) if number.is_nan() => writeln!(out, "NaN"),
-            Value::Number(f64::INFINITY) => writeln!(out, "+Inf"),
-            Value::Number(f64::NEG_INFINITY) => writeln!(out, "-Inf"),
-            Value::Number(number) => writeln!(out, "{number}"),
-        };
+        out.extend([name, "=\""]);
+        escape(out, value, true);
+        out.push('"');
+    }
+}
+
+/// Appends a value.
+pub(super) fn number(out: &mut String, value: Value) {
+    // Writing into a String can not fail.
+    let _ = match value {
+        Value::Count(count) => return out.push_str(itoa::Buffer::new().format(count)),
+        Value::Millis(millis) => return seconds(out, millis),
+        Value::Number(number) if number.is_nan() => write!(out, "NaN"),
+        Value::Number(f64::INFINITY) => write!(out, "+Inf"),
+        Value::Number(f64::NEG_INFINITY) => write!(out, "-Inf"),
+        Value::Number(number) => write!(out, "{number}"),
+    };
+}
+
+/// Appends milliseconds as the shortest text that names the same seconds.
+fn seconds(out: &mut String, millis: i64) {
+    /// So many digits name a different `f64` each: the shortest are the exact ones.
+    const EXACT: u64 = 1_000_000_000_000_000;
+    let size = millis.unsigned_abs();
+    if size >= EXACT {
+        let seconds = Timestamp::from_unix_millis(millis).unix_seconds();
+        return number(out, Value::Number(seconds));
+    }
+    if millis < 0 {
+        out.push('-');
+    }
+    out.push_str(itoa::Buffer::new().format(size / 1000));
+    if size % 1000 > 0 {
+        // Three digits behind a one that holds their place.
+        let mut digits = itoa::Buffer::new();
+        let digits = &digits.format(1000 + size % 1000)[1..];
+        out.extend([".", digits.trim_end_matches('0')]);
     }
 }
 
 /// Appends `text`, escaped. NUL, which ends the input for Prometheus' parser,
 /// becomes the replacement character.
 fn escape(out: &mut String, text: &str, quotes: bool) {
+    let special = |byte| matches!(byte, b'\\' | b'\n' | b'"' | b'\0');
     let mut rest = text;
-    while let Some(position) = rest.find(['\\', '\n', '"', '\0']) {
-        let (plain, special) = rest.split_at(position);
-        out.push_str(plain);
-        out.push_str(match special.as_bytes()[0] {
+    // All four are one byte long, and part of no other character.
+    while let Some(position) = rest.bytes().position(special) {
+        out.push_str(&rest[..position]);
+        out.push_str(match rest.as_bytes()[position] {
             b'\\' => "\\\\",
             b'\n' => "\\n",
             b'"' if quotes => "\\\"",
             b'"' => "\"",
             _ => "\u{fffd}",
         });
-        // All four are one byte long.
-        rest = &special[1..];
+        rest = &rest[position + 1..];
     }
     out.push_str(rest);
 }
@@ -249,15 +276,16 @@ mod tests {
     };
 
     fn written(format: Format) -> String {
-        let mut writer = Writer::new(format);
-        let mut family = writer.family(&COUNTER);
-        family.sample(&["q\" b\\ n\n z\0 🦀"], u64::MAX);
-        writer.family(&INFO).info(&[""]);
+        let mut out = String::new();
+        header(&mut out, &COUNTER, format);
+        Lines::new(&COUNTER, &mut out).sample(&["q\" b\\ n\n z\0 🦀"], u64::MAX);
+        header(&mut out, &INFO, format);
+        Lines::new(&INFO, &mut out).sample(&[""], 1_u64);
         let mut histogram = Histogram::new(&[0.5, 3600.0]);
         histogram.observe(0.25);
-        writer.family(&HISTOGRAM).histogram(&[], &histogram);
-        writer.family(&HISTOGRAM);
-        writer.finish()
+        header(&mut out, &HISTOGRAM, format);
+        Lines::new(&HISTOGRAM, &mut out).histogram(&[], &histogram);
+        out + format.end()
     }
 
     const BODY: &str = "c_seconds_bucket{le=\"0.5\"} 1\n\
@@ -294,9 +322,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_go_reads_them() {
-        let mut writer = Writer::new(Format::Classic);
-        let mut family = writer.family(&HISTOGRAM);
-        for number in [
+        let numbers = [
             1_669_030_484.556,
             -1.0,
             0.0,
@@ -304,11 +330,12 @@ mod tests {
             f64::NAN,
             f64::INFINITY,
             f64::NEG_INFINITY,
-        ] {
-            family.sample(&[], number);
-        }
-        let text = writer.finish();
-        let values: Vec<_> = text.lines().skip(2).map(|line| &line[10..]).collect();
+        ];
+        let values = numbers.map(|value| {
+            let mut out = String::new();
+            number(&mut out, Value::Number(value));
+            out
+        });
         assert_eq!(
             values,
             [
@@ -321,5 +348,33 @@ mod tests {
                 "-Inf"
             ]
         );
+    }
+
+    #[test]
+    fn milliseconds_are_written_as_their_seconds_would_be() {
+        let near = 1_790_000_000_000..1_790_000_002_000;
+        let small = -2_000..200_000;
+        let large = (0..63).flat_map(|bit| [-1, 0, 1].map(|off| (1_i64 << bit) + off));
+        for millis in near.chain(small).chain(large).chain([i64::MIN, i64::MAX]) {
+            let moment = Timestamp::from_unix_millis(millis);
+            let mut out = String::new();
+            number(&mut out, moment.into());
+            assert_eq!(out, moment.unix_seconds().to_string());
+        }
+    }
+
+    #[test]
+    fn labels_that_are_written_already_are_continued() {
+        static TWO: Metric = Metric {
+            name: "two",
+            kind: Kind::Gauge,
+            labels: &["a", "b"],
+            help: "",
+        };
+        let mut first = String::new();
+        pairs(&mut first, &["a"], &["\""]);
+        let mut out = String::new();
+        Lines::new(&TWO, &mut out).sample_of(&first, &["y"], true);
+        assert_eq!(out, "two{a=\"\\\"\",b=\"y\"} 1\n");
     }
 }

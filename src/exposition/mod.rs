@@ -1,30 +1,122 @@
 //! The snapshot as text that Prometheus reads.
 //!
 //! ```text
-//! catalog (names, types, help) ─┐
-//! snapshot ─► scans ────────────┼─► format ─► OpenMetrics or classic text
-//! registry ─► own ──────────────┘      ▲
-//! request headers ─► negotiate ────────┘
+//! catalog (names, types, help) ──────────────┐
+//! snapshot ─► definitions, tenants ─► pages ─┴─► scrape ─► text or gzip, piece by piece
+//!             registry ─► own ───────────────────┘ ▲
+//! request headers ─► negotiate ────────────────────┘
 //! ```
+//!
+//! What was written is kept while what it was written from stays the same. At
+//! each scrape only the ages, the use of the budgets and the exporter's own
+//! metrics are written.
 
 pub mod catalog;
+mod chunk;
+mod definitions;
 pub mod format;
+mod live;
 pub mod negotiate;
 mod own;
-mod scans;
+mod pages;
+mod scrape;
+mod tenants;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use flate2::CompressError;
 pub use format::Format;
 pub use own::OwnMetrics;
+pub use scrape::Scrape;
 
+use self::catalog::Metric;
+use self::chunk::Chunk;
+use self::definitions::Row;
+use self::pages::Pages;
+use self::scrape::Families;
 use crate::clock::Clock;
-use crate::snapshot::Tenants;
-use format::Writer;
+use crate::snapshot::{TenantView, Tenants};
 
-/// All metrics as of now.
+/// The text of the last snapshot that was scraped; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Exposition(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    tenants: Arc<Tenants>,
+    definition_pages: Pages<Row>,
+    tenant_pages: Pages<Arc<TenantView>>,
+    families: Arc<Families>,
+    /// Whether all families have been compressed.
+    deflated: bool,
+}
+
+impl Exposition {
+    /// All metrics as of now, compressed if `gzip`. Writes and compresses what
+    /// changed since the last scrape, so it may take a while.
+    ///
+    /// # Errors
+    /// [`CompressError`], if the compressor fails, for which there is no known reason.
+    pub fn scrape(
+        &self,
+        tenants: &Arc<Tenants>,
+        clock: &Clock,
+        own: &OwnMetrics,
+        format: Format,
+        gzip: bool,
+    ) -> Result<Scrape, CompressError> {
+        let families = self.families(tenants, gzip)?;
+        let mut rest = String::new();
+        own.write(&mut rest, format);
+        rest.push_str(format.end());
+        Ok(Scrape::new(families, format, clock.wall(), rest, gzip))
+    }
+
+    fn families(&self, tenants: &Arc<Tenants>, gzip: bool) -> Result<Arc<Families>, CompressError> {
+        // Pages are consistent between any two statements: poison is harmless.
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&kept.tenants, tenants) {
+            kept.refresh(tenants);
+        }
+        if gzip && !kept.deflated {
+            kept.families.deflate()?;
+            kept.deflated = true;
+        }
+        Ok(Arc::clone(&kept.families))
+    }
+}
+
+impl Kept {
+    fn refresh(&mut self, tenants: &Arc<Tenants>) {
+        self.definition_pages.refresh(Row::all(tenants));
+        self.tenant_pages.refresh(tenants.values().cloned());
+        let mut families = Families::default();
+        let definitions = self.definition_pages.families();
+        for (metric, pieces) in definitions.chain(self.tenant_pages.families()) {
+            families.add(&headers(metric), pieces);
+        }
+        self.families = Arc::new(families);
+        self.tenants = Arc::clone(tenants);
+        self.deflated = false;
+    }
+}
+
+/// How the family begins in `OpenMetrics` and in the classic format.
+fn headers(metric: &Metric) -> [Arc<Chunk>; 2] {
+    [Format::OpenMetrics, Format::Classic].map(|format| {
+        let mut text = String::new();
+        format::header(&mut text, metric, format);
+        Arc::new(Chunk::new(text))
+    })
+}
+
+/// All metrics as of now, as one text, of which nothing is kept.
 #[must_use]
 pub fn render(tenants: &Tenants, clock: &Clock, own: &OwnMetrics, format: Format) -> String {
-    let mut writer = Writer::new(format);
-    scans::write(&mut writer, tenants, clock.wall());
-    own.write(&mut writer);
-    writer.finish()
+    let tenants = Arc::new(tenants.clone());
+    let scrape = Exposition::default().scrape(&tenants, clock, own, format, false);
+    // Nothing is compressed, so nothing can fail, and all pieces are text.
+    let pieces = scrape.into_iter().flatten().flatten();
+    let bytes: Vec<u8> = pieces.flat_map(Vec::from).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }

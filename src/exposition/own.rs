@@ -18,7 +18,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric as Registrable, Registry};
 
 use super::catalog::{self, Handler, Metric};
-use super::format::Writer;
+use super::format::{Format, header};
 use crate::clock::Timestamp;
 
 /// Labels of `defender_exporter_http_requests_total`, in the catalogue's order.
@@ -95,8 +95,8 @@ impl OwnMetrics {
         self.store_errors.inc();
     }
 
-    /// Writes all of them.
-    pub(super) fn write(&self, writer: &mut Writer) {
+    /// Appends all of them.
+    pub(super) fn write(&self, out: &mut String, format: Format) {
         let mut text = String::new();
         // Writing into a String can not fail; if an encoder did, what it wrote before stands.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
@@ -106,11 +106,13 @@ impl OwnMetrics {
             samples.entry(name).or_default().push(line);
         }
         for metric in catalog::all() {
-            let mut lines = samples.remove(metric.name).unwrap_or_default();
+            let Some(mut lines) = samples.remove(metric.name) else {
+                continue;
+            };
             lines.sort_unstable();
-            let mut family = writer.family(metric);
+            header(out, metric, format);
             for line in lines {
-                family.raw(line);
+                out.extend([line, "\n"]);
             }
         }
     }
@@ -173,13 +175,12 @@ fn encode(
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::Format;
     use super::*;
 
     fn written(own: &OwnMetrics) -> String {
-        let mut writer = Writer::new(Format::Classic);
-        own.write(&mut writer);
-        writer.finish()
+        let mut text = String::new();
+        own.write(&mut text, Format::Classic);
+        text
     }
 
     #[test]

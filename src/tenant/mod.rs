@@ -18,7 +18,7 @@ use crate::model::{Agent, Definition, DefinitionId, ScanType, Session, TenantNam
 use crate::plan::Listed;
 use crate::quota::Quota;
 use crate::scans::Scan;
-use crate::snapshot::{TARGET_SECONDS, TenantView};
+use crate::snapshot::{DefinitionView, TARGET_SECONDS, TenantView};
 
 /// How long what is known of a vanished definition is kept.
 const KEPT: Duration = Duration::from_hours(24);
@@ -31,10 +31,15 @@ pub struct Tenant {
     quota: Quota,
     scans: BTreeMap<DefinitionId, Scan>,
     vanished: BTreeMap<DefinitionId, (Uptime, Scan)>,
-    agents: BTreeMap<Box<str>, Agent>,
+    /// Ordered by id, each id once.
+    agents: Arc<[Agent]>,
     target_seconds: Histogram,
     /// Definitions that changed since they were last saved.
     unsaved: BTreeSet<DefinitionId>,
+    /// What was last published of the definitions.
+    views: Arc<[Arc<DefinitionView>]>,
+    /// Definitions that may differ from `views`, or vanished.
+    outdated: BTreeSet<DefinitionId>,
     /// Whether what is known comes from before a restart, with nothing listed since.
     restored: bool,
     /// How polling goes; the poller keeps it up to date.
@@ -51,9 +56,11 @@ impl Tenant {
             quota,
             scans: BTreeMap::new(),
             vanished: BTreeMap::new(),
-            agents: BTreeMap::new(),
+            agents: Arc::default(),
             target_seconds: Histogram::new(TARGET_SECONDS),
             unsaved: BTreeSet::new(),
+            views: Arc::default(),
+            outdated: BTreeSet::new(),
             restored: false,
             health: Health::default(),
         }
@@ -83,7 +90,7 @@ impl Tenant {
             news.vanished.push(id.clone());
             self.vanished.insert(id, (now, scan));
         }
-        self.unsaved.extend(news.vanished.iter().cloned());
+        self.changed(&news.vanished);
         for (id, definition) in listed {
             if let Some(scan) = self.scans.get_mut(&id) {
                 let before = scan.definition().clone();
@@ -92,12 +99,12 @@ impl Tenant {
                     news.changed.push(id.clone());
                 }
                 if before != *scan.definition() {
-                    self.unsaved.insert(id);
+                    self.changed(&[id]);
                 }
                 continue;
             }
             news.appeared.push(id.clone());
-            self.unsaved.insert(id.clone());
+            self.changed(std::slice::from_ref(&id));
             let scan = match self.vanished.remove(&id) {
                 Some((_, mut scan)) => {
                     scan.relist(definition);
@@ -132,6 +139,7 @@ impl Tenant {
                 Scan::new(unlisted(id))
             });
         }
+        self.outdated.extend(news.appeared.iter().cloned());
         (!self.filter.ids.is_empty()).then_some(news)
     }
 
@@ -157,6 +165,7 @@ impl Tenant {
                 continue;
             };
             self.unsaved.insert(id.clone());
+            self.outdated.insert(id.clone());
             let learned = scan.learn(by_definition.get(id).map_or(&[], Vec::as_slice));
             for duration in learned.target_durations {
                 self.target_seconds.observe(duration.as_secs_f64());
@@ -173,28 +182,68 @@ impl Tenant {
         self.unsaved.extend(ids.iter().cloned());
     }
 
-    /// Takes a complete list of agents in.
+    fn changed(&mut self, ids: &[DefinitionId]) {
+        self.unsaved.extend(ids.iter().cloned());
+        self.outdated.extend(ids.iter().cloned());
+    }
+
+    /// Takes a complete list of agents in. Of duplicates the last counts.
     pub fn set_agents(&mut self, agents: Vec<Agent>) {
-        self.agents = agents
+        let by_id: BTreeMap<Box<str>, Agent> = agents
             .into_iter()
             .map(|agent| (agent.id.as_str().into(), agent))
             .collect();
+        if !by_id.values().eq(self.agents.iter()) {
+            self.agents = by_id.into_values().collect();
+        }
     }
 
     /// What is published.
     #[must_use]
-    pub fn view(&self) -> TenantView {
+    pub fn view(&mut self) -> TenantView {
+        self.refresh_views();
         TenantView {
             name: self.name.clone(),
-            definitions: self
-                .scans
-                .values()
-                .map(|scan| Arc::new(scan.view()))
-                .collect(),
-            agents: self.agents.values().cloned().collect(),
+            definitions: Arc::clone(&self.views),
+            agents: Arc::clone(&self.agents),
             target_seconds: self.target_seconds.clone(),
             health: self.health.clone(),
             quota: self.quota.clone(),
+        }
+    }
+
+    /// Rebuilds the views that differ, and their list if any does.
+    fn refresh_views(&mut self) {
+        let outdated = std::mem::take(&mut self.outdated);
+        if outdated.is_empty() {
+            return;
+        }
+        let mut before = self.views.iter().peekable();
+        let mut same = true;
+        let views: Vec<_> = self
+            .scans
+            .iter()
+            .map(|(id, scan)| {
+                // Both are ordered by id.
+                while before.next_if(|view| view.definition.id < *id).is_some() {}
+                let kept = before.next_if(|view| view.definition.id == *id);
+                match kept {
+                    Some(kept) if !outdated.contains(id) => Arc::clone(kept),
+                    kept => {
+                        let view = scan.view();
+                        match kept {
+                            Some(kept) if **kept == view => Arc::clone(kept),
+                            _ => {
+                                same = false;
+                                Arc::new(view)
+                            }
+                        }
+                    }
+                }
+            })
+            .collect();
+        if !same || views.len() != self.views.len() {
+            self.views = views.into();
         }
     }
 }
@@ -239,145 +288,4 @@ pub fn publishes(filter: &DefinitionFilter, definition: &Definition) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use regex::Regex;
-
-    use super::*;
-    use crate::clock::{Clock, Timestamp};
-    use crate::model::{Run, ScanStatus};
-    use crate::quota::Limits;
-
-    fn tenant(filter: DefinitionFilter) -> Tenant {
-        let clock = Clock::system();
-        Tenant::new(
-            TenantName::new("t"),
-            filter,
-            Quota::new(clock, Limits::new(1, 1)),
-        )
-    }
-
-    fn all() -> DefinitionFilter {
-        DefinitionFilter {
-            ids: Vec::new(),
-            include: Rule::default(),
-            exclude: Rule::default(),
-            inactive: true,
-        }
-    }
-
-    fn definition(id: &str, ran: bool) -> Definition {
-        let latest = ran.then(|| Run {
-            at: Timestamp::from_unix_millis(1),
-            status: ScanStatus::Success,
-        });
-        let scan_type = Some(ScanType::Network);
-        Definition {
-            scan_name: id.into(),
-            latest,
-            scan_type,
-            ..unlisted(&DefinitionId::new(id))
-        }
-    }
-
-    fn ids(view: &TenantView) -> Vec<&str> {
-        view.definitions
-            .iter()
-            .map(|view| view.definition.id.as_str())
-            .collect()
-    }
-
-    fn session(id: &str) -> Session {
-        Session {
-            definition_id: DefinitionId::new("a"),
-            id: Some(crate::model::SessionId::new(id)),
-            last_scanned: Some(Timestamp::from_unix_millis(1)),
-            status: ScanStatus::Success,
-            targets: None,
-            targets_succeeded: None,
-            target_durations: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
-        let mut tenant = tenant(all());
-        let now = Uptime::default();
-        let a = [DefinitionId::new("a")];
-        tenant.relist(vec![definition("a", true), definition("b", false)], now);
-        tenant.learn(&a, &[session("1")]);
-        tenant.learn(&a, &[session("1"), session("2")]);
-        assert_eq!(ids(&tenant.view()), ["a", "b"]);
-        tenant.relist(vec![definition("b", false)], now);
-        assert_eq!(ids(&tenant.view()), ["b"]);
-        tenant.relist(vec![definition("a", true), definition("b", false)], now);
-        assert_eq!(tenant.view().definitions[0].sessions.success, 1);
-        tenant.relist(Vec::new(), now);
-        tenant.relist(Vec::new(), now + KEPT);
-        tenant.relist(vec![definition("a", true)], now + KEPT);
-        assert_eq!(
-            tenant.view().definitions[0].sessions.success,
-            0,
-            "forgotten after a day"
-        );
-    }
-
-    #[test]
-    fn a_first_listing_and_a_new_run_are_changes() {
-        let mut tenant = tenant(all());
-        let first = tenant.relist(
-            vec![definition("a", true), definition("b", false)],
-            Uptime::default(),
-        );
-        assert_eq!(first.changed, [DefinitionId::new("a")]);
-        assert!(first.names_runs);
-        let second = tenant.relist(
-            vec![definition("a", true), definition("b", true)],
-            Uptime::default(),
-        );
-        assert_eq!(second.changed, [DefinitionId::new("b")]);
-        assert!(
-            !tenant
-                .relist(vec![definition("c", false)], Uptime::default())
-                .names_runs
-        );
-    }
-
-    #[test]
-    fn filters_choose_by_id_or_by_type_and_name() {
-        let listed = || {
-            vec![
-                definition("core-1", true),
-                definition("edge-1", true),
-                definition("edge-2", true),
-            ]
-        };
-        let name = |pattern: &str| Rule {
-            names: vec![Regex::new(pattern).expect("it is a pattern")],
-            ..Rule::default()
-        };
-        let by_id = DefinitionFilter {
-            ids: vec![DefinitionId::new("edge-2")],
-            ..all()
-        };
-        let by_name = DefinitionFilter {
-            include: name("^edge-.*$"),
-            exclude: name("^edge-1$"),
-            ..all()
-        };
-        for filter in [by_id, by_name] {
-            let mut tenant = tenant(filter);
-            tenant.relist(listed(), Uptime::default());
-            assert_eq!(ids(&tenant.view()), ["edge-2"]);
-        }
-        let windows = Rule {
-            scan_types: vec!["windows".into()],
-            ..Rule::default()
-        };
-        let mut tenant = tenant(DefinitionFilter {
-            include: windows,
-            ..all()
-        });
-        tenant.relist(listed(), Uptime::default());
-        assert!(tenant.view().definitions.is_empty());
-    }
-}
+mod tests;

@@ -75,7 +75,7 @@ impl Tenant {
             pause: plan
                 .paused_until(now.uptime)
                 .map(|until| until.since(now.uptime)),
-            agents: self.agents.values().cloned().collect(),
+            agents: self.agents.to_vec(),
             target_seconds: HistogramRow::from(&self.target_seconds),
             collectors,
             auth_errors: health.auth_errors.clone(),
@@ -111,6 +111,7 @@ impl Tenant {
             plan.restore_fetch(id, before.fetch_times(id));
         }
         self.unsaved.extend(hidden.keys().cloned());
+        self.outdated.extend(hidden.keys().cloned());
         let hidden = hidden.into_iter().map(|(id, scan)| (id, (now, scan)));
         self.vanished.extend(hidden);
         Self {
@@ -163,6 +164,7 @@ impl Tenant {
                     quarantined_until,
                 },
             );
+            self.outdated.insert(id.clone());
             self.scans.insert(id, row.scan);
         }
         self.restored = true;

@@ -280,7 +280,7 @@ mod tests {
         hostile.definition.scan_type = Some(ScanType::Other("<b>".into()));
         let mut long = definition("long", None, ScanStatus::Success);
         long.definition.scan_name = "ä".repeat(10_000).into();
-        view.definitions = vec![hostile.into(), long.into()];
+        view.definitions = [hostile.into(), long.into()].into();
         view.health.up = Some(false);
         view.health.history.failure = Some((Reason::Forbidden, "no <permission>".to_owned()));
         view.health.throttled_until = Some(NOW + Duration::from_mins(1));

@@ -129,8 +129,8 @@ mod tests {
         let age = Some(Duration::from_hours(1));
         TenantView {
             name: TenantName::new(name),
-            definitions: vec![definition("a", age, ScanStatus::Success).into()],
-            agents: Vec::new(),
+            definitions: [definition("a", age, ScanStatus::Success).into()].into(),
+            agents: [].into(),
             target_seconds: Histogram::new(TARGET_SECONDS),
             health: Health {
                 up: Some(true),

@@ -11,7 +11,6 @@
 //! Anything else is 404, another method than GET and HEAD is 405. Every answer
 //! is counted and carries headers that keep browsers from doing more with it.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,19 +24,19 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use futures::stream;
 use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::reload::reload;
 use super::{WebState, gate, html, status};
 use crate::exposition::catalog::Handler;
-use crate::exposition::{self, OwnMetrics, negotiate};
+use crate::exposition::{Exposition, OwnMetrics, negotiate};
 
 /// The state with what only the routes need.
 #[derive(Clone)]
 struct Routes {
     state: WebState,
+    exposition: Exposition,
     /// One permit a scrape under way; `None`: no limit.
     scrapes: Option<Arc<Semaphore>>,
 }
@@ -69,6 +68,7 @@ pub fn router(state: WebState) -> Router {
         )
         .fallback_service(counted(Handler::Other, not_found).with_state(Routes {
             state: state.clone(),
+            exposition: Exposition::default(),
             scrapes: None,
         }))
         .layer(from_fn_with_state(
@@ -76,7 +76,11 @@ pub fn router(state: WebState) -> Router {
             gate::pass,
         ))
         .layer(from_fn(harden))
-        .with_state(Routes { state, scrapes })
+        .with_state(Routes {
+            state,
+            exposition: Exposition::default(),
+            scrapes,
+        })
 }
 
 async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
@@ -89,25 +93,24 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
     };
     let format = negotiate::format(&headers);
     let gzip = negotiate::gzip(&headers);
-    let state = routes.state;
-    // Off the runtime's threads: ten thousand definitions are megabytes of text.
+    let Routes {
+        state, exposition, ..
+    } = routes;
+    // Off the runtime's threads: what changed of ten thousand definitions may be megabytes of text.
     let rendered = tokio::task::spawn_blocking(move || {
-        // Held here, so that a client that hangs up does not free it early.
-        let _permit = permit;
         let tenants = state.snapshot.read();
-        let text = exposition::render(&tenants, &state.clock, &state.own, format);
-        if gzip {
-            compress(&text)
-        } else {
-            Ok(text.into_bytes())
-        }
+        exposition.scrape(&tenants, &state.clock, &state.own, format, gzip)
     });
-    let body = match rendered.await {
-        Ok(Ok(body)) => body,
+    let scrape = match rendered.await {
+        Ok(Ok(scrape)) => scrape,
         Ok(Err(error)) => return failed(&error),
         Err(error) => return failed(&error),
     };
-    let mut response = Body::from(body).into_response();
+    // The scrape is under way until its last piece was sent, or the client hung up.
+    let scrape = scrape.inspect(move |_| {
+        let _held = &permit;
+    });
+    let mut response = Body::from_stream(stream::iter(scrape)).into_response();
     let headers = response.headers_mut();
     let content_type = HeaderValue::from_static(format.content_type());
     headers.insert(CONTENT_TYPE, content_type);
@@ -116,12 +119,6 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
-}
-
-fn compress(text: &str) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes())?;
-    encoder.finish()
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> Response {
@@ -260,8 +257,8 @@ mod tests {
             }
         }
         let tenants = state.snapshot.read();
-        let format = exposition::Format::Classic;
-        let metrics = exposition::render(&tenants, &state.clock, &state.own, format);
+        let format = crate::exposition::Format::Classic;
+        let metrics = crate::exposition::render(&tenants, &state.clock, &state.own, format);
         assert!(
             metrics.contains("{handler=\"other\",code=\"404\"} 6\n"),
             "{metrics}"
@@ -320,6 +317,7 @@ mod tests {
         let scrapes = Arc::new(Semaphore::new(1));
         let routes = Routes {
             state,
+            exposition: Exposition::default(),
             scrapes: Some(Arc::clone(&scrapes)),
         };
         let held = scrapes.acquire().await.unwrap();
@@ -328,6 +326,8 @@ mod tests {
         drop(held);
         let response = metrics(State(routes), HeaderMap::new()).await;
         assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(scrapes.available_permits(), 0, "until it was sent");
+        drop(response);
         assert_eq!(scrapes.available_permits(), 1);
     }
 

@@ -229,7 +229,7 @@ mod tests {
             definition("i", hours(1), ScanStatus::Unknown("Odd".into())),
         ]
         .map(Into::into)
-        .to_vec();
+        .into();
         let snapshot = Snapshot::default();
         snapshot.publish(view);
         let tenants = snapshot.read();
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(not_ready(&snapshot.read(), &expected).len(), 1);
         snapshot.publish(view.clone());
         assert!(not_ready(&snapshot.read(), &expected).is_empty());
-        view.definitions.clear();
+        view.definitions = [].into();
         snapshot.publish(view);
         assert_eq!(not_ready(&snapshot.read(), &expected).len(), 1);
     }

@@ -158,6 +158,54 @@ impl<'de, R: Record> Deserialize<'de> for Shape<R> {
     }
 }
 
+/// A property's name in lower case, without storage of its own. One that is longer than
+/// any we know is as good as empty.
+struct Name {
+    letters: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl Name {
+    const LONGEST: usize = 64;
+
+    fn new(name: &str) -> Self {
+        let mut letters = [0; Self::LONGEST];
+        let length = if name.len() > letters.len() {
+            0
+        } else {
+            name.len()
+        };
+        letters[..length].copy_from_slice(&name.as_bytes()[..length]);
+        letters.make_ascii_lowercase();
+        Self { letters, length }
+    }
+
+    fn as_str(&self) -> &str {
+        // They are a whole text's, of which ASCII alone was changed.
+        str::from_utf8(&self.letters[..self.length]).unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(Name::new(name))
+    }
+}
+
 struct ShapeVisitor<R>(PhantomData<R>);
 
 impl<'de, R: Record> Visitor<'de> for ShapeVisitor<R> {
@@ -201,9 +249,8 @@ impl<'de, R: Record> Visitor<'de> for ShapeVisitor<R> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape<R>, A::Error> {
         let mut record = R::default();
-        while let Some(mut name) = map.next_key::<String>()? {
-            name.make_ascii_lowercase();
-            record.property(&name, &mut map)?;
+        while let Some(name) = map.next_key::<Name>()? {
+            record.property(name.as_str(), &mut map)?;
         }
         Ok(Shape::One(record))
     }

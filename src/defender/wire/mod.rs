@@ -18,6 +18,7 @@ use serde::de::MapAccess;
 
 use self::lenient::{Record, Scalar, Shape, skip};
 pub(crate) use self::records::FromWire;
+use crate::model::Definition;
 
 /// One page of records.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,6 +126,16 @@ pub(crate) fn page<T: FromWire>(body: &[u8]) -> Result<Page<T>, DecodeError> {
         items,
         next: envelope.next.as_deref().map(NextLink::new),
     })
+}
+
+impl Page<Definition> {
+    /// Reads a page of the list of definitions.
+    ///
+    /// # Errors
+    /// [`DecodeError`], if the body is not JSON or has no list `value`.
+    pub fn of_definitions(body: &[u8]) -> Result<Self, DecodeError> {
+        page(body)
+    }
 }
 
 impl<T> Page<T> {

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Prints the tables of docs/performance.md: run.sh [DEFINITIONS...]. PROFILE=release measures
+# the program as it is shipped, which takes longer to build.
+# Wants Debian's wrk, nginx-light, golang-go and golang-github-prometheus-client-golang-dev.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- 1000 10000 100000
+profile=${PROFILE:-bench}
+
+for tool in wrk curl python3 go /usr/sbin/nginx; do
+    command -v "$tool" >/dev/null || {
+        echo "expected $tool, but found none; install wrk, nginx-light, curl, python3 and golang-go" >&2
+        exit 1
+    }
+done
+python=python3
+"$python" -c 'import prometheus_client' 2>/dev/null || {
+    [ -x target/python/bin/python3 ] || python3 -m venv target/python
+    target/python/bin/pip install --quiet --disable-pip-version-check prometheus-client==0.22.1
+    python=target/python/bin/python3
+}
+mkdir -p target/peers
+GO111MODULE=off GOPATH=/usr/share/gocode go build -o target/peers/classic benches/peers/classic.go
+cargo build --locked --profile "$profile" --bin defender-scan-exporter --example many_tenants
+cargo bench --locked --no-run --bench speed
+
+echo "$(date -u +%F), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), load $(cut -d ' ' -f 1 /proc/loadavg), $(rustc --version), $(go version | cut -d ' ' -f 3)"
+echo
+cargo bench --quiet --locked --bench speed -- "$@" | tee target/peers/speed.md
+
+printf '\n| a scrape elsewhere | definitions | processor time | ÷ our warm scrape |\n| --- | --: | --: | --: |\n'
+for definitions; do
+    ours=$(sed -n "s/^| warm scrape | $definitions | \([0-9.]*\) ms | memcpy.*/\1/p" target/peers/speed.md)
+    for peer in "Go client_golang" "PyPI prometheus_client"; do
+        case $peer in
+        Go*) seconds=$(target/peers/classic "$definitions") ;;
+        *) seconds=$("$python" benches/peers/classic.py "$definitions") ;;
+        esac
+        awk -v peer="$peer" -v n="$definitions" -v s="$seconds" -v ours="$ours" \
+            'BEGIN { printf "| %s | %d | %.1f ms | %.0f |\n", peer, n, s * 1000, s * 1000 / ours }'
+    done
+done
+
+echo
+program=target/release/defender-scan-exporter
+echo "The program ($profile): $(stat -c %s "$program") bytes."
+echo
+target/release/examples/many_tenants "$PWD/$program" 1 10000 "${SECONDS_AT_REST:-60}" benches/end_to_end.py

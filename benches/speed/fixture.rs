@@ -1,0 +1,96 @@
+//! Definitions such as a large provider has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use defender_scan_exporter::clock::{Clock, Timestamp};
+use defender_scan_exporter::health::Health;
+use defender_scan_exporter::histogram::Histogram;
+use defender_scan_exporter::model::{
+    AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, TenantName,
+};
+use defender_scan_exporter::quota::{Limits, Quota};
+use defender_scan_exporter::snapshot::{
+    DefinitionView, SessionCounts, TARGET_SECONDS, TenantView, Tenants,
+};
+
+/// 2026-09-21.
+pub const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);
+
+/// Something like a GUID, always the same for the same number.
+pub fn guid(number: usize) -> String {
+    let mut random = fastrand::Rng::with_seed(number as u64);
+    let [a, b] = [random.u64(..), random.u64(..)];
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        a >> 32,
+        a & 0xffff,
+        (a >> 16) & 0xfff,
+        b >> 52,
+        b & 0xffff_ffff_ffff
+    )
+}
+
+/// A definition that ran within the last days.
+pub fn definition(number: usize) -> Definition {
+    let age = Duration::from_millis(fastrand::Rng::with_seed(number as u64).u64(..400_000_000));
+    Definition {
+        id: DefinitionId::new(&guid(number)),
+        scan_name: format!("Network scan of site {number}").into(),
+        scan_type: Some(ScanType::Network),
+        target_type: Some(TargetType::Ip),
+        is_active: true,
+        interval: Some(Duration::from_hours(4)),
+        agent_id: Some(AgentId::new(&guid(number % 50 + 1_000_000))),
+        latest: Some(Run {
+            at: NOW - age,
+            status: ScanStatus::Success,
+        }),
+    }
+}
+
+fn view(number: usize) -> DefinitionView {
+    let definition = definition(number);
+    DefinitionView {
+        last_success: definition.latest.as_ref().map(|run| run.at),
+        last_run: definition.latest.clone(),
+        targets: Some(254),
+        targets_succeeded: Some(250),
+        sessions: SessionCounts {
+            success: number as u64,
+            ..SessionCounts::default()
+        },
+        definition,
+    }
+}
+
+/// One tenant with all `definitions`.
+pub fn tenants(definitions: usize, clock: &Clock) -> Arc<Tenants> {
+    let mut views: Vec<_> = (0..definitions).map(view).map(Arc::new).collect();
+    views.sort_by(|a, b| a.definition.id.cmp(&b.definition.id));
+    let name = TenantName::new("contoso");
+    let tenant = TenantView {
+        name: name.clone(),
+        definitions: views.into(),
+        agents: [].into(),
+        target_seconds: Histogram::new(TARGET_SECONDS),
+        health: Health::default(),
+        quota: Quota::new(clock.clone(), Limits::new(80, 1200)),
+    };
+    Arc::new(Tenants::from([(name, Arc::new(tenant))]))
+}
+
+/// The same, as after a poll that brought news of the first definition.
+pub fn after_a_change(before: &Tenants) -> Arc<Tenants> {
+    let mut tenants = before.clone();
+    for tenant in tenants.values_mut() {
+        let mut next = TenantView::clone(tenant);
+        let mut views = next.definitions.to_vec();
+        let mut first = DefinitionView::clone(&views[0]);
+        first.sessions.success += 1;
+        views[0] = Arc::new(first);
+        next.definitions = views.into();
+        *tenant = Arc::new(next);
+    }
+    Arc::new(tenants)
+}

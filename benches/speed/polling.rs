@@ -1,0 +1,181 @@
+//! What a poll costs beside its decoding: taking it in, planning, the budget, the store.
+
+use std::hint::black_box;
+use std::io::Write as _;
+
+use defender_scan_exporter::clock::Clock;
+use defender_scan_exporter::config::{DefinitionFilter, Poll, Rule};
+use defender_scan_exporter::health::Collector;
+use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
+use defender_scan_exporter::plan::{Listed, Plan, Request, Step};
+use defender_scan_exporter::quota::{Limits, Quota, Reserved};
+use defender_scan_exporter::store::Store;
+use defender_scan_exporter::tenant::Tenant;
+
+use crate::fixture;
+use crate::measure::{least, row};
+
+pub fn run(definitions: usize) {
+    lists(definitions);
+    plan(definitions);
+    quota(definitions);
+    store(definitions);
+}
+
+fn definitions_of(number: usize) -> Vec<Definition> {
+    (0..number).map(fixture::definition).collect()
+}
+
+fn tenant(clock: &Clock) -> Tenant {
+    let filter = DefinitionFilter {
+        ids: Vec::new(),
+        include: Rule::default(),
+        exclude: Rule::default(),
+        inactive: true,
+    };
+    let quota = Quota::new(clock.clone(), Limits::new(80, 1200));
+    Tenant::new(TenantName::new("contoso"), filter, quota)
+}
+
+fn lists(definitions: usize) {
+    let clock = Clock::system();
+    let mut tenant = tenant(&clock);
+    tenant.relist(definitions_of(definitions), clock.uptime());
+    drop(tenant.view());
+    let mut lists = std::iter::repeat_with(|| definitions_of(definitions));
+    let mut next = lists.next();
+    let mut spare = lists.next();
+    let [took, cloned] = least([
+        &mut || {
+            let list = next.take().unwrap_or_default();
+            black_box(tenant.relist(list, clock.uptime()));
+            black_box(tenant.view());
+        },
+        &mut || {
+            next.clone_from(&spare);
+            black_box(&mut spare);
+        },
+    ]);
+    row(
+        "publish the same list",
+        definitions,
+        took,
+        "cloning the list",
+        cloned,
+    );
+}
+
+fn plan(definitions: usize) {
+    let clock = Clock::system();
+    let ids: Vec<_> = (0..definitions)
+        .map(|number| DefinitionId::new(&fixture::guid(number)))
+        .collect();
+    let limits = Limits::new(1_000_000, 1_000_000);
+    let fresh = || {
+        let quota = Quota::new(clock.clone(), limits);
+        let mut plan = Plan::new(Poll::default(), clock.uptime(), 1);
+        let listed = Listed {
+            appeared: ids.clone(),
+            changed: ids.clone(),
+            names_runs: true,
+            ..Listed::default()
+        };
+        plan.listed(clock.uptime(), 1, &listed, &quota);
+        (plan, quota)
+    };
+    let [planned, filled] = least([
+        &mut || {
+            let (mut plan, quota) = fresh();
+            while let Step::Call(request, permit) = plan.next(clock.uptime(), &quota) {
+                permit.answered();
+                let now = clock.uptime();
+                match request {
+                    Request::History(ids) => plan.fetched(now, &ids, &[].into()),
+                    Request::Definitions => {
+                        let nothing = Listed {
+                            names_runs: true,
+                            ..Listed::default()
+                        };
+                        plan.listed(now, 1, &nothing, &quota);
+                    }
+                    Request::Agents => plan.agents_listed(now, 1, &quota),
+                }
+            }
+        },
+        &mut || {
+            black_box(fresh());
+        },
+    ]);
+    row(
+        "plan a first round",
+        definitions,
+        planned,
+        "noting the definitions",
+        filled,
+    );
+}
+
+/// An hour's calls are in the log, whatever the number of definitions.
+fn quota(definitions: usize) {
+    const CALLS: usize = 1_000;
+    let clock = Clock::system();
+    let [acquired, read] = least([
+        &mut || {
+            let quota = Quota::new(clock.clone(), Limits::new(2_000, 2_000));
+            for _ in 0..CALLS {
+                let permit = quota.try_acquire(Collector::History, Reserved::default());
+                permit.ok().map(|permit| permit.answered());
+            }
+        },
+        &mut || {
+            for _ in 0..CALLS {
+                black_box(clock.uptime());
+            }
+        },
+    ]);
+    row(
+        "1 000 permits",
+        definitions,
+        acquired,
+        "reading the clock 1 000 times",
+        read,
+    );
+}
+
+fn store(definitions: usize) {
+    let clock = Clock::system();
+    let Ok(folder) = tempfile::tempdir() else {
+        return;
+    };
+    let Ok(store) = Store::open(&folder.path().join("state"), clock.clone(), Box::new(|| ()))
+    else {
+        return;
+    };
+    let mut tenant = tenant(&clock);
+    tenant.relist(definitions_of(definitions), clock.uptime());
+    let plan = Plan::new(Poll::default(), clock.uptime(), 1);
+    let of = store.of(tenant.name());
+    let changes = tenant.changes(&plan, of.stamp(clock.uptime()), &clock);
+    let bytes = vec![1_u8; definitions * 300];
+    let file = folder.path().join("file");
+    let [saved, written] = least([
+        &mut || {
+            black_box(of.save(&changes));
+        },
+        &mut || {
+            let write = || {
+                let mut file = std::fs::File::create(&file)?;
+                file.write_all(&bytes)?;
+                file.sync_data()
+            };
+            black_box(write()).ok();
+        },
+    ]);
+    row(
+        "save all definitions",
+        definitions,
+        saved,
+        "a file of 300 bytes each",
+        written,
+    );
+}

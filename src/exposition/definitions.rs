@@ -1,0 +1,179 @@
+//! The families of definitions.
+
+use std::sync::Arc;
+
+use super::catalog::{self, Metric};
+use super::chunk::Chunk;
+use super::format::{Lines, Value, pairs};
+use super::live::{Live, Rows};
+use super::pages::{Piece, Source, is_boundary};
+use crate::model::{AgentId, DefinitionId, TenantName};
+use crate::snapshot::{DefinitionView, Tenants};
+
+/// A definition of a tenant.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    tenant: TenantName,
+    view: Arc<DefinitionView>,
+}
+
+/// What a family says of a definition.
+enum Content {
+    /// One value, or none.
+    Value(fn(&DefinitionView) -> Option<Value>),
+    /// How long ago it last ran.
+    Age,
+    /// Sessions by status.
+    Sessions,
+    /// Its names.
+    Info,
+}
+
+static FAMILIES: [(&Metric, Content); 10] = [
+    (
+        &catalog::SCAN_LAST,
+        Content::Value(|view| view.last_run.as_ref().map(|run| run.at.into())),
+    ),
+    (&catalog::SCAN_AGE, Content::Age),
+    (
+        &catalog::SCAN_LAST_SUCCESS,
+        Content::Value(|view| view.last_success.map(Value::from)),
+    ),
+    (
+        &catalog::SCAN_STATUS,
+        Content::Value(|view| {
+            let run = view.last_run.as_ref()?;
+            Some(f64::from(run.status.code()).into())
+        }),
+    ),
+    (
+        &catalog::SCAN_INTERVAL,
+        Content::Value(|view| Some(view.definition.interval?.as_secs().into())),
+    ),
+    (
+        &catalog::SCAN_ACTIVE,
+        Content::Value(|view| Some(view.definition.is_active.into())),
+    ),
+    (
+        &catalog::SCAN_TARGETS,
+        Content::Value(|view| view.targets.map(Value::from)),
+    ),
+    (
+        &catalog::SCAN_TARGETS_SUCCEEDED,
+        Content::Value(|view| view.targets_succeeded.map(Value::from)),
+    ),
+    (&catalog::SCAN_SESSIONS, Content::Sessions),
+    (&catalog::SCAN_INFO, Content::Info),
+];
+
+impl Row {
+    /// The definitions of all tenants, without a second one of the same id: two
+    /// samples of one series would make Prometheus refuse them.
+    pub(super) fn all(tenants: &Tenants) -> impl Iterator<Item = Self> {
+        tenants.values().flat_map(|tenant| {
+            tenant.distinct_definitions().map(|view| Self {
+                tenant: tenant.name.clone(),
+                view: Arc::clone(view),
+            })
+        })
+    }
+}
+
+impl Source for Row {
+    type Key = (TenantName, DefinitionId);
+
+    const LONGEST: usize = 1024;
+
+    fn key(&self) -> Self::Key {
+        (self.tenant.clone(), self.view.definition.id.clone())
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.view, &other.view) && self.tenant == other.tenant
+    }
+
+    fn ends_page(&self) -> bool {
+        is_boundary(self.view.definition.id.as_str(), 256)
+    }
+
+    fn families() -> impl Iterator<Item = &'static Metric> {
+        FAMILIES.iter().map(|(metric, _)| *metric)
+    }
+
+    fn render(rows: &[Self]) -> Vec<Piece> {
+        let labels: Vec<String> = rows.iter().map(Row::labels).collect();
+        let rows = || labels.iter().map(String::as_str).zip(rows);
+        let pieces = FAMILIES.iter().map(|(metric, content)| {
+            let mut text = String::new();
+            let mut lines = Lines::new(metric, &mut text);
+            match content {
+                Content::Age => return Piece::Live(Arc::new(ages(metric, rows()))),
+                Content::Value(value) => {
+                    for (labels, row) in rows() {
+                        if let Some(value) = value(&row.view) {
+                            lines.sample_of(labels, &[], value);
+                        }
+                    }
+                }
+                Content::Sessions => {
+                    for (labels, row) in rows() {
+                        sessions(&mut lines, labels, &row.view);
+                    }
+                }
+                Content::Info => {
+                    for (labels, row) in rows() {
+                        info(&mut lines, labels, &row.view);
+                    }
+                }
+            }
+            Piece::Text(Arc::new(Chunk::new(text)))
+        });
+        pieces.collect()
+    }
+}
+
+impl Row {
+    /// The two labels that all families begin with.
+    fn labels(&self) -> String {
+        let values = [self.tenant.as_str(), self.view.definition.id.as_str()];
+        let mut labels = String::new();
+        pairs(&mut labels, catalog::SCAN_AGE.labels, &values);
+        labels
+    }
+}
+
+fn ages<'r>(metric: &'static Metric, rows: impl Iterator<Item = (&'r str, &'r Row)>) -> Live {
+    let mut ages = Rows::default();
+    for (labels, row) in rows {
+        if let Some(run) = &row.view.last_run {
+            ages.add(run.at, |out| Lines::new(metric, out).start_of(labels, &[]));
+        }
+    }
+    Live::Ages(ages)
+}
+
+fn sessions(lines: &mut Lines<'_>, labels: &str, view: &DefinitionView) {
+    let counts = &view.sessions;
+    let counts = [
+        counts.success,
+        counts.partial_success,
+        counts.failure,
+        counts.unknown,
+    ];
+    for (status, count) in catalog::STATUSES.into_iter().zip(counts) {
+        lines.sample_of(labels, &[status], count);
+    }
+}
+
+fn info(lines: &mut Lines<'_>, labels: &str, view: &DefinitionView) {
+    let definition = &view.definition;
+    let scan_type = definition.scan_type.as_ref();
+    let target_type = definition.target_type.as_ref();
+    let names: [&str; 4] = [
+        &definition.scan_name,
+        scan_type.map_or("", |kind| kind.as_str()),
+        target_type.map_or("", |kind| kind.as_str()),
+        definition.agent_id.as_ref().map_or("", AgentId::as_str),
+    ];
+    lines.sample_of(labels, &names, 1_u64);
+}

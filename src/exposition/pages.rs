@@ -1,0 +1,144 @@
+//! The text of the families, cut into pages that are kept while what they were
+//! written from stays the same.
+//!
+//! ```text
+//!            page 1      page 2
+//! family 1   piece       piece   ─► one after the other, so that a family
+//! family 2   piece       piece      runs through all tenants
+//! ```
+//!
+//! A page holds all families of some neighbours. Where it ends follows from the
+//! neighbours' own names, so that one that appears moves no other page's ends.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
+
+use super::catalog::Metric;
+use super::chunk::Chunk;
+use super::live::Live;
+
+/// A part of one family.
+#[derive(Clone, Debug)]
+pub(super) enum Piece {
+    /// The same at each scrape.
+    Text(Arc<Chunk>),
+    /// Worked out at each scrape.
+    Live(Arc<Live>),
+}
+
+impl Piece {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(chunk) => chunk.text().is_empty(),
+            Self::Live(live) => live.is_empty(),
+        }
+    }
+
+    /// The same text as before is the same chunk, which may have been compressed.
+    fn keep(self, before: &Self) -> Self {
+        match (&self, before) {
+            (Self::Text(new), Self::Text(old)) if new.text() == old.text() => before.clone(),
+            _ => self,
+        }
+    }
+}
+
+/// What samples are written from.
+pub(super) trait Source: Sized {
+    /// What orders sources and names a page by its first.
+    type Key: Ord;
+
+    /// The most sources of a page.
+    const LONGEST: usize;
+
+    fn key(&self) -> Self::Key;
+
+    /// Whether it gives the same text for sure.
+    fn is_same(&self, other: &Self) -> bool;
+
+    /// Whether a page ends here.
+    fn ends_page(&self) -> bool;
+
+    /// The families, in the order in which they are written.
+    fn families() -> impl Iterator<Item = &'static Metric>;
+
+    /// The piece of each family.
+    fn render(sources: &[Self]) -> Vec<Piece>;
+}
+
+/// One name in `every` is such that a page ends there.
+pub(super) fn is_boundary(name: &str, every: u64) -> bool {
+    let mut hasher = SipHasher13::new();
+    name.hash(&mut hasher);
+    hasher.finish().is_multiple_of(every)
+}
+
+/// The pages of all sources of one kind.
+#[derive(Debug)]
+pub(super) struct Pages<S: Source>(BTreeMap<S::Key, Page<S>>);
+
+#[derive(Debug)]
+struct Page<S> {
+    sources: Vec<S>,
+    /// One a family.
+    pieces: Vec<Piece>,
+}
+
+impl<S: Source> Default for Pages<S> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<S: Source> Pages<S> {
+    /// Rewrites the pages whose sources are not the same any more.
+    pub(super) fn refresh(&mut self, sources: impl Iterator<Item = S>) {
+        let mut before = std::mem::take(&mut self.0);
+        let mut sources = sources.peekable();
+        while sources.peek().is_some() {
+            let mut page = Vec::new();
+            for source in sources.by_ref() {
+                let last = source.ends_page() || page.len() + 1 == S::LONGEST;
+                page.push(source);
+                if last {
+                    break;
+                }
+            }
+            let key = page[0].key();
+            let page = Page::new(page, before.remove(&key));
+            self.0.insert(key, page);
+        }
+    }
+
+    /// Each family's pieces that say something.
+    pub(super) fn families(&self) -> impl Iterator<Item = (&'static Metric, Vec<Piece>)> {
+        S::families().enumerate().map(|(index, metric)| {
+            let pieces = self.0.values().map(|page| &page.pieces[index]);
+            let pieces = pieces.filter(|piece| !piece.is_empty());
+            (metric, pieces.cloned().collect())
+        })
+    }
+}
+
+impl<S: Source> Page<S> {
+    fn new(sources: Vec<S>, before: Option<Self>) -> Self {
+        let Some(before) = before else {
+            let pieces = S::render(&sources);
+            return Self { sources, pieces };
+        };
+        let same = sources.len() == before.sources.len()
+            && sources
+                .iter()
+                .zip(&before.sources)
+                .all(|(new, old)| new.is_same(old));
+        if same {
+            return before;
+        }
+        let pieces = S::render(&sources).into_iter().zip(&before.pieces);
+        let pieces = pieces.map(|(new, old)| new.keep(old)).collect();
+        Self { sources, pieces }
+    }
+}

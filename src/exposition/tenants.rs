@@ -1,0 +1,245 @@
+//! The families of tenants: their agents, how polling them goes, and what the
+//! service grants.
+
+use std::sync::Arc;
+
+use super::catalog::{self, Metric};
+use super::chunk::Chunk;
+use super::format::{Lines, Value, pairs};
+use super::live::{Live, Rows};
+use super::pages::{Piece, Source, is_boundary};
+use crate::clock::Timestamp;
+use crate::health::{AuthReason, Collector, CollectorHealth, Reason};
+use crate::model::{Agent, TenantName};
+use crate::snapshot::TenantView;
+
+/// What a family says of a tenant.
+enum Content {
+    /// The tenant's lines.
+    Lines(fn(&mut Lines<'_>, &TenantView)),
+    /// How much of the budget is in use.
+    Used,
+}
+
+static FAMILIES: [(&Metric, Content); 18] = [
+    (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
+    (
+        &catalog::AGENT_SEEN,
+        Content::Lines(|lines, tenant| per_agent(lines, tenant, |agent| agent.last_seen)),
+    ),
+    (
+        &catalog::AGENT_COMMAND,
+        Content::Lines(|lines, tenant| per_agent(lines, tenant, |agent| agent.last_command)),
+    ),
+    (&catalog::AGENT_INFO, Content::Lines(agent_info)),
+    (
+        &catalog::UP,
+        Content::Lines(|lines, tenant| one(lines, tenant, tenant.health.up)),
+    ),
+    (
+        &catalog::LAST_SUCCESS,
+        Content::Lines(|lines, tenant| per_collector(lines, tenant, |health| health.last_success)),
+    ),
+    (
+        &catalog::DURATION,
+        Content::Lines(|lines, tenant| per_collector(lines, tenant, |health| health.last_duration)),
+    ),
+    (&catalog::ERRORS, Content::Lines(errors)),
+    (&catalog::DEFINITIONS, Content::Lines(states)),
+    (&catalog::REQUESTS, Content::Lines(requests)),
+    (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
+    (&catalog::QUOTA_LIMIT, Content::Lines(limits)),
+    (&catalog::QUOTA_USED, Content::Used),
+    (
+        &catalog::THROTTLED_UNTIL,
+        Content::Lines(|lines, tenant| {
+            let until = tenant.health.throttled_until;
+            let none = Timestamp::from_unix_millis(0);
+            one(lines, tenant, Some(until.unwrap_or(none)));
+        }),
+    ),
+    (
+        &catalog::BATCH_SIZE,
+        Content::Lines(|lines, tenant| {
+            let size = tenant.health.batch_size;
+            one(lines, tenant, (size > 0).then_some(size));
+        }),
+    ),
+    (
+        &catalog::TOKEN_EXPIRY,
+        Content::Lines(|lines, tenant| one(lines, tenant, tenant.health.token_expiry)),
+    ),
+    (&catalog::AUTH_ERRORS, Content::Lines(auth_errors)),
+    (
+        &catalog::CERTIFICATE_EXPIRY,
+        Content::Lines(|lines, tenant| one(lines, tenant, tenant.health.certificate_expiry)),
+    ),
+];
+
+impl Source for Arc<TenantView> {
+    type Key = TenantName;
+
+    const LONGEST: usize = 64;
+
+    fn key(&self) -> TenantName {
+        self.name.clone()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
+    }
+
+    fn ends_page(&self) -> bool {
+        is_boundary(self.name.as_str(), 16)
+    }
+
+    fn families() -> impl Iterator<Item = &'static Metric> {
+        FAMILIES.iter().map(|(metric, _)| *metric)
+    }
+
+    fn render(tenants: &[Self]) -> Vec<Piece> {
+        let pieces = FAMILIES.iter().map(|(metric, content)| match content {
+            Content::Lines(write) => {
+                let mut text = String::new();
+                let mut lines = Lines::new(metric, &mut text);
+                for tenant in tenants {
+                    write(&mut lines, tenant);
+                }
+                Piece::Text(Arc::new(Chunk::new(text)))
+            }
+            Content::Used => Piece::Live(Arc::new(used(metric, tenants))),
+        });
+        pieces.collect()
+    }
+}
+
+fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
+    let mut used = Rows::default();
+    for tenant in tenants {
+        for (index, window) in catalog::WINDOWS.into_iter().enumerate() {
+            let mut labels = String::new();
+            pairs(&mut labels, metric.labels, &[tenant.name.as_str(), window]);
+            used.add((tenant.quota.clone(), index), |out| {
+                Lines::new(metric, out).start_of(&labels, &[]);
+            });
+        }
+    }
+    Live::Used(used)
+}
+
+/// The tenant's one sample, if there is a value.
+fn one<V: Into<Value>>(lines: &mut Lines<'_>, tenant: &TenantView, value: Option<V>) {
+    if let Some(value) = value {
+        lines.sample(&[tenant.name.as_str()], value);
+    }
+}
+
+fn target_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
+    lines.histogram(&[tenant.name.as_str()], &tenant.target_seconds);
+}
+
+fn distinct_agents(tenant: &TenantView) -> impl Iterator<Item = &Agent> {
+    let same = |a: &Agent, b: &Agent| a.id == b.id;
+    tenant.agents.chunk_by(same).map(|chunk| &chunk[0])
+}
+
+fn per_agent(
+    lines: &mut Lines<'_>,
+    tenant: &TenantView,
+    moment: impl Fn(&Agent) -> Option<Timestamp>,
+) {
+    for agent in distinct_agents(tenant) {
+        if let Some(moment) = moment(agent) {
+            lines.sample(&[tenant.name.as_str(), agent.id.as_str()], moment);
+        }
+    }
+}
+
+fn agent_info(lines: &mut Lines<'_>, tenant: &TenantView) {
+    for agent in distinct_agents(tenant) {
+        let labels = [
+            tenant.name.as_str(),
+            agent.id.as_str(),
+            &agent.machine_id,
+            &agent.computer_dns_name,
+            &agent.scanner_version,
+            &agent.client_version,
+        ];
+        lines.sample(&labels, 1_u64);
+    }
+}
+
+/// The tenant's collectors with the values of both labels.
+fn collectors(tenant: &TenantView) -> impl Iterator<Item = ([&str; 2], &CollectorHealth)> {
+    Collector::ALL.iter().map(|collector| {
+        let labels = [tenant.name.as_str(), collector.as_label()];
+        (labels, tenant.health.collector(*collector))
+    })
+}
+
+fn per_collector<V: Into<Value>>(
+    lines: &mut Lines<'_>,
+    tenant: &TenantView,
+    value: impl Fn(&CollectorHealth) -> Option<V>,
+) {
+    for (labels, health) in collectors(tenant) {
+        if let Some(value) = value(health) {
+            lines.sample(&labels, value);
+        }
+    }
+}
+
+fn errors(lines: &mut Lines<'_>, tenant: &TenantView) {
+    for ([tenant, collector], health) in collectors(tenant) {
+        for reason in Reason::ALL {
+            let count = health.errors.get(reason).copied().unwrap_or(0);
+            lines.sample(&[tenant, collector, reason.as_label()], count);
+        }
+    }
+}
+
+fn states(lines: &mut Lines<'_>, tenant: &TenantView) {
+    let total = tenant.distinct_definitions().count();
+    let active = tenant
+        .distinct_definitions()
+        .filter(|view| view.definition.is_active)
+        .count();
+    let counts = [active, total - active, tenant.health.quarantined];
+    for (state, count) in catalog::STATES.into_iter().zip(counts) {
+        lines.sample(&[tenant.name.as_str(), state], count);
+    }
+}
+
+fn requests(lines: &mut Lines<'_>, tenant: &TenantView) {
+    for ([tenant, endpoint], health) in collectors(tenant) {
+        let mut counts = health.requests.clone();
+        for known in [None, Some(200)] {
+            counts.entry(known).or_insert(0);
+        }
+        for (code, count) in counts {
+            let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+            lines.sample(&[tenant, endpoint, &code], count);
+        }
+    }
+}
+
+fn request_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
+    for (labels, health) in collectors(tenant) {
+        lines.histogram(&labels, &health.request_seconds);
+    }
+}
+
+fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
+    let limits = tenant.quota.limits();
+    let limits = [limits.minute, limits.hour];
+    for (window, limit) in catalog::WINDOWS.into_iter().zip(limits) {
+        lines.sample(&[tenant.name.as_str(), window], limit.calls);
+    }
+}
+
+fn auth_errors(lines: &mut Lines<'_>, tenant: &TenantView) {
+    for reason in AuthReason::ALL {
+        let count = tenant.health.auth_errors.get(reason).copied().unwrap_or(0);
+        lines.sample(&[tenant.name.as_str(), reason.as_label()], count);
+    }
+}
