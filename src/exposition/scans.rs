@@ -222,6 +222,10 @@ fn health(mut families: Families<'_>) {
             states.sample(&[tenant.name.as_str(), state], count);
         }
     }
+    let mut dropped = writer.family(&catalog::DEFINITIONS_DROPPED);
+    for tenant in tenants.values() {
+        dropped.sample(&[tenant.name.as_str()], tenant.health.dropped);
+    }
     let mut requests = writer.family(&catalog::REQUESTS);
     for (tenant, endpoint, health) in collectors(tenants) {
         let mut counts = health.requests.clone();

@@ -74,6 +74,7 @@ impl Tenant {
             .filter(|definition| publishes(&self.filter, definition))
             .map(|definition| (definition.id.clone(), definition))
             .collect();
+        let listed = self.within_limit(listed);
         let mut news = Listed {
             names_runs,
             ..Listed::default()
@@ -120,6 +121,31 @@ impl Tenant {
         });
         self.restored = false;
         news
+    }
+
+    /// Leaves out what is beyond the limit: of those not known yet, the last by id. So
+    /// nothing that was published gives way to what comes new.
+    fn within_limit(
+        &mut self,
+        mut listed: BTreeMap<DefinitionId, Definition>,
+    ) -> BTreeMap<DefinitionId, Definition> {
+        let excess = listed.len().saturating_sub(self.filter.limit);
+        self.health.dropped = excess;
+        let is_new = |id: &&DefinitionId| !self.scans.contains_key(*id);
+        let new: Vec<_> = listed
+            .keys()
+            .rev()
+            .filter(is_new)
+            .take(excess)
+            .cloned()
+            .collect();
+        // A limit that was lowered may leave too few new ones.
+        let known = listed.keys().rev().filter(|id| !is_new(id));
+        let known: Vec<_> = known.take(excess - new.len()).cloned().collect();
+        for id in new.iter().chain(&known) {
+            listed.remove(id);
+        }
+        listed
     }
 
     /// The list is forbidden: the ids that the configuration names are all there is to know.
@@ -260,6 +286,7 @@ mod tests {
             include: Rule::default(),
             exclude: Rule::default(),
             inactive: true,
+            limit: usize::MAX,
         }
     }
 
@@ -338,6 +365,25 @@ mod tests {
                 .relist(vec![definition("c", false)], Uptime::default())
                 .names_runs
         );
+    }
+
+    #[test]
+    fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
+        let mut tenant = tenant(DefinitionFilter { limit: 2, ..all() });
+        let now = Uptime::default();
+        let listed = |ids: &[&str]| ids.iter().map(|id| definition(id, true)).collect();
+        tenant.relist(listed(&["c", "d"]), now);
+        assert_eq!(tenant.health.dropped, 0);
+        let news = tenant.relist(listed(&["a", "b", "c", "d"]), now);
+        assert_eq!(ids(&tenant.view()), ["c", "d"]);
+        assert_eq!((tenant.health.dropped, news.appeared.len()), (2, 0));
+        tenant.relist(listed(&["a", "b", "d"]), now);
+        assert_eq!(ids(&tenant.view()), ["a", "d"], "there is room for one");
+        assert_eq!(tenant.health.dropped, 1);
+        tenant.filter.limit = 1;
+        tenant.relist(listed(&["a", "b", "d"]), now);
+        assert_eq!(ids(&tenant.view()), ["a"]);
+        assert_eq!(tenant.health.dropped, 2);
     }
 
     #[test]

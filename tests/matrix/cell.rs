@@ -45,6 +45,13 @@ pub fn host_name(tenant: usize) -> String {
     format!("host-{tenant}.test")
 }
 
+/// Those of all cells where names are what fails.
+pub fn host_names(rows: &[Row]) -> Vec<String> {
+    let places = places(rows).into_iter().enumerate();
+    let named = places.filter(|(_, (row, ..))| matches!(rows[*row].cause, Cause::Name));
+    named.map(|(tenant, _)| host_name(tenant)).collect()
+}
+
 /// Which cells there are: row, column, from the start or not.
 fn places(rows: &[Row]) -> Vec<(usize, usize, bool)> {
     let mut places = Vec::new();
@@ -127,6 +134,14 @@ impl Bench {
 impl Cell {
     pub fn name(&self) -> String {
         format!("cell-{}", self.tenant)
+    }
+
+    /// Between two lists; hosts that are not called `localhost` are polled more slowly.
+    pub fn interval(&self) -> &'static str {
+        match self.cause {
+            Cause::Name => "10s",
+            _ => "4s",
+        }
     }
 
     fn endpoint(&self) -> Endpoint {

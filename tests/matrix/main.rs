@@ -50,8 +50,9 @@ fn configuration(simulator: &Simulator, cells: &[Cell]) -> String {
             text,
             "  - name: {}\n    tenant_id: {}\n    api_base_url: {api}\n    authority_host: {authority}\n    \
              credential: {{type: client_secret, client_id: {}, client_secret: '{}'}}\n    \
-             poll: {{definitions: 4s, agents: 10s}}\n    quota: {{per_minute: 100, per_hour: 1500, use: 100%}}\n",
-            cell.name(), identity.tenant_id, identity.client_id, identity.client_secret
+             poll: {{definitions: {}, agents: 10s}}\n    quota: {{per_minute: 100, per_hour: 1500, use: 100%}}\n",
+            cell.name(), identity.tenant_id, identity.client_id, identity.client_secret,
+            cell.interval()
         )
         .expect("a string can be written");
     }
@@ -82,7 +83,7 @@ async fn every_fault_at_every_endpoint() {
     (options.definitions, options.agents) = (3, 2);
     (options.per_minute, options.per_hour) = (100, 1_500);
     options.tenants = cell::count(&rows);
-    options.host_names = (0..options.tenants).map(cell::host_name).collect();
+    options.host_names = cell::host_names(&rows);
     let simulator = Simulator::start(options)
         .await
         .expect("the simulator starts");

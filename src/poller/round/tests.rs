@@ -5,6 +5,7 @@ fn page(items: &[u8], next: Option<&str>) -> Page<u8> {
         items: items.to_vec(),
         next: next.map(NextLink::new),
         skipped: 0,
+        bytes: 1,
     }
 }
 
@@ -61,4 +62,26 @@ fn a_list_whose_link_is_refused_begins_anew() {
 fn history_of_a_batch_begins_anew() {
     let mut round = failed(Round::of_batches(), ApiError::Timeout);
     assert!(round.start(at(3)).is_none());
+}
+
+#[test]
+fn a_round_of_too_many_bytes_is_given_up() {
+    for (collector, expected) in [
+        (Collector::History, Failure::BatchTooLarge(None)),
+        (Collector::Agents, Failure::Temporary(Reason::Decode)),
+    ] {
+        let mut round = Round::of_list();
+        let large = |next| {
+            Ok(Page {
+                bytes: MOST_BYTES / 2 + 1,
+                ..page(&[1], Some(next))
+            })
+        };
+        assert!(matches!(round.turn(large("two"), at(1)), Turn::More));
+        let Turn::Failed(error) = round.turn(large("three"), at(2)) else {
+            panic!("it goes on");
+        };
+        assert_eq!(error.failure(collector), expected);
+        assert!(round.start(at(3)).is_none(), "it begins anew");
+    }
 }
