@@ -35,6 +35,7 @@
 //! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
 //! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
 //! | [`commands`] | 10 | wiring |
+//! | `fuzzing` | 10 | what strangers can send, for tests and fuzzers; not in the program |
 
 pub mod cli;
 pub mod clock;
@@ -43,6 +44,8 @@ pub mod config;
 pub mod defender;
 pub mod exposition;
 pub mod fleet;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod health;
 pub mod histogram;
 pub mod model;

@@ -19,6 +19,8 @@ mod bounded;
 mod cause;
 mod client;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 mod issuer;
 mod managed_identity;

@@ -13,7 +13,7 @@ use super::rows::{Cause, ENDPOINTS, Row};
 use super::watch::{Samples, Watch};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What all cells share.
 pub struct Bench {

@@ -62,7 +62,11 @@ fn configuration(simulator: &Simulator, cells: &[Cell]) -> String {
 /// Starts the exporter with name resolution of its own: names that the test can take away.
 async fn start(folder: Arc<tempfile::TempDir>) -> Exporter {
     let path = folder.path().to_owned();
-    fs::write(path.join("resolv.conf"), "nameserver 127.0.0.1\n").expect("it can be written");
+    fs::write(
+        path.join("resolv.conf"),
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    )
+    .expect("it can be written");
     Exporter::start_adjusted(folder, |command| {
         let mut inner = Command::new("unshare");
         inner.args(["--mount", "--map-root-user", "/bin/sh", "-c"]);

@@ -23,6 +23,15 @@ impl Report {
     }
 
     pub fn add(&mut self, cell: &Cell, result: Result<Duration, String>) {
+        if let Err(why) = &result {
+            let when = if cell.from_start {
+                "from the start"
+            } else {
+                "in mid-life"
+            };
+            let (name, endpoint) = (self.rows[cell.row].name, ENDPOINTS[cell.column]);
+            println!("{}: {name}, {endpoint:?}, {when}: {why}", cell.name());
+        }
         let key = (cell.row, cell.column, cell.from_start);
         self.results.insert(key, result);
     }

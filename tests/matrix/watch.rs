@@ -1,5 +1,6 @@
 //! One scrape a second, shared by all cells.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub struct Watch {
 /// One scrape.
 #[derive(Clone, Default)]
 pub struct Scrape {
-    text: Arc<str>,
+    by_tenant: Arc<HashMap<String, Samples>>,
     slowest: Duration,
 }
 
@@ -25,6 +26,9 @@ impl Watch {
         let (sender, newest) = watch::channel(Scrape::default());
         let task = tokio::spawn(async move {
             let clock = Clock::system();
+            rustls::crypto::ring::default_provider()
+                .install_default()
+                .ok();
             let client = reqwest::Client::builder().no_proxy();
             let client = client.build().expect("a client can be made");
             let mut slowest = Duration::ZERO;
@@ -33,8 +37,8 @@ impl Watch {
                 let answer = client.get(format!("{url}/metrics")).send().await;
                 let text = answer.expect("/metrics answers").text().await;
                 slowest = slowest.max(clock.uptime().since(started));
-                let text = text.expect("/metrics has text").into();
-                sender.send_replace(Scrape { text, slowest });
+                let by_tenant = Arc::new(split(&text.expect("/metrics has text")));
+                sender.send_replace(Scrape { by_tenant, slowest });
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
@@ -65,8 +69,10 @@ impl Watch {
                     .await
                     .map_err(|_| "scrapes have failed".to_owned())?;
                 let scrape = newest.borrow_and_update().clone();
-                let samples = Samples::of(&scrape.text, tenant);
-                if let Some(value) = wanted(&samples) {
+                let Some(samples) = scrape.by_tenant.get(tenant) else {
+                    continue;
+                };
+                if let Some(value) = wanted(samples) {
                     return Ok(value);
                 }
                 last = samples.troubles();
@@ -78,19 +84,28 @@ impl Watch {
 }
 
 /// The samples of one tenant.
+#[derive(Default)]
 pub struct Samples(Vec<(String, f64)>);
 
-impl Samples {
-    fn of(text: &str, tenant: &str) -> Self {
-        let label = format!("tenant=\"{tenant}\"");
-        let lines = text.lines().filter(|line| line.contains(&label));
-        let split = lines.filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            Some((series.to_owned(), value.parse().ok()?))
-        });
-        Self(split.collect())
+/// The samples by tenant: once for all cells, as a page of so many tenants is long.
+fn split(text: &str) -> HashMap<String, Samples> {
+    let mut by_tenant: HashMap<String, Samples> = HashMap::new();
+    for line in text.lines().filter(|line| !line.contains("_bucket{")) {
+        let tenant = line
+            .split_once("tenant=\"")
+            .and_then(|(_, rest)| rest.split('"').next());
+        let (Some(tenant), Some((series, value))) = (tenant, line.rsplit_once(' ')) else {
+            continue;
+        };
+        if let Ok(value) = value.parse() {
+            let samples = by_tenant.entry(tenant.to_owned()).or_default();
+            samples.0.push((series.to_owned(), value));
+        }
     }
+    by_tenant
+}
 
+impl Samples {
     /// The value of the first sample of that name with those labels.
     pub fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let fits = |series: &str| {
@@ -123,12 +138,7 @@ impl Samples {
 
     /// How many definitions and agents are published.
     pub fn published(&self) -> [usize; 2] {
-        ["defender_scan_active{", "defender_agent_info{"].map(|name| {
-            let name = if name.contains("agent") {
-                "defender_scan_agent_info{"
-            } else {
-                name
-            };
+        ["defender_scan_active{", "defender_scan_agent_info{"].map(|name| {
             self.0
                 .iter()
                 .filter(|(series, _)| series.starts_with(name))
