@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex as Lock};
+use std::sync::Mutex as Lock;
 use std::time::Duration;
 
-use defender_scan_exporter::clock::{Clock, Uptime};
-use defender_scan_exporter::simulator::{Endpoint, Front, LineFault, Outcome, Simulator};
+use defender_scan_exporter::clock::Clock;
+use defender_scan_exporter::simulator::{
+    CallRecord, Endpoint, Fault, Front, LineFault, Outcome, Simulator,
+};
 use tokio::sync::Mutex;
 
 use super::rows::{Cause, ENDPOINTS, Row};
@@ -45,15 +47,18 @@ pub fn host_name(tenant: usize) -> String {
     format!("host-{tenant}.test")
 }
 
-/// Those of all cells where names are what fails.
-pub fn host_names(rows: &[Row]) -> Vec<String> {
-    let places = places(rows).into_iter().enumerate();
+/// Where a cell is: row, column, from the start or not.
+pub type Place = (usize, usize, bool);
+
+/// The names of the hosts of those cells where names are what fails.
+pub fn host_names(rows: &[Row], places: &[Place]) -> Vec<String> {
+    let places = places.iter().enumerate();
     let named = places.filter(|(_, (row, ..))| matches!(rows[*row].cause, Cause::Name));
     named.map(|(tenant, _)| host_name(tenant)).collect()
 }
 
-/// Which cells there are: row, column, from the start or not.
-fn places(rows: &[Row]) -> Vec<(usize, usize, bool)> {
+/// Which cells there are, those that wait for a minute first.
+pub fn places(rows: &[Row]) -> Vec<Place> {
     let mut places = Vec::new();
     for (number, row) in rows.iter().enumerate() {
         for column in 0..ENDPOINTS.len() {
@@ -62,17 +67,20 @@ fn places(rows: &[Row]) -> Vec<(usize, usize, bool)> {
             }
         }
     }
+    let waits = |reason: Option<&str>| matches!(reason, Some("throttled" | "timeout"));
+    places.sort_by_key(|(row, ..)| !waits(rows[*row].reasons[1]));
     places
 }
 
-pub fn count(rows: &[Row]) -> usize {
-    places(rows).len()
-}
-
 /// All cells, with their ports.
-pub async fn all(rows: &Arc<Vec<Row>>, simulator: &Simulator, folder: &Path) -> Vec<Cell> {
+pub async fn all(
+    rows: &[Row],
+    places: &[Place],
+    simulator: &Simulator,
+    folder: &Path,
+) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (tenant, (row, column, from_start)) in places(rows).into_iter().enumerate() {
+    for (tenant, &(row, column, from_start)) in places.iter().enumerate() {
         let found = &rows[row];
         cells.push(Cell {
             row,
@@ -124,7 +132,7 @@ impl Bench {
         if cell.from_start && cell.heavy {
             // Until it is its turn, the endpoint says nothing.
             let endpoint = ENDPOINTS[cell.column];
-            let silence = defender_scan_exporter::simulator::Fault::error(503, "", "");
+            let silence = Fault::error(503, "", "");
             self.simulator
                 .set_tenant_fault(cell.tenant, endpoint, Some(silence));
         }
@@ -286,11 +294,12 @@ impl Cell {
         self.recovers(bench, watch).await
     }
 
-    /// Nothing else was counted.
+    /// Nothing else was counted, but for what was under way when the line broke.
     fn only_that(&self, errors: &[(String, f64)]) -> Result<(), String> {
+        let broke = |reason: &str| matches!(self.cause, Cause::Line(_)) && reason == "connect";
         let other = errors
             .iter()
-            .find(|(reason, count)| reason != self.reason && *count > 0.0);
+            .find(|(reason, count)| reason != self.reason && *count > 0.0 && !broke(reason));
         other.map_or(Ok(()), |(reason, _)| {
             Err(format!("counted as {reason} too"))
         })
@@ -301,25 +310,24 @@ impl Cell {
         if self.hourly {
             return Ok(Duration::ZERO);
         }
-        let (name, endpoint) = (self.name(), self.endpoint());
-        watch
-            .until(&name, "all is well again", PATIENCE, Self::well)
+        let first = || {
+            let calls = bench.simulator.calls();
+            let mut calls = calls.iter().filter(|call| call.arrived > end);
+            let ours = |call: &&CallRecord| {
+                (call.tenant, call.endpoint) == (Some(self.tenant), self.endpoint())
+            };
+            let first = calls.find(ours)?;
+            // 0 as long as there is no answer yet.
+            (first.status > 0).then(|| (first.status, first.arrived))
+        };
+        let (status, arrived) = watch
+            .until(&self.name(), "all is well again", PATIENCE, |samples| {
+                first().filter(|_| Self::well(samples).is_some())
+            })
             .await?;
-        let calls = bench.simulator.calls();
-        let of_cell = |call: &&defender_scan_exporter::simulator::CallRecord| {
-            call.tenant == Some(self.tenant) && call.endpoint == endpoint && call.arrived > end
-        };
-        let mut later = calls.iter().filter(of_cell);
-        let Some(first) = later.next() else {
-            return Err("no call came after the fault's end".to_owned());
-        };
-        if first.status != 200 {
-            return Err(format!("the first call after the end got {}", first.status));
+        if status != 200 {
+            return Err(format!("the first call after the end got {status}"));
         }
-        Ok(since(first.arrived, end))
+        Ok(arrived.since(end))
     }
-}
-
-fn since(later: Uptime, earlier: Uptime) -> Duration {
-    later.since(earlier)
 }

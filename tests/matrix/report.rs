@@ -12,6 +12,8 @@ use super::rows::{ENDPOINTS, Row};
 pub struct Report {
     rows: Arc<Vec<Row>>,
     results: BTreeMap<(usize, usize, bool), Result<Duration, String>>,
+    most_mib: u64,
+    slowest_scrape: Duration,
 }
 
 impl Report {
@@ -19,6 +21,8 @@ impl Report {
         Self {
             rows,
             results: BTreeMap::new(),
+            most_mib: 0,
+            slowest_scrape: Duration::ZERO,
         }
     }
 
@@ -36,16 +40,31 @@ impl Report {
         self.results.insert(key, result);
     }
 
-    pub fn len(&self) -> usize {
-        self.results.len()
+    /// Takes in what one process used, and how long its slowest scrape took.
+    pub fn measured(&mut self, process: u32, slowest_scrape: Duration) {
+        self.most_mib = self.most_mib.max(peak_mib(process));
+        self.slowest_scrape = self.slowest_scrape.max(slowest_scrape);
     }
 
-    pub fn slowest_recovery(&self) -> Duration {
-        let times = self
-            .results
-            .values()
-            .filter_map(|result| result.as_ref().ok());
-        times.max().copied().unwrap_or_default()
+    pub fn most_mib(&self) -> u64 {
+        self.most_mib
+    }
+
+    pub fn slowest_scrape(&self) -> Duration {
+        self.slowest_scrape
+    }
+
+    /// How it went in numbers.
+    pub fn figures(&self) -> String {
+        let times = self.results.values();
+        let slowest = times.filter_map(|result| result.as_ref().ok()).max();
+        format!(
+            "{} cells; at most {} MiB; slowest scrape {:?}; slowest first call after a fault's end {:?}",
+            self.results.len(),
+            self.most_mib,
+            self.slowest_scrape,
+            slowest.copied().unwrap_or_default()
+        )
     }
 
     /// The table that the documentation keeps: the reasons alone.
@@ -96,7 +115,7 @@ fn table(rows: &[Row], cell: impl Fn(usize, usize, &str) -> String) -> String {
 }
 
 /// The most memory a process ever had, in MiB.
-pub fn peak_mib(process: u32) -> u64 {
+fn peak_mib(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));

@@ -89,7 +89,7 @@ fn throttle(retry_after: Option<String>) -> Fault {
 /// All faults; error messages repeat `echo`, and `now` is the time of dates.
 pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
     let elsewhere = "https://elsewhere.invalid";
-    let soon = httpdate::fmt_http_date(now + Duration::from_secs(100));
+    let soon = httpdate::fmt_http_date(now + Duration::from_secs(20));
     let mut rows = vec![
         line(
             "connection refused",

@@ -83,6 +83,12 @@ impl Watch {
     }
 }
 
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// The samples of one tenant.
 #[derive(Default)]
 pub struct Samples(Vec<(String, f64)>);
