@@ -5,6 +5,8 @@
 //! Built for tests and fuzzers alone.
 
 mod exposed;
+#[cfg(test)]
+mod mutation;
 
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
@@ -96,18 +98,51 @@ mod tests {
 
     use super::*;
 
+    use crate::clock::Clock;
+
+    fn corpus(name: &str) -> Vec<Vec<u8>> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let files = fs::read_dir(root.join(name)).expect("every target has a corpus");
+        let read = |file: std::io::Result<fs::DirEntry>| fs::read(file?.path());
+        let corpus: std::io::Result<Vec<_>> = files.map(read).collect();
+        let corpus = corpus.expect("it can be read");
+        assert!(!corpus.is_empty(), "the corpus of {name} is empty");
+        corpus
+    }
+
     #[test]
     fn nothing_in_the_corpora_is_too_much() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
         for (name, target) in TARGETS {
-            let files = fs::read_dir(root.join(name)).expect("every target has a corpus");
-            let mut run = 0;
-            for file in files {
-                let data = fs::read(file.expect("it can be read").path());
-                target(&data.expect("it can be read"));
-                run += 1;
+            for data in corpus(name) {
+                target(&data);
             }
-            assert!(run > 0, "the corpus of {name} is empty");
+        }
+    }
+
+    /// A second in all; `FUZZ_SECONDS` are those of each target.
+    #[test]
+    fn nothing_like_the_corpora_is_too_much() {
+        let number = |name| {
+            std::env::var(name)
+                .ok()
+                .map(|text| text.parse().expect("a number"))
+        };
+        let seed = number("FUZZ_SEED").unwrap_or(1);
+        let millis = number("FUZZ_SECONDS").map_or(70, |seconds: u64| 1_000 * seconds);
+        let clock = Clock::system();
+        for (name, target) in TARGETS {
+            let seeds = corpus(name);
+            let mut random = fastrand::Rng::with_seed(seed);
+            let end = clock.uptime() + std::time::Duration::from_millis(millis);
+            let mut runs = 0_u64;
+            while runs < 10 || clock.uptime() < end {
+                let data = mutation::mutated(&mut random, &seeds);
+                let fine = std::panic::catch_unwind(|| target(&data)).is_ok();
+                let shown = String::from_utf8_lossy(&data);
+                assert!(fine, "{name}, FUZZ_SEED={seed}, run {runs}: {shown:?}");
+                runs += 1;
+            }
+            println!("{name}: {runs} runs");
         }
     }
 }
