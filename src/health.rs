@@ -159,6 +159,8 @@ pub struct Health {
     pub batch_size: usize,
     /// Definitions in quarantine: the service refuses to answer for them.
     pub quarantined: usize,
+    /// Definitions of the last list that were left out, being beyond `definitions.limit`.
+    pub dropped: usize,
     /// When the current token ends.
     pub token_expiry: Option<Timestamp>,
     /// When the client certificate ends; client certificates only.

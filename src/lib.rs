@@ -36,6 +36,7 @@
 //! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
 //! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
 //! | [`commands`] | 10 | wiring |
+//! | `fuzzing` | 10 | what strangers can send, for tests and fuzzers; not in the program |
 
 pub mod advice;
 pub mod cli;
@@ -45,6 +46,8 @@ pub mod config;
 pub mod defender;
 pub mod exposition;
 pub mod fleet;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod health;
 pub mod histogram;
 pub mod model;

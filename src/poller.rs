@@ -192,7 +192,12 @@ impl Poller {
                         &mut poller.definitions
                     })
                 {
+                    let before = self.tenant.health.dropped;
                     let relisted = self.tenant.relist(listed.items, now);
+                    let dropped = self.tenant.health.dropped;
+                    if dropped > 0 && before == 0 {
+                        tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit; the rest is left out");
+                    }
                     self.plan.listed(now, listed.pages, &relisted, &self.quota);
                     if self.tenant.is_empty() {
                         // No history is left that could be fetched, and end the failure.

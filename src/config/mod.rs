@@ -184,7 +184,12 @@ pub struct DefinitionFilter {
     pub exclude: Rule,
     /// Whether inactive definitions are published.
     pub inactive: bool,
+    /// The most that are published, and kept; `usize::MAX`: no limit.
+    pub limit: usize,
 }
+
+/// What no real tenant has: a list beyond it is a mistake, or an attack on memory.
+const DEFINITIONS_LIMIT: usize = 100_000;
 
 /// Everything is published.
 impl Default for DefinitionFilter {
@@ -194,6 +199,7 @@ impl Default for DefinitionFilter {
             include: Rule::default(),
             exclude: Rule::default(),
             inactive: true,
+            limit: DEFINITIONS_LIMIT,
         }
     }
 }

@@ -171,12 +171,21 @@ fn read_definitions(value: &Value<'_>, report: &mut Report) -> Option<Definition
     let exclude = exclude.map_or_else(Rule::default, |value| read_rule(&value, report));
     let inactive = section.take("inactive");
     let inactive = inactive.map_or(Some(true), |value| boolean(&value, report));
+    let limit =
+        section.take("limit").map_or(
+            Some(DefinitionFilter::default().limit),
+            |value| match whole(&value, report, 0..=10_000_000)? {
+                0 => Some(usize::MAX),
+                limit => Some(limit),
+            },
+        );
     section.finish(report);
     Some(DefinitionFilter {
         ids,
         include,
         exclude,
         inactive: inactive?,
+        limit: limit?,
     })
 }
 

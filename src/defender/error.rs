@@ -231,13 +231,17 @@ pub(super) struct Refusal<'a> {
     pub(super) token: &'a str,
 }
 
-/// Whether the data was wrong, as opposed to the connection that carried it.
+/// Whether the data was wrong, as opposed to the connection that carried it. The
+/// decompressor is outermost: of data that ends too early it says `UnexpectedEof`, while
+/// a connection that broke stands in an error of another kind.
 fn is_malformed(error: &reqwest::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        let kind = cause.downcast_ref().map(std::io::Error::kind);
-        if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
-            return true;
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return matches!(
+                io.kind(),
+                ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+            );
         }
         source = cause.source();
     }

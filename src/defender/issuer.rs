@@ -124,7 +124,7 @@ impl Issuer for TokenFile {
 }
 
 /// The claim `exp` of a JSON Web Token (RFC 7519); `None` if it is not one.
-fn end_of(token: &str) -> Option<Timestamp> {
+pub(super) fn end_of(token: &str) -> Option<Timestamp> {
     #[derive(serde::Deserialize)]
     struct Claims {
         exp: u32,

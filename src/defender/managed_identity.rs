@@ -13,6 +13,7 @@ use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions
 use reqwest::redirect::Policy;
 
 use super::auth_error::{AuthError, chain};
+use super::bounded::Bounded;
 use super::issuer::{Issued, Issuer};
 use super::scrub::scrub;
 use crate::advice;
@@ -101,7 +102,7 @@ impl Issuer for MetadataService {
         let options = ManagedIdentityCredentialOptions {
             user_assigned_id: id,
             client_options: ClientOptions {
-                transport: Some(Transport::new(Arc::new(OneTry(client)))),
+                transport: Some(Transport::new(Arc::new(OneTry(Bounded(client))))),
                 ..ClientOptions::default()
             },
         };
@@ -119,7 +120,7 @@ impl Issuer for MetadataService {
 /// A client whose failures `azure_identity` does not retry: it would for 72 s, and
 /// whoever is not in Azure would never learn why.
 #[derive(Debug)]
-struct OneTry(reqwest::Client);
+struct OneTry(Bounded<reqwest::Client>);
 
 #[async_trait]
 impl HttpClient for OneTry {

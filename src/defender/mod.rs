@@ -15,9 +15,12 @@ mod assertion;
 mod auth;
 mod auth_error;
 mod azure_cli;
+mod bounded;
 mod cause;
 mod client;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 mod issuer;
 mod managed_identity;

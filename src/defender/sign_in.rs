@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::assertion::assertion;
 use super::auth_error::AuthError;
+use super::bounded::Bounded;
 use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
 use crate::advice;
 use crate::clock::{Clock, Timestamp};
@@ -135,7 +136,7 @@ impl SignIn {
             .as_str()
             .clone_into(&mut cloud.authority_host);
         ClientOptions {
-            transport: Some(Transport::new(Arc::new(self.http.clone()))),
+            transport: Some(Transport::new(Arc::new(Bounded(self.http.clone())))),
             cloud: Some(Arc::new(cloud.into())),
             // Its own would go on for 82 s and obey any `Retry-After`.
             retry: RetryOptions::none(),

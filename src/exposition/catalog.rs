@@ -140,6 +140,8 @@ catalog! {
             "Failed rounds. Cached from the last poll.";
         DEFINITIONS: Gauge "defender_definitions" ["tenant", "state"]
             "Definitions by state; one in quarantine (the service refuses to answer for it) is active or inactive as well. Cached from the last poll.";
+        DEFINITIONS_DROPPED: Gauge "defender_definitions_dropped" ["tenant"]
+            "Definitions of the last list that are left out, being beyond definitions.limit: neither published nor kept. Cached from the last poll.";
         REQUESTS: Counter "defender_api_requests_total" ["tenant", "endpoint", "code"]
             "Requests to the API by HTTP status, none where no answer came. Cached from the last poll.";
         REQUEST_SECONDS: Histogram "defender_api_request_duration_seconds" ["tenant", "endpoint"]

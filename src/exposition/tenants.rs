@@ -21,7 +21,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 18] = [
+static FAMILIES: [(&Metric, Content); 19] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -46,6 +46,10 @@ static FAMILIES: [(&Metric, Content); 18] = [
     ),
     (&catalog::ERRORS, Content::Lines(errors)),
     (&catalog::DEFINITIONS, Content::Lines(states)),
+    (
+        &catalog::DEFINITIONS_DROPPED,
+        Content::Lines(|lines, tenant| one(lines, tenant, Some(tenant.health.dropped))),
+    ),
     (&catalog::REQUESTS, Content::Lines(requests)),
     (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),

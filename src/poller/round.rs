@@ -13,6 +13,9 @@ use crate::plan::Failure;
 /// Pages of one round, at most: more is a loop.
 const MOST_PAGES: usize = 1_000;
 
+/// Bytes of one round, at most. One hundred thousand definitions take about 100 MB.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+
 /// For how long a round of a list goes on at the page where it failed. Beyond that its first
 /// pages are too old to stand beside its last.
 const RESUMED: Duration = Duration::from_mins(5);
@@ -34,6 +37,7 @@ pub(super) struct Round<T> {
 struct Pages<T> {
     items: Vec<T>,
     count: usize,
+    bytes: usize,
     next: Option<NextLink>,
     started: Option<Uptime>,
 }
@@ -43,6 +47,7 @@ impl<T> Default for Pages<T> {
         Self {
             items: Vec::new(),
             count: 0,
+            bytes: 0,
             next: None,
             started: None,
         }
@@ -81,6 +86,8 @@ pub(super) enum RoundError {
         "expected the last of the answer's pages, but found a loop after page {0}; the service or a proxy is broken"
     )]
     Loop(usize),
+    #[error("expected an answer of {MOST_BYTES} bytes at most, but found more by page {0}")]
+    TooLarge(usize),
 }
 
 impl RoundError {
@@ -88,13 +95,15 @@ impl RoundError {
     pub(super) fn failure(&self, collector: Collector) -> Failure {
         match self {
             // An answer about fewer ids is smaller; a list can not be made smaller.
-            Self::Api(ApiError::BodyTooLarge { .. }) if collector == Collector::History => {
+            Self::Api(ApiError::BodyTooLarge { .. }) | Self::TooLarge(_)
+                if collector == Collector::History =>
+            {
                 Failure::BatchTooLarge(None)
             }
             Self::Api(error) => failure(error),
             // The first page was not refused, so the ids are not to blame.
             Self::Page(error) => Failure::Temporary(error.reason()),
-            Self::Loop(_) => Failure::Temporary(Reason::Decode),
+            Self::Loop(_) | Self::TooLarge(_) => Failure::Temporary(Reason::Decode),
         }
     }
 }
@@ -152,6 +161,10 @@ impl<T> Round<T> {
         self.renewed = false;
         let so_far = &mut self.so_far;
         so_far.count += 1;
+        so_far.bytes = so_far.bytes.saturating_add(page.bytes);
+        if so_far.bytes > MOST_BYTES {
+            return Turn::Failed(RoundError::TooLarge(std::mem::take(so_far).count));
+        }
         so_far.items.extend(page.items);
         if page.next.is_some() && (page.next == so_far.next || so_far.count >= MOST_PAGES) {
             return Turn::Failed(RoundError::Loop(std::mem::take(so_far).count));

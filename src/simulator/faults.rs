@@ -28,8 +28,14 @@ pub enum Fault {
     },
     /// Never answers.
     Hang,
+    /// Answers as it should, but the body stops in the middle and never goes on.
+    HangInBody,
     /// Answers as it should, but the body ends in the middle.
     CutOff,
+    /// Answers as it should, but the head promises twice the length.
+    WrongLength,
+    /// Answers as it should, zipped, with a spoilt byte in the middle.
+    BrokenGzip,
     /// Resets the connection before any answer.
     Reset,
     /// Answers 200 with this body.
@@ -53,6 +59,8 @@ pub enum Fault {
     },
     /// Answers 200 with 1 GiB of blanks, a megabyte on the wire.
     GzipBomb,
+    /// Answers 200 with a list of records, valid JSON of 100 MB.
+    HugeJson,
     /// Answers 404 `ResourceNotFound` if a batch holds one of these ids.
     BadIds(BTreeSet<String>),
     /// Answers 400 wherever a next link leads, as if it had come too late.
@@ -171,6 +179,7 @@ pub(super) async fn answer(
             Some(response)
         }
         Fault::GzipBomb => Some(gzip_bomb()),
+        Fault::HugeJson => Some(huge_json()),
         _ => None,
     }
 }
@@ -191,6 +200,27 @@ pub(super) fn spoil(fault: &Fault, response: Response<Body>, body: Bytes) -> Res
             };
             let body = stream::iter([Ok(half)]).chain(stream::once(severed));
             Response::from_parts(parts, Body::from_stream(body))
+        }
+        Fault::HangInBody => {
+            let half = body.slice(..body.len() / 2);
+            let body = stream::iter([Ok::<_, std::io::Error>(half)]).chain(stream::pending());
+            Response::from_parts(parts, Body::from_stream(body))
+        }
+        Fault::WrongLength => {
+            parts
+                .headers
+                .insert(CONTENT_LENGTH, HeaderValue::from(2 * body.len()));
+            let body = stream::iter([Ok::<_, std::io::Error>(body)]);
+            Response::from_parts(parts, Body::from_stream(body))
+        }
+        Fault::BrokenGzip => {
+            let zipped = parts.headers.contains_key(CONTENT_ENCODING);
+            let mut bytes = if zipped { body.to_vec() } else { gzip(&body) };
+            let middle = bytes.len() / 2;
+            bytes[middle..].fill(0xff);
+            let mut response = Response::from_parts(parts, Body::from(bytes));
+            put(&mut response, CONTENT_ENCODING, "gzip");
+            response
         }
         Fault::SlowDrip => {
             let drip = stream::unfold(body, |mut rest| async move {
@@ -218,6 +248,21 @@ fn gzip_bomb() -> Response<Body> {
     let mut response = Response::new(body);
     put(&mut response, CONTENT_TYPE, "application/json");
     put(&mut response, CONTENT_ENCODING, "gzip");
+    response
+}
+
+/// A hundred thousand records of a kilobyte each, whatever the endpoint.
+fn huge_json() -> Response<Body> {
+    let record = format!(r#"{{"id":"{}"}},"#, "x".repeat(991));
+    let records = std::iter::repeat_n(Bytes::from(record.repeat(1_000)), 100);
+    let start = Bytes::from_static(br#"{"value":["#);
+    let end = Bytes::from_static(br#"{"id":"last"}]}"#);
+    let parts = std::iter::once(start)
+        .chain(records)
+        .chain(std::iter::once(end));
+    let body = Body::from_stream(stream::iter(parts.map(Ok::<_, std::io::Error>)));
+    let mut response = Response::new(body);
+    put(&mut response, CONTENT_TYPE, "application/json");
     response
 }
 

@@ -9,9 +9,6 @@ use std::task::{Context, Poll};
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -186,33 +183,4 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         forward!(self, poll_shutdown, cx)
     }
-}
-
-/// A new certificate authority and a server certificate of it, for `localhost`,
-/// 127.0.0.1 and `more`. Returns the authority as PEM.
-pub(super) fn certify(more: &[String]) -> io::Result<(String, TlsAcceptor)> {
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, "Simulated Root");
-    let key = KeyPair::generate().map_err(io::Error::other)?;
-    let authority = CertifiedIssuer::self_signed(authority, key).map_err(io::Error::other)?;
-
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    names.extend_from_slice(more);
-    let leaf = CertificateParams::new(names).map_err(io::Error::other)?;
-    let key = KeyPair::generate().map_err(io::Error::other)?;
-    let leaf = leaf.signed_by(&key, &authority).map_err(io::Error::other)?;
-
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], private)
-        .map_err(io::Error::other)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((authority.pem(), TlsAcceptor::from(Arc::new(config))))
 }

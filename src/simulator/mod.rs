@@ -2,15 +2,17 @@
 //! the demo. It shares no type with the client, and is harder than the real one.
 //!
 //! A request comes in by a face (`listen`: http and https on the loopback
-//! address) and goes to `api`, which counts it (`record`), lets it go wrong if
+//! address, with `certificates`; or before that by a `front`) and goes to `api`, which counts it (`record`), lets it go wrong if
 //! it is to (`faults`), asks the living `world` of each `definition`, and writes
 //! the answer (`render`, `wire`). `token` gives out the bearer tokens,
 //! for a secret or for an `assertion`, and `metadata` those of managed identities.
 
 mod api;
 mod assertion;
+mod certificates;
 mod definition;
 mod faults;
+mod front;
 mod listen;
 mod metadata;
 mod record;
@@ -32,6 +34,7 @@ use crate::clock::Clock;
 
 pub use definition::{Definition, Draft, Outcome, Profile, Run};
 pub use faults::Fault;
+pub use front::{Front, LineFault};
 pub use metadata::MachineIdentity;
 pub use record::CallRecord;
 pub use world::{Agent, World};
@@ -172,12 +175,11 @@ impl Shared {
 }
 
 /// A running simulator. It stops when dropped; [`Simulator::stop`] also waits.
-#[derive(Debug)]
 pub struct Simulator {
     shared: Arc<Shared>,
     /// Of the http and the https face.
     ports: [u16; 2],
-    ca_pem: String,
+    certificates: certificates::Certificates,
     servers: Vec<JoinHandle<io::Result<()>>>,
 }
 
@@ -189,9 +191,9 @@ impl Simulator {
     /// If no port can be bound, or no certificate made.
     pub async fn start(options: Options) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(options));
-        let (ca_pem, tls) = listen::certify(&shared.options.host_names)?;
+        let certificates = certificates::Certificates::new(&shared.options.host_names)?;
         let http = listen::Face::open(None).await?;
-        let https = listen::Face::open(Some(tls)).await?;
+        let https = listen::Face::open(Some(certificates.good.clone())).await?;
         let ports = [http.port(), https.port()];
         let servers = [http, https].map(|face| {
             let app = axum::Router::new()
@@ -205,7 +207,7 @@ impl Simulator {
         Ok(Self {
             shared,
             ports,
-            ca_pem,
+            certificates,
             servers: servers.into(),
         })
     }
@@ -234,7 +236,16 @@ impl Simulator {
     /// The certificate authority of the https face.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+        &self.certificates.ca_pem
+    }
+
+    /// Another way to the https face, which can fail on its own.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be bound.
+    pub async fn front(&self) -> io::Result<Front> {
+        Front::open(self.ports[1], self.certificates.clone()).await
     }
 
     /// How to sign in at a tenant; `None` if there is no such tenant.

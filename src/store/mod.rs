@@ -12,6 +12,8 @@
 //! nothing can be written, no call leaves, and serving goes on from memory.
 
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod prune;
 mod rows;
 

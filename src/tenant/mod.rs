@@ -81,6 +81,7 @@ impl Tenant {
             .filter(|definition| publishes(&self.filter, definition))
             .map(|definition| (definition.id.clone(), definition))
             .collect();
+        let listed = self.within_limit(listed);
         let mut news = Listed {
             names_runs,
             ..Listed::default()
@@ -127,6 +128,31 @@ impl Tenant {
         });
         self.restored = false;
         news
+    }
+
+    /// Leaves out what is beyond the limit: of those not known yet, the last by id. So
+    /// nothing that was published gives way to what comes new.
+    fn within_limit(
+        &mut self,
+        mut listed: BTreeMap<DefinitionId, Definition>,
+    ) -> BTreeMap<DefinitionId, Definition> {
+        let excess = listed.len().saturating_sub(self.filter.limit);
+        self.health.dropped = excess;
+        let is_new = |id: &&DefinitionId| !self.scans.contains_key(*id);
+        let new: Vec<_> = listed
+            .keys()
+            .rev()
+            .filter(is_new)
+            .take(excess)
+            .cloned()
+            .collect();
+        // A limit that was lowered may leave too few new ones.
+        let known = listed.keys().rev().filter(|id| !is_new(id));
+        let known: Vec<_> = known.take(excess - new.len()).cloned().collect();
+        for id in new.iter().chain(&known) {
+            listed.remove(id);
+        }
+        listed
     }
 
     /// The list is forbidden: the ids that the configuration names are all there is to know.

@@ -20,6 +20,7 @@ fn all() -> DefinitionFilter {
         include: Rule::default(),
         exclude: Rule::default(),
         inactive: true,
+        limit: usize::MAX,
     }
 }
 
@@ -161,4 +162,23 @@ fn filters_choose_by_id_or_by_type_and_name() {
     });
     tenant.relist(listed(), Uptime::default());
     assert!(tenant.view().definitions.is_empty());
+}
+
+#[test]
+fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
+    let mut tenant = tenant(DefinitionFilter { limit: 2, ..all() });
+    let now = Uptime::default();
+    let listed = |ids: &[&str]| ids.iter().map(|id| definition(id, true)).collect();
+    tenant.relist(listed(&["c", "d"]), now);
+    assert_eq!(tenant.health.dropped, 0);
+    let news = tenant.relist(listed(&["a", "b", "c", "d"]), now);
+    assert_eq!(ids(&tenant.view()), ["c", "d"]);
+    assert_eq!((tenant.health.dropped, news.appeared.len()), (2, 0));
+    tenant.relist(listed(&["a", "b", "d"]), now);
+    assert_eq!(ids(&tenant.view()), ["a", "d"], "there is room for one");
+    assert_eq!(tenant.health.dropped, 1);
+    tenant.filter.limit = 1;
+    tenant.relist(listed(&["a", "b", "d"]), now);
+    assert_eq!(ids(&tenant.view()), ["a"]);
+    assert_eq!(tenant.health.dropped, 2);
 }

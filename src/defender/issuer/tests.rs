@@ -30,6 +30,7 @@ fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
             include: nothing(),
             exclude: nothing(),
             inactive: false,
+            limit: usize::MAX,
         },
         poll: Poll {
             definitions: DAY,

@@ -29,6 +29,8 @@ pub struct Page<T> {
     pub next: Option<NextLink>,
     /// Records left out because they have no id.
     pub skipped: usize,
+    /// The length of the answer, after decompression.
+    pub bytes: usize,
 }
 
 /// Where the next page is, as the service wrote it: not yet checked.
@@ -110,7 +112,7 @@ pub(crate) fn page<T: FromWire>(body: &[u8]) -> Result<Page<T>, DecodeError> {
     let records = match envelope.value {
         Some(records) => records,
         None if T::ALONE => match T::from_record(envelope.alone) {
-            Some(item) => return Ok(Page::last(item)),
+            Some(item) => return Ok(Page::last(item, body.len())),
             None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
         },
         None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
@@ -124,6 +126,7 @@ pub(crate) fn page<T: FromWire>(body: &[u8]) -> Result<Page<T>, DecodeError> {
     Ok(Page {
         skipped: received - items.len(),
         items,
+        bytes: body.len(),
         next: envelope.next.as_deref().map(NextLink::new),
     })
 }
@@ -139,11 +142,12 @@ impl Page<Definition> {
 }
 
 impl<T> Page<T> {
-    fn last(item: T) -> Self {
+    fn last(item: T, bytes: usize) -> Self {
         Self {
             items: vec![item],
             next: None,
             skipped: 0,
+            bytes,
         }
     }
 }

@@ -6,6 +6,7 @@ fn page(items: &[u8], next: Option<&str>) -> Page<u8> {
         items: items.to_vec(),
         next: next.map(NextLink::new),
         skipped: 0,
+        bytes: 1,
     }
 }
 
@@ -117,4 +118,26 @@ fn a_refused_first_page_is_the_ids_fault() {
         panic!("it went on")
     };
     assert_eq!(error.failure(Collector::History), Failure::Refused);
+}
+
+#[test]
+fn a_round_of_too_many_bytes_is_given_up() {
+    for (collector, expected) in [
+        (Collector::History, Failure::BatchTooLarge(None)),
+        (Collector::Agents, Failure::Temporary(Reason::Decode)),
+    ] {
+        let mut round = Round::of_list();
+        let large = |next| {
+            Ok(Page {
+                bytes: MOST_BYTES / 2 + 1,
+                ..page(&[1], Some(next))
+            })
+        };
+        assert!(matches!(round.turn(large("two"), at(1)), Turn::More));
+        let Turn::Failed(error) = round.turn(large("three"), at(2)) else {
+            panic!("it goes on");
+        };
+        assert_eq!(error.failure(collector), expected);
+        assert!(round.start(at(3)).is_none(), "it begins anew");
+    }
 }

@@ -1,0 +1,221 @@
+//! Secrets planted wherever they can stand, and looked for in everything that comes
+//! out: logs in both formats, pages, metrics, the state, `check-config`.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use common::{Exporter, binary, eventually, options};
+use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+
+/// With letters that every encoding changes.
+const SECRET: &str = "C4nary~in \"the\\file\" +/=?&ü~01";
+const PROXY: &str = "C4naryOfTheProxy+/=02";
+const PASSWORD: &str = "C4naryOfTheDoor+/=03";
+const VARIABLE: &str = "C4naryOfTheEnvironment+/=04";
+
+/// A secret as it may appear: plain, percent-encoded in both ways, escaped as JSON and
+/// Rust do, and in base64 of either alphabet, wherever in a larger text it stands.
+fn disguises(secret: &str) -> Vec<Vec<u8>> {
+    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let json = serde_json::Value::from(secret).to_string();
+    let mut all = vec![
+        secret.to_owned(),
+        form.replace('+', "%20"),
+        form,
+        json.trim_matches('"').to_owned(),
+        secret.escape_debug().to_string(),
+        secret.escape_default().to_string(),
+    ];
+    for engine in [&STANDARD, &URL_SAFE] {
+        for before in 0..3 {
+            let mut bytes = vec![b'x'; before];
+            bytes.extend_from_slice(secret.as_bytes());
+            let encoded = engine.encode(bytes);
+            // What depends on the neighbours is left out at both ends.
+            all.push(encoded[4..encoded.len() - 4].to_owned());
+        }
+    }
+    all.into_iter().map(String::into_bytes).collect()
+}
+
+fn assert_free_of(what: &str, haystack: &[u8], secrets: &[String]) {
+    for secret in secrets {
+        for disguise in disguises(secret) {
+            let found = haystack
+                .windows(disguise.len())
+                .any(|window| window == disguise);
+            let shown = String::from_utf8_lossy(&disguise);
+            assert!(!found, "{what} holds {shown}");
+        }
+    }
+}
+
+/// Everything in the files of a folder and those below.
+fn contents(folder: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).expect("it is a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+        } else {
+            all.extend(fs::read(path).expect("it can be read"));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_disguise_is_found() {
+    let around = format!("user:{SECRET}@host");
+    for text in [
+        around.clone(),
+        STANDARD.encode(&around),
+        URL_SAFE.encode(format!("x{around}")),
+        serde_json::Value::from(around.as_str()).to_string(),
+    ] {
+        let result = std::panic::catch_unwind(|| {
+            assert_free_of("it", text.as_bytes(), &[SECRET.to_owned()]);
+        });
+        assert!(result.is_err(), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_canary_gets_out() {
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
+    // At level debug, which includes the others.
+    for format in ["logfmt", "json"] {
+        run(&simulator, format).await;
+    }
+}
+
+async fn run(simulator: &Simulator, format: &str) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = common::configuration(simulator, folder.path(), (1_000, 60_000), &[]);
+    // A second tenant whose secret is wrong, and a third behind a proxy that is not there.
+    let identity = simulator.tenant(0).expect("there is a tenant");
+    let url = simulator.https_url();
+    let text = fs::read_to_string(&file).expect("it was written");
+    let (tenants, http) = text.split_once("http:").expect("it has both");
+    let wrong = serde_json::to_string(SECRET).expect("it is text");
+    let more = format!(
+        "{tenants}  - name: wrong\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
+         credential: {{type: client_secret, client_id: {}, client_secret: {wrong}}}\n    poll: {{definitions: 1s}}\nhttp:{http}",
+        identity.tenant_id, identity.client_id
+    );
+    fs::write(&file, &more).expect("it can be written");
+    let hash = bcrypt::hash(PASSWORD, 4).expect("there is randomness");
+    let web = folder.path().join("web.yml");
+    fs::write(
+        &web,
+        format!("basic_auth_users: {{prometheus: '{hash}'}}\n"),
+    )
+    .expect("written");
+    let web = web.display().to_string();
+    let secrets = || {
+        let canaries = [SECRET, PROXY, PASSWORD, VARIABLE, &hash].map(str::to_owned);
+        let mut all = simulator.secrets();
+        all.extend(canaries);
+        all
+    };
+
+    let flags = ["--web.config.file", &web, "--log.format", format];
+    let folder = std::sync::Arc::new(folder);
+    let exporter = Exporter::start_adjusted(folder.clone(), |command| {
+        command.args(flags);
+        command.env("AZURE_CLIENT_SECRET", VARIABLE);
+    });
+
+    let exporter = exporter.await;
+    let echo = secrets().join(" ");
+    simulator.set_fault(
+        Endpoint::Definitions,
+        Some(Fault::error(500, "Echo", &echo)),
+    );
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let client = reqwest::Client::builder().no_proxy().build();
+    let client = client.expect("a client can be made");
+    let get = async |path: &str| {
+        let request = client.get(format!("{}{path}", exporter.url));
+        let answer = request
+            .basic_auth("prometheus", Some(PASSWORD))
+            .send()
+            .await;
+        answer
+            .expect("it answers")
+            .text()
+            .await
+            .expect("it has text")
+    };
+    eventually("both failures show", async || {
+        let page = get("/metrics").await;
+        let failed = |tenant: &str, reason: &str| {
+            page.lines().any(|line| {
+                line.starts_with("defender_collector_errors_total")
+                    && line.contains(tenant)
+                    && line.contains(reason)
+                    && !line.ends_with(" 0")
+            })
+        };
+        (failed("\"wrong\"", "\"auth\"") && failed("\"tenant-0\"", "\"server\"")).then_some(())
+    })
+    .await;
+    let refused = client.get(format!("{}/?q={PASSWORD}", exporter.url));
+    let refused = refused.basic_auth("prometheus", Some(SECRET)).send().await;
+    assert_eq!(refused.expect("it answers").status().as_u16(), 401);
+    for path in ["/", "/metrics", "/-/ready", "/-/healthy", "/nothing"] {
+        assert_free_of(path, get(path).await.as_bytes(), &secrets());
+    }
+    let said = exporter.process.output();
+    assert!(said.contains("wrong"), "there is something to search");
+    assert_free_of("the log", said.as_bytes(), &secrets());
+    let state = contents(&exporter.process.folder.path().join("state"));
+    assert!(state.len() > 1_000, "there is a state");
+    assert_free_of("the state", &state, &secrets());
+    simulator.set_fault(Endpoint::Definitions, None);
+
+    // A proxy with a password that is not there, and whatever else `check-config` sees.
+    let proxied = more.replace(
+        "http: {",
+        &format!(
+            "http: {{proxy_url: 'http://user:{}@127.0.0.1:9', ",
+            PROXY
+                .replace('/', "%2F")
+                .replace('+', "%2B")
+                .replace('=', "%3D")
+        ),
+    );
+    fs::write(&file, &proxied).expect("it can be written");
+    let mut check = binary();
+    check.args(["check-config", "--config.file"]).arg(&file);
+    let output = check
+        .args(["--web.config.file", &web])
+        .output()
+        .expect("it starts");
+    let shown = [output.stdout, output.stderr].concat();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&shown)
+    );
+    assert_free_of("check-config", &shown, &secrets());
+    exporter.process.signal("HUP");
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while !exporter.process.output().contains("proxy") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .expect("the missing proxy is reported");
+    assert_free_of("the log", exporter.process.output().as_bytes(), &secrets());
+}

@@ -1,0 +1,336 @@
+//! One fault at one endpoint, from the start or in mid-life: a tenant of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex as Lock;
+use std::time::Duration;
+
+use defender_scan_exporter::clock::Clock;
+use defender_scan_exporter::simulator::{
+    CallRecord, Endpoint, Fault, Front, LineFault, Outcome, Simulator,
+};
+use tokio::sync::Mutex;
+
+use super::rows::{Cause, ENDPOINTS, Row};
+use super::watch::{Samples, Watch};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What all cells share.
+pub struct Bench {
+    pub simulator: Simulator,
+    /// The names that the exporter can resolve.
+    hosts: PathBuf,
+    known: Lock<Vec<String>>,
+    /// Held by a cell whose fault takes much memory.
+    heavy: Mutex<()>,
+}
+
+/// A cell of the matrix.
+pub struct Cell {
+    pub row: usize,
+    pub column: usize,
+    pub from_start: bool,
+    /// Its number in the simulator.
+    pub tenant: usize,
+    cause: Cause,
+    reason: &'static str,
+    hourly: bool,
+    heavy: bool,
+    api: Front,
+    authority: Front,
+}
+
+/// The name of a tenant's host, where names are what fails.
+pub fn host_name(tenant: usize) -> String {
+    format!("host-{tenant}.test")
+}
+
+/// Where a cell is: row, column, from the start or not.
+pub type Place = (usize, usize, bool);
+
+/// The names of the hosts of those cells where names are what fails.
+pub fn host_names(rows: &[Row], places: &[Place]) -> Vec<String> {
+    let places = places.iter().enumerate();
+    let named = places.filter(|(_, (row, ..))| matches!(rows[*row].cause, Cause::Name));
+    named.map(|(tenant, _)| host_name(tenant)).collect()
+}
+
+/// Which cells there are, those that wait for a minute first.
+pub fn places(rows: &[Row]) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (number, row) in rows.iter().enumerate() {
+        for column in 0..ENDPOINTS.len() {
+            if row.reasons[column].is_some() {
+                places.extend([(number, column, true), (number, column, false)]);
+            }
+        }
+    }
+    let waits = |reason: Option<&str>| matches!(reason, Some("throttled" | "timeout"));
+    places.sort_by_key(|(row, ..)| !waits(rows[*row].reasons[1]));
+    places
+}
+
+/// All cells, with their ports.
+pub async fn all(
+    rows: &[Row],
+    places: &[Place],
+    simulator: &Simulator,
+    folder: &Path,
+) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (tenant, &(row, column, from_start)) in places.iter().enumerate() {
+        let found = &rows[row];
+        cells.push(Cell {
+            row,
+            column,
+            from_start,
+            tenant,
+            cause: found.cause.clone(),
+            reason: found.reasons[column].expect("only such places"),
+            hourly: found.hourly,
+            heavy: found.heavy,
+            api: simulator.front().await.expect("a port is free"),
+            authority: simulator.front().await.expect("a port is free"),
+        });
+    }
+    fs::write(folder.join("hosts"), "127.0.0.1 localhost\n").expect("it can be written");
+    cells
+}
+
+impl Bench {
+    pub fn new(simulator: Simulator, folder: &Path) -> Self {
+        Self {
+            simulator,
+            hosts: folder.join("hosts"),
+            known: Lock::default(),
+            heavy: Mutex::default(),
+        }
+    }
+
+    /// Makes a host's name known, or unknown.
+    fn name(&self, tenant: usize, known: bool) {
+        let mut names = self.known.lock().expect("unpoisoned");
+        names.retain(|name| *name != host_name(tenant));
+        if known {
+            names.push(host_name(tenant));
+        }
+        // Written in place: the exporter sees this very file as its own.
+        let text = format!("127.0.0.1 localhost {}\n", names.join(" "));
+        fs::write(&self.hosts, text).expect("it can be written");
+    }
+
+    /// Sets what is wrong from the start.
+    pub fn prepare(&self, cell: &Cell) {
+        if matches!(cell.cause, Cause::Name) {
+            self.name(cell.tenant, true);
+        }
+        if cell.from_start && !cell.heavy {
+            cell.set(self, true);
+        }
+        if cell.from_start && cell.heavy {
+            // Until it is its turn, the endpoint says nothing.
+            let endpoint = ENDPOINTS[cell.column];
+            let silence = Fault::error(503, "", "");
+            self.simulator
+                .set_tenant_fault(cell.tenant, endpoint, Some(silence));
+        }
+    }
+}
+
+impl Cell {
+    pub fn name(&self) -> String {
+        format!("cell-{}", self.tenant)
+    }
+
+    /// Between two lists; hosts that are not called `localhost` are polled more slowly.
+    pub fn interval(&self) -> &'static str {
+        match self.cause {
+            Cause::Name => "10s",
+            _ => "4s",
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        ENDPOINTS[self.column]
+    }
+
+    /// The addresses of the API and of the sign-in host.
+    pub fn addresses(&self) -> (String, String) {
+        let url = |front: &Front| match self.cause {
+            Cause::Name => format!("https://{}:{}", host_name(self.tenant), front.port()),
+            _ => front.url(),
+        };
+        match (&self.cause, self.endpoint()) {
+            // Only the host in question has the name that goes away.
+            (Cause::Name, Endpoint::Token) => (self.api.url(), url(&self.authority)),
+            (Cause::Name, _) => (url(&self.api), self.authority.url()),
+            _ => (url(&self.api), url(&self.authority)),
+        }
+    }
+
+    fn front(&self) -> &Front {
+        match self.endpoint() {
+            Endpoint::Token => &self.authority,
+            _ => &self.api,
+        }
+    }
+
+    /// Lets it go wrong, or go right again.
+    fn set(&self, bench: &Bench, wrong: bool) {
+        match &self.cause {
+            Cause::Answer(fault) => {
+                let fault = wrong.then(|| fault.clone());
+                bench
+                    .simulator
+                    .set_tenant_fault(self.tenant, self.endpoint(), fault);
+            }
+            Cause::Line(fault) => self.front().set(wrong.then_some(*fault)),
+            Cause::Name => {
+                bench.name(self.tenant, !wrong);
+                // What is open stays open whatever happens to names.
+                self.front().set(Some(LineFault::Reset));
+                self.front().set(None);
+            }
+        }
+    }
+
+    /// Makes the exporter use the endpoint.
+    fn provoke(&self, bench: &Bench) {
+        match self.endpoint() {
+            Endpoint::Token => bench.simulator.revoke_tokens(self.tenant),
+            Endpoint::History => {
+                let mut world = bench.simulator.world();
+                let ran = world
+                    .definitions(self.tenant)
+                    .iter()
+                    .find(|known| known.active);
+                let id = ran.map(|known| known.id.clone()).expect("one is active");
+                world.run_now(self.tenant, &id, Outcome::Success);
+            }
+            _ => {}
+        }
+    }
+
+    fn errors(&self, samples: &Samples) -> Vec<(String, f64)> {
+        match self.endpoint() {
+            Endpoint::Token => samples.errors("defender_auth_errors_total", None),
+            _ => samples.errors("defender_collector_errors_total", Some(self.collector())),
+        }
+    }
+
+    fn collector(&self) -> &'static str {
+        match self.endpoint() {
+            Endpoint::History => "history",
+            Endpoint::Agents => "agents",
+            _ => "definitions",
+        }
+    }
+
+    fn well(samples: &Samples) -> Option<[usize; 2]> {
+        let success = "defender_collector_last_success_timestamp_seconds";
+        for collector in ["definitions", "history", "agents"] {
+            samples.value(success, &[&format!("\"{collector}\"")])?;
+        }
+        (samples.value("defender_up", &[])? > 0.0).then(|| samples.published())
+    }
+
+    /// Runs it; returns how long after the fault's end it worked again.
+    pub async fn run(&self, bench: &Bench, watch: &Watch) -> Result<Duration, String> {
+        let name = self.name();
+        let good = match self.from_start {
+            true => None,
+            false => Some(
+                watch
+                    .until(&name, "all is well at first", PATIENCE, Self::well)
+                    .await?,
+            ),
+        };
+        let _alone = if self.heavy {
+            Some(bench.heavy.lock().await)
+        } else {
+            None
+        };
+        let before = watch
+            .until(&name, "it is known", PATIENCE, |samples| {
+                let errors = self.errors(samples);
+                (!errors.is_empty()).then_some(errors)
+            })
+            .await?;
+        if !self.from_start || self.heavy {
+            self.set(bench, true);
+            if !self.from_start {
+                self.provoke(bench);
+            }
+        }
+        let count = |errors: &[(String, f64)]| {
+            let found = errors.iter().find(|(reason, _)| reason == self.reason);
+            found.map_or(0.0, |(_, count)| *count)
+        };
+        // In heavy cells, what went before is another fault.
+        let base = if self.from_start && !self.heavy {
+            0.0
+        } else {
+            count(&before)
+        };
+        let what = format!("it is counted as {}", self.reason);
+        let counted = watch
+            .until(&name, &what, PATIENCE, |samples| {
+                let errors = self.errors(samples);
+                (count(&errors) > base).then_some((errors, samples.published()))
+            })
+            .await?;
+        let (errors, published) = counted;
+        if !self.heavy {
+            self.only_that(&errors)?;
+        }
+        if let Some(good) = good
+            && published != good
+        {
+            return Err(format!("{good:?} were published, now {published:?}"));
+        }
+        self.set(bench, false);
+        self.recovers(bench, watch).await
+    }
+
+    /// Nothing else was counted, but for what was under way when the line broke, and
+    /// timeouts, which a slow machine adds.
+    fn only_that(&self, errors: &[(String, f64)]) -> Result<(), String> {
+        let excused = |reason: &str| {
+            reason == "timeout" || (matches!(self.cause, Cause::Line(_)) && reason == "connect")
+        };
+        let other = errors
+            .iter()
+            .find(|(reason, count)| reason != self.reason && *count > 0.0 && !excused(reason));
+        other.map_or(Ok(()), |(reason, _)| {
+            Err(format!("counted as {reason} too"))
+        })
+    }
+
+    async fn recovers(&self, bench: &Bench, watch: &Watch) -> Result<Duration, String> {
+        let end = Clock::system().uptime();
+        if self.hourly {
+            return Ok(Duration::ZERO);
+        }
+        let first = || {
+            let calls = bench.simulator.calls();
+            let mut calls = calls.iter().filter(|call| call.arrived > end);
+            let ours = |call: &&CallRecord| {
+                (call.tenant, call.endpoint) == (Some(self.tenant), self.endpoint())
+            };
+            let first = calls.find(ours)?;
+            // 0 as long as there is no answer yet.
+            (first.status > 0).then(|| (first.status, first.arrived))
+        };
+        let (status, arrived) = watch
+            .until(&self.name(), "all is well again", PATIENCE, |samples| {
+                first().filter(|_| Self::well(samples).is_some())
+            })
+            .await?;
+        if status != 200 {
+            return Err(format!("the first call after the end got {status}"));
+        }
+        Ok(arrived.since(end))
+    }
+}

@@ -1,0 +1,282 @@
+//! The exporter, and what is done to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use defender_scan_exporter::clock::{Clock, Uptime};
+use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Outcome, Simulator};
+use fastrand::Rng;
+use tempfile::TempDir;
+
+use super::clients::Place;
+use super::common::{self, Exporter};
+use super::truth::{of_page, of_world};
+
+const TENANTS: usize = 3;
+const ENDPOINTS: [Endpoint; 4] = [
+    Endpoint::Token,
+    Endpoint::Definitions,
+    Endpoint::History,
+    Endpoint::Agents,
+];
+/// Of Debian's package `faketime`, for the architecture that this runs on.
+const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
+
+pub struct Chaos {
+    simulator: Arc<Simulator>,
+    folder: Arc<TempDir>,
+    exporter: Option<Exporter>,
+    place: Place,
+    random: Rng,
+    /// What was done how often.
+    done: BTreeMap<&'static str, usize>,
+    /// What earlier processes said.
+    said: String,
+    created: usize,
+}
+
+fn faketime() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib")
+        .expect("there is /usr/lib")
+        .flatten();
+    let found = folders.map(|folder| folder.path().join(FAKETIME));
+    found
+        .chain([Path::new("/usr/lib").join(FAKETIME)])
+        .find(|path| path.exists())
+        .expect("expected libfaketime, but found none; install Debian's package faketime")
+}
+
+impl Chaos {
+    pub async fn start(simulator: Arc<Simulator>, seed: u64) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
+        common::configuration(&simulator, folder.path(), (300, 15_000), &[]);
+        let mut chaos = Self {
+            simulator,
+            folder,
+            exporter: None,
+            place: Place::new(Mutex::new(String::new())),
+            random: Rng::with_seed(seed),
+            done: BTreeMap::new(),
+            said: String::new(),
+            created: 0,
+        };
+        chaos.jump("+0");
+        chaos.launch().await;
+        chaos
+    }
+
+    pub fn url(&self) -> Place {
+        Arc::clone(&self.place)
+    }
+
+    fn exporter(&mut self) -> &mut Exporter {
+        self.exporter.as_mut().expect("it was started")
+    }
+
+    pub fn process(&mut self) -> u32 {
+        self.exporter().process.id()
+    }
+
+    /// Starts it, with a wall clock that can be moved and a boot clock that can not.
+    async fn launch(&mut self) {
+        let clock = self.folder.path().join("clock");
+        let started = Exporter::start_adjusted(Arc::clone(&self.folder), |command| {
+            command.env("LD_PRELOAD", faketime());
+            command.env("FAKETIME_TIMESTAMP_FILE", clock);
+            command.env("FAKETIME_NO_CACHE", "1");
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        })
+        .await;
+        self.place
+            .lock()
+            .expect("unpoisoned")
+            .clone_from(&started.url);
+        self.exporter = Some(started);
+    }
+
+    /// Moves its wall clock.
+    fn jump(&self, offset: &str) {
+        let draft = self.folder.path().join("clock.new");
+        fs::write(&draft, offset).expect("the folder can be written");
+        fs::rename(draft, self.folder.path().join("clock")).expect("the folder can be written");
+    }
+
+    fn fault(&mut self) -> Fault {
+        let status = |code| Fault::error(code, "Whatever", "by chance");
+        let all = [
+            Fault::Hang,
+            Fault::HangInBody,
+            Fault::CutOff,
+            Fault::WrongLength,
+            Fault::BrokenGzip,
+            Fault::Reset,
+            Fault::NextLinkLoop,
+            Fault::NextLinkElsewhere("https://elsewhere.invalid".to_owned()),
+            Fault::Redirect("https://elsewhere.invalid/api".to_owned()),
+            Fault::Throttle {
+                retry_after: Some("2".to_owned()),
+            },
+            Fault::SlowDrip,
+            Fault::Unauthorized(3),
+            status(400),
+            status(404),
+            status(500),
+            status(503),
+        ];
+        let chosen = self.random.usize(..all.len());
+        all.into_iter().nth(chosen).expect("it is one of them")
+    }
+
+    /// Something happens in the world.
+    fn change(&mut self) {
+        let tenant = self.random.usize(..TENANTS);
+        let mut world = self.simulator.world();
+        let ids: Vec<_> = world
+            .definitions(tenant)
+            .iter()
+            .map(|known| known.id.clone())
+            .collect();
+        let any = (!ids.is_empty()).then(|| ids[self.random.usize(..ids.len())].clone());
+        let (choice, flag) = (self.random.u8(..8), self.random.bool());
+        match (choice, any) {
+            (0, _) | (_, None) => {
+                self.created += 1;
+                let name = format!("new {}\n\u{1b}[31m\"<b>", self.created);
+                world.add_definition(tenant, Draft::manual(&name));
+            }
+            (1, Some(id)) if ids.len() > 4 => {
+                world.remove_definition(tenant, &id);
+            }
+            (2, Some(id)) => {
+                world.set_active(tenant, &id, flag);
+            }
+            (3, Some(id)) => {
+                world.set_name(tenant, &id, "another name");
+            }
+            (_, Some(id)) => {
+                let outcomes = [Outcome::Success, Outcome::Partial, Outcome::Failure];
+                let outcome = outcomes[self.random.usize(..outcomes.len())].clone();
+                world.run_now(tenant, &id, outcome);
+            }
+        }
+    }
+
+    /// Does one thing after the other until then.
+    pub async fn run(&mut self, end: Uptime, kills: bool) {
+        while Clock::system().uptime() < end {
+            let what = match self.random.u8(..20) {
+                0..5 => {
+                    let (endpoint, tenant) = (self.random.usize(..4), self.random.usize(..TENANTS));
+                    let fault = self.random.bool().then(|| self.fault());
+                    self.simulator
+                        .set_tenant_fault(tenant, ENDPOINTS[endpoint], fault);
+                    "fault"
+                }
+                5..8 => {
+                    self.simulator.revoke_tokens(self.random.usize(..TENANTS));
+                    "token revoked"
+                }
+                8..10 => {
+                    let hours = self.random.i32(-48..=48);
+                    self.jump(&format!("{hours:+}h"));
+                    "clock jump"
+                }
+                10..12 => {
+                    self.reload();
+                    "reload"
+                }
+                12 if kills => {
+                    self.kill().await;
+                    "kill"
+                }
+                _ => {
+                    self.change();
+                    "change"
+                }
+            };
+            *self.done.entry(what).or_default() += 1;
+            let pause = Duration::from_millis(self.random.u64(50..700));
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Another configuration, and SIGHUP; one of three is not good.
+    fn reload(&mut self) {
+        common::configuration(&self.simulator, self.folder.path(), (300, 15_000), &[]);
+        let file = self.folder.path().join("exporter.yml");
+        let good = fs::read_to_string(&file).expect("it was written");
+        let text = match self.random.u8(..3) {
+            0 => good.replace("tenants:", "tenant:"),
+            1 => good.replace("definitions: 1s", "definitions: 2s"),
+            _ => good,
+        };
+        fs::write(&file, text).expect("the folder can be written");
+        self.exporter().process.signal("HUP");
+    }
+
+    async fn kill(&mut self) {
+        let mut old = self.exporter.take().expect("it was started");
+        assert!(old.process.is_running(), "{}", old.process.output());
+        old.process.signal("KILL");
+        old.process.exit().await;
+        self.said += &old.process.output();
+        drop(old);
+        common::configuration(&self.simulator, self.folder.path(), (300, 15_000), &[]);
+        self.launch().await;
+    }
+
+    /// Nothing goes wrong any more, for long enough that what was under way is over.
+    pub async fn calm(&mut self) {
+        for (tenant, endpoint) in (0..TENANTS).flat_map(|tenant| ENDPOINTS.map(|end| (tenant, end)))
+        {
+            self.simulator.set_tenant_fault(tenant, endpoint, None);
+        }
+        self.jump("+0");
+        common::configuration(&self.simulator, self.folder.path(), (300, 15_000), &[]);
+        self.exporter().process.signal("HUP");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+
+    /// Waits until the page equals the world.
+    pub async fn settle(&mut self, patience: Duration) {
+        let end = Clock::system().uptime() + patience;
+        loop {
+            let expected = of_world(&self.simulator, TENANTS);
+            let page = self.exporter().metrics().await.0;
+            let found = of_page(&page);
+            if found == expected {
+                return;
+            }
+            if Clock::system().uptime() > end {
+                let differs = expected
+                    .iter()
+                    .find(|(key, value)| found.get(*key) != Some(value));
+                let more = found.keys().find(|key| !expected.contains_key(*key));
+                panic!(
+                    "the page never equals the world: expected {differs:?}, found {:?}, and {more:?} too\n{}",
+                    differs.map(|(key, _)| found.get(key)),
+                    self.exporter().process.output()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    pub fn summary(&self) -> String {
+        format!("{:?}, {} calls", self.done, self.simulator.calls().len())
+    }
+
+    /// It lives, and has said nothing that it should not.
+    pub fn assert_clean(&mut self) {
+        assert!(self.exporter().process.is_running());
+        let said = std::mem::take(&mut self.said) + &self.exporter().process.output();
+        assert!(!said.contains("panicked"), "{said}");
+        assert!(!said.contains('\u{1b}'), "a terminal would obey a name");
+        for secret in self.simulator.secrets() {
+            assert!(!said.contains(&secret), "{secret} leaked");
+        }
+    }
+}
