@@ -12,6 +12,7 @@
 //! nothing can be written, no call leaves, and serving goes on from memory.
 
 mod file;
+mod migrate;
 mod prune;
 mod rows;
 

@@ -121,6 +121,7 @@ mod tests {
             targets: None,
             targets_succeeded: None,
             sessions: SessionCounts::default(),
+            recent: Arc::default(),
         }
     }
 
