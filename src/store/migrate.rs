@@ -17,13 +17,16 @@ use crate::snapshot::SessionCounts;
 #[expect(dead_code, reason = "the fields are the layout")]
 struct Scan1 {
     definition: Definition,
-    newest: Option<(Option<Timestamp>, ScanStatus, Option<u32>, Option<u32>)>,
+    newest: Option<Newest1>,
     covered: bool,
     last_success: Option<Timestamp>,
     seen: Vec<u64>,
     met: bool,
     counts: SessionCounts,
 }
+
+/// When, how, of how many targets, and how many of them.
+type Newest1 = (Option<Timestamp>, ScanStatus, Option<u32>, Option<u32>);
 
 /// An empty list in postcard.
 const NO_SESSIONS: &[u8] = &[0];
