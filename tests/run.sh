@@ -19,6 +19,9 @@ install_packages() {
     [ -x /usr/bin/tinyproxy ] || [ -x /usr/sbin/tinyproxy ] || missing+=(tinyproxy-bin)
     command -v ip >/dev/null || missing+=(iproute2)
     command -v unshare >/dev/null || missing+=(util-linux)
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v chromedriver >/dev/null || missing+=(chromium-driver)
+    [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || missing+=(fonts-dejavu-core)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
     local as_root=()
@@ -43,21 +46,22 @@ install_python_parser() {
     export PATH
 }
 
-# Grafana's types, and the compiler that checks the dashboards against them.
-install_grafana_types() {
-    local node=target/node typescript=5.9.3 schema=13.2.3
-    [ "$(cat "$node/versions" 2>/dev/null)" = "$typescript $schema" ] && return
+# Grafana's types, the compiler that checks the dashboards against them, and
+# what judges whether everyone can read the status page.
+install_node_modules() {
+    local node=target/node typescript=5.9.3 schema=13.2.3 axe=4.14.1
+    [ "$(cat "$node/versions" 2>/dev/null)" = "$typescript $schema $axe" ] && return
     mkdir -p "$node"
     npm install --prefix "$node" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error \
-        "typescript@$typescript" "@grafana/schema@$schema"
-    echo "$typescript $schema" >"$node/versions"
+        "typescript@$typescript" "@grafana/schema@$schema" "axe-core@$axe"
+    echo "$typescript $schema $axe" >"$node/versions"
 }
 
 say "tools"
 install_packages
 mkdir -p target
 install_python_parser
-install_grafana_types
+install_node_modules
 promtool --version | head -n 1
 python3 --version
 

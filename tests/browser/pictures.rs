@@ -10,7 +10,7 @@ async fn pictures_for_the_documentation() {
     let Stage {
         browser,
         simulator: _simulator,
-        ..
+        exporter: _exporter,
     } = stage(|options| {
         options.tenants = 3;
         options.definitions = 16;
