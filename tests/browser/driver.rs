@@ -240,8 +240,8 @@ impl Browser {
             }
             let request = &entry["message"]["params"]["request"]["url"];
             let url = request.as_str().expect("it has one");
-            // The browser's own page for a new tab.
-            if url.starts_with("chrome://") {
+            // The browser's own page for a new tab, and what it is made of.
+            if url.starts_with("chrome://") || url.starts_with("data:") {
                 continue;
             }
             assert!(url.starts_with(&self.origin), "it asked for {url}");

@@ -5,7 +5,8 @@ use maud::{Markup, html};
 use super::query::{Query, Sort, definition_link};
 use super::status::{Condition, PAGE, Row, Status, TenantStatus, percent};
 use super::text::{
-    clean, collector, condition, count, moment, name, name_or, prose, reason, rough, targets,
+    clean, collector, condition, count, host_or, moment, name, name_or, prose, reason, rough,
+    targets,
 };
 use crate::health::Reason;
 
@@ -281,7 +282,7 @@ fn definition(row: &Row) -> Markup {
                 }
             }
             td data-label=(title(Sort::Targets)) { (targets(row.view.targets_succeeded, row.view.targets)) }
-            td data-label=(title(Sort::Agent)) { (name_or(row.agent_name, "none")) }
+            td data-label=(title(Sort::Agent)) { (host_or(row.agent_name, "none")) }
         }
     }
 }

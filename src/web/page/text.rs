@@ -52,6 +52,14 @@ pub(super) fn name_or(text: &str, absent: &'static str) -> Markup {
     name(text)
 }
 
+/// A host's name, which may be broken after its dots.
+pub(super) fn host_or(text: &str, absent: &'static str) -> Markup {
+    if text.trim().is_empty() {
+        return name_or(text, absent);
+    }
+    html! { bdi { @for part in clean(text, SHORT).split_inclusive('.') { (part) wbr; } } }
+}
+
 /// To the second, in UTC.
 pub(super) fn moment(at: Timestamp) -> Markup {
     let millis = at.unix_millis();
