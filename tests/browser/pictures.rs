@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Stage, stage};
+use super::stage::{Stage, stage};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes docs/status-*.png; run docs/screenshots.sh"]
