@@ -150,7 +150,7 @@ impl Browser {
     pub async fn texts(&self, css: &str) -> Vec<String> {
         let selector = Value::from(css).to_string();
         let script = format!(
-            "return [...document.querySelectorAll({selector})].map(e => e.innerText.trim())"
+            "return [...document.querySelectorAll({selector})].map(e => (e.innerText ?? e.textContent).trim())"
         );
         let texts = self.script(&script).await;
         serde_json::from_value(texts).expect("they are texts")
