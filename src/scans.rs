@@ -11,8 +11,9 @@
 //! Sessions without a time are ordered by when their id was first seen; of
 //! several such at once none is the newest, and the list's word stands.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::clock::Timestamp;
 use crate::model::{Definition, Run, ScanStatus, Session};
-use crate::snapshot::{DefinitionView, SessionCounts};
+use crate::snapshot::{DefinitionView, KnownSession, SESSIONS, SessionCounts};
 
 /// Sessions remembered per definition, at least; never fewer than the last answer held.
 const REMEMBERED: usize = 256;
@@ -42,6 +43,8 @@ pub struct Scan {
     /// Whether history was fetched before: sessions found at first sight are not counted.
     met: bool,
     counts: SessionCounts,
+    /// The newest sessions, the newest last.
+    recent: Arc<[KnownSession]>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +77,7 @@ impl Scan {
             seen: VecDeque::new(),
             met: false,
             counts: SessionCounts::default(),
+            recent: Arc::default(),
         }
     }
 
@@ -138,6 +142,7 @@ impl Scan {
                 self.counts.add(&session.status);
             }
         }
+        self.remember(sessions);
         let settled = self.find_newest(sessions, &fresh);
         self.met = true;
         let target_durations = fresh
@@ -147,6 +152,38 @@ impl Scan {
         Learned {
             settled,
             target_durations,
+        }
+    }
+
+    /// Keeps the newest sessions. Those without a time stay in the order in which
+    /// they were first seen, and are taken for older than those with one.
+    fn remember(&mut self, sessions: &[Session]) {
+        let mut known = self.recent.to_vec();
+        let places = known.iter().enumerate();
+        let mut places: HashMap<u64, usize> = places
+            .map(|(place, session)| (session.identity, place))
+            .collect();
+        for session in sessions {
+            let Some(identity) = identity(session) else {
+                continue;
+            };
+            let session = KnownSession {
+                identity,
+                at: session.last_scanned,
+                status: session.status.clone(),
+                targets: session.targets,
+                targets_succeeded: session.targets_succeeded,
+            };
+            let place = *places.entry(identity).or_insert(known.len());
+            match known.get_mut(place) {
+                Some(known) => *known = session,
+                None => known.push(session),
+            }
+        }
+        known.sort_by_key(|session| session.at);
+        known.drain(..known.len().saturating_sub(SESSIONS));
+        if *known != *self.recent {
+            self.recent = known.into();
         }
     }
 
@@ -225,6 +262,7 @@ impl Scan {
             targets: newest.and_then(|newest| newest.targets),
             targets_succeeded: newest.and_then(|newest| newest.targets_succeeded),
             sessions: self.counts,
+            recent: Arc::clone(&self.recent),
         }
     }
 }

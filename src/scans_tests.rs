@@ -205,3 +205,46 @@ fn sessions_that_are_still_in_the_answer_are_never_forgotten() {
     }
     assert_eq!(scan.view().sessions.failure, 99, "each new one once");
 }
+
+#[test]
+fn the_newest_sessions_are_remembered_once_each_and_corrected() {
+    let mut scan = Scan::new(listed(None));
+    let hours = |scan: &Scan| -> Vec<i64> {
+        let times = scan.view().recent.to_vec();
+        let times = times.iter().map(|session| session.at.expect("it has one"));
+        times.map(|at| at.unix_millis() / HOUR).collect()
+    };
+    let many: Vec<Session> = (0..40)
+        .rev()
+        .map(|hour| session(&hour.to_string(), Some(hour), Success))
+        .collect();
+    scan.learn(&many);
+    assert_eq!(hours(&scan), (8..40).collect::<Vec<_>>());
+    scan.learn(&[
+        session("40", Some(40), Failure),
+        session("39", Some(39), PartialSuccess),
+        session("40", Some(40), Failure),
+    ]);
+    assert_eq!(hours(&scan), (9..41).collect::<Vec<_>>());
+    let view = scan.view();
+    assert_eq!(view.recent[30].status, PartialSuccess);
+    scan.learn(&[]);
+    assert!(
+        Arc::ptr_eq(&view.recent, &scan.view().recent),
+        "what did not change is shared"
+    );
+}
+
+#[test]
+fn sessions_without_a_time_stay_in_the_order_of_their_arrival() {
+    let mut scan = Scan::new(listed(None));
+    scan.learn(&[session("a", None, Success)]);
+    scan.learn(&[session("b", None, Failure), session("a", None, Success)]);
+    let view = scan.view();
+    let statuses: Vec<_> = view
+        .recent
+        .iter()
+        .map(|known| known.status.clone())
+        .collect();
+    assert_eq!(statuses, [Success, Failure]);
+}

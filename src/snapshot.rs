@@ -44,6 +44,24 @@ impl SessionCounts {
     }
 }
 
+/// How many sessions of a definition are kept for the status page.
+pub const SESSIONS: usize = 32;
+
+/// A session as it is remembered: without its targets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownSession {
+    /// A hash of its id, or of its time if it has none.
+    pub identity: u64,
+    /// When it ran, if the service says.
+    pub at: Option<Timestamp>,
+    /// How it went.
+    pub status: ScanStatus,
+    /// How many targets it had.
+    pub targets: Option<u32>,
+    /// Of these, scanned successfully.
+    pub targets_succeeded: Option<u32>,
+}
+
 /// What is published of one definition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DefinitionView {
@@ -59,6 +77,9 @@ pub struct DefinitionView {
     pub targets_succeeded: Option<u32>,
     /// Sessions first seen since the exporter first met the definition.
     pub sessions: SessionCounts,
+    /// The newest [`SESSIONS`] known sessions, the newest last. Shared with what
+    /// is known of the definition, so that a view costs no copy.
+    pub recent: Arc<[KnownSession]>,
 }
 
 /// What is published of one tenant.

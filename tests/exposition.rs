@@ -52,6 +52,7 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
             success: 7,
             ..SessionCounts::default()
         },
+        recent: Arc::default(),
     }
 }
 

@@ -23,6 +23,9 @@ install_packages() {
     command -v bwrap >/dev/null || missing+=(bubblewrap)
     command -v dpkg-deb >/dev/null || missing+=(dpkg)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v chromedriver >/dev/null || missing+=(chromium-driver)
+    [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || missing+=(fonts-dejavu-core)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
     local as_root=()
@@ -47,14 +50,15 @@ install_python_tools() {
     export PATH
 }
 
-# Grafana's types, the compiler that checks the dashboards against them, and the linter of compose.yml.
+# Grafana's types, the compiler that checks the dashboards against them, the linter of compose.yml,
+# and what judges whether everyone can read the status page.
 install_node_tools() {
-    local node=target/node typescript=5.9.3 schema=13.2.3 dclint=3.1.0
-    [ "$(cat "$node/versions" 2>/dev/null)" = "$typescript $schema $dclint" ] && return
+    local node=target/node typescript=5.9.3 schema=13.2.3 dclint=3.1.0 axe=4.14.1
+    [ "$(cat "$node/versions" 2>/dev/null)" = "$typescript $schema $dclint $axe" ] && return
     mkdir -p "$node"
     npm install --prefix "$node" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error \
-        "typescript@$typescript" "@grafana/schema@$schema" "dclint@$dclint"
-    echo "$typescript $schema $dclint" >"$node/versions"
+        "typescript@$typescript" "@grafana/schema@$schema" "dclint@$dclint" "axe-core@$axe"
+    echo "$typescript $schema $dclint $axe" >"$node/versions"
 }
 
 # The standard library of the image's target, which is static.

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableTable as _, TableDefinition};
 
-use super::{CALLS, DEFINITIONS, OnError, StoreError, TENANTS};
+use super::{CALLS, DEFINITIONS, OnError, StoreError, TENANTS, migrate};
 use crate::clock::Clock;
 
 const NAME: &str = "state.redb";
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const SCHEMA: &str = "schema";
 
-/// The version of the rows. A change to a row's shape raises it and adds a migration.
-const VERSION: u64 = 1;
+/// The version of the rows. A change to a row's shape raises it and adds a migration
+/// to `migrate`, and a file of the former version to `tests/fixtures`.
+const VERSION: u64 = 2;
 
 /// Pages kept in memory, in bytes: state is read once, at the start.
 const CACHE: usize = 16 * 1024 * 1024;
@@ -136,15 +137,18 @@ fn try_open(path: &Path) -> Result<Database, Problem> {
     Ok(database)
 }
 
-/// The file's schema; a new file gets the tables and this program's.
+/// The file's schema. A new file gets the tables and this program's; an older one is migrated.
 fn schema(database: &Database) -> Result<u64, redb::Error> {
     let writing = database.begin_write()?;
     let version;
     {
         let mut meta = writing.open_table(META)?;
         let known = meta.get(SCHEMA)?.map(|row| row.value());
-        version = known.unwrap_or(VERSION);
-        if known.is_none() {
+        version = known.unwrap_or(VERSION).max(VERSION);
+        if known == Some(1) {
+            migrate::to_2(&writing)?;
+        }
+        if version == VERSION {
             meta.insert(SCHEMA, VERSION)?;
         }
         writing.open_table(CALLS)?;

@@ -14,6 +14,7 @@
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod migrate;
 mod prune;
 mod rows;
 

@@ -147,3 +147,49 @@ async fn a_state_of_a_later_version_is_refused_and_left_alone() {
     assert!(path.exists());
     assert_eq!(failures.load(Ordering::Relaxed), 0);
 }
+
+/// `tests/fixtures/state-1.redb.gz` was written by the last program with schema 1:
+/// one definition that is merely known, and one of which everything is.
+#[tokio::test]
+async fn a_state_of_the_first_version_is_migrated_and_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let packed = include_bytes!("../../tests/fixtures/state-1.redb.gz");
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut bytes)
+        .expect("it is packed with gzip");
+    let path = folder.path().join("state.redb");
+    std::fs::write(&path, bytes).expect("the folder can be written");
+    let clock = clock();
+    let now = Timestamp::from_unix_millis(1_000 * DAY_MS);
+    let hours = |hours| now - Duration::from_hours(hours);
+    let damaged = || panic!("the file is not damaged");
+    for opening in ["the first time", "migrated"] {
+        let store = Store::open(folder.path(), clock.clone(), Box::new(damaged)).expect(opening);
+        let loaded = store.load(&name()).expect("it can be read");
+        assert_eq!(loaded.calls.len(), 1);
+        let tenant = loaded.tenant.expect("the tenant is known");
+        assert_eq!((tenant.batch_size, tenant.agents.len()), (42, 1));
+        let [(_, full), (id, plain)] = loaded.definitions.as_slice() else {
+            panic!("two definitions: {:?}", loaded.definitions);
+        };
+        assert_eq!(id.as_str(), "plain");
+        // The clock had run for 24 ms.
+        assert_eq!(plain.fetched, Some(now + Duration::from_millis(24)));
+        let times = [full.fetched, full.quarantined_until, full.vanished];
+        assert_eq!(
+            times,
+            [now, now + Duration::from_hours(3), hours(2)].map(Some)
+        );
+        let view = full.scan.view();
+        assert_eq!(&*view.definition.scan_name, "Zürich \"core\"");
+        assert_eq!(view.last_run.map(|run| run.at), Some(hours(1)));
+        assert_eq!(view.last_success, Some(hours(9)));
+        assert_eq!((view.targets, view.targets_succeeded), (Some(8), Some(5)));
+        let counts = view.sessions;
+        assert_eq!(
+            (counts.success, counts.partial_success, counts.unknown),
+            (0, 1, 1)
+        );
+        assert!(view.recent.is_empty(), "history tells them again");
+    }
+}

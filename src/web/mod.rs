@@ -1,18 +1,18 @@
 //! The web server: metrics, status page, health and readiness.
 //!
 //! ```text
-//! listener ─► serve ─► TLS ─► router ─► harden ─► gate ─► count ─► routes ─► exposition, status
+//! listener ─► serve ─► TLS ─► router ─► harden ─► gate ─► count ─► routes ─► exposition, page
 //! ```
 
 mod gate;
-mod html;
+mod page;
 mod passwords;
 mod path;
+mod ready;
 mod reload;
 mod routes;
 mod serve;
 mod stall;
-mod status;
 
 use std::sync::Arc;
 
@@ -121,6 +121,7 @@ mod tests {
             targets: None,
             targets_succeeded: None,
             sessions: SessionCounts::default(),
+            recent: Arc::default(),
         }
     }
 

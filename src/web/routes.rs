@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | the telemetry path | the metrics |
 //! | `/` | the status page, unless the metrics are there |
+//! | `/definition` | the page of one definition |
+//! | `/-/assets/…` | what these pages are made of |
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200, or 503 with the reasons |
 //! | `/-/reload` | POST alone: 200, 500 with the reasons, or 403 if it is not enabled |
@@ -22,13 +24,13 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use futures::stream;
 use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::reload::reload;
-use super::{WebState, gate, html, status};
+use super::{WebState, gate, page, ready};
 use crate::exposition::catalog::Handler;
 use crate::exposition::{Exposition, OwnMetrics, negotiate};
 
@@ -50,7 +52,15 @@ pub fn router(state: WebState) -> Router {
     let metrics_path = state.telemetry_path.as_str().to_owned();
     let mut router = Router::new();
     if metrics_path != "/" {
-        router = router.route("/", counted(Handler::Status, get(status_page)));
+        let pages = [
+            ("/", get(page::status_page)),
+            (page::DEFINITION, get(page::definition_page)),
+            ("/-/assets/{name}", get(page::asset)),
+        ];
+        for (path, route) in pages {
+            let route = counted(Handler::Status, route.with_state(state.clone()));
+            router = router.route(path, route);
+        }
     }
     let limit = state.max_requests.min(Semaphore::MAX_PERMITS);
     let scrapes = (limit > 0).then(|| Arc::new(Semaphore::new(limit)));
@@ -61,7 +71,7 @@ pub fn router(state: WebState) -> Router {
             "/-/healthy",
             counted(Handler::Healthy, get(|| async { "healthy\n" })),
         )
-        .route("/-/ready", counted(Handler::Ready, get(ready)))
+        .route("/-/ready", counted(Handler::Ready, get(readiness)))
         .route(
             "/-/reload",
             counted(Handler::Reload, post(reload).with_state(state.clone())),
@@ -127,22 +137,9 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, reason).into_response()
 }
 
-async fn status_page(State(routes): State<Routes>) -> Response {
+async fn readiness(State(routes): State<Routes>) -> (StatusCode, String) {
     let state = routes.state;
-    let tenants = state.snapshot.read();
-    let status = status::Status::new(&tenants, state.clock.wall());
-    let page = html::page(&status, state.telemetry_path.as_str());
-    let mut response = Html(page).into_response();
-    let policy = HeaderValue::from_static(html::CONTENT_SECURITY_POLICY);
-    response
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, policy);
-    response
-}
-
-async fn ready(State(routes): State<Routes>) -> (StatusCode, String) {
-    let state = routes.state;
-    let reasons = status::not_ready(&state.snapshot.read(), &state.expected.read());
+    let reasons = ready::not_ready(&state.snapshot.read(), &state.expected.read());
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -241,7 +238,8 @@ mod tests {
     async fn methods_and_unknown_paths() {
         let state = state();
         let router = router(state.clone());
-        for path in ["/", "/metrics", "/-/healthy", "/-/ready"] {
+        let asset = "/-/assets/status.css";
+        for path in ["/", asset, "/metrics", "/-/healthy", "/-/ready"] {
             let response = ask(&router, "HEAD", path, &[]).await;
             assert_eq!(response.status(), StatusCode::OK, "{path}");
             assert_eq!(text(response).await, "", "{path}");
@@ -343,14 +341,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_is_locked_down() {
+        assert!(!page::POLICY.contains("unsafe") && !page::POLICY.contains('*'));
         let response = ask(&router(state()), "GET", "/", &[]).await;
         let headers = response.headers();
         assert_eq!(headers[X_FRAME_OPTIONS], "DENY");
         assert_eq!(headers[REFERRER_POLICY], "no-referrer");
-        assert_eq!(
-            headers[CONTENT_SECURITY_POLICY],
-            html::CONTENT_SECURITY_POLICY
-        );
+        assert_eq!(headers[CONTENT_SECURITY_POLICY], page::POLICY);
         assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
     }
 }

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Draws docs/status-light.png and docs/status-dark.png: the status page of the
+# real binary over the simulator, in a real Chromium (Debian's packages chromium,
+# chromium-driver and fonts-dejavu-core).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo test --locked --test browser -- --ignored --exact pictures::pictures_for_the_documentation

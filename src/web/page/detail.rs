@@ -1,0 +1,178 @@
+//! The page of one definition: how it stands, and its known sessions.
+
+use maud::{Markup, html};
+
+use super::list::problem;
+use super::status::{Condition, Row, TenantStatus};
+use super::text::{clean, condition, moment, name, name_or, prose, rough, targets};
+use super::timeline::timeline;
+use crate::clock::Timestamp;
+use crate::model::{Run, ScanStatus, TargetType};
+use crate::snapshot::{KnownSession, TenantView};
+
+/// The page of what is not known.
+pub(super) fn unknown() -> Markup {
+    html! {
+        h1 { "No such definition" }
+        p { "The exporter knows no definition by this tenant and id. It may have been removed, or be excluded by the configuration." }
+        p { a href="./" { "All definitions" } }
+    }
+}
+
+/// The whole of it.
+pub(super) fn body(tenant: &TenantView, row: &Row, now: Timestamp) -> Markup {
+    let definition = &row.view.definition;
+    let status = TenantStatus::new(tenant, now);
+    html! {
+        nav aria-label="Breadcrumb" { a href="./" { "All definitions" } }
+        h1 {
+            @match definition.scan_name.trim() {
+                "" => "Definition without a name",
+                _ => (prose(&definition.scan_name)),
+            }
+        }
+        p.verdict {
+            (condition(row.condition))
+            @if let Some(overdue) = row.overdue { " " span.condition.overdue { "overdue by " (rough(overdue)) } }
+        }
+        @if !status.is_well() {
+            section.problems aria-labelledby="problems-title" {
+                h2 #problems-title { "What is shown may be old" }
+                p { "Polling of " (name(tenant.name.as_str())) " does not go as it should." }
+                ul { @for failure in &status.failures { li { (problem(failure)) } } }
+            }
+        }
+        section aria-labelledby="sessions-title" {
+            h2 #sessions-title { "Sessions" }
+            (sessions(row, now))
+        }
+        section aria-labelledby="facts-title" {
+            h2 #facts-title { "Definition" }
+            (facts(row, now))
+        }
+    }
+}
+
+fn facts(row: &Row, now: Timestamp) -> Markup {
+    let definition = &row.view.definition;
+    let due = row.view.last_run.as_ref().zip(definition.interval);
+    let due = due
+        .filter(|_| definition.is_active)
+        .map(|(run, interval)| run.at + interval);
+    let counts = row.view.sessions;
+    html! {
+        dl.facts {
+            (fact("Id", &html! { code { (prose(definition.id.as_str())) } }))
+            (fact("Tenant", &name(row.tenant.as_str())))
+            (fact("Last scan", &ago(row.view.last_run.as_ref().map(|run| run.at), now, "never")))
+            (fact("Last success", &ago(row.view.last_success, now, "none known")))
+            (fact("Interval", &html! { (definition.interval.map_or_else(|| "once".to_owned(), rough)) }))
+            @if let Some(due) = due {
+                (fact("Next scan", &html! {
+                    @if due > now { "expected in " (rough(due.since(now))) }
+                    @else { "was expected " (rough(now.since(due))) " ago" }
+                    ", at " (moment(due))
+                }))
+            }
+            (fact("Active", &html! { @if definition.is_active { "yes" } @else { "no" } }))
+            (fact("Scan type", &name_or(row.scan_type().unwrap_or_default(), "none")))
+            (fact("Targets named by", &name_or(definition.target_type.as_ref().map_or("", TargetType::as_str), "unknown")))
+            (fact("Targets scanned", &targets(row.view.targets_succeeded, row.view.targets)))
+            (fact("Agent", &agent(row, now)))
+            (fact("Counted since the exporter met it", &html! {
+                (counts.success) " succeeded, " (counts.partial_success) " partial, "
+                (counts.failure) " failed, " (counts.unknown) " unknown"
+            }))
+            (fact("In PromQL", &html! { code { (selector(row)) } }))
+        }
+    }
+}
+
+fn fact(title: &str, value: &Markup) -> Markup {
+    html! { div { dt { (title) } dd { (value) } } }
+}
+
+fn ago(at: Option<Timestamp>, now: Timestamp, absent: &str) -> Markup {
+    html! {
+        @if let Some(at) = at { (rough(now.since(at))) " ago, at " (moment(at)) }
+        @else { (absent) }
+    }
+}
+
+fn agent(row: &Row, now: Timestamp) -> Markup {
+    html! {
+        (name_or(row.agent_name, "none"))
+        @if let Some(agent) = row.agent {
+            @if let Some(seen) = agent.last_seen { ", last seen " (rough(now.since(seen))) " ago" }
+            @if !agent.scanner_version.is_empty() { ", scanner " (name(&agent.scanner_version)) }
+        } @else if !row.agent_name.is_empty() {
+            ", not in the list of agents"
+        }
+    }
+}
+
+/// What selects this definition's series.
+fn selector(row: &Row) -> String {
+    let quoted = |text: &str| {
+        let text = text.replace('\\', r"\\").replace('"', "\\\"");
+        clean(&text.replace('\n', r"\n"), 1_000)
+    };
+    format!(
+        "{{tenant=\"{}\",definition_id=\"{}\"}}",
+        quoted(row.tenant.as_str()),
+        quoted(row.view.definition.id.as_str())
+    )
+}
+
+fn sessions(row: &Row, now: Timestamp) -> Markup {
+    let known = &row.view.recent;
+    html! {
+        @if known.is_empty() {
+            p.empty {
+                @match &row.view.last_run {
+                    Some(run) => { "The service names a run of " (moment(run.at)) " (" (word(run)) "); its history has not been fetched yet." }
+                    None => "No session is known: it never ran.",
+                }
+            }
+        } @else {
+            (timeline(row, now))
+            div.scroll role="region" aria-labelledby="sessions-caption" tabindex="0" {
+                table.sessions {
+                    caption #sessions-caption { "The newest known sessions, the newest first" }
+                    thead { tr {
+                        @for title in ["When", "Age", "After the one before", "Status", "Targets"] { th scope="col" { (title) } }
+                    } }
+                    tbody {
+                        @for (place, session) in known.iter().enumerate().rev() {
+                            (session_row(session, place.checked_sub(1).and_then(|place| known.get(place)), now))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn session_row(session: &KnownSession, before: Option<&KnownSession>, now: Timestamp) -> Markup {
+    let gap = session.at.zip(before.and_then(|before| before.at));
+    html! {
+        tr {
+            th scope="row" {
+                @match session.at { Some(at) => (moment(at)), None => span.absent { "the service does not say" } }
+            }
+            td data-label="Age" { @if let Some(at) = session.at { (rough(now.since(at))) } @else { span.absent { "unknown" } } }
+            td data-label="After the one before" {
+                @match gap { Some((at, before)) => (rough(at.since(before))), None => span.absent { "–" } }
+            }
+            td data-label="Status" {
+                (condition(Condition::of_run(&session.status)))
+                @if let ScanStatus::Unknown(text) = &session.status { " " (name(text)) }
+            }
+            td data-label="Targets" { (targets(session.targets_succeeded, session.targets)) }
+        }
+    }
+}
+
+fn word(run: &Run) -> &'static str {
+    Condition::of_run(&run.status).as_str()
+}

@@ -1,0 +1,365 @@
+//! The status page: what needs attention, and whether the data can be trusted.
+
+use maud::{Markup, html};
+
+use super::query::{Query, Sort, definition_link};
+use super::status::{Condition, PAGE, Row, Status, TenantStatus, percent};
+use super::text::{
+    clean, collector, condition, count, host_or, moment, name, name_or, prose, reason, rough,
+    targets,
+};
+use crate::health::Reason;
+
+/// How many tenants are listed if not all are asked for.
+const TENANTS: usize = 25;
+
+/// The whole of it.
+pub(super) fn body(status: &Status, query: &Query) -> Markup {
+    html! {
+        h1 { "Authenticated scans" }
+        div #summary {
+            (verdict(status))
+            (summary(status, query))
+            (problems(status))
+        }
+        section aria-labelledby="definitions-title" {
+            h2 #definitions-title { "Definitions" }
+            (filters(status, query))
+            p #count role="status" { (shown(status)) }
+            div #results { (results(status, query)) }
+        }
+        section #tenants aria-labelledby="tenants-title" {
+            h2 #tenants-title { "Tenants" }
+            (tenants(status, query))
+        }
+    }
+}
+
+/// Both questions answered in a sentence each.
+fn verdict(status: &Status) -> Markup {
+    let troubled = |(condition, _): &&(Condition, usize)| {
+        !matches!(condition, Condition::Succeeded | Condition::Inactive)
+    };
+    let troubled: usize = status
+        .counts
+        .iter()
+        .filter(troubled)
+        .map(|(_, count)| count)
+        .sum();
+    let (up, tenants) = (status.up(), status.tenants.len());
+    html! {
+        p.verdict {
+            @match (troubled, status.overdue) {
+                (0, 0) => "No scan needs attention. ",
+                (0, overdue) => { strong { (count(overdue, "definition")) " overdue" } ", all others are fine. " }
+                (troubled, overdue) => {
+                    strong { (troubled) " of " (count(status.definitions, "definition")) }
+                    " did not succeed when last run or never ran, "
+                    strong { (overdue) " overdue" } ". "
+                }
+            }
+            @match (status.data_age(), tenants - up) {
+                (_, _) if tenants == 0 => "No tenant has been polled yet.",
+                (None, _) => strong { "Not all tenants have been polled yet." },
+                (Some(age), 0) => { "All tenants are up; the data is at most " (rough(age)) " old." }
+                (Some(age), _) => {
+                    strong { (up) " of " (count(tenants, "tenant")) " up" }
+                    ": the data is up to " (rough(age)) " old."
+                }
+            }
+        }
+    }
+}
+
+fn summary(status: &Status, query: &Query) -> Markup {
+    let plain = Query {
+        sort: query.sort,
+        descending: query.descending,
+        ..Query::default()
+    };
+    let (up, tenants) = (status.up(), status.tenants.len());
+    let budget = status.budget_used();
+    let all = !query.filters();
+    html! {
+        ul.tiles aria-label="Summary" {
+            li { a.tile href=(plain.link(|_| ())) aria-current=[all.then_some("true")] {
+                strong { (status.definitions) } " definitions"
+            } }
+            @for (condition, count) in status.counts {
+                @let current = query.condition == Some(condition);
+                li { a.tile.(condition.key()).zero[count == 0] aria-current=[current.then_some("true")]
+                    href=(plain.link(|query| query.condition = Some(condition))) {
+                    strong { (count) } " " (condition.as_str())
+                } }
+            }
+            li { a.tile.overdue.zero[status.overdue == 0] aria-current=[query.overdue.then_some("true")]
+                href=(plain.link(|query| query.overdue = true)) {
+                strong { (status.overdue) } " overdue"
+            } }
+            li.apart { a.tile.failed[up < tenants].fine[up == tenants] href="#tenants" {
+                strong { (up) " of " (tenants) } " tenants up"
+            } }
+            li { a.tile.partial[budget > 90] href="#tenants" {
+                strong { (budget) " %" } " budget used"
+            } }
+            li { a.tile href="#tenants" {
+                strong { @match status.data_age() { Some(age) => (rough(age)), None => "none" } }
+                " data age"
+            } }
+        }
+    }
+}
+
+/// What is wrong with tenants, in words.
+fn problems(status: &Status) -> Markup {
+    let troubled = status
+        .tenants
+        .iter()
+        .filter(|tenant| !tenant.failures.is_empty());
+    let troubled: Vec<&TenantStatus> = troubled.take(TENANTS).collect();
+    html! {
+        @if !troubled.is_empty() {
+            section.problems aria-labelledby="problems-title" {
+                h2 #problems-title { "What is wrong with polling" }
+                @for tenant in troubled {
+                    h3 { (name(tenant.view.name.as_str())) }
+                    ul { @for failure in &tenant.failures { li { (problem(failure)) } } }
+                }
+            }
+        }
+    }
+}
+
+/// One collector's failure.
+pub(super) fn problem((of, why, text): &(crate::health::Collector, Reason, &str)) -> Markup {
+    html! { strong { (collector(*of)) ": " (reason(*why)) ". " } (prose(text)) }
+}
+
+fn filters(status: &Status, query: &Query) -> Markup {
+    let names = status
+        .tenants
+        .iter()
+        .map(|tenant| tenant.view.name.as_str());
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let types: Vec<&str> = status.scan_types.iter().copied().collect();
+    html! {
+        form #filters role="search" aria-label="Definitions" method="get" action="./" {
+            label.wide { span { "Search" }
+                input #search type="search" name="q" value=(query.search) autocomplete="off"
+                    spellcheck="false" placeholder="name, id or agent";
+            }
+            label { span { "Tenant" } (choice("tenant", "all", &names, query.tenant.as_deref())) }
+            label { span { "Status" }
+                select name="status" {
+                    option value="" { "all" }
+                    @for known in Condition::ALL {
+                        option value=(known.key()) selected[query.condition == Some(known)] { (known.as_str()) }
+                    }
+                }
+            }
+            label { span { "Type" } (choice("type", "all", &types, query.scan_type.as_deref())) }
+            label.narrow { span { "Sort by" }
+                select name="sort" {
+                    @for sort in Sort::ALL {
+                        option value=(sort.key()) selected[query.sort == sort] { (sort.title()) }
+                    }
+                }
+            }
+            label.narrow { span { "Order" }
+                select name="order" {
+                    option value="asc" selected[!query.descending] { "ascending" }
+                    option value="desc" selected[query.descending] { "descending" }
+                }
+            }
+            label.check { input type="checkbox" name="overdue" value="1" checked[query.overdue]; span { "overdue only" } }
+            button type="submit" { "Apply" }
+            @if query.filters() { a href=(Query::default().link(|_| ())) { "Clear" } }
+        }
+    }
+}
+
+/// One of `known`, or what the URL asked for.
+fn choice(key: &str, any: &str, known: &[&str], chosen: Option<&str>) -> Markup {
+    let strange = chosen.filter(|chosen| !known.contains(chosen));
+    html! {
+        select name=(key) {
+            option value="" { (any) }
+            @for value in known.iter().copied().chain(strange) {
+                option value=(value) selected[chosen == Some(value)] { (clean(value, 60)) }
+            }
+        }
+    }
+}
+
+fn shown(status: &Status) -> String {
+    let all = count(status.definitions, "definition");
+    if status.pages == 1 && status.matching == status.definitions {
+        return all;
+    }
+    let first = (status.page - 1) * PAGE;
+    let range = match status.matching {
+        0 => return format!("None of {all}"),
+        _ if status.pages == 1 => String::new(),
+        _ => format!("{}–{} of ", first + 1, first + status.rows.len()),
+    };
+    if status.matching == status.definitions {
+        return format!("{range}{all}");
+    }
+    format!("{range}{} matching, of {all}", status.matching)
+}
+
+fn results(status: &Status, query: &Query) -> Markup {
+    html! {
+        @if status.rows.is_empty() {
+            p.empty {
+                @if status.definitions == 0 { "No definition is known yet." }
+                @else { "No definition matches. " a href=(Query::default().link(|_| ())) { "Show all" } }
+            }
+        } @else {
+            div.scroll role="region" aria-labelledby="definitions-caption" tabindex="0" {
+                table.definitions {
+                    caption #definitions-caption {
+                        "Scan definitions. Overdue is what is active and last ran more than twice its interval ago; "
+                        "counted from when the next run was due."
+                    }
+                    thead { tr { @for sort in Sort::ALL { (column(sort, query)) } } }
+                    tbody { @for row in &status.rows { (definition(row)) } }
+                }
+            }
+            (pages(status, query))
+        }
+    }
+}
+
+fn column(sort: Sort, query: &Query) -> Markup {
+    let current = query.sort == sort;
+    let direction = match (current, query.descending) {
+        (false, _) => None,
+        (true, false) => Some("ascending"),
+        (true, true) => Some("descending"),
+    };
+    let link = query.first_page(|query| {
+        query.descending = if current {
+            !query.descending
+        } else {
+            sort.largest_first()
+        };
+        query.sort = sort;
+    });
+    html! { th scope="col" aria-sort=[direction] { a href=(link) { (sort.title()) } } }
+}
+
+fn definition(row: &Row) -> Markup {
+    let definition = &row.view.definition;
+    let link = definition_link(row.tenant.as_str(), definition.id.as_str());
+    let title = |sort: Sort| sort.title();
+    html! {
+        tr {
+            th scope="row" {
+                a href=(link) { (name_or(&definition.scan_name, "no name")) }
+                small.id { (name(definition.id.as_str())) }
+            }
+            td data-label=(title(Sort::Tenant)) { (name(row.tenant.as_str())) }
+            td data-label=(title(Sort::Type)) { (name_or(row.scan_type().unwrap_or_default(), "none")) }
+            td data-label=(title(Sort::Status)) { (condition(row.condition)) }
+            td data-label=(title(Sort::Last)) {
+                @match (&row.view.last_run, row.age) {
+                    (Some(run), Some(age)) => { span { (rough(age)) " ago" } small { (moment(run.at)) } }
+                    _ => span.absent { "never" },
+                }
+            }
+            td data-label=(title(Sort::Interval)) {
+                @match definition.interval {
+                    Some(interval) => (rough(interval)),
+                    None => span.absent { "once" },
+                }
+            }
+            td data-label=(title(Sort::Overdue)) {
+                @match row.overdue {
+                    Some(overdue) => span.condition.overdue { (rough(overdue)) },
+                    None => span.absent { "–" },
+                }
+            }
+            td data-label=(title(Sort::Targets)) { (targets(row.view.targets_succeeded, row.view.targets)) }
+            td data-label=(title(Sort::Agent)) { (host_or(row.agent_name, "none")) }
+        }
+    }
+}
+
+fn pages(status: &Status, query: &Query) -> Markup {
+    let (page, pages) = (status.page, status.pages);
+    let to = |page: usize| query.link(|query| query.page = page);
+    html! {
+        @if pages > 1 {
+            nav.pages aria-label="Pages" {
+                @if page > 1 { a href=(to(1)) { "First" } a href=(to(page - 1)) rel="prev" { "Previous" } }
+                span aria-current="page" { "Page " (page) " of " (pages) }
+                @if page < pages { a href=(to(page + 1)) rel="next" { "Next" } a href=(to(pages)) { "Last" } }
+            }
+        }
+    }
+}
+
+fn tenants(status: &Status, query: &Query) -> Markup {
+    let all = status.tenants.len();
+    let listed = if query.all_tenants {
+        all
+    } else {
+        TENANTS.min(all)
+    };
+    html! {
+        div.scroll role="region" aria-labelledby="tenants-caption" tabindex="0" {
+            table.tenants {
+                caption #tenants-caption {
+                    "Tenants, their data and their budget of calls, those with a problem first"
+                }
+                thead { tr {
+                    @for title in ["Tenant", "Polling", "Data age", "Definitions", "Agents", "Calls this minute", "Calls this hour"] {
+                        th scope="col" { (title) }
+                    }
+                } }
+                tbody { @for known in &status.tenants[..listed] { (tenant(known, query)) } }
+            }
+        }
+        @if listed < all {
+            p { a href={ (query.link(|query| query.all_tenants = true)) "#tenants" } { "Show all " (all) " tenants" } }
+        }
+    }
+}
+
+fn tenant(tenant: &TenantStatus, query: &Query) -> Markup {
+    let view = tenant.view;
+    let filtered = query.first_page(|query| query.tenant = Some(view.name.as_str().to_owned()));
+    let (class, word) = match view.health.up {
+        Some(true) => ("succeeded", "up"),
+        Some(false) => ("failed", "down"),
+        None => ("never", "not polled yet"),
+    };
+    let windows = [
+        ("Calls this minute", tenant.usage[0]),
+        ("Calls this hour", tenant.usage[1]),
+    ];
+    html! {
+        tr {
+            th scope="row" { a href=(filtered) { (name(view.name.as_str())) } }
+            td data-label="Polling" {
+                span.condition.(class) { (word) }
+                @if let Some(until) = tenant.throttled_until { small { "throttled until " (moment(until)) } }
+                @if view.health.quarantined > 0 { small { (count(view.health.quarantined, "definition")) " in quarantine" } }
+            }
+            td data-label="Data age" {
+                @match tenant.data_age { Some(age) => (rough(age)), None => span.absent { "none" } }
+            }
+            td data-label="Definitions" { (view.definitions.len()) }
+            td data-label="Agents" { (view.agents.len()) }
+            @for (label, usage) in windows {
+                td data-label=(label) {
+                    span { (usage.used) " of " (usage.limit) }
+                    meter min="0" max="100" high="90" value=(percent(usage).min(100))
+                        aria-label={ (label) " by " (view.name) ", in percent" } {}
+                }
+            }
+        }
+    }
+}

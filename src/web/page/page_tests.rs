@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use axum::body::to_bytes;
+
+use super::super::tests::{NOW, definition, state, tenant};
+use super::*;
+use crate::health::Reason;
+use crate::model::{ScanStatus, ScanType, TenantName};
+use crate::snapshot::KnownSession;
+
+async fn text(response: Response) -> String {
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A state whose one tenant is in trouble and has hostile definitions.
+fn hostile() -> WebState {
+    let state = state();
+    let mut view = tenant("contoso", &state.clock);
+    let mut worst = definition(
+        "../<i>?#&\"'\0",
+        Some(Duration::from_hours(51)),
+        ScanStatus::Failure,
+    );
+    worst.definition.scan_name = "<script>alert('\"&')</script>\n\0".into();
+    worst.definition.scan_type = Some(ScanType::Other("<b>".into()));
+    let session = |hours, status| KnownSession {
+        identity: hours,
+        at: Some(NOW - Duration::from_hours(hours)),
+        status,
+        targets: Some(8),
+        targets_succeeded: Some(5),
+    };
+    worst.recent = [
+        session(55, ScanStatus::Unknown("<u>".into())),
+        session(51, ScanStatus::Failure),
+    ]
+    .into();
+    let mut long = definition("long", None, ScanStatus::Success);
+    long.definition.scan_name = "ä".repeat(10_000).into();
+    view.definitions = [worst.into(), long.into()].into();
+    view.health.up = Some(false);
+    view.health.history.failure = Some((Reason::Forbidden, "no <permission>".to_owned()));
+    view.health.throttled_until = Some(NOW + Duration::from_mins(1));
+    state.snapshot.publish(view);
+    state
+}
+
+fn contains(page: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(page.contains(part), "{part} is not in\n{page}");
+    }
+    for bad in [
+        "<script>",
+        "<i>",
+        "<b>",
+        "<u>",
+        "<permission>",
+        "style=",
+        "onclick",
+    ] {
+        assert!(!page.contains(bad), "{bad} is in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn everything_is_escaped_and_said_in_words() {
+    let page = status_page(
+        State(hostile()),
+        RawQuery(Some("q=%22%3Cb%3E&sort=name".into())),
+    );
+    contains(
+        &text(page.await).await,
+        &[
+            "value=\"&quot;&lt;b&gt;\"",
+            "None of 2 definitions",
+            "./?sort=name",
+        ],
+    );
+    let page = text(status_page(State(hostile()), RawQuery(None)).await).await;
+    contains(
+        &page,
+        &[
+            "<bdi>&lt;script&gt;alert('&quot;&amp;')&lt;/script&gt; \u{fffd}</bdi>",
+            "&lt;b&gt;",
+            "<small class=\"id\"><bdi>../&lt;i&gt;?#&amp;&quot;'\u{fffd}</bdi></small>",
+            "definition?tenant=contoso&amp;id=..%2F%3Ci%3E%3F%23%26%22%27%00",
+            "The history of scans: access is refused. </strong><bdi>no &lt;permission&gt;</bdi>",
+            "throttled until <time datetime=\"2026-09-21T",
+            "2 d 3 h ago",
+            "<span class=\"condition failed\">failed</span>",
+            "<span class=\"condition overdue\">1 d 23 h</span>",
+            "never ran",
+            "href=\"./metrics\"",
+            "Version 0.1.0",
+        ],
+    );
+    assert!(!page.contains(&"ä".repeat(200)), "the long name is cut off");
+}
+
+#[tokio::test]
+async fn a_definition_has_a_page_whatever_its_id() {
+    let state = hostile();
+    let tenants = state.snapshot.read();
+    for view in tenants.values().next().unwrap().definitions.iter() {
+        let link = query::definition_link("contoso", view.definition.id.as_str());
+        let asked = link.strip_prefix("definition?").unwrap().to_owned();
+        let response = definition_page(State(state.clone()), RawQuery(Some(asked))).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], POLICY);
+        let page = text(response).await;
+        contains(
+            &page,
+            &["What is shown may be old", "no &lt;permission&gt;"],
+        );
+        if !view.recent.is_empty() {
+            contains(
+                &page,
+                &[
+                    "2 sessions in 2 d 7 h",
+                    "class=\"mark failed\" x=\"8.98%\"",
+                    "unknown status</span> <bdi>&lt;u&gt;</bdi>",
+                    "overdue by 1 d 23 h",
+                    "5 of 8",
+                    "definition_id=&quot;../&lt;i&gt;?#&amp;\\&quot;'\u{fffd}&quot;",
+                ],
+            );
+        }
+    }
+    for asked in [
+        None,
+        Some(""),
+        Some("tenant=contoso"),
+        Some("id=a&tenant=x"),
+        Some("%&="),
+    ] {
+        let query = RawQuery(asked.map(str::to_owned));
+        let response = definition_page(State(state.clone()), query).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{asked:?}");
+        contains(&text(response).await, &["No such definition"]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_known_is_a_page_too() {
+    let state = state();
+    state.snapshot.remove(&TenantName::new("contoso"));
+    let page = text(status_page(State(state), RawQuery(None)).await).await;
+    contains(
+        &page,
+        &[
+            "No definition is known yet.",
+            "No tenant has been polled yet.",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn own_files_are_served_with_their_types_and_no_other() {
+    for (file, content_type) in [
+        (&assets::STYLE, "text/css; charset=utf-8"),
+        (&assets::SCRIPT, "text/javascript; charset=utf-8"),
+        (&assets::ICON, "image/svg+xml"),
+    ] {
+        let link = file.link();
+        let name = link.strip_prefix("./-/assets/").unwrap();
+        let name = name.split('?').next().unwrap().to_owned();
+        let response = asset(axum::extract::Path(name)).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], content_type);
+    }
+    let response = asset(axum::extract::Path("../Cargo.toml".to_owned())).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
