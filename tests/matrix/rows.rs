@@ -144,7 +144,7 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
             Some("connect"),
             "connect",
         ),
-        unreadable("broken gzip", Fault::BrokenGzip),
+        row("broken gzip", Fault::BrokenGzip, Some("connect"), "decode"),
         Row {
             reasons: [
                 Some("other"),
