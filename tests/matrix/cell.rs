@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::{
-    CallRecord, Endpoint, Fault, Front, LineFault, Outcome, Simulator,
+    CallRecord, Endpoint, Front, LineFault, Outcome, Simulator,
 };
 use tokio::sync::Mutex;
 
@@ -126,15 +126,8 @@ impl Bench {
         if matches!(cell.cause, Cause::Name) {
             self.name(cell.tenant, true);
         }
-        if cell.from_start && !cell.heavy {
+        if cell.from_start {
             cell.set(self, true);
-        }
-        if cell.from_start && cell.heavy {
-            // Until it is its turn, the endpoint says nothing.
-            let endpoint = ENDPOINTS[cell.column];
-            let silence = Fault::error(503, "", "");
-            self.simulator
-                .set_tenant_fault(cell.tenant, endpoint, Some(silence));
         }
     }
 }
@@ -247,10 +240,10 @@ impl Cell {
                     .await?,
             ),
         };
-        let _alone = if self.heavy {
-            Some(bench.heavy.lock().await)
-        } else {
-            None
+        // From the start all are wrong at once; later, one large one after the other.
+        let _alone = match self.heavy && !self.from_start {
+            true => Some(bench.heavy.lock().await),
+            false => None,
         };
         let before = watch
             .until(&name, "it is known", PATIENCE, |samples| {
@@ -258,22 +251,15 @@ impl Cell {
                 (!errors.is_empty()).then_some(errors)
             })
             .await?;
-        if !self.from_start || self.heavy {
+        if !self.from_start {
             self.set(bench, true);
-            if !self.from_start {
-                self.provoke(bench);
-            }
+            self.provoke(bench);
         }
         let count = |errors: &[(String, f64)]| {
             let found = errors.iter().find(|(reason, _)| reason == self.reason);
             found.map_or(0.0, |(_, count)| *count)
         };
-        // In heavy cells, what went before is another fault.
-        let base = if self.from_start && !self.heavy {
-            0.0
-        } else {
-            count(&before)
-        };
+        let base = if self.from_start { 0.0 } else { count(&before) };
         let what = format!("it is counted as {}", self.reason);
         let counted = watch
             .until(&name, &what, PATIENCE, |samples| {
@@ -282,9 +268,7 @@ impl Cell {
             })
             .await?;
         let (errors, published) = counted;
-        if !self.heavy {
-            self.only_that(&errors)?;
-        }
+        self.only_that(&errors)?;
         if let Some(good) = good
             && published != good
         {
