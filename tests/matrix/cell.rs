@@ -232,18 +232,20 @@ impl Cell {
     /// Runs it; returns how long after the fault's end it worked again.
     pub async fn run(&self, bench: &Bench, watch: &Watch) -> Result<Duration, String> {
         let name = self.name();
-        let good = match self.from_start {
-            true => None,
-            false => Some(
+        let good = if self.from_start {
+            None
+        } else {
+            Some(
                 watch
                     .until(&name, "all is well at first", PATIENCE, Self::well)
                     .await?,
-            ),
+            )
         };
         // From the start all are wrong at once; later, one large one after the other.
-        let _alone = match self.heavy && !self.from_start {
-            true => Some(bench.heavy.lock().await),
-            false => None,
+        let _alone = if self.heavy && !self.from_start {
+            Some(bench.heavy.lock().await)
+        } else {
+            None
         };
         let before = watch
             .until(&name, "it is known", PATIENCE, |samples| {
@@ -305,7 +307,7 @@ impl Cell {
             };
             let first = calls.find(ours)?;
             // 0 as long as there is no answer yet.
-            (first.status > 0).then(|| (first.status, first.arrived))
+            (first.status > 0).then_some((first.status, first.arrived))
         };
         let (status, arrived) = watch
             .until(&self.name(), "all is well again", PATIENCE, |samples| {

@@ -86,6 +86,7 @@ fn throttle(retry_after: Option<String>) -> Fault {
 }
 
 /// All faults; error messages repeat `echo`, and `now` is the time of dates.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
     let elsewhere = "https://elsewhere.invalid";
     let soon = httpdate::fmt_http_date(now + Duration::from_secs(20));
