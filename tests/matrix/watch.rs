@@ -78,8 +78,8 @@ impl Watch {
                 last = samples.troubles();
             }
         };
-        let waited = tokio::time::timeout(patience, search).await;
-        waited.unwrap_or_else(|_| Err(format!("never happened: {what}; {last}")))
+        let found = tokio::time::timeout(patience, search).await;
+        found.unwrap_or_else(|_| Err(format!("never happened: {what}; {last}")))
     }
 }
 
