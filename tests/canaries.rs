@@ -96,6 +96,7 @@ async fn no_canary_gets_out() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn run(simulator: &Simulator, format: &str) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = common::configuration(simulator, folder.path(), (1_000, 60_000), &[]);
@@ -212,7 +213,7 @@ async fn run(simulator: &Simulator, format: &str) {
     );
     assert_free_of("check-config", &shown, &secrets());
     exporter.process.signal("HUP");
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(common::PATIENCE, async {
         while !exporter.process.output().contains("proxy") {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

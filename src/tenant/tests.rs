@@ -1,0 +1,160 @@
+use regex::Regex;
+
+use super::*;
+use crate::clock::{Clock, Timestamp};
+use crate::model::{Run, ScanStatus};
+use crate::quota::Limits;
+
+fn tenant(filter: DefinitionFilter) -> Tenant {
+    let clock = Clock::system();
+    Tenant::new(
+        TenantName::new("t"),
+        filter,
+        Quota::new(clock, Limits::new(1, 1)),
+    )
+}
+
+fn all() -> DefinitionFilter {
+    DefinitionFilter {
+        ids: Vec::new(),
+        include: Rule::default(),
+        exclude: Rule::default(),
+        inactive: true,
+        limit: usize::MAX,
+    }
+}
+
+fn definition(id: &str, ran: bool) -> Definition {
+    let latest = ran.then(|| Run {
+        at: Timestamp::from_unix_millis(1),
+        status: ScanStatus::Success,
+    });
+    let scan_type = Some(ScanType::Network);
+    Definition {
+        scan_name: id.into(),
+        latest,
+        scan_type,
+        ..unlisted(&DefinitionId::new(id))
+    }
+}
+
+fn ids(view: &TenantView) -> Vec<&str> {
+    view.definitions
+        .iter()
+        .map(|view| view.definition.id.as_str())
+        .collect()
+}
+
+fn session(id: &str) -> Session {
+    Session {
+        definition_id: DefinitionId::new("a"),
+        id: Some(crate::model::SessionId::new(id)),
+        last_scanned: Some(Timestamp::from_unix_millis(1)),
+        status: ScanStatus::Success,
+        targets: None,
+        targets_succeeded: None,
+        target_durations: Vec::new(),
+    }
+}
+
+#[test]
+fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
+    let mut tenant = tenant(all());
+    let now = Uptime::default();
+    let a = [DefinitionId::new("a")];
+    tenant.relist(vec![definition("a", true), definition("b", false)], now);
+    tenant.learn(&a, &[session("1")]);
+    tenant.learn(&a, &[session("1"), session("2")]);
+    assert_eq!(ids(&tenant.view()), ["a", "b"]);
+    tenant.relist(vec![definition("b", false)], now);
+    assert_eq!(ids(&tenant.view()), ["b"]);
+    tenant.relist(vec![definition("a", true), definition("b", false)], now);
+    assert_eq!(tenant.view().definitions[0].sessions.success, 1);
+    tenant.relist(Vec::new(), now);
+    tenant.relist(Vec::new(), now + KEPT);
+    tenant.relist(vec![definition("a", true)], now + KEPT);
+    assert_eq!(
+        tenant.view().definitions[0].sessions.success,
+        0,
+        "forgotten after a day"
+    );
+}
+
+#[test]
+fn a_first_listing_and_a_new_run_are_changes() {
+    let mut tenant = tenant(all());
+    let first = tenant.relist(
+        vec![definition("a", true), definition("b", false)],
+        Uptime::default(),
+    );
+    assert_eq!(first.changed, [DefinitionId::new("a")]);
+    assert!(first.names_runs);
+    let second = tenant.relist(
+        vec![definition("a", true), definition("b", true)],
+        Uptime::default(),
+    );
+    assert_eq!(second.changed, [DefinitionId::new("b")]);
+    assert!(
+        !tenant
+            .relist(vec![definition("c", false)], Uptime::default())
+            .names_runs
+    );
+}
+
+#[test]
+fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
+    let mut tenant = tenant(DefinitionFilter { limit: 2, ..all() });
+    let now = Uptime::default();
+    let listed = |ids: &[&str]| ids.iter().map(|id| definition(id, true)).collect();
+    tenant.relist(listed(&["c", "d"]), now);
+    assert_eq!(tenant.health.dropped, 0);
+    let news = tenant.relist(listed(&["a", "b", "c", "d"]), now);
+    assert_eq!(ids(&tenant.view()), ["c", "d"]);
+    assert_eq!((tenant.health.dropped, news.appeared.len()), (2, 0));
+    tenant.relist(listed(&["a", "b", "d"]), now);
+    assert_eq!(ids(&tenant.view()), ["a", "d"], "there is room for one");
+    assert_eq!(tenant.health.dropped, 1);
+    tenant.filter.limit = 1;
+    tenant.relist(listed(&["a", "b", "d"]), now);
+    assert_eq!(ids(&tenant.view()), ["a"]);
+    assert_eq!(tenant.health.dropped, 2);
+}
+
+#[test]
+fn filters_choose_by_id_or_by_type_and_name() {
+    let listed = || {
+        vec![
+            definition("core-1", true),
+            definition("edge-1", true),
+            definition("edge-2", true),
+        ]
+    };
+    let name = |pattern: &str| Rule {
+        names: vec![Regex::new(pattern).expect("it is a pattern")],
+        ..Rule::default()
+    };
+    let by_id = DefinitionFilter {
+        ids: vec![DefinitionId::new("edge-2")],
+        ..all()
+    };
+    let by_name = DefinitionFilter {
+        include: name("^edge-.*$"),
+        exclude: name("^edge-1$"),
+        ..all()
+    };
+    for filter in [by_id, by_name] {
+        let mut tenant = tenant(filter);
+        tenant.relist(listed(), Uptime::default());
+        assert_eq!(ids(&tenant.view()), ["edge-2"]);
+    }
+    let windows = Rule {
+        scan_types: vec!["windows".into()],
+        ..Rule::default()
+    };
+    let mut tenant = tenant(DefinitionFilter {
+        include: windows,
+        ..all()
+    });
+    tenant.relist(listed(), Uptime::default());
+    assert!(tenant.view().definitions.is_empty());
+}
