@@ -6,8 +6,7 @@
 //!            └──── outcome ────┘
 //! ```
 //!
-//! Calls run beside each other, one of each kind at most; what they bring is
-//! taken in one at a time, here.
+//! Calls run beside each other, one of each kind at most; their answers come in here.
 
 mod resume;
 mod round;
@@ -192,10 +191,10 @@ impl Poller {
                         &mut poller.definitions
                     })
                 {
-                    let before = self.tenant.health.dropped;
+                    let within = self.tenant.health.dropped == 0;
                     let relisted = self.tenant.relist(listed.items, now);
                     let dropped = self.tenant.health.dropped;
-                    if dropped > 0 && before == 0 {
+                    if within && dropped > 0 {
                         tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit; the rest is left out");
                     }
                     self.plan.listed(now, listed.pages, &relisted, &self.quota);

@@ -28,7 +28,11 @@ fn root() -> PathBuf {
 fn levels() -> BTreeMap<String, Option<u32>> {
     let map = fs::read_to_string(root().join("src/lib.rs")).expect("the map is there");
     map.lines()
-        .filter_map(|line| line.strip_prefix("//! | [`"))
+        .filter_map(|line| {
+            line.strip_prefix("//! | ")?
+                .trim_start_matches('[')
+                .strip_prefix('`')
+        })
         .map(|row| {
             let (name, rest) = row.split_once('`').expect("the name is closed");
             let level = rest.split('|').nth(1).expect("there is a level").trim();

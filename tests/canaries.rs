@@ -96,6 +96,7 @@ async fn no_canary_gets_out() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn run(simulator: &Simulator, format: &str) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = common::configuration(simulator, folder.path(), (1_000, 60_000), &[]);
@@ -121,7 +122,9 @@ async fn run(simulator: &Simulator, format: &str) {
     let web = web.display().to_string();
     let secrets = || {
         let canaries = [SECRET, PROXY, PASSWORD, VARIABLE, &hash].map(str::to_owned);
+        // A GUID is let through as the correlation ids are, which Microsoft's support asks for.
         let mut all = simulator.secrets();
+        all.retain(|secret| secret.len() != 36);
         all.extend(canaries);
         all
     };
@@ -210,7 +213,7 @@ async fn run(simulator: &Simulator, format: &str) {
     );
     assert_free_of("check-config", &shown, &secrets());
     exporter.process.signal("HUP");
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(common::PATIENCE, async {
         while !exporter.process.output().contains("proxy") {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -15,6 +15,7 @@ install_packages() {
     command -v python3 >/dev/null || missing+=(python3)
     command -v curl >/dev/null || missing+=(curl)
     command -v systemd-socket-activate >/dev/null || missing+=(systemd)
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
     type -P kill >/dev/null || missing+=(procps)
     [ -x /usr/bin/tinyproxy ] || [ -x /usr/sbin/tinyproxy ] || missing+=(tinyproxy-bin)
     command -v ip >/dev/null || missing+=(iproute2)

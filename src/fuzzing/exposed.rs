@@ -29,7 +29,11 @@ pub(super) fn exposition(data: &[u8]) {
         .definitions
         .iter()
         .map(|view| &view.definition)
-        .map(|known| (known.id.as_str().to_owned(), known.scan_name.to_string()))
+        // Many parsers take a NUL for the end.
+        .map(|known| {
+            [known.id.as_str(), &known.scan_name].map(|text| text.replace('\0', "\u{fffd}"))
+        })
+        .map(|[id, name]| (id, name))
         .collect();
     let snapshot = Snapshot::default();
     snapshot.publish(view);

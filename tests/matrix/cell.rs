@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::{
-    CallRecord, Endpoint, Fault, Front, LineFault, Outcome, Simulator,
+    CallRecord, Endpoint, Front, LineFault, Outcome, Simulator,
 };
 use tokio::sync::Mutex;
 
@@ -126,15 +126,8 @@ impl Bench {
         if matches!(cell.cause, Cause::Name) {
             self.name(cell.tenant, true);
         }
-        if cell.from_start && !cell.heavy {
+        if cell.from_start {
             cell.set(self, true);
-        }
-        if cell.from_start && cell.heavy {
-            // Until it is its turn, the endpoint says nothing.
-            let endpoint = ENDPOINTS[cell.column];
-            let silence = Fault::error(503, "", "");
-            self.simulator
-                .set_tenant_fault(cell.tenant, endpoint, Some(silence));
         }
     }
 }
@@ -201,13 +194,13 @@ impl Cell {
         match self.endpoint() {
             Endpoint::Token => bench.simulator.revoke_tokens(self.tenant),
             Endpoint::History => {
+                // All of them: of a single one that is refused, the id is to blame.
                 let mut world = bench.simulator.world();
-                let ran = world
-                    .definitions(self.tenant)
-                    .iter()
-                    .find(|known| known.active);
-                let id = ran.map(|known| known.id.clone()).expect("one is active");
-                world.run_now(self.tenant, &id, Outcome::Success);
+                let known = world.definitions(self.tenant).iter();
+                let ids: Vec<_> = known.map(|known| known.id.clone()).collect();
+                for id in ids {
+                    world.run_now(self.tenant, &id, Outcome::Success);
+                }
             }
             _ => {}
         }
@@ -239,15 +232,17 @@ impl Cell {
     /// Runs it; returns how long after the fault's end it worked again.
     pub async fn run(&self, bench: &Bench, watch: &Watch) -> Result<Duration, String> {
         let name = self.name();
-        let good = match self.from_start {
-            true => None,
-            false => Some(
+        let good = if self.from_start {
+            None
+        } else {
+            Some(
                 watch
                     .until(&name, "all is well at first", PATIENCE, Self::well)
                     .await?,
-            ),
+            )
         };
-        let _alone = if self.heavy {
+        // From the start all are wrong at once; later, one large one after the other.
+        let _alone = if self.heavy && !self.from_start {
             Some(bench.heavy.lock().await)
         } else {
             None
@@ -258,22 +253,15 @@ impl Cell {
                 (!errors.is_empty()).then_some(errors)
             })
             .await?;
-        if !self.from_start || self.heavy {
+        if !self.from_start {
             self.set(bench, true);
-            if !self.from_start {
-                self.provoke(bench);
-            }
+            self.provoke(bench);
         }
         let count = |errors: &[(String, f64)]| {
             let found = errors.iter().find(|(reason, _)| reason == self.reason);
             found.map_or(0.0, |(_, count)| *count)
         };
-        // In heavy cells, what went before is another fault.
-        let base = if self.from_start && !self.heavy {
-            0.0
-        } else {
-            count(&before)
-        };
+        let base = if self.from_start { 0.0 } else { count(&before) };
         let what = format!("it is counted as {}", self.reason);
         let counted = watch
             .until(&name, &what, PATIENCE, |samples| {
@@ -282,9 +270,7 @@ impl Cell {
             })
             .await?;
         let (errors, published) = counted;
-        if !self.heavy {
-            self.only_that(&errors)?;
-        }
+        self.only_that(&errors)?;
         if let Some(good) = good
             && published != good
         {
@@ -321,7 +307,7 @@ impl Cell {
             };
             let first = calls.find(ours)?;
             // 0 as long as there is no answer yet.
-            (first.status > 0).then(|| (first.status, first.arrived))
+            (first.status > 0).then_some((first.status, first.arrived))
         };
         let (status, arrived) = watch
             .until(&self.name(), "all is well again", PATIENCE, |samples| {

@@ -62,7 +62,7 @@ impl Watch {
         let mut newest = self.newest.clone();
         newest.mark_changed();
         let mut last = String::new();
-        let waiting = async {
+        let search = async {
             loop {
                 newest
                     .changed()
@@ -78,8 +78,8 @@ impl Watch {
                 last = samples.troubles();
             }
         };
-        let waited = tokio::time::timeout(patience, waiting).await;
-        waited.unwrap_or_else(|_| Err(format!("never happened: {what}; {last}")))
+        let found = tokio::time::timeout(patience, search).await;
+        found.unwrap_or_else(|_| Err(format!("never happened: {what}; {last}")))
     }
 }
 
