@@ -224,7 +224,7 @@ fn seconds(out: &mut String, millis: i64) {
         out.push('-');
     }
     out.push_str(itoa::Buffer::new().format(size / 1000));
-    if size % 1000 > 0 {
+    if !size.is_multiple_of(1000) {
         // Three digits behind a one that holds their place.
         let mut digits = itoa::Buffer::new();
         let digits = &digits.format(1000 + size % 1000)[1..];
