@@ -179,16 +179,19 @@ async fn measure(
     if up != tenants || simulator.violations() != 0 {
         bail!("not all tenants are well:\n{}", log());
     }
-    if let Some(then) = then {
-        let mut then = tokio::process::Command::new(then);
-        then.arg(format!("{url}/metrics"))
-            .arg(exporter.0.id().to_string());
-        let status = then.status().await?;
-        anyhow::ensure!(
-            status.success(),
-            "expected success of {then:?}, but found {status}"
-        );
+    match then {
+        Some(program) => run(program, &format!("{url}/metrics"), exporter.0.id()).await,
+        None => Ok(()),
     }
+}
+
+async fn run(program: &str, url: &str, process: u32) -> anyhow::Result<()> {
+    let mut command = tokio::process::Command::new(program);
+    let status = command.arg(url).arg(process.to_string()).status().await?;
+    anyhow::ensure!(
+        status.success(),
+        "expected {program} to succeed, but found {status}"
+    );
     Ok(())
 }
 

@@ -24,7 +24,7 @@ const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);
 const DEFINITIONS: usize = 1_500;
 
 fn definition(number: usize) -> Arc<DefinitionView> {
-    let last_run = (number % 7 > 0).then(|| Run {
+    let last_run = (!number.is_multiple_of(7)).then(|| Run {
         at: NOW - Duration::from_secs(number as u64),
         status: ScanStatus::Success,
     });

@@ -54,7 +54,7 @@ fn registry(tenants: &Tenants) -> Registry {
     let mut registry = Registry::default();
     for name in names {
         let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
-        for (tenant, view) in tenants.iter() {
+        for (tenant, view) in tenants {
             for definition in view.definitions.iter() {
                 let mut labels = labels(tenant.as_str(), definition.definition.id.as_str());
                 if name == "definition_info" {
@@ -72,7 +72,7 @@ fn registry(tenants: &Tenants) -> Registry {
         registry.register(format!("defender_scan_{name}"), name, family);
     }
     let sessions = Family::<Labels, Counter>::default();
-    for (tenant, view) in tenants.iter() {
+    for (tenant, view) in tenants {
         for definition in view.definitions.iter() {
             for status in exposition::catalog::STATUSES {
                 let mut labels = labels(tenant.as_str(), definition.definition.id.as_str());
@@ -145,9 +145,9 @@ pub fn run(definitions: usize) {
             scraped.drain(&changing_gzip, next, true);
         },
         &mut || {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(body.as_bytes()).ok();
-            black_box(encoder.finish()).ok();
+            let mut zipper = GzEncoder::new(Vec::new(), Compression::fast());
+            zipper.write_all(body.as_bytes()).ok();
+            black_box(zipper.finish()).ok();
         },
     ]);
     let copying = format!("memcpy of {} bytes", body.len());

@@ -19,7 +19,7 @@ fn spent() -> Duration {
 fn once(work: &mut dyn FnMut()) -> Duration {
     let before = spent();
     work();
-    spent() - before
+    spent().saturating_sub(before)
 }
 
 /// The least time of each, measured by turns, so that a busy minute disturbs all.
