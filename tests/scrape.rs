@@ -44,6 +44,7 @@ fn definition(number: usize) -> Arc<DefinitionView> {
         targets: None,
         targets_succeeded: None,
         sessions: SessionCounts::default(),
+        recent: Arc::default(),
     })
 }
 

@@ -60,6 +60,7 @@ fn view(number: usize) -> DefinitionView {
             success: number as u64,
             ..SessionCounts::default()
         },
+        recent: Arc::default(),
         definition,
     }
 }

@@ -32,6 +32,7 @@ fn tenant(clock: &Clock) -> Tenant {
         include: Rule::default(),
         exclude: Rule::default(),
         inactive: true,
+        limit: usize::MAX,
     };
     let quota = Quota::new(clock.clone(), Limits::new(80, 1200));
     Tenant::new(TenantName::new("contoso"), filter, quota)

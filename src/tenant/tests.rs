@@ -81,7 +81,6 @@ fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn what_did_not_change_is_published_as_it_was() {
     let mut tenant = tenant(all());
     let now = Uptime::default();
@@ -106,8 +105,6 @@ fn what_did_not_change_is_published_as_it_was() {
 }
 
 #[test]
-=======
->>>>>>> trust
 fn a_first_listing_and_a_new_run_are_changes() {
     let mut tenant = tenant(all());
     let first = tenant.relist(
@@ -129,28 +126,6 @@ fn a_first_listing_and_a_new_run_are_changes() {
 }
 
 #[test]
-<<<<<<< HEAD
-=======
-fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
-    let mut tenant = tenant(DefinitionFilter { limit: 2, ..all() });
-    let now = Uptime::default();
-    let listed = |ids: &[&str]| ids.iter().map(|id| definition(id, true)).collect();
-    tenant.relist(listed(&["c", "d"]), now);
-    assert_eq!(tenant.health.dropped, 0);
-    let news = tenant.relist(listed(&["a", "b", "c", "d"]), now);
-    assert_eq!(ids(&tenant.view()), ["c", "d"]);
-    assert_eq!((tenant.health.dropped, news.appeared.len()), (2, 0));
-    tenant.relist(listed(&["a", "b", "d"]), now);
-    assert_eq!(ids(&tenant.view()), ["a", "d"], "there is room for one");
-    assert_eq!(tenant.health.dropped, 1);
-    tenant.filter.limit = 1;
-    tenant.relist(listed(&["a", "b", "d"]), now);
-    assert_eq!(ids(&tenant.view()), ["a"]);
-    assert_eq!(tenant.health.dropped, 2);
-}
-
-#[test]
->>>>>>> trust
 fn filters_choose_by_id_or_by_type_and_name() {
     let listed = || {
         vec![
@@ -188,7 +163,6 @@ fn filters_choose_by_id_or_by_type_and_name() {
     tenant.relist(listed(), Uptime::default());
     assert!(tenant.view().definitions.is_empty());
 }
-<<<<<<< HEAD
 
 #[test]
 fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
@@ -208,5 +182,3 @@ fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
     assert_eq!(ids(&tenant.view()), ["a"]);
     assert_eq!(tenant.health.dropped, 2);
 }
-=======
->>>>>>> trust
