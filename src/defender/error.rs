@@ -232,20 +232,20 @@ pub(super) struct Refusal<'a> {
 }
 
 /// Whether the data was wrong, as opposed to the connection that carried it. The
-/// decompressor is outermost: of data that ends too early it says `UnexpectedEof`, while
-/// a connection that broke stands in an error of another kind.
+/// decompressor is outermost: of data that ends too early it says `UnexpectedEof`. So does a
+/// connection that broke, but inside an error of the HTTP library.
 fn is_malformed(error: &reqwest::Error) -> bool {
     let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            return matches!(
-                io.kind(),
-                ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
-            );
-        }
+    while let Some(cause) = source.filter(|cause| cause.is::<reqwest::Error>()) {
         source = cause.source();
     }
-    false
+    let io = source.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| {
+        matches!(
+            io.kind(),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+        )
+    })
 }
 
 /// An error and its causes in one line, each once.

@@ -15,14 +15,14 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub fn start(count: u64, place: Place) -> Self {
+    pub fn start(count: u64, place: &Place) -> Self {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
         let answered = Arc::new(AtomicU64::new(0));
         let mut running = JoinSet::new();
         for number in 0..count {
-            running.spawn(scrape(number, Arc::clone(&place), Arc::clone(&answered)));
+            running.spawn(scrape(number, Arc::clone(place), Arc::clone(&answered)));
         }
         Self { running, answered }
     }
@@ -38,9 +38,9 @@ impl Clients {
 async fn scrape(number: u64, place: Place, answered: Arc<AtomicU64>) {
     let client = reqwest::Client::builder()
         .no_proxy()
-        .timeout(Duration::from_secs(60))
+        .timeout(Duration::from_mins(1))
         // Some keep their connection, some do not; some hang up before the answer.
-        .pool_max_idle_per_host(usize::from(number % 2 == 0))
+        .pool_max_idle_per_host(usize::from(number.is_multiple_of(2)))
         .build()
         .expect("a client can be made");
     let mut random = fastrand::Rng::with_seed(number);

@@ -64,7 +64,7 @@ async fn nothing_breaks_whatever_happens() {
             .expect("the simulator starts"),
     );
     let mut chaos = Chaos::start(Arc::clone(&simulator), seed).await;
-    let clients = Clients::start(50, chaos.url());
+    let clients = Clients::start(50, &chaos.url());
 
     let clock = Clock::system();
     let phase = |share: f64| clock.uptime() + Duration::from_secs(seconds).mul_f64(share);
