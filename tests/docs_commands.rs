@@ -24,7 +24,7 @@ const SYSTEMD: By =
     Nobody("there is no running systemd; tests/shipping/systemd.rs checks the units");
 
 /// Beginnings of commands; the first that fits counts.
-const COMMANDS: [(&str, By); 28] = [
+const COMMANDS: [(&str, By); 34] = [
     (
         "cargo run --release -- demo",
         Test("tests/process.rs", "demo"),
@@ -46,6 +46,10 @@ const COMMANDS: [(&str, By); 28] = [
     ),
     ("defender-scan-exporter check-config", Here),
     (
+        "defender-scan-exporter check ",
+        Test("tests/check/main.rs", "check"),
+    ),
+    (
         "defender-scan-exporter healthcheck",
         Test("tests/process.rs", "healthcheck"),
     ),
@@ -60,6 +64,26 @@ const COMMANDS: [(&str, By); 28] = [
     (
         "deploy/local/run.sh",
         Test("tests/shipping/local.rs", "deploy/local/run.sh"),
+    ),
+    (
+        "benches/run.sh",
+        Nobody("it measures, on a machine that does nothing else"),
+    ),
+    (
+        "tests/measure/soak.sh",
+        Nobody("it takes a quarter of an hour; tests/soak takes a minute"),
+    ),
+    (
+        "cargo +nightly fuzz",
+        Nobody("it takes another toolchain; src/fuzzing.rs runs the same targets"),
+    ),
+    (
+        "FUZZ_SECONDS=60 cargo test --lib fuzzing",
+        Test("tests/run.sh", "cargo test --locked"),
+    ),
+    (
+        "cargo test --test ",
+        Test("tests/run.sh", "cargo test --locked"),
     ),
     ("docker ", DOCKER),
     (

@@ -244,7 +244,8 @@ impl Exporter {
         let process = Process::start(folder, &mut command);
         let port = eventually("the exporter listens", async || {
             let output = process.output();
-            let after = output.split("address=127.0.0.1:").nth(1)?;
+            let written = ["address=127.0.0.1:", r#""address":"127.0.0.1:"#];
+            let after = written.iter().find_map(|form| output.split(form).nth(1))?;
             let port = after.split(|c: char| !c.is_ascii_digit()).next()?;
             (port.len() < after.len()).then(|| port.to_owned())
         });
