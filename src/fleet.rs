@@ -213,7 +213,8 @@ impl Fleet {
         stopped
     }
 
-    fn start(&mut self, tenant: &config::Tenant, poller: Poller, at: &mut Uptime) {
+    fn start(&mut self, tenant: &config::Tenant, mut poller: Poller, at: &mut Uptime) {
+        poller.show();
         let stop = self.shutdown.child_token();
         *at = *at + SPREAD.mul_f64(fastrand::f64() * 2.0);
         self.pollers.spawn(poller.run(*at, stop.clone()));

@@ -98,11 +98,10 @@ impl Poller {
         }
     }
 
-    /// Publishes what is known, and from `start` on polls until `shutdown`. A call
-    /// under way is dropped then; it stays paid for. Returns what is known by then.
+    /// From `start` on polls until `shutdown`. A call under way is dropped then; it
+    /// stays paid for. Returns what is known by then.
     pub async fn run(mut self, start: Uptime, shutdown: CancellationToken) -> Self {
         let mut calls = JoinSet::new();
-        self.publish().await;
         let clock = self.clock.clone();
         shutdown.run_until_cancelled(clock.sleep_until(start)).await;
         while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
@@ -342,6 +341,18 @@ impl Poller {
     }
 
     async fn publish(&mut self) {
+        self.look_at_health();
+        self.save().await;
+        self.snapshot.publish(self.tenant.view());
+    }
+
+    /// Publishes what is known from before: to be done before anyone can ask for it.
+    pub fn show(&mut self) {
+        self.look_at_health();
+        self.snapshot.publish(self.tenant.view());
+    }
+
+    fn look_at_health(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
         let health = &mut self.tenant.health;
         health.throttled_until = self
@@ -356,7 +367,5 @@ impl Poller {
         health.up = self
             .polled
             .then_some(listed && health.history.failure.is_none());
-        self.save().await;
-        self.snapshot.publish(self.tenant.view());
     }
 }

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""How soon after `kill -9` the old data is served again: 100 000 definitions in the state.
+
+    cargo build --release && tests/measure/restart.py
+
+The demo fills the state with 10 tenants of 10 000 definitions; then the exporter is started on
+the same state with an API that is not there, so that all it can serve comes from before.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+PROGRAM = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/release/defender-scan-exporter")
+TENANTS, DEFINITIONS, ROUNDS = 10, 10_000, 3
+
+
+def start(folder, *arguments):
+    log = folder / "log"
+    command = [PROGRAM.resolve(), *arguments, "--storage.path", folder / "state"]
+    command += ["--web.listen-address", "127.0.0.1:0"]
+    with log.open("w") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+    while not (found := re.search(r"address=127\.0\.0\.1:(\d+)", log.read_text())):
+        if process.poll() is not None:
+            sys.exit(log.read_text())
+        time.sleep(0.005)
+    return process, f"http://127.0.0.1:{found.group(1)}/metrics", began
+
+
+def ages(url):
+    """How many scans have an age, and when the first and the last byte came."""
+    with urllib.request.urlopen(url) as answer:
+        text = answer.read(1)
+        first = time.monotonic()
+        text += answer.read()
+    return text.count(b"\ndefender_scan_last_age_seconds{"), len(text), first, time.monotonic()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        demo, url, _ = start(folder, "demo", "--tenants", str(TENANTS), "--definitions", str(DEFINITIONS))
+        known = -1
+        while known != (now := ages(url)[0]) or known == 0:
+            known = now
+            time.sleep(10)
+        demo.kill()
+        demo.wait()
+        (folder / "token").write_text("no token at all")
+        tenants = "".join(
+            f"  - name: demo-{number}\n"
+            f"    tenant_id: 3f0e6d0e-0000-4000-8000-{number:012}\n"
+            "    api_base_url: http://127.0.0.1:9\n"
+            "    credential: {type: token_file, path: token}\n"
+            for number in range(1, TENANTS + 1)
+        )
+        (folder / "exporter.yml").write_text(f"tenants:\n{tenants}")
+        for _ in range(ROUNDS):
+            process, url, began = start(folder, "--config.file", folder / "exporter.yml")
+            count, size, first, last = ages(url)
+            process.kill()
+            process.wait()
+            print(
+                f"{count} of {known} ages, {size / 1e6:.0f} MB: "
+                f"first byte after {first - began:.2f} s, last after {last - began:.2f} s"
+            )
+            if count == 0:
+                sys.exit(f"nothing was restored:\n{(folder / 'log').read_text()}")
+
+
+main()
