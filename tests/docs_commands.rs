@@ -24,7 +24,7 @@ const SYSTEMD: By =
     Nobody("there is no running systemd; tests/shipping/systemd.rs checks the units");
 
 /// Beginnings of commands; the first that fits counts.
-const COMMANDS: [(&str, By); 34] = [
+const COMMANDS: [(&str, By); 35] = [
     (
         "cargo run --release -- demo",
         Test("tests/process.rs", "demo"),
@@ -34,6 +34,10 @@ const COMMANDS: [(&str, By); 34] = [
     (
         "cargo test --lib",
         Test("tests/run.sh", "cargo test --locked"),
+    ),
+    (
+        "cargo build --release && tests/measure/restart.py",
+        Nobody("it measures, on a machine that does nothing else"),
     ),
     (
         "cargo build --release",
