@@ -1,15 +1,13 @@
 //! Secrets planted wherever they can stand, and looked for in everything that comes
 //! out: logs in both formats, pages, metrics, the state, `check-config`.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::common::{self, Exporter, binary, eventually, options};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use common::{Exporter, binary, eventually, options};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 /// With letters that every encoding changes.

@@ -1,13 +1,11 @@
 //! Every row of the table of clouds, with the real host names: a proxy inside the
 //! test takes each of them to the simulator, whose certificate has all of them.
 
-mod common;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use common::{Exporter, eventually, options};
+use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::simulator::{Endpoint, Simulator};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};

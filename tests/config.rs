@@ -1,7 +1,7 @@
 //! Configuration files, bad and good: `tests/config/bad/NAME.yml` must give
 //! exactly the mistakes in `NAME.txt`, and whatever we show must be read.
 //!
-//! `UPDATE=1 cargo test --test config` writes the expected mistakes anew: read the difference.
+//! `UPDATE=1 cargo test --test suite config::` writes the expected mistakes anew: read the difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};

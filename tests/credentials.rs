@@ -2,16 +2,14 @@
 //! does, and the API takes its token; and what is most often wrong with each has
 //! a message of its own.
 
-mod common;
-
 use std::fs;
 
-use common::messages;
-use common::tenants::{
+use crate::common::messages;
+use crate::common::tenants::{
     CERTIFICATES, certificate, configure, exporter, folder, is_up, pem, secret, simulator, token,
     trust,
 };
-use common::{Exporter, binary, eventually};
+use crate::common::{Exporter, binary, eventually};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 /// Until after the tests' certificates end, and from before they begin.

@@ -1,11 +1,9 @@
 //! From the service to Prometheus: the real binary, over real TLS, scraped by a
 //! real Prometheus; its values are compared with the simulator's world.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{Exporter, Prometheus, eventually, options};
+use crate::common::{Exporter, Prometheus, eventually, options};
 use defender_scan_exporter::clock::Timestamp;
 use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Outcome, Simulator, Spelling};
 

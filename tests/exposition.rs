@@ -1,7 +1,7 @@
 //! The exposition of a rich snapshot: pinned by golden files, read back by an
 //! independent parser (`PyPI`'s `prometheus_client`) and by promtool.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test exposition` writes the golden files anew.
+//! `UPDATE_GOLDEN=1 cargo test --test suite exposition::` writes the golden files anew.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,11 +1,9 @@
 //! What the exporter does when the service misbehaves.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Exporter, eventually, options};
+use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 /// Waits until a sample of the first tenant reaches `least`.

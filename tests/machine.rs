@@ -1,17 +1,15 @@
 //! Credentials that the machine has: a managed identity, by the metadata service of
 //! App Service and of virtual machines, and whoever is signed in with `az` or `azd`.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::messages;
-use common::tenants::{adjusted, configure, exporter, is_up, simulator, token};
-use common::{Exporter, eventually};
+use crate::common::messages;
+use crate::common::tenants::{adjusted, configure, exporter, is_up, simulator, token};
+use crate::common::{Exporter, eventually};
 use defender_scan_exporter::simulator::{Endpoint, MachineIdentity, Simulator};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};

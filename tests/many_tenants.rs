@@ -1,12 +1,10 @@
 //! One tenant's trouble is its own.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::settings::{self, entry};
-use common::{Exporter, eventually, options};
+use crate::common::settings::{self, entry};
+use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 

@@ -1,8 +1,6 @@
 //! A link to a next page that is good no longer: the round begins anew, and no id is blamed.
 
-mod common;
-
-use common::{Exporter, eventually, options};
+use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
 
 const DEFINITIONS: usize = 6;

@@ -1,12 +1,10 @@
 //! The program as an operator meets it: starting, failing to start, stopping.
 
-mod common;
-
 use std::fs;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use common::{Exporter, binary, configuration, eventually, get, options};
+use crate::common::{self, Exporter, binary, configuration, eventually, get, options};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 fn run(arguments: &[&str]) -> Output {

@@ -1,17 +1,15 @@
 //! Through a real proxy, `tinyproxy`: from the configuration or the environment,
 //! with and without a password; and what is said when it fails.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::messages;
+use crate::common::tenants::{folder, is_up, secret, simulator};
+use crate::common::{Exporter, Process, binary, eventually, free_port};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::messages;
-use common::tenants::{folder, is_up, secret, simulator};
-use common::{Exporter, Process, binary, eventually, free_port};
 use defender_scan_exporter::simulator::Simulator;
 
 /// And the same as an address may have it.

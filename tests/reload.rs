@@ -1,12 +1,10 @@
 //! Reloading: what did not change goes on undisturbed, nothing is forgotten, nothing leaks.
 
-mod common;
-
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use common::settings::{self, Entry, entry};
-use common::{Exporter, PATIENCE, binary, eventually, options};
+use crate::common::settings::{self, Entry, entry};
+use crate::common::{self, Exporter, PATIENCE, binary, eventually, options};
 use defender_scan_exporter::simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
 use tempfile::TempDir;
 

@@ -1,14 +1,12 @@
 //! Nothing is forgotten: `kill -9` at random moments, and a restart goes on.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Exporter, Metrics, binary, eventually, options};
+use crate::common::{Exporter, Metrics, binary, eventually, options};
 use defender_scan_exporter::simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
 
 /// Every counter of every tenant: what a restart must not turn back.

@@ -1,13 +1,11 @@
 //! No secret leaves: the simulator's world is full of them, and everything that
 //! the exporter prints or serves is searched.
 
-mod common;
-
 use std::time::Duration;
 
+use crate::common::{Exporter, options};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Exporter, options};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 /// A secret as it may appear: plain, in base64, URL-encoded.

@@ -1,13 +1,11 @@
 //! Sharing tenants out among several exporters.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
-use common::settings::{self, entry};
-use common::{Exporter, binary, options};
+use crate::common::settings::{self, entry};
+use crate::common::{Exporter, binary, options};
 use defender_scan_exporter::cli::Cli;
 use defender_scan_exporter::config::Config;
 use defender_scan_exporter::simulator::{Endpoint, Simulator};

@@ -1,12 +1,10 @@
 //! Whoever can reach the port: odd requests, too many and too slow clients, names
 //! that are meant for a terminal or a browser, and lists without an end.
 
-mod common;
-
 use std::fs;
 use std::time::Duration;
 
-use common::{Exporter, options};
+use crate::common::{self, Exporter, options};
 use defender_scan_exporter::simulator::{Draft, Simulator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

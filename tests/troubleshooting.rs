@@ -2,14 +2,12 @@
 //! and no other. What the API may answer is said here; the rest in
 //! `credentials.rs`, `machine.rs` and `proxy.rs`.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 
-use common::messages;
-use common::tenants::{exporter, secret, simulator};
-use common::{Exporter, options};
+use crate::common::messages;
+use crate::common::tenants::{exporter, secret, simulator};
+use crate::common::{Exporter, options};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 
 /// Starts an exporter at a simulator with that fault, and waits for what it says.

@@ -2,16 +2,14 @@
 //! `promtool check web-config` does, but for a list of differences with
 //! reasons; each mistake has its exact message.
 //!
-//! `UPDATE=1 cargo test --test web_config` writes the expected messages anew: read the difference.
-
-mod common;
+//! `UPDATE=1 cargo test --test suite web_config::` writes the expected messages anew: read the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::binary;
+use crate::common::binary;
 use defender_scan_exporter::config::WebConfig;
 use proptest::prelude::*;
 

@@ -2,19 +2,15 @@
 //! addresses, with sockets of systemd, and with clients that idle, dawdle or
 //! ask too much.
 
-mod common;
-#[path = "common/web.rs"]
-mod web;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{PATIENCE, Process, binary, eventually, free_port, get};
+use crate::common::web::{Authority, Served, client, healthcheck, ports};
+use crate::common::{PATIENCE, Process, binary, eventually, free_port, get};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use web::{Authority, Served, client, healthcheck, ports};
 
 const REQUEST: &str = "GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 

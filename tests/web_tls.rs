@@ -1,19 +1,15 @@
 //! TLS, client certificates and passwords on the real binary, asked by a real
 //! Prometheus and by clients of other kinds.
 
-mod common;
-#[path = "common/web.rs"]
-mod web;
-
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{Process, eventually, free_port, get};
+use crate::common::web::{self, Authority, Served, client, hash};
+use crate::common::{Process, eventually, free_port, get};
 use reqwest::tls::{TlsInfo, Version};
 use reqwest::{StatusCode, header};
-use web::{Authority, Served, client, hash};
 
 const TLS: &str = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n";
 

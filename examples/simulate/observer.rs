@@ -8,7 +8,7 @@ use defender_scan_exporter::clock::Uptime;
 use defender_scan_exporter::model::DefinitionId;
 use defender_scan_exporter::plan::Listed;
 
-use crate::world::{Event, World};
+use super::world::{Event, World};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use defender_scan_exporter::clock::Uptime;
 use defender_scan_exporter::config::Poll;
 
-use crate::run::{Scenario, as_f64, limits};
+use super::run::{Scenario, as_f64, limits};
 
 const HOUR: Duration = Duration::from_hours(1);
 

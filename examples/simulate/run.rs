@@ -11,10 +11,10 @@ use defender_scan_exporter::model::DefinitionId;
 use defender_scan_exporter::plan::{Failure, Plan, Request, Step};
 use defender_scan_exporter::quota::{Call as LoggedCall, CallLog, Limits, Quota};
 
-use crate::observer::Observer;
-use crate::report::Report;
-use crate::service::{Call, Outcome, Service};
-use crate::world::World;
+use super::observer::Observer;
+use super::report::Report;
+use super::service::{Call, Outcome, Service};
+use super::world::World;
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]

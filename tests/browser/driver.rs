@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
-use super::common::{Process, eventually};
+use crate::common::{Process, eventually};
 
 /// A browser with one window.
 pub struct Browser {

@@ -2,13 +2,11 @@
 //! script, and as axe-core judges it. Each test also fails if the browser's
 //! console holds a word, or if another host was asked.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod driver;
 mod pictures;
 mod stage;
 
-use common::eventually;
+use crate::common::eventually;
 use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Outcome};
 use serde_json::json;
 use stage::{Stage, stage};

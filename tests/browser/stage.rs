@@ -5,9 +5,9 @@ use std::sync::Arc;
 use defender_scan_exporter::simulator::{Options, Simulator};
 use tempfile::TempDir;
 
-use super::common::settings::{Entry, entry, write};
-use super::common::{Exporter, eventually, options};
 use super::driver::Browser;
+use crate::common::settings::{Entry, entry, write};
+use crate::common::{Exporter, eventually, options};
 
 /// The real binary with a simulated API, and a browser that looks at it.
 pub struct Stage {

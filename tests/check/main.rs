@@ -1,9 +1,7 @@
 //! `check`, the doctor: the real binary against the simulator over TLS. What it says of each
-//! failure is pinned in `tests/check/`; `UPDATE=1 cargo test --test check`
+//! failure is pinned in `tests/check/`; `UPDATE=1 cargo test --test suite check::`
 //! writes these files anew: read the difference.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod running;
 mod transcripts;
 
@@ -13,8 +11,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use common::tenants::{certificate, configure, secret, simulator, trust};
-use common::{Exporter, Process, binary, options};
+use crate::common::tenants::{certificate, configure, secret, simulator, trust};
+use crate::common::{self, Exporter, Process, binary, options};
 use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 

@@ -1,11 +1,12 @@
 //! What the end-to-end tests share: the real binary, a real Prometheus, and the
 //! simulator that stands in for the service.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod messages;
 pub mod settings;
 pub mod tenants;
+pub mod web;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,8 +1,6 @@
 //! What the tests of the web side share: the real binary with a web
 //! configuration, and certificates to go with it.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, ClientBuilder, Identity};
 use tempfile::TempDir;
 
-use super::common::{PATIENCE, Process, binary, eventually};
+use super::{PATIENCE, Process, binary, eventually};
 
 /// One who signs certificates.
 pub struct Authority {

@@ -26,7 +26,7 @@ use defender_scan_exporter::tenant::Tenant;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::common::{self, Process, eventually, free_port, get};
+use crate::common::{self, Process, eventually, free_port, get};
 
 pub const STEP: Duration = Duration::from_mins(4);
 const STEPS: u32 = 24 * 60 / 4;

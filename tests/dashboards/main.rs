@@ -1,8 +1,6 @@
 //! The dashboards and the rules: their form, their types, and what their
 //! queries yield on a real Prometheus that holds a simulated day.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod coverage;
 mod day;
 mod faults;

@@ -13,9 +13,9 @@ use defender_scan_exporter::simulator::{Draft, Outcome, Simulator};
 use regex::Regex;
 use serde_json::Value;
 
-use super::common::{Exporter, Process, eventually, free_port, options};
 use super::lint::list;
 use super::{read, rules};
+use crate::common::{Exporter, Process, eventually, free_port, options};
 
 const NAME: &str = "Zürich \"core\" switches";
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use defender_scan_exporter::simulator::Simulator;
 use tempfile::TempDir;
 
-use super::common::{Process, eventually, get, tenants};
 use super::{address, copy, descendant, python, read, root, run, static_binary, succeeds};
+use crate::common::{Process, eventually, get, tenants};
 
 /// Where the exporter looks for certificates, as the Dockerfile puts them.
 const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";

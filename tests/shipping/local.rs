@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::common::{Process, eventually, free_port, get};
 use super::root;
+use crate::common::{Process, eventually, free_port, get};
 
 /// The ports of exporter, Prometheus and Alertmanager.
 fn start(ports: [u16; 3]) -> Process {

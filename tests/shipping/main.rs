@@ -1,8 +1,6 @@
 //! What is shipped: the image's content, the composed set-up, the service and its
 //! package, each run as far as a machine without containers can.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod compose;
 mod container;
 mod local;
@@ -15,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Process, eventually};
+use crate::common::{Process, eventually};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -1,0 +1,41 @@
+//! The tests of the whole, in one binary: compiled and linked once, and run beside each
+//! other. `cargo test --test suite restart::` runs those of `tests/restart.rs`.
+//!
+//! `tests/matrix` and `tests/soak` are apart: they take the whole machine for themselves.
+
+mod architecture;
+#[path = "browser/main.rs"]
+mod browser;
+mod canaries;
+#[path = "check/main.rs"]
+mod check;
+mod clouds;
+mod common;
+mod config;
+mod credentials;
+#[path = "dashboards/main.rs"]
+mod dashboards;
+mod dependencies;
+mod docs;
+mod docs_commands;
+mod e2e;
+mod exposition;
+mod faults;
+mod machine;
+mod many_tenants;
+mod pages;
+mod process;
+mod proxy;
+mod reload;
+mod restart;
+mod scrape;
+mod secrets;
+mod shards;
+#[path = "shipping/main.rs"]
+mod shipping;
+mod simulation;
+mod surface;
+mod troubleshooting;
+mod web_config;
+mod web_listeners;
+mod web_tls;
