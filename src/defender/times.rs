@@ -119,8 +119,10 @@ fn fractional(text: &str) -> Option<Duration> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut nanos = 0;
     if !fraction.is_empty() {
-        let digits: String = all_digits(fraction)?.chars().take(9).collect();
-        nanos = format!("{digits:0<9}").parse().ok()?;
+        let digits = all_digits(fraction)?.bytes().chain(std::iter::repeat(b'0'));
+        nanos = digits
+            .take(9)
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     }
     whole(seconds, 1)?.checked_add(Duration::from_nanos(nanos))
 }

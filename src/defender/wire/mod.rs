@@ -17,8 +17,7 @@ use serde::Deserialize;
 use serde::de::MapAccess;
 
 use self::lenient::{List, Record, Scalar, Shape, is, skip};
-pub(crate) use self::records::FromWire;
-use crate::model::Definition;
+pub use self::records::FromWire;
 
 /// One page of records.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,12 +124,12 @@ pub(crate) fn page<T: FromWire>(body: &[u8]) -> Result<Page<T>, DecodeError> {
     })
 }
 
-impl Page<Definition> {
-    /// Reads a page of the list of definitions.
+impl<T: FromWire> Page<T> {
+    /// Reads a page of definitions, of sessions or of agents.
     ///
     /// # Errors
     /// [`DecodeError`], if the body is not JSON or has no list `value`.
-    pub fn of_definitions(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
         page(body)
     }
 }

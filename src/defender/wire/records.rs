@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 /// A model type that can be read from the wire.
-pub(crate) trait FromWire: Sized {
+pub trait FromWire: Sized {
     /// Its record.
     #[expect(private_bounds, reason = "sealed: only the types below")]
     type Record: Record<Item = Self>;
@@ -45,7 +45,7 @@ macro_rules! record {
         $($field:ident: $kind:ty = $($property:literal)|+ => $read:expr,)+
     } => $item:ty: $build:expr) => {
         #[derive(Default)]
-        pub(crate) struct $name {
+        pub struct $name {
             $($field: Option<$kind>,)+
         }
 
