@@ -22,11 +22,11 @@ python=python3
 mkdir -p target/peers
 GO111MODULE=off GOPATH=/usr/share/gocode go build -o target/peers/classic benches/peers/classic.go
 cargo build --locked --profile "$profile" --bin defender-scan-exporter --example many_tenants
-cargo bench --locked --no-run --bench speed
+cargo bench --locked --profile "$profile" --no-run --bench speed
 
 echo "$(date -u +%F), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), load $(cut -d ' ' -f 1 /proc/loadavg), $(rustc --version), $(go version | cut -d ' ' -f 3)"
 echo
-cargo bench --quiet --locked --bench speed -- "$@" | tee target/peers/speed.md
+cargo bench --quiet --locked --profile "$profile" --bench speed -- "$@" | tee target/peers/speed.md
 
 printf '\n| a scrape elsewhere | definitions | processor time | ÷ our warm scrape |\n| --- | --: | --: | --: |\n'
 for definitions; do
@@ -44,5 +44,9 @@ done
 echo
 program=target/release/defender-scan-exporter
 echo "The program ($profile): $(stat -c %s "$program") bytes."
-echo
-target/release/examples/many_tenants "$PWD/$program" 1 10000 "${SECONDS_AT_REST:-60}" benches/end_to_end.py
+for definitions; do
+    tenants=$(((definitions + 9999) / 10000))
+    echo
+    target/release/examples/many_tenants "$PWD/$program" "$tenants" $((definitions / tenants)) \
+        "${SECONDS_AT_REST:-60}" benches/end_to_end.py
+done

@@ -198,11 +198,14 @@ impl Quota {
             .into_iter()
             .zip([reserved.minute, reserved.hour])
         {
-            let others = log
-                .held(now, limit.window)
-                .filter(|call| call.collector != collector)
-                .count();
-            let own = log.held(now, limit.window).count() - others;
+            let (mut own, mut others) = (0, 0);
+            for call in log.held(now, limit.window) {
+                *(if call.collector == collector {
+                    &mut own
+                } else {
+                    &mut others
+                }) += 1;
+            }
             if own + others.max(reserved) >= limit.calls {
                 return Err(log.retry(now, limit.window));
             }

@@ -100,22 +100,25 @@ pub fn run(definitions: usize) {
         clock,
     };
     let tenants = &scraped.tenants;
-    let changed = fixture::after_a_change(tenants);
+    let [polled, changed] =
+        [fixture::after_a_poll, fixture::after_a_change].map(|after| after(tenants));
     let body = exposition::render(tenants, &scraped.clock, &scraped.own, Format::OpenMetrics);
     let mut copy = body.clone().into_bytes();
     let registry = registry(tenants);
     let mut encoded = String::new();
 
     let warm = Exposition::default();
-    let [changing, changing_gzip] = [Exposition::default(), Exposition::default()];
-    let [mut turn, mut turn_gzip] = [false, false];
+    let [polling, changing, changing_gzip] = [(); 3].map(|()| Exposition::default());
+    let [mut polls, mut turn, mut turn_gzip] = [false; 3];
     scraped.drain(&warm, tenants, true);
+    scraped.drain(&polling, tenants, false);
     scraped.drain(&changing, tenants, false);
     scraped.drain(&changing_gzip, tenants, true);
     let [
         copied,
         cold,
         same,
+        poll,
         news,
         client,
         cold_gzip,
@@ -129,6 +132,10 @@ pub fn run(definitions: usize) {
         },
         &mut || scraped.drain(&Exposition::default(), tenants, false),
         &mut || scraped.drain(&warm, tenants, false),
+        &mut || {
+            polls = !polls;
+            scraped.drain(&polling, if polls { &polled } else { tenants }, false);
+        },
         &mut || {
             turn = !turn;
             scraped.drain(&changing, if turn { &changed } else { tenants }, false);
@@ -152,6 +159,8 @@ pub fn run(definitions: usize) {
     ]);
     let copying = format!("memcpy of {} bytes", body.len());
     row("warm scrape", definitions, same, &copying, copied);
+    let without_news = "scrape after a poll without news";
+    row(without_news, definitions, poll, &copying, copied);
     row("scrape after a change", definitions, news, &copying, copied);
     row("cold scrape", definitions, cold, &copying, copied);
     row(

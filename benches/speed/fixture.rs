@@ -81,6 +81,17 @@ pub fn tenants(definitions: usize, clock: &Clock) -> Arc<Tenants> {
     Arc::new(Tenants::from([(name, Arc::new(tenant))]))
 }
 
+/// The same, as after a poll without news: only when it was is new.
+pub fn after_a_poll(before: &Tenants) -> Arc<Tenants> {
+    let again = |tenant: &Arc<TenantView>| Arc::new(TenantView::clone(tenant));
+    let tenants = before.iter();
+    Arc::new(
+        tenants
+            .map(|(name, tenant)| (name.clone(), again(tenant)))
+            .collect(),
+    )
+}
+
 /// The same, as after a poll that brought news of the first definition.
 pub fn after_a_change(before: &Tenants) -> Arc<Tenants> {
     let mut tenants = before.clone();

@@ -35,4 +35,4 @@ pub use self::auth::{AuthError, Bearer, TokenSource};
 pub use self::client::{Answer, Client};
 pub use self::error::{ApiError, Detail};
 pub use self::http::{HttpError, http_client, reach};
-pub use self::wire::{DecodeError, NextLink, Page};
+pub use self::wire::{DecodeError, FromWire, NextLink, Page};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Date, Month, OffsetDateTime, Time};
 
 use crate::clock::Timestamp;
 
@@ -14,14 +14,42 @@ use crate::clock::Timestamp;
 /// .NET's zero, `0001-01-01T00:00:00Z`, means *never* and gives `None`.
 pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    let moment = OffsetDateTime::parse(text, &Rfc3339)
-        .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339))
-        .ok()?;
+    let moment = usual(text.as_bytes())
+        .or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok())
+        .or_else(|| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339).ok())?;
     if moment.year() <= 1 {
         return None;
     }
-    let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
-    i64::try_from(millis).ok().map(Timestamp::from_unix_millis)
+    let millis = moment.unix_timestamp() * 1_000 + i64::from(moment.millisecond());
+    Some(Timestamp::from_unix_millis(millis))
+}
+
+/// The usual spelling, read quickly: `2022-12-20T11:14:24.5561791Z`, to the millisecond.
+fn usual(text: &[u8]) -> Option<OffsetDateTime> {
+    #[rustfmt::skip]
+    let [
+        y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T',
+        h1, h2, b':', mi1, mi2, b':', s1, s2, fraction @ .., b'Z',
+    ] = text else {
+        return None;
+    };
+    let [ms1, ms2, ms3] = match fraction {
+        [] => [&b'0'; 3],
+        [b'.', ms1, ms2, ms3, beyond @ ..] if beyond.iter().all(u8::is_ascii_digit) => {
+            [ms1, ms2, ms3]
+        }
+        _ => return None,
+    };
+    let pair = |tens: &u8, ones: &u8| {
+        let digits = tens.is_ascii_digit() && ones.is_ascii_digit();
+        digits.then(|| (tens - b'0') * 10 + (ones - b'0'))
+    };
+    let year = i32::from(pair(y1, y2)?) * 100 + i32::from(pair(y3, y4)?);
+    let month = Month::try_from(pair(mo1, mo2)?).ok()?;
+    let date = Date::from_calendar_date(year, month, pair(d1, d2)?).ok()?;
+    let millis = u16::from(pair(&b'0', ms1)?) * 100 + u16::from(pair(ms2, ms3)?);
+    let time = Time::from_hms_milli(pair(h1, h2)?, pair(mi1, mi2)?, pair(s1, s2)?, millis).ok()?;
+    Some(date.with_time(time).assume_utc())
 }
 
 /// Reads `Edm.TimeOfDay` (`hh:mm:ss[.fraction]`), a .NET `TimeSpan`
@@ -91,8 +119,10 @@ fn fractional(text: &str) -> Option<Duration> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut nanos = 0;
     if !fraction.is_empty() {
-        let digits: String = all_digits(fraction)?.chars().take(9).collect();
-        nanos = format!("{digits:0<9}").parse().ok()?;
+        let digits = all_digits(fraction)?.bytes().chain(std::iter::repeat(b'0'));
+        nanos = digits
+            .take(9)
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     }
     whole(seconds, 1)?.checked_add(Duration::from_nanos(nanos))
 }
@@ -188,6 +218,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_usual_spelling_is_read_as_the_standard_says(
+            text in "[0-9]{3}[1-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?Z"
+        ) {
+            let standard = OffsetDateTime::parse(&text, &Rfc3339).ok();
+            if let Some(moment) = usual(text.as_bytes()) {
+                let millis = |moment: OffsetDateTime| moment.unix_timestamp_nanos().div_euclid(1_000_000);
+                prop_assert_eq!(Some(millis(moment)), standard.map(millis));
+            }
+        }
+
         #[test]
         fn never_panics(text in ".*", digits in "[0-9:.PTDHMSZ+-]{0,40}") {
             let _ = (timestamp(&text), duration(&text), timestamp(&digits), duration(&digits));

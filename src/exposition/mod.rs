@@ -88,7 +88,9 @@ impl Exposition {
 
 impl Kept {
     fn refresh(&mut self, tenants: &Arc<Tenants>) {
-        self.definition_pages.refresh(Row::all(tenants));
+        if !same_definitions(&self.tenants, tenants) {
+            self.definition_pages.refresh(Row::all(tenants));
+        }
         self.tenant_pages.refresh(tenants.values().cloned());
         let mut families = Families::default();
         let definitions = self.definition_pages.families();
@@ -99,6 +101,14 @@ impl Kept {
         self.tenants = Arc::clone(tenants);
         self.deflated = false;
     }
+}
+
+/// Whether the definitions are the same lists as before: a poll without news publishes them again.
+fn same_definitions(before: &Tenants, now: &Tenants) -> bool {
+    before.len() == now.len()
+        && before.values().zip(now.values()).all(|(before, now)| {
+            before.name == now.name && Arc::ptr_eq(&before.definitions, &now.definitions)
+        })
 }
 
 /// How the family begins in `OpenMetrics` and in the classic format.

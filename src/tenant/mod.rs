@@ -86,7 +86,12 @@ impl Tenant {
             names_runs,
             ..Listed::default()
         };
-        let gone = self.scans.extract_if(.., |id, _| !listed.contains_key(id));
+        let mut ids = listed.keys().peekable();
+        let gone = self.scans.extract_if(.., |id, _| {
+            // Both are ordered by id.
+            while ids.next_if(|listed| *listed < id).is_some() {}
+            ids.next_if(|listed| *listed == id).is_none()
+        });
         for (id, scan) in gone {
             news.vanished.push(id.clone());
             self.vanished.insert(id, (now, scan));
@@ -94,12 +99,13 @@ impl Tenant {
         self.changed(&news.vanished);
         for (id, definition) in listed {
             if let Some(scan) = self.scans.get_mut(&id) {
-                let before = scan.definition().clone();
-                let ran = before != definition && scan.relist(definition);
+                let before = scan.definition();
+                let before = (*before != definition).then(|| before.clone());
+                let ran = before.is_some() && scan.relist(definition);
                 if ran || (self.restored && scan.wants_history()) {
                     news.changed.push(id.clone());
                 }
-                if before != *scan.definition() {
+                if before.is_some_and(|before| before != *scan.definition()) {
                     self.changed(&[id]);
                 }
                 continue;

@@ -3,7 +3,11 @@
 //! A value of the wrong type is as good as absent. Only what a [`Record`] asks
 //! for is kept; everything else is skipped by the parser without being stored.
 //! That is how secrets in `scanAuthenticationParams` stay out of memory.
+//!
+//! Texts are borrowed from the answer, and each record becomes the model's item as
+//! soon as it is read: nothing is copied but what is kept.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -12,20 +16,21 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 /// A plain value: a flag, a number, a text, or nothing usable. A list with one
 /// plain value counts as that value, as in `"ScanDefinitionIds": ["…"]`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Scalar {
+pub(super) enum Scalar<'de> {
     #[default]
     Absent,
     Flag(bool),
     Number(f64),
-    Text(String),
+    /// A copy only where the answer has escapes.
+    Text(Cow<'de, str>),
 }
 
-impl Scalar {
+impl<'de> Scalar<'de> {
     /// The text; a number as it is written. Blank text is absent.
-    pub(super) fn text(self) -> Option<String> {
+    pub(super) fn text(self) -> Option<Cow<'de, str>> {
         match self {
-            Self::Text(text) if !text.trim().is_empty() => Some(text),
-            Self::Number(number) => Some(number.to_string()),
+            Self::Text(text) if !text.chars().all(char::is_whitespace) => Some(text),
+            Self::Number(number) => Some(number.to_string().into()),
             _ => None,
         }
     }
@@ -51,7 +56,7 @@ impl Scalar {
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScalarVisitor)
     }
@@ -60,43 +65,43 @@ impl<'de> Deserialize<'de> for Scalar {
 struct ScalarVisitor;
 
 impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar;
+    type Value = Scalar<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_unit<E>(self) -> Result<Scalar, E> {
+    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Absent)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Flag(value))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the API's numbers are int32")]
-    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Number(value as f64))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the API's numbers are int32")]
-    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Number(value as f64))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Number(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
-        Ok(Scalar::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Scalar, E> {
-        Ok(Scalar::Text(value))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Borrowed(value)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar<'de>, A::Error> {
         let first = list.next_element()?.unwrap_or_default();
         let mut alone = true;
         while list.next_element::<IgnoredAny>()?.is_some() {
@@ -105,16 +110,26 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(if alone { first } else { Scalar::Absent })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar<'de>, A::Error> {
         IgnoredAny.visit_map(map).map(|_| Scalar::Absent)
     }
 }
 
 /// Something that is read from an object, property by property.
 pub(super) trait Record: Default {
-    /// Takes the property `name`, in lower case. Must take `map`'s value exactly once.
-    fn property<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A)
-    -> Result<(), A::Error>;
+    /// What becomes of it.
+    type Item;
+
+    /// Takes the property `name`, which may be spelled in any case. Must take `map`'s
+    /// value exactly once.
+    fn property<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &[u8],
+        map: &mut A,
+    ) -> Result<(), A::Error>;
+
+    /// `None` if that is missing without which it means nothing.
+    fn item(self) -> Option<Self::Item>;
 }
 
 /// Skips a property's value without keeping any of it.
@@ -123,31 +138,57 @@ pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> 
 }
 
 /// Where an object or a list of objects is expected: what was found.
-#[derive(Debug)]
-pub(super) enum Shape<R> {
+pub(super) enum Shape<R: Record> {
     /// `null`, a plain value.
     Nothing,
     /// An object.
-    One(R),
-    /// A list; `None` stands for an element that is no object.
-    Many(Vec<Option<R>>),
+    One(Option<R::Item>),
+    /// A list.
+    Many(List<R::Item>),
 }
 
-impl<R> Shape<R> {
+/// What a list of objects became.
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    /// Elements that became nothing.
+    pub(super) skipped: usize,
+}
+
+impl<T> List<T> {
+    const fn new() -> Self {
+        Self {
+            items: Vec::new(),
+            skipped: 0,
+        }
+    }
+
+    fn push(&mut self, item: Option<T>) {
+        match item {
+            Some(item) => self.items.push(item),
+            None => self.skipped += 1,
+        }
+    }
+}
+
+impl<R: Record> Shape<R> {
     /// The object, if it is one.
-    pub(super) fn one(self) -> Option<R> {
+    pub(super) fn one(self) -> Option<R::Item> {
         match self {
-            Self::One(record) => Some(record),
+            Self::One(item) => item,
             Self::Nothing | Self::Many(_) => None,
         }
     }
 
     /// The list; an object counts as a list of one.
-    pub(super) fn many(self) -> Option<Vec<Option<R>>> {
+    pub(super) fn many(self) -> Option<List<R::Item>> {
         match self {
             Self::Nothing => None,
-            Self::One(record) => Some(vec![Some(record)]),
-            Self::Many(records) => Some(records),
+            Self::One(item) => {
+                let mut list = List::new();
+                list.push(item);
+                Some(list)
+            }
+            Self::Many(list) => Some(list),
         }
     }
 }
@@ -158,51 +199,37 @@ impl<'de, R: Record> Deserialize<'de> for Shape<R> {
     }
 }
 
-/// A property's name in lower case, without storage of its own. One that is longer than
-/// any we know is as good as empty.
-struct Name {
-    letters: [u8; Self::LONGEST],
-    length: usize,
+/// Whether a property's name is the known one, in any case.
+#[inline]
+pub(super) fn is(name: &[u8], known: &str) -> bool {
+    // Nearly always it is spelled as we do, and equality is quicker to see.
+    name == known.as_bytes() || name.eq_ignore_ascii_case(known.as_bytes())
 }
 
-impl Name {
-    const LONGEST: usize = 64;
+/// A property's name. As bytes: whether they are a text does not matter to any that we know.
+struct Name<'de>(Cow<'de, [u8]>);
 
-    fn new(name: &str) -> Self {
-        let mut letters = [0; Self::LONGEST];
-        let length = if name.len() > letters.len() {
-            0
-        } else {
-            name.len()
-        };
-        letters[..length].copy_from_slice(&name.as_bytes()[..length]);
-        letters.make_ascii_lowercase();
-        Self { letters, length }
-    }
-
-    fn as_str(&self) -> &str {
-        // They are a whole text's, of which ASCII alone was changed.
-        str::from_utf8(&self.letters[..self.length]).unwrap_or_default()
-    }
-}
-
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(NameVisitor)
+        deserializer.deserialize_bytes(NameVisitor)
     }
 }
 
 struct NameVisitor;
 
-impl Visitor<'_> for NameVisitor {
-    type Value = Name;
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-        Ok(Name::new(name))
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Owned(name.to_vec())))
+    }
+
+    fn visit_borrowed_bytes<E>(self, name: &'de [u8]) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Borrowed(name)))
     }
 }
 
@@ -239,19 +266,19 @@ impl<'de, R: Record> Visitor<'de> for ShapeVisitor<R> {
         Ok(Shape::Nothing)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape<R>, A::Error> {
-        let mut records = Vec::new();
-        while let Some(element) = list.next_element::<Shape<R>>()? {
-            records.push(element.one());
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Shape<R>, A::Error> {
+        let mut list = List::new();
+        while let Some(element) = elements.next_element::<Shape<R>>()? {
+            list.push(element.one());
         }
-        Ok(Shape::Many(records))
+        Ok(Shape::Many(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape<R>, A::Error> {
         let mut record = R::default();
-        while let Some(name) = map.next_key::<Name>()? {
-            record.property(name.as_str(), &mut map)?;
+        while let Some(Name(name)) = map.next_key()? {
+            record.property(&name, &mut map)?;
         }
-        Ok(Shape::One(record))
+        Ok(Shape::One(record.item()))
     }
 }

@@ -1,7 +1,7 @@
 //! JSON to model: one answer of the API becomes one [`Page`].
 //!
 //! ```text
-//! bytes ─► lenient (any case, any type) ─► records ─► model
+//! bytes ─► lenient (any case, any type) ─► record ─► model, one after the other
 //! ```
 //!
 //! The service's `$metadata` and its reference pages disagree on names and on
@@ -16,9 +16,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::MapAccess;
 
-use self::lenient::{Record, Scalar, Shape, skip};
-pub(crate) use self::records::FromWire;
-use crate::model::Definition;
+use self::lenient::{List, Record, Scalar, Shape, is, skip};
+pub use self::records::FromWire;
 
 /// One page of records.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,36 +106,30 @@ impl std::error::Error for DecodeError {}
 /// # Errors
 /// [`DecodeError`], if the body is not JSON or has no list `value`.
 pub(crate) fn page<T: FromWire>(body: &[u8]) -> Result<Page<T>, DecodeError> {
-    let envelope: Option<Envelope<T::Record>> = json(body)?.one();
+    let envelope = json::<Envelope<T>>(body)?.one();
     let envelope = envelope.unwrap_or_default();
-    let records = match envelope.value {
-        Some(records) => records,
-        None if T::ALONE => match T::from_record(envelope.alone) {
+    let List { items, skipped } = match envelope.value {
+        Some(list) => list,
+        None if T::ALONE => match envelope.alone.item() {
             Some(item) => return Ok(Page::last(item, body.len())),
             None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
         },
         None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
     };
-    let received = records.len();
-    let items: Vec<T> = records
-        .into_iter()
-        .flatten()
-        .filter_map(T::from_record)
-        .collect();
     Ok(Page {
-        skipped: received - items.len(),
         items,
+        next: envelope.next,
+        skipped,
         bytes: body.len(),
-        next: envelope.next.as_deref().map(NextLink::new),
     })
 }
 
-impl Page<Definition> {
-    /// Reads a page of the list of definitions.
+impl<T: FromWire> Page<T> {
+    /// Reads a page of definitions, of sessions or of agents.
     ///
     /// # Errors
     /// [`DecodeError`], if the body is not JSON or has no list `value`.
-    pub fn of_definitions(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
         page(body)
     }
 }
@@ -152,26 +145,44 @@ impl<T> Page<T> {
     }
 }
 
-#[derive(Default)]
-struct Envelope<R> {
-    value: Option<Vec<Option<R>>>,
-    next: Option<String>,
+struct Envelope<T: FromWire> {
+    value: Option<List<T>>,
+    next: Option<NextLink>,
     /// The record itself, where it comes without a list around it.
-    alone: R,
+    alone: T::Record,
 }
 
-impl<R: Record> Record for Envelope<R> {
+impl<T: FromWire> Default for Envelope<T> {
+    fn default() -> Self {
+        Self {
+            value: None,
+            next: None,
+            alone: T::Record::default(),
+        }
+    }
+}
+
+impl<T: FromWire> Record for Envelope<T> {
+    type Item = Self;
+
     fn property<'de, A: MapAccess<'de>>(
         &mut self,
-        name: &str,
+        name: &[u8],
         map: &mut A,
     ) -> Result<(), A::Error> {
-        match name {
-            "value" => self.value = map.next_value::<Shape<R>>()?.many(),
-            "@odata.nextlink" | "odata.nextlink" => self.next = map.next_value::<Scalar>()?.text(),
-            _ => self.alone.property(name, map)?,
+        if is(name, "value") {
+            self.value = map.next_value::<Shape<T::Record>>()?.many();
+        } else if is(name, "@odata.nextLink") || is(name, "odata.nextLink") {
+            let link = map.next_value::<Scalar>()?.text();
+            self.next = link.as_deref().map(NextLink::new);
+        } else {
+            self.alone.property(name, map)?;
         }
         Ok(())
+    }
+
+    fn item(self) -> Option<Self> {
+        Some(self)
     }
 }
 
@@ -187,42 +198,58 @@ pub(super) struct ErrorBody {
 impl ErrorBody {
     /// Reads `{"error": {"code", "message", "target"}}`, or what is left of it.
     pub(super) fn read(body: &[u8]) -> Self {
-        #[derive(Default)]
-        struct Outer(Option<ErrorBody>);
-
-        impl Record for Outer {
-            fn property<'de, A: MapAccess<'de>>(
-                &mut self,
-                name: &str,
-                map: &mut A,
-            ) -> Result<(), A::Error> {
-                match name {
-                    "error" => self.0 = map.next_value::<Shape<ErrorBody>>()?.one(),
-                    _ => skip(map)?,
-                }
-                Ok(())
-            }
-        }
-
-        let outer: Option<Outer> = json(body).ok().and_then(Shape::one);
+        let outer = json::<Outer>(body).ok().and_then(Shape::one);
         outer.and_then(|outer| outer.0).unwrap_or_default()
     }
 }
 
-impl Record for ErrorBody {
+#[derive(Default)]
+struct Outer(Option<ErrorBody>);
+
+impl Record for Outer {
+    type Item = Self;
+
     fn property<'de, A: MapAccess<'de>>(
         &mut self,
-        name: &str,
+        name: &[u8],
         map: &mut A,
     ) -> Result<(), A::Error> {
-        let field = match name {
-            "code" => &mut self.code,
-            "message" => &mut self.message,
-            "target" => &mut self.correlation_id,
-            _ => return skip(map),
+        if is(name, "error") {
+            self.0 = map.next_value::<Shape<ErrorBody>>()?.one();
+            return Ok(());
+        }
+        skip(map)
+    }
+
+    fn item(self) -> Option<Self> {
+        Some(self)
+    }
+}
+
+impl Record for ErrorBody {
+    type Item = Self;
+
+    fn property<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &[u8],
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        let field = if is(name, "code") {
+            &mut self.code
+        } else if is(name, "message") {
+            &mut self.message
+        } else if is(name, "target") {
+            &mut self.correlation_id
+        } else {
+            return skip(map);
         };
-        *field = map.next_value::<Scalar>()?.text().unwrap_or_default();
+        let text = map.next_value::<Scalar>()?.text();
+        *field = text.unwrap_or_default().into_owned();
         Ok(())
+    }
+
+    fn item(self) -> Option<Self> {
+        Some(self)
     }
 }
 

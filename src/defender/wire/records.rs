@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::de::MapAccess;
 
-use super::lenient::{Record, Scalar, Shape, skip};
+use super::lenient::{Record, Scalar, Shape, is, skip};
 use crate::clock::Timestamp;
 use crate::defender::times;
 use crate::model::{
@@ -17,51 +17,148 @@ use crate::model::{
 };
 
 /// A model type that can be read from the wire.
-pub(crate) trait FromWire: Sized {
+pub trait FromWire: Sized {
     /// Its record.
     #[expect(private_bounds, reason = "sealed: only the types below")]
-    type Record: Record;
+    type Record: Record<Item = Self>;
     /// Whether the answer may be one record without a list around it.
     const ALONE: bool = false;
-
-    /// `None` if the record lacks the id without which it means nothing.
-    fn from_record(record: Self::Record) -> Option<Self>;
 }
 
-/// Declares a record of plain values: fields and the lower-case names of each.
+impl FromWire for Definition {
+    type Record = DefinitionRecord;
+}
+
+impl FromWire for Session {
+    type Record = SessionRecord;
+}
+
+impl FromWire for Agent {
+    type Record = AgentRecord;
+    /// "Get agent by id" is documented with a list; an object would be usual.
+    const ALONE: bool = true;
+}
+
+/// Declares a record: its fields, the names of each, how it is read; then what it becomes.
 macro_rules! record {
     ($name:ident {
         $($field:ident: $kind:ty = $($property:literal)|+ => $read:expr,)+
-    }) => {
-        #[derive(Debug, Default)]
-        pub(crate) struct $name {
-            $($field: $kind,)+
+    } => $item:ty: $build:expr) => {
+        #[derive(Default)]
+        pub struct $name {
+            $($field: Option<$kind>,)+
         }
 
         impl Record for $name {
+            type Item = $item;
+
             fn property<'de, A: MapAccess<'de>>(
                 &mut self,
-                name: &str,
+                name: &[u8],
                 map: &mut A,
             ) -> Result<(), A::Error> {
-                match name {
-                    $($($property)|+ => {
-                        let value = map.next_value()?;
-                        // `null` and nonsense do not displace what was read before.
-                        if let Some(value) = $read(value) {
-                            self.$field = Some(value);
-                        }
-                    })+
-                    _ => skip(map)?,
-                }
-                Ok(())
+                $(if $(is(name, $property))||+ {
+                    // `null` and nonsense do not displace what was read before.
+                    if let Some(value) = $read(map.next_value()?) {
+                        self.$field = Some(value);
+                    }
+                    return Ok(());
+                })+
+                skip(map)
+            }
+
+            fn item(self) -> Option<$item> {
+                let build: fn(Self) -> Option<$item> = $build;
+                build(self)
             }
         }
     };
 }
 
-fn some(value: Scalar) -> Option<Scalar> {
-    (value != Scalar::Absent).then_some(value)
+// `target`, `createdBy` and `scanAuthenticationParams` are left out on purpose.
+record! { DefinitionRecord {
+    id: DefinitionId = "id" => id(DefinitionId::new),
+    scan_name: Arc<str> = "scanName" => text,
+    scan_type: ScanType = "scanType" => scan_type,
+    target_type: TargetType = "targetType" => target_type,
+    is_active: bool = "isActive" => flag,
+    interval_hours: u32 = "intervalInHours" => count,
+    agent_id: AgentId = "scannerAgent" => Shape::<ScannerAgent>::one,
+    latest: Run = "latestScan" => Shape::<LatestScan>::one,
+} => Definition: |record| Some(Definition {
+    id: record.id?,
+    scan_name: record.scan_name.unwrap_or_default(),
+    scan_type: record.scan_type,
+    target_type: record.target_type,
+    // A list that does not say so is a list of what is in use.
+    is_active: record.is_active.unwrap_or(true),
+    interval: record.interval_hours.and_then(interval),
+    agent_id: record.agent_id,
+    latest: record.latest,
+}) }
+
+// Of a definition's agent only the id is kept: the list of agents has the rest.
+record! { ScannerAgent {
+    id: AgentId = "id" => id(AgentId::new),
+} => AgentId: |record| record.id }
+
+// A run without a time can not be told from any other.
+record! { LatestScan {
+    status: ScanStatus = "status" => latest_status,
+    at: Timestamp = "executionDateTime" => time,
+} => Run: |record| Some(Run {
+    at: record.at?,
+    status: record.status.unwrap_or_else(unknown),
+}) }
+
+record! { AgentRecord {
+    id: AgentId = "id" => id(AgentId::new),
+    machine_id: Arc<str> = "machineId" => text,
+    name: Arc<str> = "computerDnsName" | "machineName" => text,
+    last_seen: Timestamp = "lastSeen" => time,
+    last_command: Timestamp = "lastCommandExecutionTimestamp" => time,
+    scanner_version: Arc<str> = "scannerSoftwareVersion" => text,
+    client_version: Arc<str> = "mdeClientVersion" => text,
+} => Agent: |record| Some(Agent {
+    id: record.id?,
+    machine_id: record.machine_id.unwrap_or_default(),
+    computer_dns_name: record.name.unwrap_or_default(),
+    last_seen: record.last_seen,
+    last_command: record.last_command,
+    scanner_version: record.scanner_version.unwrap_or_default(),
+    client_version: record.client_version.unwrap_or_default(),
+}) }
+
+record! { SessionRecord {
+    definition_id: DefinitionId
+        = "scanDefinitionId" | "scanDefinitionIds" => id(DefinitionId::new),
+    id: SessionId = "sessionId" | "sessionIds" => id(SessionId::new),
+    last_scanned: Timestamp = "lastScanned" => time,
+    status: ScanStatus = "scanStatus" => session_status,
+    targets: u32 = "numberOfTargets" => count,
+    targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
+    target_durations: Vec<Duration>
+        = "scannedTargets" | "listScannedTargets" => durations,
+} => Session: |record| Some(Session {
+    definition_id: record.definition_id?,
+    id: record.id,
+    last_scanned: record.last_scanned,
+    status: record.status.unwrap_or_else(unknown),
+    targets: record.targets,
+    targets_succeeded: record.targets_succeeded,
+    target_durations: record.target_durations.unwrap_or_default(),
+}) }
+
+record! { TargetRecord {
+    duration: Duration = "scanDuration" => length,
+} => Duration: |record| record.duration }
+
+fn id<T>(new: fn(&str) -> T) -> impl FnOnce(Scalar) -> Option<T> {
+    move |value| value.text().map(|text| new(&text))
+}
+
+fn text(value: Scalar) -> Option<Arc<str>> {
+    Some(value.text()?.into())
 }
 
 fn time(value: Scalar) -> Option<Timestamp> {
@@ -70,6 +167,10 @@ fn time(value: Scalar) -> Option<Timestamp> {
 
 fn length(value: Scalar) -> Option<Duration> {
     times::duration(&value.text()?)
+}
+
+fn durations(value: Shape<TargetRecord>) -> Option<Vec<Duration>> {
+    Some(value.many()?.items)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
@@ -89,131 +190,19 @@ fn count(value: Scalar) -> Option<u32> {
     (number >= 0.0).then_some(number as u32)
 }
 
-// `target`, `createdBy` and `scanAuthenticationParams` are left out on purpose.
-record! { DefinitionRecord {
-    id: Option<String> = "id" => Scalar::text,
-    scan_name: Option<String> = "scanname" => Scalar::text,
-    scan_type: Option<Scalar> = "scantype" => some,
-    target_type: Option<Scalar> = "targettype" => some,
-    is_active: Option<bool> = "isactive" => flag,
-    interval_hours: Option<u32> = "intervalinhours" => count,
-    scanner_agent: Option<AgentRecord> = "scanneragent" => Shape::one,
-    latest_scan: Option<LatestScan> = "latestscan" => Shape::one,
-}}
-
-record! { LatestScan {
-    status: Option<Scalar> = "status" => some,
-    execution_date_time: Option<Timestamp> = "executiondatetime" => time,
-}}
-
-record! { AgentRecord {
-    id: Option<String> = "id" => Scalar::text,
-    machine_id: Option<String> = "machineid" => Scalar::text,
-    name: Option<String> = "computerdnsname" | "machinename" => Scalar::text,
-    last_seen: Option<Timestamp> = "lastseen" => time,
-    last_command: Option<Timestamp> = "lastcommandexecutiontimestamp" => time,
-    scanner_version: Option<String> = "scannersoftwareversion" => Scalar::text,
-    client_version: Option<String> = "mdeclientversion" => Scalar::text,
-}}
-
-record! { SessionRecord {
-    definition_id: Option<String> = "scandefinitionid" | "scandefinitionids" => Scalar::text,
-    id: Option<String> = "sessionid" | "sessionids" => Scalar::text,
-    last_scanned: Option<Timestamp> = "lastscanned" => time,
-    status: Option<Scalar> = "scanstatus" => some,
-    targets: Option<u32> = "numberoftargets" => count,
-    targets_succeeded: Option<u32> = "numberofsuccessfullyscannedtargets" => count,
-    scanned: Option<Vec<Option<TargetRecord>>>
-        = "scannedtargets" | "listscannedtargets" => Shape::many,
-}}
-
-record! { TargetRecord {
-    duration: Option<Duration> = "scanduration" => length,
-}}
-
-impl FromWire for Definition {
-    type Record = DefinitionRecord;
-
-    fn from_record(record: DefinitionRecord) -> Option<Self> {
-        Some(Self {
-            id: DefinitionId::new(&record.id?),
-            scan_name: text(record.scan_name),
-            scan_type: record.scan_type.and_then(scan_type),
-            target_type: record.target_type.and_then(target_type),
-            // A list that does not say so is a list of what is in use.
-            is_active: record.is_active.unwrap_or(true),
-            interval: record.interval_hours.and_then(interval),
-            agent_id: record
-                .scanner_agent
-                .and_then(|agent| agent.id)
-                .map(|id| AgentId::new(&id)),
-            latest: record.latest_scan.and_then(latest),
-        })
-    }
-}
-
-impl FromWire for Session {
-    type Record = SessionRecord;
-
-    fn from_record(record: SessionRecord) -> Option<Self> {
-        let scanned = record.scanned.unwrap_or_default();
-        Some(Self {
-            definition_id: DefinitionId::new(&record.definition_id?),
-            id: record.id.map(|id| SessionId::new(&id)),
-            last_scanned: record.last_scanned,
-            status: session_status(record.status),
-            targets: record.targets,
-            targets_succeeded: record.targets_succeeded,
-            target_durations: scanned
-                .into_iter()
-                .flatten()
-                .filter_map(|target| target.duration)
-                .collect(),
-        })
-    }
-}
-
-impl FromWire for Agent {
-    type Record = AgentRecord;
-    /// "Get agent by id" is documented with a list; an object would be usual.
-    const ALONE: bool = true;
-
-    fn from_record(record: AgentRecord) -> Option<Self> {
-        Some(Self {
-            id: AgentId::new(&record.id?),
-            machine_id: text(record.machine_id),
-            computer_dns_name: text(record.name),
-            last_seen: record.last_seen,
-            last_command: record.last_command,
-            scanner_version: text(record.scanner_version),
-            client_version: text(record.client_version),
-        })
-    }
-}
-
-fn text(value: Option<String>) -> Arc<str> {
-    value.unwrap_or_default().into()
-}
-
 /// `null`, 0 and negative run once. The wire's type is int32, and so is the maximum.
 fn interval(hours: u32) -> Option<Duration> {
     let hours = hours.min(i32::MAX.unsigned_abs());
     (hours > 0).then(|| Duration::from_hours(hours.into()))
 }
 
-/// A run without a time can not be told from any other.
-fn latest(record: LatestScan) -> Option<Run> {
-    let at = record.execution_date_time?;
-    // `ScanStatus`: `Success` 0, `Fail` 1. Not the numbers of `AuthenticatedScanStatus`.
-    let numbers = [ScanStatus::Success, ScanStatus::Failure];
-    Some(Run {
-        at,
-        status: status(record.status, &numbers),
-    })
+/// `ScanStatus`: `Success` 0, `Fail` 1. Not the numbers of `AuthenticatedScanStatus`.
+fn latest_status(value: Scalar) -> Option<ScanStatus> {
+    status(value, &[ScanStatus::Success, ScanStatus::Failure])
 }
 
 /// `AuthenticatedScanStatus`: `Failure` 0, `Success` 1, `PartialSuccess` 2.
-fn session_status(value: Option<Scalar>) -> ScanStatus {
+fn session_status(value: Scalar) -> Option<ScanStatus> {
     let numbers = [
         ScanStatus::Failure,
         ScanStatus::Success,
@@ -222,18 +211,25 @@ fn session_status(value: Option<Scalar>) -> ScanStatus {
     status(value, &numbers)
 }
 
-fn status(value: Option<Scalar>, numbers: &[ScanStatus]) -> ScanStatus {
-    let value = value.unwrap_or_default();
+fn status(value: Scalar, numbers: &[ScanStatus]) -> Option<ScanStatus> {
     if let Some(known) = member(&value, numbers) {
-        return known;
+        return Some(known);
     }
-    let text = value.text().unwrap_or_default();
-    match squeezed(&text).as_str() {
-        "success" | "succeeded" => ScanStatus::Success,
-        "partialsuccess" => ScanStatus::PartialSuccess,
-        "fail" | "failed" | "failure" => ScanStatus::Failure,
-        _ => ScanStatus::Unknown(text.into()),
-    }
+    let text = value.text()?;
+    let names = [
+        ("success", ScanStatus::Success),
+        ("succeeded", ScanStatus::Success),
+        ("partialsuccess", ScanStatus::PartialSuccess),
+        ("fail", ScanStatus::Failure),
+        ("failed", ScanStatus::Failure),
+        ("failure", ScanStatus::Failure),
+    ];
+    let named = names.into_iter().find(|(name, _)| names_alike(&text, name));
+    Some(named.map_or_else(|| ScanStatus::Unknown((&*text).into()), |(_, known)| known))
+}
+
+fn unknown() -> ScanStatus {
+    ScanStatus::Unknown("".into())
 }
 
 fn scan_type(value: Scalar) -> Option<ScanType> {
@@ -247,19 +243,17 @@ fn scan_type(value: Scalar) -> Option<ScanType> {
         return Some(known);
     }
     let text = value.text()?;
-    let known = squeezed(&text);
     let named = numbers
         .into_iter()
-        .find(|member| member.as_str().eq_ignore_ascii_case(&known));
+        .find(|member| names_alike(&text, member.as_str()));
     Some(named.unwrap_or_else(|| ScanType::Other(text.into())))
 }
 
 fn target_type(value: Scalar) -> Option<TargetType> {
     let text = value.text()?;
-    let known = squeezed(&text);
     let named = [TargetType::Ip, TargetType::Hostname, TargetType::Combined]
         .into_iter()
-        .find(|member| member.as_str().eq_ignore_ascii_case(&known));
+        .find(|member| names_alike(&text, member.as_str()));
     Some(named.unwrap_or_else(|| TargetType::Other(text.into())))
 }
 
@@ -278,10 +272,13 @@ fn member<T: Clone>(value: &Scalar, members: &[T]) -> Option<T> {
     }
 }
 
-/// An enum's name without case, spaces, `_` and `-`.
-fn squeezed(text: &str) -> String {
-    text.chars()
-        .filter(|letter| !letter.is_whitespace() && !matches!(letter, '_' | '-'))
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect()
+/// Whether the text is that name of an enum, but for case, spaces, `_` and `-`.
+fn names_alike(text: &str, name: &str) -> bool {
+    let squeezed = || {
+        text.chars()
+            .filter(|letter| !letter.is_whitespace() && !matches!(letter, '_' | '-'))
+            .map(|letter| letter.to_ascii_lowercase())
+    };
+    text.eq_ignore_ascii_case(name)
+        || squeezed().eq(name.chars().map(|letter| letter.to_ascii_lowercase()))
 }

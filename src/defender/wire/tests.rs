@@ -175,6 +175,12 @@ fn hostile_strings_arrive_whole_and_wrong_types_are_absent() {
 }
 
 #[test]
+fn a_name_with_escapes_is_that_name_and_one_that_is_no_text_is_unknown() {
+    let page = definitions(b"{\"value\":[{\"\\u0069D\":\"a\",\"\xff\":1,\"\\ud800\":2}]}");
+    assert_eq!(page.items[0].id.as_str(), "a");
+}
+
+#[test]
 fn reads_agents_in_a_list_and_alone() {
     let page: Page<Agent> = super::page(fixture!("agents.json")).expect("readable");
     assert_eq!(&*page.items[0].computer_dns_name, "scanner.contoso.com");
