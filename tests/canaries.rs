@@ -1,5 +1,6 @@
 //! Secrets planted wherever they can stand, and looked for in everything that comes
-//! out: logs in both formats, pages, metrics, the state, `check-config`.
+//! out: logs in both formats, pages, metrics, the state, `check` and `check-config`, and
+//! what the simulator was sent where.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use crate::common::{self, Exporter, binary, eventually, options};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
 
 /// With letters that every encoding changes.
 const SECRET: &str = "C4nary~in \"the\\file\" +/=?&ü~01";
@@ -83,6 +84,66 @@ fn every_disguise_is_found() {
     }
 }
 
+/// Answers that repeat secrets.
+fn echoes(echo: &str) -> Vec<(Endpoint, Fault)> {
+    let body = |content_type: &str, text: String| Fault::Body {
+        content_type: content_type.to_owned(),
+        bytes: text.into_bytes(),
+    };
+    let token = serde_json::json!({ "access_token": [echo], "expires_in": echo });
+    vec![
+        (Endpoint::Definitions, Fault::error(400, "BadRequest", echo)),
+        (Endpoint::Definitions, body("text/html", echo.to_owned())),
+        // Asked again after an hour only.
+        (Endpoint::Agents, Fault::error(403, echo, echo)),
+        (Endpoint::Token, Fault::error(400, "invalid_client", echo)),
+        (Endpoint::Token, Fault::error(400, echo, echo)),
+        (Endpoint::Token, body("text/html", echo.to_owned())),
+        (Endpoint::Token, body("application/json", token.to_string())),
+    ]
+}
+
+/// Waits until a request to that endpoint gets such a status.
+async fn asked(simulator: &Simulator, endpoint: Endpoint, wanted: impl Fn(u16) -> bool) {
+    let before = simulator.calls().len();
+    let what = format!("{endpoint:?} is asked");
+    eventually(&what, async || {
+        let calls = simulator.calls();
+        let fits =
+            |call: &CallRecord| call.endpoint == endpoint && call.status > 0 && wanted(call.status);
+        calls[before..].iter().any(fits).then_some(())
+    })
+    .await;
+}
+
+/// `check`: of a file, in words and as JSON, and of the environment alone.
+fn checks_are_free_of(file: &Path, simulator: &Simulator, secrets: &[String]) {
+    let folder = file.parent().expect("it is in a folder");
+    let identity = simulator.tenant(0).expect("there is a tenant");
+    for more in [&["--output", "json"][..], &[]] {
+        let mut check = binary();
+        check.args(["check", "--config.file"]).arg(file).args(more);
+        let output = check.current_dir(folder).output().expect("it starts");
+        let said = [output.stdout, output.stderr].concat();
+        assert_eq!(output.status.code(), Some(1), "a tenant's secret is wrong");
+        assert_free_of("check", &said, secrets);
+    }
+    let mut check = binary();
+    check
+        .args(["check", "--storage.path="])
+        .current_dir(folder)
+        .env("SSL_CERT_FILE", folder.join("ca.pem"))
+        .env("AZURE_TENANT_ID", &identity.tenant_id)
+        .env("AZURE_CLIENT_ID", &identity.client_id)
+        .env("AZURE_CLIENT_SECRET", SECRET)
+        .env("AZURE_AUTHORITY_HOST", simulator.https_url());
+    let output = check.output().expect("it starts");
+    let said = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&said);
+    assert!(text.contains("AADSTS7000215"), "it tried: {text}");
+    assert_free_of("check", &said, secrets);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_canary_gets_out() {
     let simulator = Simulator::start(options())
@@ -92,6 +153,11 @@ async fn no_canary_gets_out() {
     for format in ["logfmt", "json"] {
         run(&simulator, format).await;
     }
+    assert_eq!(
+        simulator.misplaced(),
+        0,
+        "credentials went where they belong"
+    );
 }
 
 #[expect(clippy::too_many_lines, reason = "one story")]
@@ -183,13 +249,32 @@ async fn run(simulator: &Simulator, format: &str) {
     for path in ["/", "/metrics", "/-/ready", "/-/healthy", "/nothing"] {
         assert_free_of(path, get(path).await.as_bytes(), &secrets());
     }
+    for (endpoint, fault) in echoes(&echo) {
+        simulator.set_fault(endpoint, Some(fault));
+        simulator.revoke_tokens(0);
+        asked(simulator, endpoint, |_| true).await;
+        for path in ["/", "/metrics", "/-/ready"] {
+            assert_free_of(path, get(path).await.as_bytes(), &secrets());
+        }
+        simulator.set_fault(endpoint, None);
+        asked(simulator, Endpoint::Definitions, |status| status == 200).await;
+    }
     let said = exporter.process.output();
     assert!(said.contains("wrong"), "there is something to search");
     assert_free_of("the log", said.as_bytes(), &secrets());
+    if format == "logfmt" {
+        for line in said.lines().filter(|line| line.contains(" level=debug ")) {
+            // Below `warn`, libraries print what they send.
+            let ours = " target=defender_scan_exporter";
+            assert!(line.contains(ours), "a library is heard: {line}");
+        }
+    }
     let state = contents(&exporter.process.folder.path().join("state"));
     assert!(state.len() > 1_000, "there is a state");
     assert_free_of("the state", &state, &secrets());
     simulator.set_fault(Endpoint::Definitions, None);
+
+    checks_are_free_of(&file, simulator, &secrets());
 
     // A proxy with a password that is not there, and whatever else `check-config` sees.
     let proxied = more.replace(

@@ -29,7 +29,6 @@ mod proxy;
 mod reload;
 mod restart;
 mod scrape;
-mod secrets;
 mod shards;
 #[path = "shipping/main.rs"]
 mod shipping;

@@ -112,6 +112,7 @@ pub(super) async fn handle(
         Ok(ids) => (ids, None),
         Err(mistake) => (Vec::new(), Some(mistake)),
     };
+    shared.look_for_credentials(endpoint, tenant, &parts, &body);
     let scope = sign_in.and_then(|_| form(&body).remove("scope"));
     let number = {
         let mut calls = lock(&shared.calls);

@@ -59,6 +59,7 @@ pub(super) async fn answer(shared: &Shared, peer: &Peer, parts: &Parts) -> Optio
     let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes())
         .into_owned()
         .collect();
+    shared.look_for_credentials(Endpoint::Metadata, Some(TENANT), parts, &[]);
     let fault = lock(&shared.faults).take(Endpoint::Metadata, Some(TENANT));
     let response = match &fault {
         Some(fault) => faults::answer(fault, peer, &shared.stop).await,

@@ -15,6 +15,7 @@ mod faults;
 mod front;
 mod listen;
 mod metadata;
+mod misplaced;
 mod record;
 mod render;
 mod token;
@@ -145,6 +146,7 @@ struct Shared {
     quotas: Mutex<HashMap<usize, record::Quota>>,
     calls: Mutex<Vec<CallRecord>>,
     violations: Mutex<usize>,
+    misplaced: Mutex<usize>,
     pages: Mutex<api::Pages>,
     /// For correlation ids.
     rng: Mutex<Rng>,
@@ -161,6 +163,7 @@ impl Shared {
             quotas: Mutex::default(),
             calls: Mutex::default(),
             violations: Mutex::default(),
+            misplaced: Mutex::default(),
             pages: Mutex::default(),
             rng: Mutex::new(Rng::with_seed(options.seed)),
             options,
@@ -290,6 +293,13 @@ impl Simulator {
     #[must_use]
     pub fn violations(&self) -> usize {
         *lock(&self.shared.violations)
+    }
+
+    /// How many requests carried a client's secret or a token that was not for their
+    /// endpoint.
+    #[must_use]
+    pub fn misplaced(&self) -> usize {
+        *lock(&self.shared.misplaced)
     }
 
     /// Everything secret: client secrets, assertions, the definitions'

@@ -133,6 +133,7 @@ async fn run(rows: &[Row], places: &[Place], report: &mut Report) {
     }
     assert!(!seen.contains("panicked"), "{seen}");
     assert_eq!(bench.simulator.violations(), 0, "the quota is kept");
+    assert_eq!(bench.simulator.misplaced(), 0, "a credential went astray");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,7 @@ async fn nothing_breaks_whatever_happens() {
     println!("{answered} scrapes; files, threads, MiB: {before:?}, at the end {after:?}");
     chaos.assert_clean();
     assert_eq!(simulator.violations(), 0, "the quota is kept");
+    assert_eq!(simulator.misplaced(), 0, "a credential went astray");
     assert!(answered > 50, "clients were answered: {answered}");
     // Threads for blocking work come and go.
     assert!(

@@ -77,3 +77,37 @@ async fn what_goes_wrong_does_so_on_both_faces() {
     assert!(hung.await.unwrap().is_err());
     assert!(bench.client.get(url).send().await.is_err());
 }
+
+#[tokio::test]
+async fn a_credential_where_it_does_not_belong_is_counted() {
+    let bench = Bench::new(|_| ()).await;
+    let world = &bench.simulator;
+    let token = bench.token().await;
+    bench.list(&token, LIST).await;
+    bench.sign_in(|_| ()).await;
+    assert_eq!(world.misplaced(), 0, "each went where it belongs");
+
+    let secret = world.tenant(0).unwrap().client_secret;
+    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let url = format!("{}/api/{LIST}", world.http_url());
+    // At the API: a secret in an address, in place of the token, and a token in an address.
+    for (bearer, query) in [(&*token, &*encoded), (&secret, "x"), (&token, &token)] {
+        let before = world.misplaced();
+        bench
+            .get(bearer, &format!("{url}?a={query}"))
+            .await
+            .unwrap();
+        assert_eq!(world.misplaced(), before + 1, "{query}");
+    }
+    // At sign-in: a token, and the secret of another tenant.
+    let identity = world.tenant(0).unwrap();
+    let before = world.misplaced();
+    let form = [
+        ("client_id", &*identity.client_id),
+        ("client_assertion", &token),
+    ];
+    bench.post_form(&identity.tenant_id, &form).await;
+    let form = [("client_id", "another"), ("client_secret", &*secret)];
+    bench.post_form("another", &form).await;
+    assert_eq!(world.misplaced(), before + 2);
+}
