@@ -97,12 +97,27 @@ cargo fmt --check
 say "lints"
 cargo clippy --locked --all-targets -- -D warnings
 
-say "licences, sources and versions of dependencies"
-# Not the advisories: they are in a git repository that not every machine can reach; see docs/release.md.
-target/tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+say "licences, sources, versions and advisories of dependencies"
+checks=(bans licenses sources)
+# The advisories are in a git repository that not every machine can reach.
+if timeout 30 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+    checks+=(advisories)
+else
+    echo "NOT CHECKED: advisories; expected github.com/RustSec/advisory-db, but it can not be reached from here"
+fi
+target/tools/bin/cargo-deny --locked check --hide-inclusion-graph "${checks[@]}"
 
 say "tests"
-cargo test --locked
+cargo test --locked --no-run
+# The matrix waits most of the time: it runs beside the others, and the soak after it.
+cargo test --quiet --locked --test matrix --test soak -- --nocapture >target/matrix.log 2>&1 &
+matrix=$!
+failed=0
+cargo test --locked --lib --bins --test suite -- --test-threads=4 || failed=1
+say "tests: matrix and soak"
+wait "$matrix" || failed=1
+cat target/matrix.log
+[ "$failed" -eq 0 ] || exit 1
 
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet

@@ -13,13 +13,10 @@ use std::time::Duration;
 
 use super::files::World;
 use super::mistake::{Mistakes, Report, Warning, expected};
-use super::node::Value;
+use super::node::{self, MAX_BYTES, Value};
 use super::scalar::{Range, duration, proxy};
-use super::{Config, Http, Tenant, tenant, yaml};
+use super::{Config, Http, Tenant, tenant};
 use crate::quota::UNANSWERED;
-
-/// The largest file that is read.
-const MAX_BYTES: usize = 1 << 20;
 
 impl Config {
     /// Reads `path` and checks that the files it names can be read. Relative
@@ -129,19 +126,7 @@ fn is_exposed(_: &std::fs::Metadata) -> bool {
 
 /// The configuration in `text`, and whether it holds a secret itself.
 fn read(text: &str, report: &mut Report, world: &World<'_>) -> Option<(Config, bool)> {
-    if text.len() > MAX_BYTES {
-        let text = expected("at most 1 MiB", "a larger file", "name the right file");
-        report.mistake(None, "", text);
-        return None;
-    }
-    let node = match yaml::read(text) {
-        Ok(node) => node.filter(|node| !matches!(node.data, yaml::Data::Null)),
-        Err(malformed) => {
-            report.mistake(Some(malformed.line), "", malformed.text);
-            return None;
-        }
-    };
-    let Some(node) = node else {
+    let Some(node) = node::root(text, report).ok()? else {
         let text = expected("a mapping with `tenants`", "nothing", "add `tenants:`");
         report.mistake(None, "", text);
         return None;

@@ -90,6 +90,9 @@ pub(super) struct Report {
     warnings: Vec<Warning>,
 }
 
+/// It is in the report as a mistake.
+pub(super) struct Reported;
+
 impl Report {
     pub(super) fn new(origin: &str) -> Self {
         Self {

@@ -3,11 +3,30 @@
 
 use std::collections::HashMap;
 
-use super::mistake::{Report, expected};
-use super::yaml::{Data, Entry, Node};
+use super::mistake::{Report, Reported, expected};
+use super::yaml::{self, Data, Entry, Node};
+
+/// The largest file that is read, in bytes.
+pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// How much of a value is repeated in a mistake.
 const SHOWN: usize = 48;
+
+/// The tree of a file's text; `None` if there is nothing in it.
+pub(super) fn root(text: &str, report: &mut Report) -> Result<Option<Node>, Reported> {
+    if text.len() > MAX_BYTES {
+        let text = expected("at most 1 MiB", "a larger file", "name the right file");
+        report.mistake(None, "", text);
+        return Err(Reported);
+    }
+    match yaml::read(text) {
+        Ok(node) => Ok(node.filter(|node| !matches!(node.data, Data::Null))),
+        Err(malformed) => {
+            report.mistake(Some(malformed.line), "", malformed.text);
+            Err(Reported)
+        }
+    }
+}
 
 /// A value with the path of its key. Never empty.
 #[derive(Clone)]

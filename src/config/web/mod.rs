@@ -29,15 +29,8 @@ pub use source::Mark;
 pub use users::PasswordHash;
 
 use self::source::Source;
-use super::mistake::{Mistakes, Report, Warning, expected};
-use super::node::Value;
-use super::yaml;
-
-/// It is in the report as a mistake.
-struct Reported;
-
-/// The largest file that is read.
-const MAX_BYTES: usize = 1 << 20;
+use super::mistake::{Mistakes, Report, Reported, Warning, expected};
+use super::node::{self, Value};
 
 /// How the web server protects itself.
 #[derive(Clone, Default)]
@@ -125,20 +118,8 @@ impl WebConfig {
 }
 
 fn read(text: &str, report: &mut Report, source: &mut Source<'_>) -> Option<WebConfig> {
-    if text.len() > MAX_BYTES {
-        let text = expected("at most 1 MiB", "a larger file", "name the right file");
-        report.mistake(None, "", text);
-        return None;
-    }
-    let node = match yaml::read(text) {
-        Ok(node) => node.filter(|node| !matches!(node.data, yaml::Data::Null)),
-        Err(malformed) => {
-            report.mistake(Some(malformed.line), "", malformed.text);
-            return None;
-        }
-    };
     // An empty file is a good one: no TLS, no passwords.
-    let Some(node) = node else {
+    let Some(node) = node::root(text, report).ok()? else {
         return Some(WebConfig::default());
     };
     let mut section =
