@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Prints the tables of docs/performance.md: run.sh [DEFINITIONS...]. PROFILE=release measures
-# the program as it is shipped, which takes longer to build.
+# Prints the tables of docs/performance.md: run.sh [DEFINITIONS...]. All is built as the
+# program is shipped; PROFILE=bench builds sooner, and measures what is slower.
 # Wants Debian's wrk, nginx-light, golang-go and golang-github-prometheus-client-golang-dev.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- 1000 10000 100000
-profile=${PROFILE:-bench}
+profile=${PROFILE:-release}
 
 for tool in wrk curl python3 go /usr/sbin/nginx; do
     command -v "$tool" >/dev/null || {

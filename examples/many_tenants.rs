@@ -88,6 +88,8 @@ async fn measure(
     options.tenants = tenants;
     options.definitions = definitions;
     options.last_scanned = true;
+    // Of pages of a hundred, the list of so many would take more calls than a minute has.
+    options.page_size = 1_000;
     let simulator = Simulator::start(options).await?;
     let folder = tempfile::tempdir()?;
     configure(&simulator, folder.path(), tenants)?;
@@ -124,7 +126,7 @@ async fn measure(
     let ready = clock.uptime().since(begun);
     let cpu_to_ready = exporter.cpu()?;
     // The first history, the agents and what follows from them.
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
     let [settled, peak] = exporter.memory()?;
     let (cpu, calls) = (exporter.cpu()?, simulator.calls().len());
     let resting = clock.uptime();

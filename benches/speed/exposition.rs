@@ -158,44 +158,18 @@ pub fn run(definitions: usize) {
         },
     ]);
     let copying = format!("memcpy of {} bytes", body.len());
-    row("warm scrape", definitions, same, &copying, copied);
-    let without_news = "scrape after a poll without news";
-    row(without_news, definitions, poll, &copying, copied);
-    row("scrape after a change", definitions, news, &copying, copied);
-    row("cold scrape", definitions, cold, &copying, copied);
-    row(
-        "cold scrape",
-        definitions,
-        cold,
-        "prometheus-client",
-        client,
-    );
-    row(
-        "warm scrape",
-        definitions,
-        same,
-        "prometheus-client",
-        client,
-    );
-    row(
-        "warm gzip scrape",
-        definitions,
-        same_gzip,
-        "gzip -1 (flate2)",
-        gzip,
-    );
-    row(
-        "gzip scrape after a change",
-        definitions,
-        news_gzip,
-        "gzip -1 (flate2)",
-        gzip,
-    );
-    row(
-        "cold gzip scrape",
-        definitions,
-        cold_gzip,
-        "gzip -1 (flate2)",
-        gzip,
-    );
+    let [copying, client_name, gzip_name] = [&copying, "prometheus-client", "gzip -1 (flate2)"];
+    for (what, time, baseline, base) in [
+        ("warm scrape", same, copying, copied),
+        ("scrape after a poll without news", poll, copying, copied),
+        ("scrape after a change", news, copying, copied),
+        ("cold scrape", cold, copying, copied),
+        ("cold scrape", cold, client_name, client),
+        ("warm scrape", same, client_name, client),
+        ("warm gzip scrape", same_gzip, gzip_name, gzip),
+        ("gzip scrape after a change", news_gzip, gzip_name, gzip),
+        ("cold gzip scrape", cold_gzip, gzip_name, gzip),
+    ] {
+        row(what, definitions, time, baseline, base);
+    }
 }

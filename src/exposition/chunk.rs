@@ -15,6 +15,8 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use flate2::{Compress, CompressError, Compression, FlushCompress};
 
+use super::alike;
+
 /// The header of RFC 1952 without name and time: deflate, fastest, system unknown.
 const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
@@ -34,6 +36,14 @@ pub(super) struct Deflated {
     blocks: Bytes,
     /// Checksum and length of the text.
     checksum: Hasher,
+}
+
+impl Deflated {
+    fn new(blocks: Bytes, text: &[u8]) -> Self {
+        let mut checksum = Hasher::new();
+        checksum.update(text);
+        Self { blocks, checksum }
+    }
 }
 
 impl Chunk {
@@ -91,12 +101,7 @@ impl Deflater {
                 break;
             }
         }
-        let mut checksum = Hasher::new();
-        checksum.update(text);
-        Ok(Deflated {
-            blocks: Bytes::copy_from_slice(&self.room),
-            checksum,
-        })
+        Ok(Deflated::new(Bytes::copy_from_slice(&self.room), text))
     }
 }
 
@@ -117,6 +122,14 @@ impl Member {
     pub(super) fn next(&mut self, text: &[u8]) -> Result<Bytes, CompressError> {
         let deflated = self.deflater.deflate(text)?;
         Ok(self.append(&deflated, text.len()))
+    }
+
+    /// The blocks of the piece that comes next, whose lines begin alike.
+    pub(super) fn next_alike(&mut self, text: &[u8]) -> Bytes {
+        self.append(
+            &Deflated::new(alike::deflate(text).into(), text),
+            text.len(),
+        )
     }
 
     /// The blocks of the kept piece that comes next.

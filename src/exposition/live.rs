@@ -38,6 +38,13 @@ impl<S> Rows<S> {
         self.rows.push((self.starts.len(), source));
     }
 
+    /// Without the room that they might have grown into.
+    pub(super) fn packed(mut self) -> Self {
+        self.starts.shrink_to_fit();
+        self.rows.shrink_to_fit();
+        self
+    }
+
     fn write(&self, value: impl Fn(&S) -> Value) -> String {
         // An age in milliseconds has seldom more digits.
         let mut out = String::with_capacity(self.starts.len() + 16 * self.rows.len());

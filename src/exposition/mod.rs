@@ -11,6 +11,7 @@
 //! each scrape only the ages, the use of the budgets and the exporter's own
 //! metrics are written.
 
+mod alike;
 pub mod catalog;
 mod chunk;
 mod definitions;

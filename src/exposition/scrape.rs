@@ -127,7 +127,9 @@ impl Scrape {
         let member = self.member.as_mut();
         Some(match (next, member) {
             (Next::Kept(chunk), Some(member)) => member.next_chunk(&chunk),
-            (Next::Live(live), Some(member)) => member.next(live.write(self.now).as_bytes()),
+            (Next::Live(live), Some(member)) => {
+                Ok(member.next_alike(live.write(self.now).as_bytes()))
+            }
             (Next::Text(text), Some(member)) => member.next(text.as_bytes()),
             (Next::Kept(chunk), None) => Ok(chunk.text().clone()),
             (Next::Live(live), None) => Ok(live.write(self.now).into()),

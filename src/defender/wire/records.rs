@@ -224,8 +224,8 @@ fn status(value: Scalar, numbers: &[ScanStatus]) -> Option<ScanStatus> {
         ("failed", ScanStatus::Failure),
         ("failure", ScanStatus::Failure),
     ];
-    let named = names.into_iter().find(|(name, _)| names_alike(&text, name));
-    Some(named.map_or_else(|| ScanStatus::Unknown((&*text).into()), |(_, known)| known))
+    let known = names.into_iter().find(|(name, _)| names_alike(&text, name));
+    Some(known.map_or_else(|| ScanStatus::Unknown((&*text).into()), |(_, known)| known))
 }
 
 fn unknown() -> ScanStatus {
