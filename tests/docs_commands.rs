@@ -20,8 +20,6 @@ use By::{Here, Nobody, Test};
 
 const AZURE: By = Nobody("it changes a directory, and there is none to change");
 const DOCKER: By = Nobody("there is no container runtime; tests/shipping/container.rs stands in");
-const SYSTEMD: By =
-    Nobody("there is no running systemd; tests/shipping/systemd.rs checks the units");
 
 /// Beginnings of commands; the first that fits counts.
 const COMMANDS: [(&str, By); 35] = [
@@ -105,9 +103,12 @@ const COMMANDS: [(&str, By); 35] = [
     ("cargo deb ", Test("tests/shipping/package.rs", "cargo-deb")),
     (
         "sudo apt-get install ./",
-        Test("tests/shipping/package.rs", "dpkg --install"),
+        Test("tests/shipping/installed.sh", "dpkg --install"),
     ),
-    ("systemctl ", SYSTEMD),
+    (
+        "systemctl ",
+        Test("tests/shipping/installed.sh", "systemctl enable --now"),
+    ),
     ("api=", AZURE),
     ("role=$(az ", AZURE),
     ("app=$(az ", AZURE),

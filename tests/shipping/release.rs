@@ -61,6 +61,8 @@ fn scripts_are_understood_by_the_shell() {
         "release/sbom.sh",
         "deploy/local/run.sh",
         "tests/run.sh",
+        "tests/shipping/boot.sh",
+        "tests/shipping/installed.sh",
     ] {
         succeeds(Command::new("bash").arg("-n").arg(root().join(script)));
     }
