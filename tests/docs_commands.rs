@@ -22,7 +22,7 @@ const AZURE: By = Nobody("it changes a directory, and there is none to change");
 const DOCKER: By = Nobody("there is no container runtime; tests/shipping/container.rs stands in");
 
 /// Beginnings of commands; the first that fits counts.
-const COMMANDS: [(&str, By); 35] = [
+const COMMANDS: [(&str, By); 36] = [
     (
         "cargo run --release -- demo",
         Test("tests/process.rs", "demo"),
@@ -58,6 +58,10 @@ const COMMANDS: [(&str, By); 35] = [
     (
         "defender-scan-exporter --config.file",
         Test("tests/common/mod.rs", "--config.file"),
+    ),
+    (
+        "(umask 077; cat >secret)",
+        Test("tests/stranger.rs", "(umask 077"),
     ),
     ("kill -HUP", Test("tests/reload.rs", "HUP")),
     ("curl -X POST", Test("tests/reload.rs", "/-/reload")),
