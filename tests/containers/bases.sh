@@ -34,7 +34,9 @@ prom() {
     rm -rf --one-file-system "$tree"
     mkdir -p "$tree/bin" "$tree/etc/$name" "$tree/$data"
     cp "$(command -v "$program")" "$tree/bin/$name"
-    # Its libraries, if it has any.
+    # Debian's Alertmanager has its templates in files.
+    [ "$name" != alertmanager ] || cp --parents -rt "$tree" /usr/share/prometheus/alertmanager
+    # Libraries, if it has any.
     ldd "$tree/bin/$name" | grep -o '/[^ ]*' | grep -v "^$tree" | xargs cp --parents -Lt "$tree"
     echo 'nobody:x:65534:65534:nobody:/home:/bin/sh' >"$tree/etc/passwd"
     echo 'nobody:x:65534:' >"$tree/etc/group"

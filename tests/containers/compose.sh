@@ -18,7 +18,7 @@ shows $prometheus/rules '"health":"ok"'
 curl -sf $prometheus/rules >rules.json
 fails grep '"health":"err"' rules.json
 shows "$prometheus/query?query=defender_up" '"tenant":"demo-1".*"1"\]'
-shows http://127.0.0.1:9093/-/ready OK
+shows http://127.0.0.1:9093/api/v2/status '"uptime"'
 
 echo "== one variable, and it is a real tenant"
 (umask 077 && echo not-a-real-one >project/deploy/compose/exporter/secret)

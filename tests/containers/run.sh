@@ -43,12 +43,13 @@ END
 export CONTAINERS_CONF=$PWD/containers.conf CONTAINERS_STORAGE_CONF=$PWD/storage.conf
 
 "$PROJECT/tests/containers/bases.sh"
-REVISION=$(git -C "$PROJECT" rev-parse --short=12 HEAD)
-export REVISION
+export REVISION=${REVISION:-$(git -C "$PROJECT" rev-parse --short=12 HEAD)}
+# Docker knows the machine's own platform; Debian's buildah wants to be told.
+platform=linux/$(dpkg --print-architecture)
 for architecture in amd64 arm64; do
     began=$SECONDS
     buildah bud --isolation chroot --format docker --layers --pull-never --platform "linux/$architecture" \
-        --build-arg REVISION="$REVISION" --tag "defender-scan-exporter:$architecture" "$PROJECT"
+        --build-arg REVISION="$REVISION" --build-arg BUILDPLATFORM="$platform" --tag "defender-scan-exporter:$architecture" "$PROJECT"
     echo "== built for $architecture in $((SECONDS - began)) s"
 done
 exec unshare --mount --net "$PROJECT/tests/containers/image.sh"
