@@ -20,11 +20,9 @@ use By::{Here, Nobody, Test};
 
 const AZURE: By = Nobody("it changes a directory, and there is none to change");
 const DOCKER: By = Nobody("there is no container runtime; tests/shipping/container.rs stands in");
-const SYSTEMD: By =
-    Nobody("there is no running systemd; tests/shipping/systemd.rs checks the units");
 
 /// Beginnings of commands; the first that fits counts.
-const COMMANDS: [(&str, By); 35] = [
+const COMMANDS: [(&str, By); 36] = [
     (
         "cargo run --release -- demo",
         Test("tests/process.rs", "demo"),
@@ -60,6 +58,10 @@ const COMMANDS: [(&str, By); 35] = [
     (
         "defender-scan-exporter --config.file",
         Test("tests/common/mod.rs", "--config.file"),
+    ),
+    (
+        "(umask 077; cat >secret)",
+        Test("tests/stranger.rs", "(umask 077"),
     ),
     ("kill -HUP", Test("tests/reload.rs", "HUP")),
     ("curl -X POST", Test("tests/reload.rs", "/-/reload")),
@@ -105,9 +107,12 @@ const COMMANDS: [(&str, By); 35] = [
     ("cargo deb ", Test("tests/shipping/package.rs", "cargo-deb")),
     (
         "sudo apt-get install ./",
-        Test("tests/shipping/package.rs", "dpkg --install"),
+        Test("tests/shipping/installed.sh", "dpkg --install"),
     ),
-    ("systemctl ", SYSTEMD),
+    (
+        "systemctl ",
+        Test("tests/shipping/installed.sh", "systemctl enable --now"),
+    ),
     ("api=", AZURE),
     ("role=$(az ", AZURE),
     ("app=$(az ", AZURE),

@@ -21,6 +21,7 @@ install_packages() {
     command -v ip >/dev/null || missing+=(iproute2)
     command -v unshare >/dev/null || missing+=(util-linux)
     command -v clang >/dev/null || missing+=(clang)
+    command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
     command -v bwrap >/dev/null || missing+=(bubblewrap)
     command -v dpkg-deb >/dev/null || missing+=(dpkg)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)

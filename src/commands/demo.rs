@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +26,13 @@ pub(super) async fn run(
         flags.config_file.is_none(),
         "expected no --config.file, but found one; the demo makes its own"
     );
-    let shutdown = shutdown::on_signal().context("installing signal handlers")?;
+    let problem = "installing signal handlers";
+    let shutdown = shutdown::on_signal().context(problem)?;
+    // A terminal that is closed ends the demo; a service manager's reload does not.
+    let hangups = (!std::io::stdin().is_terminal())
+        .then(shutdown::hangups)
+        .transpose()
+        .context(problem)?;
     let clock = Clock::accelerated(speed);
     let mut options = Options::new(clock.clone());
     options.definitions = usize::try_from(definitions)?;
@@ -41,7 +48,7 @@ pub(super) async fn run(
         .clone()
         .unwrap_or_else(|| Storage::Folder(folder.path().join("data")));
     let reader = Arc::new(move || Ok(config.clone()));
-    let exporter = Exporter::start(reader, None, flags, &storage, clock, &shutdown).await?;
+    let exporter = Exporter::start(reader, hangups, flags, &storage, clock, &shutdown).await?;
     let mut text = format!(
         "A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts "
     );

@@ -1,5 +1,5 @@
 //! What is shipped: the image's content, the composed set-up, the service and its
-//! package, each run as far as a machine without containers can.
+//! package, each run as far as a machine without a registry of containers can.
 
 mod compose;
 mod container;

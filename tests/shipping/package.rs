@@ -1,19 +1,26 @@
-//! The Debian package: built, installed, started, and purged, on a copy of this
-//! machine that vanishes with the test: an overlay in a mount namespace of its own.
+//! The Debian package: built, and then installed, run and purged under a systemd that
+//! boots on a copy of this machine. It has a network of its own, with a simulated tenant.
 
+use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use defender_scan_exporter::simulator::Simulator;
+
+use super::common::tenants;
 use super::{copy, root, run, static_binary, static_target, succeeds};
 
+/// Where the inner run of the test finds the package.
+const FOLDER: &str = "PACKAGE_FOLDER";
+
 /// `cargo deb`, of the static binary that the tests have anyway.
-fn package(folder: &Path) -> PathBuf {
+fn package(folder: &Path) {
     let target = folder.join("target");
     let binary = target
         .join(static_target())
         .join("release/defender-scan-exporter");
     copy(&static_binary(), &binary);
-    let deb = folder.join("exporter.deb");
     succeeds(
         Command::new(root().join("target/tools/bin/cargo-deb"))
             .current_dir(root())
@@ -25,100 +32,69 @@ fn package(folder: &Path) -> PathBuf {
                 &static_target(),
                 "--output",
             ])
-            .arg(&deb)
+            .arg(folder.join("exporter.deb"))
             .env("CARGO_TARGET_DIR", target),
     );
-    deb
 }
 
-/// Runs a script as root of a throwaway copy of the machine, in which `folder` is `/package`.
-fn elsewhere(folder: &Path, script: &str) -> Output {
-    let layer = "set -eu
-        upper=$(mktemp -d)
-        mount -t tmpfs tmpfs \"$upper\"
-        mkdir \"$upper/files\" \"$upper/work\" \"$upper/root\"
-        mount -t overlay overlay -o \"lowerdir=/,upperdir=$upper/files,workdir=$upper/work\" \"$upper/root\"
-        mkdir -p \"$upper/root/package\" \"$upper/root/proc\"
-        mount --bind \"$0\" \"$upper/root/package\"
-        mount --rbind /proc \"$upper/root/proc\"
-        mount --rbind /dev \"$upper/root/dev\"
-        exec chroot \"$upper/root\" /bin/bash -euc \"$1\"";
-    let mut command = if rustix::process::getuid().is_root() {
-        Command::new("unshare")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["--non-interactive", "unshare"]);
-        sudo
-    };
-    run(command
-        .args([
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "/bin/sh",
-            "-c",
-            layer,
-        ])
-        .arg(folder)
-        .arg(script))
+/// Runs this test once more, as root and in namespaces that end with it.
+fn in_namespaces(folder: &Path) -> Output {
+    let mut command = Command::new("sudo");
+    command.args(["--non-interactive", "env"]);
+    if rustix::process::getuid().is_root() {
+        command = Command::new("env");
+    }
+    command
+        .arg(format!("{FOLDER}={}", folder.display()))
+        .args(["timeout", "--signal=KILL", "120"])
+        .args(["unshare", "--mount", "--net", "--pid", "--fork"])
+        .args(["--kill-child", "--mount-proc", "/bin/sh", "-c"])
+        .arg("ip link set lo up && exec \"$0\" --exact --nocapture package::systemd_runs_it_from_installation_to_purge")
+        .arg(env::current_exe().expect("it has a path"));
+    run(&mut command)
 }
 
-const SCRIPT: &str = r#"
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
-name=defender-scan-exporter
-before=$(find / -xdev -path /package -prune -o -path /tmp -prune -o -name "*$name*" -print)
-dpkg --install /package/exporter.deb
-test "$(dpkg-query -W -f '${Status}' $name)" = "install ok installed"
-test -L /etc/systemd/system/multi-user.target.wants/$name.service
-# As a running systemd does at once, and others at the next start.
-systemd-tmpfiles --create $name.conf
-test "$(stat -c '%U %a' /var/lib/$name)" = "$name 700"
-test "$(stat -c '%U %a' /etc/$name/secrets)" = "root 700"
-systemd-analyze verify --man=no $name.service
-
-# As the unit starts it: its user, its arguments, its environment.
-unit=/usr/lib/systemd/system/$name.service
-. /etc/default/$name
-eval "$(sed -n 's/^Environment=/export /p' $unit)"
-setpriv --reuid=$name --regid=$name --clear-groups --no-new-privs --bounding-set=-all \
-    $(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' $unit) ${ARGS/:10063/:0} >/tmp/$name.log 2>&1 &
-for _ in $(seq 600); do
-    url=$(sed -n 's/^ *metrics *//p' /tmp/$name.log)
-    [ -n "$url" ] && curl -sf "$url" | grep '^defender_scan_status_code{' >/dev/null && break
-    kill -0 $! || { cat /tmp/$name.log; exit 1; }
-    sleep 0.1
-done
-curl -sf "$url" | grep '^defender_scan_status_code{' >/dev/null
-test -n "$(ls -A /var/lib/$name)"
-kill -TERM $!
-wait $!
-
-echo kept >/etc/$name/secrets/contoso
-sed -i 's/^ARGS=.*/ARGS="--config.file=mine"/' /etc/default/$name
-dpkg --install /package/exporter.deb
-grep -q mine /etc/default/$name
-dpkg --remove $name
-test ! -e /usr/bin/$name
-test -e /etc/$name/secrets/contoso
-dpkg --purge $name
-after=$(find / -xdev -path /package -prune -o -path /tmp -prune -o -name "*$name*" -print)
-test "$before" = "$after" || { diff <(echo "$before") <(echo "$after"); exit 1; }
-! dpkg-query -W $name 2>/dev/null
-echo all is well
-"#;
-
-#[test]
-fn it_installs_starts_a_demo_and_purges() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    package(folder.path());
-    let output = elsewhere(folder.path(), SCRIPT);
-    let said = [output.stdout, output.stderr]
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .concat();
-    assert!(
-        output.status.success() && said.contains("all is well"),
-        "{said}"
+/// What `installed.sh` gives the exporter: NAME is a tenant's name of its choice.
+fn configure(simulator: &Simulator, folder: &Path) {
+    let identity = simulator.tenant(0).expect("there is a tenant");
+    let (id, url, client) = (
+        identity.tenant_id,
+        simulator.https_url(),
+        identity.client_id,
     );
+    let text = format!(
+        "tenants:\n  - name: NAME\n    tenant_id: {id}\n    api_base_url: {url}\n    authority_host: {url}\n    \
+         credential:\n      type: client_secret\n      client_id: {client}\n      \
+         client_secret_file: /run/credentials/defender-scan-exporter.service/secrets_contoso\n    \
+         quota: {{per_minute: 1000, per_hour: 60000}}\nhttp: {{ca_file: ca.pem}}\n"
+    );
+    let write = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).expect("the folder can be written");
+    };
+    write("exporter.yml", &text);
+    write("ca.pem", simulator.ca_pem());
+    write("secret", &identity.client_secret);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_runs_it_from_installation_to_purge() {
+    let Some(folder) = env::var_os(FOLDER) else {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        package(folder.path());
+        let output = in_namespaces(folder.path());
+        let log = fs::read(folder.path().join("log")).unwrap_or_default();
+        let said = [output.stdout, output.stderr, log]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat();
+        assert!(
+            output.status.success() && said.ends_with("all is well\n"),
+            "{said}"
+        );
+        return;
+    };
+    let folder = PathBuf::from(folder);
+    let simulator = tenants::simulator().await;
+    configure(&simulator, &folder);
+    let boot = root().join("tests/shipping/boot.sh");
+    succeeds(Command::new(boot).arg(&folder));
 }

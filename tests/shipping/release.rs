@@ -60,7 +60,13 @@ fn scripts_are_understood_by_the_shell() {
         "release/reproducible.sh",
         "release/sbom.sh",
         "deploy/local/run.sh",
+        "tests/containers/bases.sh",
+        "tests/containers/compose.sh",
+        "tests/containers/image.sh",
+        "tests/containers/run.sh",
         "tests/run.sh",
+        "tests/shipping/boot.sh",
+        "tests/shipping/installed.sh",
     ] {
         succeeds(Command::new("bash").arg("-n").arg(root().join(script)));
     }
