@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::common::messages;
+use crate::common::process::in_namespaces;
 use crate::common::tenants::{adjusted, configure, exporter, is_up, simulator, token};
 use crate::common::{Exporter, eventually};
 use defender_scan_exporter::simulator::{Endpoint, MachineIdentity, Simulator};
@@ -84,21 +85,9 @@ async fn a_managed_identity_where_there_is_none_is_said_so_at_once() {
 /// so this runs once more in a network namespace that has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_managed_identity_of_a_virtual_machine_signs_in() {
-    if std::env::var_os("IN_NAMESPACE").is_none() {
-        let myself = std::env::current_exe().expect("it has a path");
-        let output = Command::new("unshare")
-            .args(["--net", "--map-root-user", "/bin/sh", "-c"])
-            .arg("ip link set lo up && ip address add 169.254.169.254/32 dev lo && exec \"$0\" --exact --nocapture a_managed_identity_of_a_virtual_machine_signs_in")
-            .arg(myself)
-            .env("IN_NAMESPACE", "1")
-            .output()
-            .expect("unshare (package util-linux) starts");
-        let said = [output.stdout, output.stderr].concat();
-        assert!(
-            output.status.success(),
-            "expected a pass in a network namespace of its own, but found a failure; without root, user namespaces must be allowed: {}",
-            String::from_utf8_lossy(&said)
-        );
+    let prepare = "ip link set lo up && ip address add 169.254.169.254/32 dev lo";
+    let test = "machine::a_managed_identity_of_a_virtual_machine_signs_in";
+    if !in_namespaces(&["--net"], prepare, test) {
         return;
     }
     let simulator = simulator().await;

@@ -1,14 +1,12 @@
 //! Who has only the README gets to a real tenant's metrics: its quick start, command for
 //! command, on a network where the real host names lead to the simulator.
 
-mod common;
-
-use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Process, eventually, get, options};
+use crate::common::process::in_namespaces;
+use crate::common::{Process, eventually, get, options};
 use defender_scan_exporter::simulator::{Simulator, TenantIdentity};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -81,29 +79,10 @@ async fn disguise(simulator: &Simulator, folder: &Path) {
     });
 }
 
-/// Runs this test once more, where it can have another network and other files.
-fn in_namespaces() {
-    let output = Command::new("unshare")
-        .args(["--mount", "--net", "--map-root-user", "/bin/sh", "-c"])
-        .arg(
-            "ip link set lo up && exec \"$0\" --exact --nocapture the_quick_start_leads_to_metrics",
-        )
-        .arg(env::current_exe().expect("it has a path"))
-        .env("IN_NAMESPACE", "1")
-        .output()
-        .expect("unshare (package util-linux) starts");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "expected a pass in namespaces of its own, but found a failure; without root, user namespaces must be allowed: {}",
-        String::from_utf8_lossy(&said)
-    );
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quick_start_leads_to_metrics() {
-    if env::var_os("IN_NAMESPACE").is_none() {
-        in_namespaces();
+    let test = "stranger::the_quick_start_leads_to_metrics";
+    if !in_namespaces(&["--mount", "--net"], "ip link set lo up", test) {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder can be made");

@@ -33,6 +33,7 @@ mod shards;
 #[path = "shipping/main.rs"]
 mod shipping;
 mod simulation;
+mod stranger;
 mod surface;
 mod troubleshooting;
 mod web_config;

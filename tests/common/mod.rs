@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod messages;
+pub mod process;
 pub mod settings;
 pub mod tenants;
 pub mod web;
@@ -11,13 +12,15 @@ pub mod web;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::{Options, Simulator};
 use tempfile::TempDir;
+
+pub use process::Process;
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -60,70 +63,6 @@ pub async fn get(url: &str) -> Option<(u16, String)> {
     let answer = client.get(url).send().await.ok()?;
     let status = answer.status().as_u16();
     Some((status, answer.text().await.ok()?))
-}
-
-/// A child process that is killed and reaped with its test.
-pub struct Process {
-    child: Child,
-    pub folder: Arc<TempDir>,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Process {
-    pub fn start(folder: impl Into<Arc<TempDir>>, command: &mut Command) -> Self {
-        let folder = folder.into();
-        let log = |name: &str| {
-            fs::File::create(folder.path().join(name)).expect("the folder can be written")
-        };
-        let child = command
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(log("stdout"))
-            .stderr(log("stderr"))
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        Self { child, folder }
-    }
-
-    /// Everything it has printed so far.
-    pub fn output(&self) -> String {
-        let read = |name| fs::read(self.folder.path().join(name)).unwrap_or_default();
-        [read("stdout"), read("stderr")]
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .concat()
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
-            .status();
-        assert!(status.expect("kill runs").success());
-    }
-
-    /// Waits for its end.
-    pub async fn exit(&mut self) -> ExitStatus {
-        eventually("the process ends", async || {
-            self.child.try_wait().expect("it can be waited for")
-        })
-        .await
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        self.child
-            .try_wait()
-            .expect("it can be waited for")
-            .is_none()
-    }
 }
 
 /// The exporter's command line, ready for more arguments. Without SIGXFSZ, a file

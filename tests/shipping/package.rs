@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 
 use defender_scan_exporter::simulator::Simulator;
 
-use super::common::tenants;
 use super::{copy, root, run, static_binary, static_target, succeeds};
+use crate::common::tenants;
 
 /// Where the inner run of the test finds the package.
 const FOLDER: &str = "PACKAGE_FOLDER";
@@ -49,7 +49,7 @@ fn in_namespaces(folder: &Path) -> Output {
         .args(["timeout", "--signal=KILL", "120"])
         .args(["unshare", "--mount", "--net", "--pid", "--fork"])
         .args(["--kill-child", "--mount-proc", "/bin/sh", "-c"])
-        .arg("ip link set lo up && exec \"$0\" --exact --nocapture package::systemd_runs_it_from_installation_to_purge")
+        .arg("ip link set lo up && exec \"$0\" --exact --nocapture shipping::package::systemd_runs_it_from_installation_to_purge")
         .arg(env::current_exe().expect("it has a path"));
     run(&mut command)
 }

@@ -1,0 +1,99 @@
+//! Processes that end with their test, and tests that run in namespaces of their own.
+
+use std::fs;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// Whether this is the run of a test in namespaces of its own; if not, it has run there.
+///
+/// `kinds` are flags of `unshare`, `prepare` a shell's commands, `test` the test's path.
+pub fn in_namespaces(kinds: &[&str], prepare: &str, test: &str) -> bool {
+    if std::env::var_os("IN_NAMESPACES").is_some() {
+        return true;
+    }
+    let output = Command::new("unshare")
+        .args(kinds)
+        .args(["--map-root-user", "/bin/sh", "-c"])
+        .arg(format!(
+            "{prepare} && exec \"$0\" --exact --nocapture {test}"
+        ))
+        .arg(std::env::current_exe().expect("it has a path"))
+        .env("IN_NAMESPACES", "1")
+        .output()
+        .expect("unshare (package util-linux) starts");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "expected a pass in namespaces of its own, but found a failure; without root, user namespaces must be allowed: {said}"
+    );
+    false
+}
+
+/// A child process that is killed and reaped with its test.
+pub struct Process {
+    child: Child,
+    pub folder: Arc<TempDir>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Process {
+    pub fn start(folder: impl Into<Arc<TempDir>>, command: &mut Command) -> Self {
+        let folder = folder.into();
+        let log = |name: &str| {
+            fs::File::create(folder.path().join(name)).expect("the folder can be written")
+        };
+        let child = command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log("stdout"))
+            .stderr(log("stderr"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        Self { child, folder }
+    }
+
+    /// Everything it has printed so far.
+    pub fn output(&self) -> String {
+        let read = |name| fs::read(self.folder.path().join(name)).unwrap_or_default();
+        [read("stdout"), read("stderr")]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        eventually("the process ends", async || {
+            self.child.try_wait().expect("it can be waited for")
+        })
+        .await
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("it can be waited for")
+            .is_none()
+    }
+}
