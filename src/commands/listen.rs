@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use listenfd::ListenFd;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
@@ -32,7 +33,15 @@ impl Socket {
     /// Serves until `shutdown` is cancelled.
     pub(super) async fn serve(self, router: Router, gate: Gate, shutdown: CancellationToken) {
         match self {
-            Self::Tcp(listener) => web::serve(listener, router, gate, shutdown).await,
+            Self::Tcp(listener) => {
+                // Else the last piece of an answer waits up to 40 ms for an acknowledgement.
+                let listener = listener.tap_io(|stream| {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "answers may be delayed");
+                    }
+                });
+                web::serve(listener, router, gate, shutdown).await;
+            }
             Self::Unix(listener) => web::serve(listener, router, gate, shutdown).await,
         }
     }

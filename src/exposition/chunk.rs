@@ -31,14 +31,19 @@ pub(super) struct Chunk {
 }
 
 /// Text as deflate blocks that end on a whole byte and refer to nothing before them.
-#[derive(Clone, Debug)]
-pub(super) struct Deflated {
+#[derive(Debug)]
+struct Deflated {
     blocks: Bytes,
     /// Checksum and length of the text.
     checksum: Hasher,
 }
 
 impl Deflated {
+    /// Quickly: nobody will see it again.
+    fn for_once(text: &[u8]) -> Self {
+        Self::new(alike::deflate(text).into(), text)
+    }
+
     fn new(blocks: Bytes, text: &[u8]) -> Self {
         let mut checksum = Hasher::new();
         checksum.update(text);
@@ -59,13 +64,13 @@ impl Chunk {
         &self.text
     }
 
-    /// What it compresses to.
-    pub(super) fn deflated(&self, deflater: &mut Deflater) -> Result<&Deflated, CompressError> {
-        if let Some(deflated) = self.deflated.get() {
-            return Ok(deflated);
+    /// Keeps what it compresses to, if that is not yet.
+    pub(super) fn compress(&self, deflater: &mut Deflater) -> Result<(), CompressError> {
+        if self.deflated.get().is_none() {
+            let fresh = deflater.deflate(&self.text)?;
+            self.deflated.get_or_init(|| fresh);
         }
-        let fresh = deflater.deflate(&self.text)?;
-        Ok(self.deflated.get_or_init(|| fresh))
+        Ok(())
     }
 }
 
@@ -85,7 +90,7 @@ impl Default for Deflater {
 }
 
 impl Deflater {
-    pub(super) fn deflate(&mut self, text: &[u8]) -> Result<Deflated, CompressError> {
+    fn deflate(&mut self, text: &[u8]) -> Result<Deflated, CompressError> {
         self.state.reset();
         self.room.clear();
         let mut rest = text;
@@ -108,7 +113,6 @@ impl Deflater {
 /// A gzip member that is put together piece by piece.
 #[derive(Default)]
 pub(super) struct Member {
-    pub(super) deflater: Deflater,
     checksum: Hasher,
     length: u64,
 }
@@ -118,24 +122,17 @@ impl Member {
         Bytes::from_static(HEADER)
     }
 
-    /// The blocks of the piece that comes next.
-    pub(super) fn next(&mut self, text: &[u8]) -> Result<Bytes, CompressError> {
-        let deflated = self.deflater.deflate(text)?;
-        Ok(self.append(&deflated, text.len()))
-    }
-
-    /// The blocks of the piece that comes next, whose lines begin alike.
-    pub(super) fn next_alike(&mut self, text: &[u8]) -> Bytes {
-        self.append(
-            &Deflated::new(alike::deflate(text).into(), text),
-            text.len(),
-        )
+    /// The blocks of the piece that comes next, which is compressed for this once.
+    pub(super) fn next(&mut self, text: &[u8]) -> Bytes {
+        self.append(&Deflated::for_once(text), text.len())
     }
 
     /// The blocks of the kept piece that comes next.
-    pub(super) fn next_chunk(&mut self, chunk: &Chunk) -> Result<Bytes, CompressError> {
-        let deflated = chunk.deflated(&mut self.deflater)?.clone();
-        Ok(self.append(&deflated, chunk.text.len()))
+    pub(super) fn next_chunk(&mut self, chunk: &Chunk) -> Bytes {
+        match chunk.deflated.get() {
+            Some(deflated) => self.append(deflated, chunk.text.len()),
+            None => self.next(&chunk.text),
+        }
     }
 
     fn append(&mut self, deflated: &Deflated, length: usize) -> Bytes {

@@ -126,8 +126,8 @@ fn headers(metric: &Metric) -> [Arc<Chunk>; 2] {
 pub fn render(tenants: &Tenants, clock: &Clock, own: &OwnMetrics, format: Format) -> String {
     let tenants = Arc::new(tenants.clone());
     let scrape = Exposition::default().scrape(&tenants, clock, own, format, false);
-    // Nothing is compressed, so nothing can fail, and all pieces are text.
-    let pieces = scrape.into_iter().flatten().flatten();
+    // Nothing is compressed, so nothing can fail.
+    let pieces = scrape.into_iter().flatten();
     let bytes: Vec<u8> = pieces.flat_map(Vec::from).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -44,10 +44,10 @@ impl Families {
             match part {
                 Part::Header(headers) => {
                     for header in headers {
-                        header.deflated(&mut deflater)?;
+                        header.compress(&mut deflater)?;
                     }
                 }
-                Part::Piece(Piece::Text(chunk)) => drop(chunk.deflated(&mut deflater)?),
+                Part::Piece(Piece::Text(chunk)) => chunk.compress(&mut deflater)?,
                 Part::Piece(Piece::Live(_)) => {}
             }
         }
@@ -66,7 +66,7 @@ pub struct Scrape {
     /// The exporter's own metrics and the end of the text, until they were sent.
     rest: Option<String>,
     /// The member that is written; `None`: plain text, or all was sent.
-    member: Option<Box<Member>>,
+    member: Option<Member>,
     /// Small pieces that go together.
     small: BytesMut,
     /// A piece that has to wait for the small ones before it.
@@ -98,7 +98,7 @@ impl Scrape {
             format,
             now,
             rest: Some(rest),
-            member: gzip.then(Box::default),
+            member: gzip.then(Member::default),
             small,
             waiting: None,
         }
@@ -120,44 +120,41 @@ impl Scrape {
         })
     }
 
-    fn next_piece(&mut self) -> Option<Result<Bytes, CompressError>> {
+    fn next_piece(&mut self) -> Option<Bytes> {
         let Some(next) = self.next_part() else {
-            return Some(Ok(self.member.take()?.end()));
+            return Some(self.member.take()?.end());
         };
         let member = self.member.as_mut();
         Some(match (next, member) {
             (Next::Kept(chunk), Some(member)) => member.next_chunk(&chunk),
-            (Next::Live(live), Some(member)) => {
-                Ok(member.next_alike(live.write(self.now).as_bytes()))
-            }
+            (Next::Live(live), Some(member)) => member.next(live.write(self.now).as_bytes()),
             (Next::Text(text), Some(member)) => member.next(text.as_bytes()),
-            (Next::Kept(chunk), None) => Ok(chunk.text().clone()),
-            (Next::Live(live), None) => Ok(live.write(self.now).into()),
-            (Next::Text(text), None) => Ok(text.into()),
+            (Next::Kept(chunk), None) => chunk.text().clone(),
+            (Next::Live(live), None) => live.write(self.now).into(),
+            (Next::Text(text), None) => text.into(),
         })
     }
 }
 
 impl Iterator for Scrape {
-    type Item = Result<Bytes, CompressError>;
+    type Item = Bytes;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(waiting) = self.waiting.take() {
-            return Some(Ok(waiting));
+            return Some(waiting);
         }
         while self.small.len() < TOGETHER {
             match self.next_piece() {
-                Some(Ok(piece)) if piece.len() < SMALL => self.small.extend_from_slice(&piece),
-                Some(Ok(piece)) if self.small.is_empty() => return Some(Ok(piece)),
-                Some(Ok(piece)) => {
+                Some(piece) if piece.len() < SMALL => self.small.extend_from_slice(&piece),
+                Some(piece) if self.small.is_empty() => return Some(piece),
+                Some(piece) => {
                     self.waiting = Some(piece);
                     break;
                 }
-                Some(Err(error)) => return Some(Err(error)),
                 None if self.small.is_empty() => return None,
                 None => break,
             }
         }
-        Some(Ok(self.small.split().freeze()))
+        Some(self.small.split().freeze())
     }
 }

@@ -13,6 +13,7 @@
 //! Anything else is 404, another method than GET and HEAD is 405. Every answer
 //! is counted and carries headers that keep browsers from doing more with it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
@@ -117,8 +118,9 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
         Err(error) => return failed(&error),
     };
     // The scrape is under way until its last piece was sent, or the client hung up.
-    let scrape = scrape.inspect(move |_| {
+    let scrape = scrape.map(move |piece| {
         let _held = &permit;
+        Ok::<_, Infallible>(piece)
     });
     let mut response = Body::from_stream(stream::iter(scrape)).into_response();
     let headers = response.headers_mut();
