@@ -80,8 +80,8 @@ const COMMANDS: [(&str, By); 36] = [
         Nobody("it takes a quarter of an hour; tests/soak takes a minute"),
     ),
     (
-        "cargo +nightly fuzz",
-        Nobody("it takes another toolchain; src/fuzzing.rs runs the same targets"),
+        "tests/measure/fuzz.sh",
+        Nobody("it takes another toolchain and hours; src/fuzzing.rs runs the same targets"),
     ),
     (
         "FUZZ_SECONDS=60 cargo test --lib fuzzing",
