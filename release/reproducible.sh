@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 
 for folder in one another/place; do
     mkdir -p "$work/$folder"
-    git -C "$project" archive HEAD | tar -x -C "$work/$folder"
+    git -C "$project" archive "$revision" | tar -x -C "$work/$folder"
     (
         cd "$work/$folder"
         # Where the sources were, and where the dependencies, must not matter.
