@@ -17,14 +17,16 @@ pub(super) fn deflate(text: &[u8]) -> Vec<u8> {
     let mut bits = Bits::with_capacity(text.len() / 2 + 64);
     // A block of fixed codes that is not the last.
     bits.push(0b010, 3);
-    let mut before: &[u8] = &[];
-    for line in text.split_inclusive(|letter| *letter == b'\n') {
-        let alike = alike(line, before);
+    let (mut before, mut rest): (&[u8], _) = (&[], text);
+    while !rest.is_empty() {
+        let alike = alike(rest, before);
         if alike > 0 {
             bits.copy(alike, before.len());
         }
-        bits.letters(&line[alike..]);
-        before = line;
+        let end = rest[alike..].iter().position(|letter| *letter == b'\n');
+        let line = end.map_or(rest.len(), |end| alike + end + 1);
+        (before, rest) = rest.split_at(line);
+        bits.letters(&before[alike..]);
     }
     // Its end, then an empty block without codes, which begins and ends on a whole byte.
     bits.push(0, 7);
