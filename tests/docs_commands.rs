@@ -19,7 +19,8 @@ enum By {
 use By::{Here, Nobody, Test};
 
 const AZURE: By = Nobody("it changes a directory, and there is none to change");
-const DOCKER: By = Nobody("there is no container runtime; tests/shipping/container.rs stands in");
+const DOCKER: By =
+    Nobody("it takes two optimized builds; tests/containers/run.sh does the same with podman");
 
 /// Beginnings of commands; the first that fits counts.
 const COMMANDS: [(&str, By); 36] = [

@@ -94,12 +94,12 @@ impl Exporter {
         };
         let mut fleet = Fleet::new(around, shutdown.clone());
         let tenants = fleet.apply(&config).await?.added;
-        let environment = || "the environment, which is that of the start".to_owned();
+        let start = || "what it was started with".to_owned();
         let file = flags.config_file.as_ref();
         let reloads = Reloads {
             fleet,
             reader,
-            origin: file.map_or_else(environment, |file| file.display().to_string()),
+            origin: file.map_or_else(start, |file| file.display().to_string()),
             own,
             clock,
         };
