@@ -188,7 +188,7 @@ async fn azures_variables_are_read_again() {
     };
     says("message=polling").await;
     exporter.signal("HUP");
-    says("environment").await;
+    says("what it was started with").await;
     says("unchanged=1").await;
 }
 
