@@ -29,6 +29,14 @@ end() {
     # Unquoted: one word a process.
     # shellcheck disable=SC2086
     [ -z "$processes" ] || kill $processes 2>/dev/null || true
+    # Nobody waits for ever at Ctrl-C: what takes longer than 15 s is not asked again.
+    for _ in $(seq 60); do
+        processes=$(jobs -pr)
+        [ -n "$processes" ] || break
+        sleep 0.25
+    done
+    # shellcheck disable=SC2086
+    [ -z "$processes" ] || kill -KILL $processes 2>/dev/null || true
     wait
     rm -rf "$folder"
 }
