@@ -94,6 +94,7 @@ fn echoes(echo: &str) -> Vec<(Endpoint, Fault)> {
     vec![
         (Endpoint::Definitions, Fault::error(400, "BadRequest", echo)),
         (Endpoint::Definitions, body("text/html", echo.to_owned())),
+        (Endpoint::Definitions, Fault::Unauthorized(5)),
         // Asked again after an hour only.
         (Endpoint::Agents, Fault::error(403, echo, echo)),
         (Endpoint::Token, Fault::error(400, "invalid_client", echo)),
@@ -146,13 +147,17 @@ fn checks_are_free_of(file: &Path, simulator: &Simulator, secrets: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_canary_gets_out() {
-    let simulator = Simulator::start(options())
+    let mut options = options();
+    options.definitions = 24;
+    let simulator = Simulator::start(options)
         .await
         .expect("the simulator starts");
     // At level debug, which includes the others.
     for format in ["logfmt", "json"] {
         run(&simulator, format).await;
     }
+    let secrets = simulator.secrets().len();
+    assert!(secrets > 24, "the world has secrets to leak: {secrets}");
     assert_eq!(
         simulator.misplaced(),
         0,
@@ -253,7 +258,7 @@ async fn run(simulator: &Simulator, format: &str) {
         simulator.set_fault(endpoint, Some(fault));
         simulator.revoke_tokens(0);
         asked(simulator, endpoint, |_| true).await;
-        for path in ["/", "/metrics", "/-/ready"] {
+        for path in ["/", "/metrics", "/-/ready", "/nothing"] {
             assert_free_of(path, get(path).await.as_bytes(), &secrets());
         }
         simulator.set_fault(endpoint, None);

@@ -274,8 +274,12 @@ impl Tenant {
     }
 }
 
+/// How every client's secret begins. Its length is a multiple of three, so that it is one
+/// in base64 too.
+pub(super) const SECRET_START: &str = "Sim8Q~ClientSecret";
+
 fn client_secret(rng: &mut Rng) -> String {
-    format!("Sim8Q~ClientSecret{:032x}", rng.u128(..))
+    format!("{SECRET_START}{:032x}", rng.u128(..))
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ fn scripts_are_understood_by_the_shell() {
         "tests/containers/compose.sh",
         "tests/containers/image.sh",
         "tests/containers/run.sh",
+        "tests/measure/fuzz.sh",
+        "tests/measure/soak.sh",
         "tests/run.sh",
         "tests/shipping/boot.sh",
         "tests/shipping/installed.sh",

@@ -1,5 +1,8 @@
 //! The faults over the wire.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 
 #[tokio::test]
@@ -90,8 +93,16 @@ async fn a_credential_where_it_does_not_belong_is_counted() {
     let secret = world.tenant(0).unwrap().client_secret;
     let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let url = format!("{}/api/{LIST}", world.http_url());
-    // At the API: a secret in an address, in place of the token, and a token in an address.
-    for (bearer, query) in [(&*token, &*encoded), (&secret, "x"), (&token, &token)] {
+    let base64 = STANDARD.encode(&secret);
+    let assertion = world.tenant(0).unwrap().assertion;
+    // At the API: a secret in an address or in place of the token, a token in an address.
+    for (bearer, query) in [
+        (&*token, &*encoded),
+        (&token, &base64),
+        (&secret, "x"),
+        (&assertion, "x"),
+        (&token, &token),
+    ] {
         let before = world.misplaced();
         bench
             .get(bearer, &format!("{url}?a={query}"))
