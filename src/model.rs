@@ -182,6 +182,22 @@ pub struct Definition {
     pub latest: Option<Run>,
 }
 
+impl Definition {
+    /// Shares what it says with the same words as `before`, of which copies would only
+    /// take room: most listings bring a new run and nothing else.
+    pub fn share_texts(&mut self, before: &Self) {
+        if self.id == before.id {
+            self.id.clone_from(&before.id);
+        }
+        if self.scan_name == before.scan_name {
+            self.scan_name.clone_from(&before.scan_name);
+        }
+        if self.agent_id == before.agent_id {
+            self.agent_id.clone_from(&before.agent_id);
+        }
+    }
+}
+
 /// One run of a definition (`AuthScanHistoryContract`).
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Session {

@@ -32,7 +32,7 @@ const TOLERANCE: Duration = Duration::from_secs(1);
 /// Everything known of one definition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scan {
-    definition: Definition,
+    definition: Arc<Definition>,
     newest: Option<Newest>,
     /// Whether `newest` is the run that `definition.latest` names, or a later one.
     covered: bool,
@@ -70,7 +70,7 @@ impl Scan {
     #[must_use]
     pub fn new(definition: Definition) -> Self {
         Self {
-            definition,
+            definition: Arc::new(definition),
             newest: None,
             covered: false,
             last_success: None,
@@ -83,7 +83,7 @@ impl Scan {
 
     /// The definition as last listed.
     #[must_use]
-    pub fn definition(&self) -> &Definition {
+    pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
     }
 
@@ -95,7 +95,7 @@ impl Scan {
 
     /// Takes a newer listing in; true if it names a run that was not known.
     pub fn relist(&mut self, mut listed: Definition) -> bool {
-        let known = self.definition.latest.take();
+        let known = self.definition.latest.clone();
         // A run can not un-happen: an answer that lacks it, or names an earlier one, is behind.
         let newer = match (&known, &listed.latest) {
             (Some(known), Some(listed)) => known.at < listed.at,
@@ -116,7 +116,8 @@ impl Scan {
                 .filter(|run| known.as_ref().is_some_and(|known| known.at == run.at));
             listed.latest = corrected.or(known);
         }
-        self.definition = listed;
+        listed.share_texts(&self.definition);
+        self.definition = Arc::new(listed);
         newer
     }
 
@@ -256,7 +257,7 @@ impl Scan {
         };
         let unconfirmed = latest.filter(|run| !self.covered && run.status == ScanStatus::Success);
         DefinitionView {
-            definition: self.definition.clone(),
+            definition: Arc::clone(&self.definition),
             last_run,
             last_success: self.last_success.max(unconfirmed.map(|run| run.at)),
             targets: newest.and_then(|newest| newest.targets),

@@ -66,7 +66,7 @@ pub struct KnownSession {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DefinitionView {
     /// As the list names it.
-    pub definition: Definition,
+    pub definition: Arc<Definition>,
     /// The newest known run; `None` if it never ran.
     pub last_run: Option<Run>,
     /// The newest run known to have succeeded.

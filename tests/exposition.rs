@@ -34,7 +34,7 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
         status,
     });
     DefinitionView {
-        definition: Definition {
+        definition: Arc::new(Definition {
             id: DefinitionId::new(id),
             scan_name: name.into(),
             scan_type: Some(ScanType::Network),
@@ -43,7 +43,7 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
             interval: Some(Duration::from_hours(4)),
             agent_id: Some(AgentId::new("agent-1")),
             latest: last_run.clone(),
-        },
+        }),
         last_success: last_run.as_ref().map(|run| run.at),
         targets: last_run.as_ref().map(|_| 254),
         targets_succeeded: last_run.as_ref().map(|_| 250),
@@ -58,17 +58,18 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
 
 fn definitions() -> Arc<[Arc<DefinitionView>]> {
     let mut bare = view("05-bare", "", None);
-    bare.definition.scan_type = None;
-    bare.definition.target_type = None;
-    bare.definition.agent_id = None;
-    bare.definition.interval = None;
-    bare.definition.is_active = false;
+    Arc::make_mut(&mut bare.definition).scan_type = None;
+    Arc::make_mut(&mut bare.definition).target_type = None;
+    Arc::make_mut(&mut bare.definition).agent_id = None;
+    Arc::make_mut(&mut bare.definition).interval = None;
+    Arc::make_mut(&mut bare.definition).is_active = false;
     let mut unknown = view(
         "03-unknown",
         "odd",
         Some((7, ScanStatus::Unknown("Odd".into()))),
     );
-    unknown.definition.scan_type = Some(ScanType::Other("Quantum \"scan\"".into()));
+    Arc::make_mut(&mut unknown.definition).scan_type =
+        Some(ScanType::Other("Quantum \"scan\"".into()));
     unknown.last_success = None;
     unknown.sessions.add(&ScanStatus::Unknown("Odd".into()));
     let hostile =

@@ -29,7 +29,7 @@ fn definition(number: usize) -> Arc<DefinitionView> {
         status: ScanStatus::Success,
     });
     Arc::new(DefinitionView {
-        definition: Definition {
+        definition: Arc::new(Definition {
             id: DefinitionId::new(&format!("definition-{number:05}")),
             scan_name: format!("Scan of site {number}").into(),
             scan_type: None,
@@ -38,7 +38,7 @@ fn definition(number: usize) -> Arc<DefinitionView> {
             interval: None,
             agent_id: None,
             latest: last_run.clone(),
-        },
+        }),
         last_success: last_run.as_ref().map(|run| run.at),
         last_run,
         targets: None,

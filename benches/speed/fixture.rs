@@ -61,7 +61,7 @@ fn view(number: usize) -> DefinitionView {
             ..SessionCounts::default()
         },
         recent: Arc::default(),
-        definition,
+        definition: Arc::new(definition),
     }
 }
 

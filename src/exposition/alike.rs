@@ -14,69 +14,87 @@ const FARTHEST: usize = 32 * 1024;
 
 /// Deflate blocks that end on a whole byte and refer to nothing before them.
 pub(super) fn deflate(text: &[u8]) -> Vec<u8> {
-    let mut bits = Bits::with_capacity(text.len() / 2 + 64);
-    // A block of fixed codes that is not the last.
-    bits.push(0b010, 3);
-    let (mut before, mut rest): (&[u8], _) = (&[], text);
-    while !rest.is_empty() {
-        let alike = alike(rest, before);
-        if alike > 0 {
-            bits.copy(alike, before.len());
-        }
-        let end = rest[alike..].iter().position(|letter| *letter == b'\n');
-        let line = end.map_or(rest.len(), |end| alike + end + 1);
-        (before, rest) = rest.split_at(line);
-        bits.letters(&before[alike..]);
+    let mut lines = Lines::with_capacity(text.len());
+    let mut before: &[u8] = &[];
+    for line in text.split_inclusive(|letter| *letter == b'\n') {
+        lines.push(line, shared(line, before));
+        before = line;
     }
-    // Its end, then an empty block without codes, which begins and ends on a whole byte.
-    bits.push(0, 7);
-    bits.push(0, 3);
-    bits.whole_byte();
-    bits.push(0xffff_0000, 32);
-    bits.whole_byte();
-    bits.bytes
+    lines.end()
 }
 
-/// How much of its beginning a line shares with the line before, in whole words: to look
-/// closer would take longer than it saves.
-fn alike(line: &[u8], before: &[u8]) -> usize {
-    if before.len() > FARTHEST {
-        return 0;
+/// How much of its beginning a line shares with the line before.
+pub(super) fn shared(line: &[u8], before: &[u8]) -> usize {
+    line.iter().zip(before).take_while(|(a, b)| a == b).count()
+}
+
+/// Compresses one line after the other.
+pub(super) struct Lines {
+    bits: Bits,
+    /// The length of the line before.
+    before: usize,
+}
+
+impl Lines {
+    /// With room for a text of so many bytes, as a rule.
+    pub(super) fn with_capacity(text: usize) -> Self {
+        let mut bits = Bits {
+            bytes: Vec::with_capacity(text / 2 + 64),
+            rest: 0,
+            held: 0,
+        };
+        // A block of fixed codes that is not the last.
+        bits.push(0b010, 3);
+        Self { bits, before: 0 }
     }
-    let (line, _) = line.as_chunks::<8>();
-    let (before, _) = before.as_chunks::<8>();
-    let both = line.iter().zip(before).take(LONGEST / 8);
-    8 * both.take_while(|(a, b)| a == b).count()
+
+    /// Adds a line, of which so much is `shared` with the line before.
+    pub(super) fn push(&mut self, line: &[u8], shared: usize) {
+        let mut copied = shared.min(LONGEST);
+        if copied < SHORTEST || self.before > FARTHEST {
+            copied = 0;
+        } else {
+            self.bits.copy(copied, self.before);
+        }
+        self.bits.letters(&line[copied..]);
+        self.before = line.len();
+    }
+
+    /// Blocks that end on a whole byte.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        let bits = &mut self.bits;
+        // The block's end, then an empty block without codes, which begins and ends on a whole byte.
+        bits.push(0, 7);
+        bits.push(0, 3);
+        bits.whole_byte();
+        bits.push(0xffff_0000, 32);
+        bits.whole_byte();
+        self.bits.bytes
+    }
 }
 
 /// Bits, the lowest of each byte first.
 struct Bits {
     bytes: Vec<u8>,
     /// Those that do not make up a word yet.
-    rest: u128,
+    rest: u64,
     /// How many: less than 64.
     held: u32,
 }
 
 impl Bits {
-    fn with_capacity(bytes: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(bytes),
-            rest: 0,
-            held: 0,
-        }
-    }
-
-    /// Appends the lowest `count` bits, of which the others are 0.
+    /// Appends the lowest `count` bits, 64 at most, of which the others are 0.
     fn push(&mut self, bits: u64, count: u32) {
-        self.rest |= u128::from(bits) << self.held;
-        self.held += count;
-        if self.held >= u64::BITS {
-            let [word, rest] = [self.rest, self.rest >> u64::BITS];
-            self.bytes.extend_from_slice(&word.to_le_bytes()[..8]);
-            self.rest = rest;
-            self.held -= u64::BITS;
+        self.rest |= bits << self.held;
+        let held = self.held + count;
+        if held < u64::BITS {
+            self.held = held;
+            return;
         }
+        self.bytes.extend_from_slice(&self.rest.to_le_bytes());
+        // In two steps: with none held, all went.
+        self.rest = bits >> 1 >> (u64::BITS - 1 - self.held);
+        self.held = held - u64::BITS;
     }
 
     /// Appends zeros up to a whole byte.
@@ -88,47 +106,52 @@ impl Bits {
         self.held = 0;
     }
 
-    /// Appends a code, whose highest bit comes first.
-    fn code(&mut self, code: u16, length: u32) {
-        self.push((code.reverse_bits() >> (u16::BITS - length)).into(), length);
-    }
-
     fn letters(&mut self, text: &[u8]) {
-        let (eights, rest) = text.as_chunks();
-        for eight in eights {
-            let word = u64::from_le_bytes(*eight);
-            if eight.is_ascii() {
-                // Eight codes of eight bits at once: in each byte, the highest bit comes first.
-                let codes = word + 0x3030_3030_3030_3030;
-                self.push(codes.reverse_bits().swap_bytes(), u64::BITS);
-            } else {
-                self.each(eight);
-            }
+        if !text.is_ascii() {
+            return self.each(text);
         }
-        self.each(rest);
+        let (eights, last) = text.as_chunks();
+        for eight in eights {
+            self.push(codes(*eight), u64::BITS);
+        }
+        let mut eight = [0; 8];
+        eight[..last.len()].copy_from_slice(last);
+        let count = 8 * u32::try_from(last.len()).unwrap_or(0);
+        self.push(codes(eight) & ((1 << count) - 1), count);
     }
 
     fn each(&mut self, letters: &[u8]) {
         for letter in letters {
-            match u16::from(*letter) {
-                letter @ 0..=143 => self.code(0x30 + letter, 8),
-                letter => self.code(0x190 + letter - 144, 9),
-            }
+            let (code, count) = match u16::from(*letter) {
+                letter @ 0..=143 => (0x30 + letter, 8),
+                letter => (0x190 + letter - 144, 9),
+            };
+            self.push(reversed(code, count), count);
         }
     }
 
     /// Appends a copy of `length` bytes that were `distance` bytes before.
     fn copy(&mut self, length: usize, distance: usize) {
-        let (code, extra, count) = graded(length - SHORTEST, 4);
-        match code {
-            0..=22 => self.code(code + 1, 7),
-            _ => self.code(0xc0 + code - 23, 8),
-        }
-        self.push(extra, count);
-        let (code, extra, count) = graded(distance - 1, 2);
-        self.code(code, 5);
-        self.push(extra, count);
+        let (code, extra, more) = graded(length - SHORTEST, 4);
+        let (code, count) = match code {
+            0..=22 => (code + 1, 7),
+            _ => (0xc0 + code - 23, 8),
+        };
+        self.push(reversed(code, count) | extra << count, count + more);
+        let (code, extra, more) = graded(distance - 1, 2);
+        self.push(reversed(code, 5) | extra << 5, 5 + more);
     }
+}
+
+/// The codes of eight ASCII letters, of eight bits each: their highest bits come first.
+fn codes(eight: [u8; 8]) -> u64 {
+    let codes = u64::from_le_bytes(eight) + 0x3030_3030_3030_3030;
+    codes.reverse_bits().swap_bytes()
+}
+
+/// A code of `count` bits, whose highest comes first.
+fn reversed(code: u16, count: u32) -> u64 {
+    (code.reverse_bits() >> (u16::BITS - count)).into()
 }
 
 /// How deflate writes lengths and distances: a code, of which there are `each` for a number

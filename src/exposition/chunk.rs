@@ -15,10 +15,8 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use flate2::{Compress, CompressError, Compression, FlushCompress};
 
-use super::alike;
-
-/// The header of RFC 1952 without name and time: deflate, fastest, system unknown.
-const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+/// What a member begins with: RFC 1952 without name and time: deflate, fastest, system unknown.
+pub(super) const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
 /// A last block without content.
 const LAST_BLOCK: [u8; 2] = [3, 0];
@@ -32,22 +30,36 @@ pub(super) struct Chunk {
 
 /// Text as deflate blocks that end on a whole byte and refer to nothing before them.
 #[derive(Debug)]
-struct Deflated {
-    blocks: Bytes,
-    /// Checksum and length of the text.
-    checksum: Hasher,
+pub(super) struct Deflated {
+    pub(super) blocks: Bytes,
+    pub(super) tally: Tally,
 }
 
-impl Deflated {
-    /// Quickly: nobody will see it again.
-    fn for_once(text: &[u8]) -> Self {
-        Self::new(alike::deflate(text).into(), text)
+/// Checksum and length of what a gzip member says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    checksum: Hasher,
+    length: u64,
+}
+
+impl Tally {
+    /// Counts the text that comes next.
+    pub(super) fn text(&mut self, text: &[u8]) {
+        self.checksum.update(text);
+        self.length += text.len() as u64;
     }
 
-    fn new(blocks: Bytes, text: &[u8]) -> Self {
-        let mut checksum = Hasher::new();
-        checksum.update(text);
-        Self { blocks, checksum }
+    /// The same for what was counted before.
+    pub(super) fn add(&mut self, next: &Self) {
+        self.checksum.combine(&next.checksum);
+        self.length += next.length;
+    }
+
+    /// What comes after the last piece.
+    pub(super) fn end(self) -> Bytes {
+        let [a, b, c, d, ..] = self.length.to_le_bytes();
+        let checksum = self.checksum.finalize().to_le_bytes();
+        [&LAST_BLOCK[..], &checksum, &[a, b, c, d]].concat().into()
     }
 }
 
@@ -64,13 +76,13 @@ impl Chunk {
         &self.text
     }
 
-    /// Keeps what it compresses to, if that is not yet.
-    pub(super) fn compress(&self, deflater: &mut Deflater) -> Result<(), CompressError> {
-        if self.deflated.get().is_none() {
-            let fresh = deflater.deflate(&self.text)?;
-            self.deflated.get_or_init(|| fresh);
+    /// What it compresses to, which is kept.
+    pub(super) fn deflated(&self, deflater: &mut Deflater) -> Result<&Deflated, CompressError> {
+        if let Some(known) = self.deflated.get() {
+            return Ok(known);
         }
-        Ok(())
+        let fresh = deflater.deflate(&self.text)?;
+        Ok(self.deflated.get_or_init(|| fresh))
     }
 }
 
@@ -106,45 +118,11 @@ impl Deflater {
                 break;
             }
         }
-        Ok(Deflated::new(Bytes::copy_from_slice(&self.room), text))
-    }
-}
-
-/// A gzip member that is put together piece by piece.
-#[derive(Default)]
-pub(super) struct Member {
-    checksum: Hasher,
-    length: u64,
-}
-
-impl Member {
-    pub(super) fn start() -> Bytes {
-        Bytes::from_static(HEADER)
-    }
-
-    /// The blocks of the piece that comes next, which is compressed for this once.
-    pub(super) fn next(&mut self, text: &[u8]) -> Bytes {
-        self.append(&Deflated::for_once(text), text.len())
-    }
-
-    /// The blocks of the kept piece that comes next.
-    pub(super) fn next_chunk(&mut self, chunk: &Chunk) -> Bytes {
-        match chunk.deflated.get() {
-            Some(deflated) => self.append(deflated, chunk.text.len()),
-            None => self.next(&chunk.text),
-        }
-    }
-
-    fn append(&mut self, deflated: &Deflated, length: usize) -> Bytes {
-        self.checksum.combine(&deflated.checksum);
-        self.length += length as u64;
-        deflated.blocks.clone()
-    }
-
-    /// What comes after the last piece.
-    pub(super) fn end(self) -> Bytes {
-        let [a, b, c, d, ..] = self.length.to_le_bytes();
-        let checksum = self.checksum.finalize().to_le_bytes();
-        [&LAST_BLOCK[..], &checksum, &[a, b, c, d]].concat().into()
+        let mut tally = Tally::default();
+        tally.text(text);
+        Ok(Deflated {
+            blocks: Bytes::copy_from_slice(&self.room),
+            tally,
+        })
     }
 }

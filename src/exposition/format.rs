@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::histogram::Histogram;
 
 /// A text format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// `OpenMetrics` 1.0.
     OpenMetrics,
@@ -224,12 +224,15 @@ fn seconds(out: &mut String, millis: i64) {
         out.push('-');
     }
     out.push_str(itoa::Buffer::new().format(size / 1000));
-    if !size.is_multiple_of(1000) {
-        // Three digits behind a one that holds their place.
-        let mut digits = itoa::Buffer::new();
-        let digits = &digits.format(1000 + size % 1000)[1..];
-        out.extend([".", digits.trim_end_matches('0')]);
-    }
+    let digits = match size % 1000 {
+        0 => return,
+        rest if rest.is_multiple_of(100) => 1,
+        rest if rest.is_multiple_of(10) => 2,
+        _ => 3,
+    };
+    // Behind a one that holds their place.
+    out.push('.');
+    out.push_str(&itoa::Buffer::new().format(1000 + size % 1000)[1..=digits]);
 }
 
 /// Appends `text`, escaped. NUL, which ends the input for Prometheus' parser,

@@ -1,6 +1,7 @@
 //! Samples whose value is worked out at each scrape. All that comes before it
 //! is written once.
 
+use super::alike;
 use super::format::{Value, number};
 use crate::clock::Timestamp;
 use crate::quota::Quota;
@@ -17,16 +18,28 @@ pub(super) enum Live {
 /// Samples up to their values, and what the values follow from.
 #[derive(Debug)]
 pub(super) struct Rows<S> {
-    starts: String,
-    /// Where a sample's start ends.
-    rows: Vec<(usize, S)>,
+    samples: Vec<Sample<S>>,
+    /// What each start has of its own, one after the other.
+    own: String,
+    /// The last start.
+    last: String,
+}
+
+#[derive(Debug)]
+struct Sample<S> {
+    /// How much of its start is that of the sample before.
+    shared: usize,
+    /// Where its own part ends.
+    end: usize,
+    source: S,
 }
 
 impl<S> Default for Rows<S> {
     fn default() -> Self {
         Self {
-            starts: String::new(),
-            rows: Vec::new(),
+            samples: Vec::new(),
+            own: String::new(),
+            last: String::new(),
         }
     }
 }
@@ -34,44 +47,71 @@ impl<S> Default for Rows<S> {
 impl<S> Rows<S> {
     /// Adds a sample, whose start `write` appends.
     pub(super) fn add(&mut self, source: S, write: impl FnOnce(&mut String)) {
-        write(&mut self.starts);
-        self.rows.push((self.starts.len(), source));
+        let mut start = String::with_capacity(self.last.len());
+        write(&mut start);
+        let shared = alike::shared(start.as_bytes(), self.last.as_bytes());
+        let shared = start.floor_char_boundary(shared);
+        self.own.push_str(&start[shared..]);
+        self.last = start;
+        self.samples.push(Sample {
+            shared,
+            end: self.own.len(),
+            source,
+        });
     }
 
     /// Without the room that they might have grown into.
     pub(super) fn packed(mut self) -> Self {
-        self.starts.shrink_to_fit();
-        self.rows.shrink_to_fit();
+        self.own.shrink_to_fit();
+        self.samples.shrink_to_fit();
+        self.last = String::new();
         self
     }
 
-    fn write(&self, value: impl Fn(&S) -> Value) -> String {
+    fn write(
+        &self,
+        value: impl Fn(&S) -> Value,
+        out: &mut String,
+        mut written: impl FnMut(&str, usize),
+    ) {
         // An age in milliseconds has seldom more digits.
-        let mut out = String::with_capacity(self.starts.len() + 16 * self.rows.len());
-        let mut from = 0;
-        for (to, source) in &self.rows {
-            out.push_str(&self.starts[from..*to]);
-            number(&mut out, value(source));
+        let starts = self
+            .samples
+            .iter()
+            .map(|sample| sample.shared + 16)
+            .sum::<usize>();
+        out.reserve(starts + self.own.len());
+        let (mut before, mut from) = (out.len(), 0);
+        for sample in &self.samples {
+            let start = out.len();
+            out.extend_from_within(before..before + sample.shared);
+            out.push_str(&self.own[from..sample.end]);
+            number(out, value(&sample.source));
             out.push('\n');
-            from = *to;
+            written(&out[start..], sample.shared);
+            (before, from) = (start, sample.end);
         }
-        out
     }
 }
 
 impl Live {
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Self::Ages(ages) => ages.rows.is_empty(),
-            Self::Used(used) => used.rows.is_empty(),
+            Self::Ages(ages) => ages.samples.is_empty(),
+            Self::Used(used) => used.samples.is_empty(),
         }
     }
 
-    /// The samples as of `now`.
-    pub(super) fn write(&self, now: Timestamp) -> String {
+    /// Appends the samples as of `now`, and tells each line as it is `written`, with how
+    /// much of its beginning is that of the line before.
+    pub(super) fn write(&self, now: Timestamp, out: &mut String, written: impl FnMut(&str, usize)) {
         match self {
-            Self::Ages(ages) => ages.write(|at| now.since(*at).into()),
-            Self::Used(used) => used.write(|(quota, window)| quota.usage()[*window].used.into()),
+            Self::Ages(ages) => ages.write(|at| now.since(*at).into(), out, written),
+            Self::Used(used) => used.write(
+                |(quota, window)| quota.usage()[*window].used.into(),
+                out,
+                written,
+            ),
         }
     }
 }

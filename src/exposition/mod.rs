@@ -23,6 +23,7 @@ mod pages;
 mod scrape;
 mod tenants;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use flate2::CompressError;
@@ -34,7 +35,7 @@ use self::catalog::Metric;
 use self::chunk::Chunk;
 use self::definitions::Row;
 use self::pages::Pages;
-use self::scrape::Families;
+use self::scrape::{Families, Header, Section};
 use crate::clock::Clock;
 use crate::snapshot::{TenantView, Tenants};
 
@@ -47,9 +48,10 @@ struct Kept {
     tenants: Arc<Tenants>,
     definition_pages: Pages<Row>,
     tenant_pages: Pages<Arc<TenantView>>,
-    families: Arc<Families>,
-    /// Whether all families have been compressed.
-    deflated: bool,
+    headers: HashMap<&'static str, Header>,
+    families: Families,
+    /// What was asked for: in which format, compressed or not.
+    sections: HashMap<(Format, bool), Arc<[Section]>>,
 }
 
 impl Exposition {
@@ -66,41 +68,48 @@ impl Exposition {
         format: Format,
         gzip: bool,
     ) -> Result<Scrape, CompressError> {
-        let families = self.families(tenants, gzip)?;
+        let sections = self.sections(tenants, format, gzip)?;
         let mut rest = String::new();
         own.write(&mut rest, format);
         rest.push_str(format.end());
-        Ok(Scrape::new(families, format, clock.wall(), rest, gzip))
+        Ok(Scrape::new(sections, clock.wall(), rest, gzip))
     }
 
-    fn families(&self, tenants: &Arc<Tenants>, gzip: bool) -> Result<Arc<Families>, CompressError> {
-        // Pages are consistent between any two statements: poison is harmless.
+    fn sections(
+        &self,
+        tenants: &Arc<Tenants>,
+        format: Format,
+        gzip: bool,
+    ) -> Result<Arc<[Section]>, CompressError> {
+        // What is kept is consistent between any two statements: poison is harmless.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&kept.tenants, tenants) {
             kept.refresh(tenants);
         }
-        if gzip && !kept.deflated {
-            kept.families.deflate()?;
-            kept.deflated = true;
+        if let Some(known) = kept.sections.get(&(format, gzip)) {
+            return Ok(Arc::clone(known));
         }
-        Ok(Arc::clone(&kept.families))
+        let sections = kept.families.sections(format, gzip)?;
+        kept.sections.insert((format, gzip), Arc::clone(&sections));
+        Ok(sections)
     }
 }
 
 impl Kept {
     fn refresh(&mut self, tenants: &Arc<Tenants>) {
+        self.sections.clear();
         if !same_definitions(&self.tenants, tenants) {
             self.definition_pages.refresh(Row::all(tenants));
         }
         self.tenant_pages.refresh(tenants.values().cloned());
-        let mut families = Families::default();
+        self.families = Families::default();
         let definitions = self.definition_pages.families();
         for (metric, pieces) in definitions.chain(self.tenant_pages.families()) {
-            families.add(&headers(metric), pieces);
+            let header = self.headers.entry(metric.name);
+            let header = header.or_insert_with(|| header_of(metric));
+            self.families.add(header, pieces);
         }
-        self.families = Arc::new(families);
         self.tenants = Arc::clone(tenants);
-        self.deflated = false;
     }
 }
 
@@ -112,8 +121,7 @@ fn same_definitions(before: &Tenants, now: &Tenants) -> bool {
         })
 }
 
-/// How the family begins in `OpenMetrics` and in the classic format.
-fn headers(metric: &Metric) -> [Arc<Chunk>; 2] {
+fn header_of(metric: &Metric) -> Header {
     [Format::OpenMetrics, Format::Classic].map(|format| {
         let mut text = String::new();
         format::header(&mut text, metric, format);

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use flate2::CompressError;
 
-use super::chunk::{Chunk, Deflater, Member};
+use super::alike::{self, Lines};
+use super::chunk::{Chunk, Deflater, HEADER, Tally};
 use super::format::Format;
 use super::live::Live;
 use super::pages::Piece;
 use crate::clock::Timestamp;
 
 /// Pieces below this size, in bytes, are put together: each costs something to send.
-const SMALL: usize = 8 * 1024;
+const SMALL: usize = 2 * 1024;
 
 /// How much is put together at most, give or take a piece.
 const TOGETHER: usize = 64 * 1024;
@@ -23,35 +24,61 @@ pub(super) struct Families(Vec<Part>);
 
 #[derive(Debug)]
 enum Part {
-    /// A family begins: in `OpenMetrics`, in the classic format.
-    Header([Arc<Chunk>; 2]),
+    Header(Header),
     Piece(Piece),
+}
+
+/// How a family begins: in `OpenMetrics`, in the classic format.
+pub(super) type Header = [Arc<Chunk>; 2];
+
+/// What is the same at each scrape, and the samples after it that are not.
+#[derive(Debug, Default)]
+pub(super) struct Section {
+    pieces: Vec<Bytes>,
+    /// Of what the pieces say, if they are compressed.
+    tally: Tally,
+    live: Option<Arc<Live>>,
 }
 
 impl Families {
     /// Adds a family, unless it has no samples: then it leaves no trace.
-    pub(super) fn add(&mut self, header: &[Arc<Chunk>; 2], pieces: Vec<Piece>) {
+    pub(super) fn add(&mut self, header: &Header, pieces: Vec<Piece>) {
         if !pieces.is_empty() {
             self.0.push(Part::Header(header.clone()));
             self.0.extend(pieces.into_iter().map(Part::Piece));
         }
     }
 
-    /// Compresses what is not yet.
-    pub(super) fn deflate(&self) -> Result<(), CompressError> {
+    /// What is sent of them; compresses what is not yet, if `gzip`.
+    pub(super) fn sections(
+        &self,
+        format: Format,
+        gzip: bool,
+    ) -> Result<Arc<[Section]>, CompressError> {
         let mut deflater = Deflater::default();
+        let mut sections = Vec::new();
+        let mut section = Section::default();
         for part in &self.0 {
-            match part {
-                Part::Header(headers) => {
-                    for header in headers {
-                        header.compress(&mut deflater)?;
-                    }
+            let chunk = match (part, format) {
+                (Part::Header([chunk, _]), Format::OpenMetrics)
+                | (Part::Header([_, chunk]), Format::Classic)
+                | (Part::Piece(Piece::Text(chunk)), _) => chunk,
+                (Part::Piece(Piece::Live(live)), _) => {
+                    section.live = Some(Arc::clone(live));
+                    sections.push(std::mem::take(&mut section));
+                    continue;
                 }
-                Part::Piece(Piece::Text(chunk)) => chunk.compress(&mut deflater)?,
-                Part::Piece(Piece::Live(_)) => {}
+            };
+            if gzip {
+                let known = chunk.deflated(&mut deflater)?;
+                section.tally.add(&known.tally);
+                section.pieces.push(known.blocks.clone());
+            } else {
+                section.pieces.push(chunk.text().clone());
             }
         }
-        Ok(())
+        sections.push(section);
+        Ok(sections.into())
     }
 }
 
@@ -59,80 +86,82 @@ impl Families {
 /// pieces. What is worked out at each scrape is when it is its turn, so that no
 /// more than a piece of it is held at once.
 pub struct Scrape {
-    families: Arc<Families>,
-    position: usize,
-    format: Format,
+    sections: Arc<[Section]>,
+    /// Which section it is at.
+    section: usize,
+    /// Which piece of the section comes next.
+    piece: usize,
     now: Timestamp,
     /// The exporter's own metrics and the end of the text, until they were sent.
     rest: Option<String>,
-    /// The member that is written; `None`: plain text, or all was sent.
-    member: Option<Member>,
+    /// Of what was compressed so far; `None`: plain text, or all was sent.
+    member: Option<Tally>,
+    /// A text that is compressed.
+    text: String,
     /// Small pieces that go together.
     small: BytesMut,
     /// A piece that has to wait for the small ones before it.
     waiting: Option<Bytes>,
 }
 
-/// A piece before it is compressed.
-enum Next {
-    Kept(Arc<Chunk>),
-    Live(Arc<Live>),
-    Text(String),
-}
-
 impl Scrape {
-    pub(super) fn new(
-        families: Arc<Families>,
-        format: Format,
-        now: Timestamp,
-        rest: String,
-        gzip: bool,
-    ) -> Self {
+    pub(super) fn new(sections: Arc<[Section]>, now: Timestamp, rest: String, gzip: bool) -> Self {
         let mut small = BytesMut::new();
         if gzip {
-            small.extend_from_slice(&Member::start());
+            small.extend_from_slice(HEADER);
         }
         Self {
-            families,
-            position: 0,
-            format,
+            sections,
+            section: 0,
+            piece: 0,
             now,
             rest: Some(rest),
-            member: gzip.then(Member::default),
+            member: gzip.then(Tally::default),
+            text: String::new(),
             small,
             waiting: None,
         }
     }
 
-    fn next_part(&mut self) -> Option<Next> {
-        let part = self.families.0.get(self.position);
-        self.position += 1;
-        Some(match part {
-            Some(Part::Header([open_metrics, classic])) => {
-                Next::Kept(Arc::clone(match self.format {
-                    Format::OpenMetrics => open_metrics,
-                    Format::Classic => classic,
-                }))
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let Some(section) = self.sections.get(self.section) else {
+            return self.end();
+        };
+        if let Some(piece) = section.pieces.get(self.piece) {
+            self.piece += 1;
+            return Some(piece.clone());
+        }
+        self.section += 1;
+        self.piece = 0;
+        let Some(member) = &mut self.member else {
+            let mut text = String::new();
+            if let Some(live) = &section.live {
+                live.write(self.now, &mut text, |_, _| {});
             }
-            Some(Part::Piece(Piece::Text(chunk))) => Next::Kept(Arc::clone(chunk)),
-            Some(Part::Piece(Piece::Live(live))) => Next::Live(Arc::clone(live)),
-            None => Next::Text(self.rest.take()?),
-        })
+            return Some(text.into());
+        };
+        member.add(&section.tally);
+        let Some(live) = &section.live else {
+            return Some(Bytes::new());
+        };
+        self.text.clear();
+        let mut lines = Lines::with_capacity(self.text.capacity());
+        live.write(self.now, &mut self.text, |line, shared| {
+            lines.push(line.as_bytes(), shared);
+        });
+        member.text(self.text.as_bytes());
+        Some(lines.end().into())
     }
 
-    fn next_piece(&mut self) -> Option<Bytes> {
-        let Some(next) = self.next_part() else {
+    fn end(&mut self) -> Option<Bytes> {
+        let Some(rest) = self.rest.take() else {
             return Some(self.member.take()?.end());
         };
-        let member = self.member.as_mut();
-        Some(match (next, member) {
-            (Next::Kept(chunk), Some(member)) => member.next_chunk(&chunk),
-            (Next::Live(live), Some(member)) => member.next(live.write(self.now).as_bytes()),
-            (Next::Text(text), Some(member)) => member.next(text.as_bytes()),
-            (Next::Kept(chunk), None) => chunk.text().clone(),
-            (Next::Live(live), None) => live.write(self.now).into(),
-            (Next::Text(text), None) => text.into(),
-        })
+        let Some(member) = &mut self.member else {
+            return Some(rest.into());
+        };
+        member.text(rest.as_bytes());
+        Some(alike::deflate(rest.as_bytes()).into())
     }
 }
 

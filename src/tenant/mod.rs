@@ -29,8 +29,8 @@ pub struct Tenant {
     name: TenantName,
     filter: DefinitionFilter,
     quota: Quota,
-    scans: BTreeMap<DefinitionId, Scan>,
-    vanished: BTreeMap<DefinitionId, (Uptime, Scan)>,
+    scans: BTreeMap<DefinitionId, Box<Scan>>,
+    vanished: BTreeMap<DefinitionId, (Uptime, Box<Scan>)>,
     /// Ordered by id, each id once.
     agents: Arc<[Agent]>,
     target_seconds: Histogram,
@@ -100,7 +100,7 @@ impl Tenant {
         for (id, definition) in listed {
             if let Some(scan) = self.scans.get_mut(&id) {
                 let before = scan.definition();
-                let before = (*before != definition).then(|| before.clone());
+                let before = (**before != definition).then(|| Arc::clone(before));
                 let ran = before.is_some() && scan.relist(definition);
                 if ran || (self.restored && scan.wants_history()) {
                     news.changed.push(id.clone());
@@ -117,7 +117,7 @@ impl Tenant {
                     scan.relist(definition);
                     scan
                 }
-                None => Scan::new(definition),
+                None => Box::new(Scan::new(definition)),
             };
             if scan.wants_history() {
                 news.changed.push(id.clone());
@@ -168,7 +168,7 @@ impl Tenant {
         for id in &self.filter.ids {
             self.scans.entry(id.clone()).or_insert_with(|| {
                 news.appeared.push(id.clone());
-                Scan::new(unlisted(id))
+                Box::new(Scan::new(unlisted(id)))
             });
         }
         self.outdated.extend(news.appeared.iter().cloned());

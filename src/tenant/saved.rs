@@ -8,6 +8,7 @@ use crate::config::DefinitionFilter;
 use crate::model::DefinitionId;
 use crate::plan::{FetchTimes, Plan};
 use crate::quota::Quota;
+use crate::scans::Scan;
 use crate::snapshot::TARGET_SECONDS;
 use crate::store::{Changes, CollectorRow, DefinitionRow, HistogramRow, Loaded, Stamp, TenantRow};
 
@@ -57,7 +58,7 @@ impl Tenant {
             let row = row.map(|(scan, vanished)| {
                 let times = plan.fetch_times(&id);
                 DefinitionRow {
-                    scan: scan.clone(),
+                    scan: Scan::clone(scan),
                     fetched: times.last.map(|moment| now.wall(moment)),
                     quarantined_until: times.quarantined_until.map(|moment| now.wall(moment)),
                     vanished,
@@ -145,11 +146,12 @@ impl Tenant {
         }
         for (id, row) in loaded.definitions {
             if let Some(vanished) = row.vanished {
-                self.vanished.insert(id, (now.uptime(vanished), row.scan));
+                let scan = Box::new(row.scan);
+                self.vanished.insert(id, (now.uptime(vanished), scan));
                 continue;
             }
             if !super::publishes(&self.filter, row.scan.definition()) {
-                self.vanished.insert(id, (now.uptime, row.scan));
+                self.vanished.insert(id, (now.uptime, Box::new(row.scan)));
                 continue;
             }
             let last = row.fetched.map(|moment| now.uptime(moment).min(now.uptime));
@@ -165,7 +167,7 @@ impl Tenant {
                 },
             );
             self.outdated.insert(id.clone());
-            self.scans.insert(id, row.scan);
+            self.scans.insert(id, Box::new(row.scan));
         }
         self.restored = true;
     }

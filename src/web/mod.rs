@@ -106,7 +106,7 @@ mod tests {
             status,
         });
         DefinitionView {
-            definition: Definition {
+            definition: Arc::new(Definition {
                 id: DefinitionId::new(id),
                 scan_name: id.into(),
                 scan_type: Some(ScanType::Network),
@@ -115,7 +115,7 @@ mod tests {
                 interval: Some(Duration::from_hours(4)),
                 agent_id: None,
                 latest: last_run.clone(),
-            },
+            }),
             last_run,
             last_success: None,
             targets: None,

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::to_bytes;
@@ -22,8 +23,8 @@ fn hostile() -> WebState {
         Some(Duration::from_hours(51)),
         ScanStatus::Failure,
     );
-    worst.definition.scan_name = "<script>alert('\"&')</script>\n\0".into();
-    worst.definition.scan_type = Some(ScanType::Other("<b>".into()));
+    Arc::make_mut(&mut worst.definition).scan_name = "<script>alert('\"&')</script>\n\0".into();
+    Arc::make_mut(&mut worst.definition).scan_type = Some(ScanType::Other("<b>".into()));
     let session = |hours, status| KnownSession {
         identity: hours,
         at: Some(NOW - Duration::from_hours(hours)),
@@ -37,7 +38,7 @@ fn hostile() -> WebState {
     ]
     .into();
     let mut long = definition("long", None, ScanStatus::Success);
-    long.definition.scan_name = "ä".repeat(10_000).into();
+    Arc::make_mut(&mut long.definition).scan_name = "ä".repeat(10_000).into();
     view.definitions = [worst.into(), long.into()].into();
     view.health.up = Some(false);
     view.health.history.failure = Some((Reason::Forbidden, "no <permission>".to_owned()));

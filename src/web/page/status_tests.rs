@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::super::super::tests::{NOW, definition, tenant};
 use super::*;
 use crate::clock::Clock;
@@ -29,10 +31,10 @@ fn ids(snapshot: &Snapshot, query: &str) -> String {
 
 fn several() -> Snapshot {
     let mut inactive = definition("g", hours(900), ScanStatus::Failure);
-    inactive.definition.is_active = false;
+    Arc::make_mut(&mut inactive.definition).is_active = false;
     let mut other = definition("c", hours(1), ScanStatus::PartialSuccess);
-    other.definition.scan_type = Some(ScanType::Linux);
-    other.definition.scan_name = "Zürich Core".into();
+    Arc::make_mut(&mut other.definition).scan_type = Some(ScanType::Linux);
+    Arc::make_mut(&mut other.definition).scan_name = "Zürich Core".into();
     other.targets = Some(4);
     snapshot(vec![
         definition("a", hours(1), ScanStatus::Success),
