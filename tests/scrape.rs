@@ -137,8 +137,14 @@ fn edit(view: &mut TenantView, number: usize, edit: impl FnOnce(&mut DefinitionV
 async fn what_is_kept_reads_as_if_written_anew() {
     let scraped = Scraped::new();
     scraped.check("at first");
-    tokio::time::advance(Duration::from_millis(61_001)).await;
-    scraped.check("a minute later");
+    for (millis, when) in [
+        (1, "at once"),
+        (999, "a second later"),
+        (61_001, "a minute later"),
+    ] {
+        tokio::time::advance(Duration::from_millis(millis)).await;
+        scraped.check(when);
+    }
     for number in [0, 1, 700, DEFINITIONS - 1] {
         scraped.change("b", |view| {
             edit(view, number, |definition| definition.sessions.failure += 1);

@@ -101,7 +101,7 @@ async fn no_path_leads_anywhere_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_is_refused() {
     let (_simulator, exporter) = small().await;
-    let long = "a".repeat(64 * 1024);
+    let long = "a".repeat(256 * 1024);
     for request in [
         format!("GET /metrics HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n"),
         format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -119,6 +119,7 @@ async fn what_is_too_large_is_refused() {
 /// Five thousand connections that send the first half of a request and stop there.
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_slow_clients_do_not_keep_others_out() {
+    let _held = common::OPEN_FILES.lock().await;
     rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
         rustix::process::Rlimit {

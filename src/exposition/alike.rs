@@ -14,7 +14,7 @@ const FARTHEST: usize = 32 * 1024;
 
 /// Deflate blocks that end on a whole byte and refer to nothing before them.
 pub(super) fn deflate(text: &[u8]) -> Vec<u8> {
-    let mut lines = Lines::with_capacity(text.len());
+    let mut lines = Lines::default();
     let mut before: &[u8] = &[];
     for line in text.split_inclusive(|letter| *letter == b'\n') {
         lines.push(line, shared(line, before));
@@ -35,21 +35,21 @@ pub(super) struct Lines {
     before: usize,
 }
 
-impl Lines {
-    /// With room for a text of so many bytes, as a rule.
-    pub(super) fn with_capacity(text: usize) -> Self {
-        let mut bits = Bits {
-            bytes: Vec::with_capacity(text / 2 + 64),
-            rest: 0,
-            held: 0,
-        };
+impl Default for Lines {
+    fn default() -> Self {
+        let mut bits = Bits::default();
+        bits.reserve(16);
         // A block of fixed codes that is not the last.
         bits.push(0b010, 3);
         Self { bits, before: 0 }
     }
+}
 
+impl Lines {
     /// Adds a line, of which so much is `shared` with the line before.
     pub(super) fn push(&mut self, line: &[u8], shared: usize) {
+        // Nine bits a letter at most, 31 a copy, and what is held.
+        self.bits.reserve(line.len() + line.len() / 8 + 16);
         let mut copied = shared.min(LONGEST);
         if copied < SHORTEST || self.before > FARTHEST {
             copied = 0;
@@ -63,19 +63,24 @@ impl Lines {
     /// Blocks that end on a whole byte.
     pub(super) fn end(mut self) -> Vec<u8> {
         let bits = &mut self.bits;
+        bits.reserve(32);
         // The block's end, then an empty block without codes, which begins and ends on a whole byte.
         bits.push(0, 7);
         bits.push(0, 3);
         bits.whole_byte();
         bits.push(0xffff_0000, 32);
         bits.whole_byte();
+        bits.bytes.truncate(bits.written);
         self.bits.bytes
     }
 }
 
 /// Bits, the lowest of each byte first.
+#[derive(Default)]
 struct Bits {
+    /// Up to where they are `written`, and zeros: room that is there already is quicker.
     bytes: Vec<u8>,
+    written: usize,
     /// Those that do not make up a word yet.
     rest: u64,
     /// How many: less than 64.
@@ -83,6 +88,14 @@ struct Bits {
 }
 
 impl Bits {
+    /// Makes room for so many bytes, and a word more.
+    fn reserve(&mut self, bytes: usize) {
+        let wanted = self.written + bytes + 8;
+        if wanted > self.bytes.len() {
+            self.bytes.resize(2 * wanted, 0);
+        }
+    }
+
     /// Appends the lowest `count` bits, 64 at most, of which the others are 0.
     fn push(&mut self, bits: u64, count: u32) {
         self.rest |= bits << self.held;
@@ -91,17 +104,16 @@ impl Bits {
             self.held = held;
             return;
         }
-        self.bytes.extend_from_slice(&self.rest.to_le_bytes());
-        // In two steps: with none held, all went.
-        self.rest = bits >> 1 >> (u64::BITS - 1 - self.held);
+        self.bytes[self.written..][..8].copy_from_slice(&self.rest.to_le_bytes());
+        self.written += 8;
+        self.rest = left(bits, self.held);
         self.held = held - u64::BITS;
     }
 
     /// Appends zeros up to a whole byte.
     fn whole_byte(&mut self) {
-        let held = self.held.div_ceil(8);
-        let bytes = self.rest.to_le_bytes();
-        self.bytes.extend_from_slice(&bytes[..held as usize]);
+        self.bytes[self.written..][..8].copy_from_slice(&self.rest.to_le_bytes());
+        self.written += self.held.div_ceil(8) as usize;
         self.rest = 0;
         self.held = 0;
     }
@@ -111,9 +123,13 @@ impl Bits {
             return self.each(text);
         }
         let (eights, last) = text.as_chunks();
-        for eight in eights {
-            self.push(codes(*eight), u64::BITS);
+        let (room, _) = self.bytes[self.written..].as_chunks_mut();
+        for (room, eight) in room.iter_mut().zip(eights) {
+            let codes = codes(*eight);
+            *room = (self.rest | codes << self.held).to_le_bytes();
+            self.rest = left(codes, self.held);
         }
+        self.written += 8 * eights.len();
         let mut eight = [0; 8];
         eight[..last.len()].copy_from_slice(last);
         let count = 8 * u32::try_from(last.len()).unwrap_or(0);
@@ -141,6 +157,12 @@ impl Bits {
         let (code, extra, more) = graded(distance - 1, 2);
         self.push(reversed(code, 5) | extra << 5, 5 + more);
     }
+}
+
+/// What is left of a word of which so many bits found no room, as others were `held` there.
+fn left(word: u64, held: u32) -> u64 {
+    // In two steps: with none held, nothing is left.
+    word >> 1 >> (u64::BITS - 1 - held)
 }
 
 /// The codes of eight ASCII letters, of eight bits each: their highest bits come first.

@@ -99,7 +99,7 @@ catalog! {
         SCAN_LAST: Gauge "defender_scan_last_timestamp_seconds" ["tenant", "definition_id"]
             "Unix time of the newest known run; absent if the definition never ran. Cached from the last poll.";
         SCAN_AGE: Gauge "defender_scan_last_age_seconds" ["tenant", "definition_id"]
-            "Seconds since the newest known run, worked out at each scrape, never below 0; absent if the definition never ran. The run is cached from the last poll.";
+            "Seconds since the newest known run, worked out at each scrape as of its whole second, never below 0; absent if the definition never ran. The run is cached from the last poll.";
         SCAN_LAST_SUCCESS: Gauge "defender_scan_last_success_timestamp_seconds" ["tenant", "definition_id"]
             "Unix time of the newest run with status success; absent if none is known. Cached from the last poll.";
         SCAN_STATUS: Gauge "defender_scan_status_code" ["tenant", "definition_id"]

@@ -29,10 +29,25 @@ pub(super) struct Chunk {
 }
 
 /// Text as deflate blocks that end on a whole byte and refer to nothing before them.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Deflated {
     pub(super) blocks: Bytes,
     pub(super) tally: Tally,
+}
+
+impl Deflated {
+    /// The blocks of `text`.
+    pub(super) fn new(blocks: impl Into<Bytes>, text: &[u8]) -> Self {
+        let mut checksum = Hasher::new();
+        checksum.update(text);
+        Self {
+            blocks: blocks.into(),
+            tally: Tally {
+                checksum,
+                length: text.len() as u64,
+            },
+        }
+    }
 }
 
 /// Checksum and length of what a gzip member says.
@@ -43,13 +58,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts the text that comes next.
-    pub(super) fn text(&mut self, text: &[u8]) {
-        self.checksum.update(text);
-        self.length += text.len() as u64;
-    }
-
-    /// The same for what was counted before.
+    /// Counts what comes next.
     pub(super) fn add(&mut self, next: &Self) {
         self.checksum.combine(&next.checksum);
         self.length += next.length;
@@ -118,11 +127,6 @@ impl Deflater {
                 break;
             }
         }
-        let mut tally = Tally::default();
-        tally.text(text);
-        Ok(Deflated {
-            blocks: Bytes::copy_from_slice(&self.room),
-            tally,
-        })
+        Ok(Deflated::new(Bytes::copy_from_slice(&self.room), text))
     }
 }

@@ -149,7 +149,7 @@ fn ages<'r>(metric: &'static Metric, rows: impl Iterator<Item = (&'r str, &'r Ro
             ages.add(run.at, |out| Lines::new(metric, out).start_of(labels, &[]));
         }
     }
-    Live::Ages(ages.packed())
+    Live::ages(ages)
 }
 
 fn sessions(lines: &mut Lines<'_>, labels: &str, view: &DefinitionView) {

@@ -223,16 +223,23 @@ fn seconds(out: &mut String, millis: i64) {
     if millis < 0 {
         out.push('-');
     }
-    out.push_str(itoa::Buffer::new().format(size / 1000));
-    let digits = match size % 1000 {
+    let mut buffer = itoa::Buffer::new();
+    let (whole, thousandths) = if size < 1000 {
+        // Behind a one that holds the place of zeros.
+        ("0", &buffer.format(1000 + size)[1..])
+    } else {
+        let digits = buffer.format(size);
+        digits.split_at(digits.len() - 3)
+    };
+    out.push_str(whole);
+    let count = match size % 1000 {
         0 => return,
         rest if rest.is_multiple_of(100) => 1,
         rest if rest.is_multiple_of(10) => 2,
         _ => 3,
     };
-    // Behind a one that holds their place.
     out.push('.');
-    out.push_str(&itoa::Buffer::new().format(1000 + size % 1000)[1..=digits]);
+    out.push_str(&thousandths[..count]);
 }
 
 /// Appends `text`, escaped. NUL, which ends the input for Prometheus' parser,

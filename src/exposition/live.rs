@@ -1,7 +1,10 @@
 //! Samples whose value is worked out at each scrape. All that comes before it
 //! is written once.
 
-use super::alike;
+use std::sync::{Mutex, PoisonError};
+
+use super::alike::{self, Lines};
+use super::chunk::Deflated;
 use super::format::{Value, number};
 use crate::clock::Timestamp;
 use crate::quota::Quota;
@@ -10,9 +13,23 @@ use crate::quota::Quota;
 #[derive(Debug)]
 pub(super) enum Live {
     /// How long ago that was.
-    Ages(Rows<Timestamp>),
+    Ages(Ages),
     /// How much of the budget's window is in use: 0 for the minute's, 1 for the hour's.
     Used(Rows<(Quota, usize)>),
+}
+
+/// How long ago something was, and what that compressed to last.
+#[derive(Debug)]
+pub(super) struct Ages {
+    moments: Rows<Timestamp>,
+    /// Whoever scrapes at the same moment shares it.
+    last: Mutex<Option<(Timestamp, Deflated)>>,
+}
+
+impl Ages {
+    fn write(&self, now: Timestamp, written: impl FnMut(&str, usize)) -> String {
+        self.moments.write(|at| age(*at, now), written)
+    }
 }
 
 /// Samples up to their values, and what the values follow from.
@@ -61,57 +78,94 @@ impl<S> Rows<S> {
     }
 
     /// Without the room that they might have grown into.
-    pub(super) fn packed(mut self) -> Self {
+    fn packed(mut self) -> Self {
         self.own.shrink_to_fit();
         self.samples.shrink_to_fit();
         self.last = String::new();
         self
     }
 
-    fn write(
-        &self,
-        value: impl Fn(&S) -> Value,
-        out: &mut String,
-        mut written: impl FnMut(&str, usize),
-    ) {
+    /// The samples. Each line is told as it is `written`, with how much of its beginning
+    /// is that of the line before.
+    fn write(&self, value: impl Fn(&S) -> Value, mut written: impl FnMut(&str, usize)) -> String {
         // An age in milliseconds has seldom more digits.
-        let starts = self
-            .samples
-            .iter()
-            .map(|sample| sample.shared + 16)
-            .sum::<usize>();
-        out.reserve(starts + self.own.len());
-        let (mut before, mut from) = (out.len(), 0);
+        let room = self.samples.iter().map(|sample| sample.shared + 16);
+        let mut out = String::with_capacity(room.sum::<usize>() + self.own.len());
+        let (mut before, mut from) = (0, 0);
         for sample in &self.samples {
             let start = out.len();
             out.extend_from_within(before..before + sample.shared);
             out.push_str(&self.own[from..sample.end]);
-            number(out, value(&sample.source));
+            number(&mut out, value(&sample.source));
             out.push('\n');
             written(&out[start..], sample.shared);
             (before, from) = (start, sample.end);
         }
+        out
     }
 }
 
 impl Live {
+    /// How long ago the moments were.
+    pub(super) fn ages(moments: Rows<Timestamp>) -> Self {
+        Self::Ages(Ages {
+            moments: moments.packed(),
+            last: Mutex::default(),
+        })
+    }
+
+    /// How much of the budgets' windows is in use.
+    pub(super) fn used(quotas: Rows<(Quota, usize)>) -> Self {
+        Self::Used(quotas.packed())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Self::Ages(ages) => ages.samples.is_empty(),
+            Self::Ages(ages) => ages.moments.samples.is_empty(),
             Self::Used(used) => used.samples.is_empty(),
         }
     }
 
-    /// Appends the samples as of `now`, and tells each line as it is `written`, with how
-    /// much of its beginning is that of the line before.
-    pub(super) fn write(&self, now: Timestamp, out: &mut String, written: impl FnMut(&str, usize)) {
+    /// The samples as of `now`.
+    pub(super) fn write(&self, now: Timestamp) -> String {
         match self {
-            Self::Ages(ages) => ages.write(|at| now.since(*at).into(), out, written),
-            Self::Used(used) => used.write(
-                |(quota, window)| quota.usage()[*window].used.into(),
-                out,
-                written,
-            ),
+            Self::Ages(ages) => ages.write(now, |_, _| {}),
+            Self::Used(used) => used.write(usage, |_, _| {}),
         }
     }
+
+    /// The samples as of `now`, compressed.
+    pub(super) fn deflate(&self, now: Timestamp) -> Deflated {
+        let ages = match self {
+            Self::Ages(ages) => ages,
+            Self::Used(used) => return deflate(|written| used.write(usage, written)),
+        };
+        // Whoever comes in between waits for it: it takes less than a millisecond.
+        let mut last = ages.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((at, known)) if *at == now => known.clone(),
+            _ => {
+                let fresh = deflate(|written| ages.write(now, written));
+                *last = Some((now, fresh.clone()));
+                fresh
+            }
+        }
+    }
+}
+
+/// Compresses what `write` says of its lines.
+fn deflate(write: impl FnOnce(&mut dyn FnMut(&str, usize)) -> String) -> Deflated {
+    let mut lines = Lines::default();
+    let text = write(&mut |line, shared| lines.push(line.as_bytes(), shared));
+    Deflated::new(lines.end(), text.as_bytes())
+}
+
+/// Zero if it lies in the future.
+fn age(at: Timestamp, now: Timestamp) -> Value {
+    let age = now.unix_millis().saturating_sub(at.unix_millis());
+    Value::Millis(age.max(0))
+}
+
+fn usage((quota, window): &(Quota, usize)) -> Value {
+    quota.usage()[*window].used.into()
 }

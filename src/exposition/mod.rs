@@ -36,7 +36,7 @@ use self::chunk::Chunk;
 use self::definitions::Row;
 use self::pages::Pages;
 use self::scrape::{Families, Header, Section};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::snapshot::{TenantView, Tenants};
 
 /// The text of the last snapshot that was scraped; clones share it.
@@ -68,34 +68,53 @@ impl Exposition {
         format: Format,
         gzip: bool,
     ) -> Result<Scrape, CompressError> {
-        let sections = self.sections(tenants, format, gzip)?;
-        let mut rest = String::new();
-        own.write(&mut rest, format);
-        rest.push_str(format.end());
-        Ok(Scrape::new(sections, clock.wall(), rest, gzip))
-    }
-
-    fn sections(
-        &self,
-        tenants: &Arc<Tenants>,
-        format: Format,
-        gzip: bool,
-    ) -> Result<Arc<[Section]>, CompressError> {
         // What is kept is consistent between any two statements: poison is harmless.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&kept.tenants, tenants) {
-            kept.refresh(tenants);
-        }
-        if let Some(known) = kept.sections.get(&(format, gzip)) {
-            return Ok(Arc::clone(known));
-        }
-        let sections = kept.families.sections(format, gzip)?;
-        kept.sections.insert((format, gzip), Arc::clone(&sections));
-        Ok(sections)
+        let sections = kept.sections(tenants, format, gzip)?;
+        drop(kept);
+        Ok(Scrape::new(sections, moment(clock), own, format, gzip))
+    }
+
+    /// The same where nothing changed since the last scrape of this kind, at once; or `None`.
+    #[must_use]
+    pub fn scrape_again(
+        &self,
+        tenants: &Arc<Tenants>,
+        clock: &Clock,
+        own: &OwnMetrics,
+        format: Format,
+        gzip: bool,
+    ) -> Option<Scrape> {
+        let kept = self.0.try_lock().ok()?;
+        let sections = kept.known(tenants, format, gzip)?;
+        drop(kept);
+        Some(Scrape::new(sections, moment(clock), own, format, gzip))
     }
 }
 
 impl Kept {
+    fn known(&self, tenants: &Arc<Tenants>, format: Format, gzip: bool) -> Option<Arc<[Section]>> {
+        let same = Arc::ptr_eq(&self.tenants, tenants);
+        self.sections.get(&(format, gzip)).filter(|_| same).cloned()
+    }
+
+    fn sections(
+        &mut self,
+        tenants: &Arc<Tenants>,
+        format: Format,
+        gzip: bool,
+    ) -> Result<Arc<[Section]>, CompressError> {
+        if let Some(known) = self.known(tenants, format, gzip) {
+            return Ok(known);
+        }
+        if !Arc::ptr_eq(&self.tenants, tenants) {
+            self.refresh(tenants);
+        }
+        let sections = self.families.sections(format, gzip)?;
+        self.sections.insert((format, gzip), Arc::clone(&sections));
+        Ok(sections)
+    }
+
     fn refresh(&mut self, tenants: &Arc<Tenants>) {
         self.sections.clear();
         if !same_definitions(&self.tenants, tenants) {
@@ -111,6 +130,12 @@ impl Kept {
         }
         self.tenants = Arc::clone(tenants);
     }
+}
+
+/// What ages are as of: the whole second, so that all who scrape within it share them.
+fn moment(clock: &Clock) -> Timestamp {
+    let millis = clock.wall().unix_millis();
+    Timestamp::from_unix_millis(millis - millis.rem_euclid(1000))
 }
 
 /// Whether the definitions are the same lists as before: a poll without news publishes them again.

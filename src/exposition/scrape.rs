@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use flate2::CompressError;
 
-use super::alike::{self, Lines};
-use super::chunk::{Chunk, Deflater, HEADER, Tally};
+use super::alike;
+use super::chunk::{Chunk, Deflated, Deflater, HEADER, Tally};
 use super::format::Format;
 use super::live::Live;
+use super::own::OwnMetrics;
 use super::pages::Piece;
 use crate::clock::Timestamp;
 
@@ -96,8 +97,6 @@ pub struct Scrape {
     rest: Option<String>,
     /// Of what was compressed so far; `None`: plain text, or all was sent.
     member: Option<Tally>,
-    /// A text that is compressed.
-    text: String,
     /// Small pieces that go together.
     small: BytesMut,
     /// A piece that has to wait for the small ones before it.
@@ -105,7 +104,16 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    pub(super) fn new(sections: Arc<[Section]>, now: Timestamp, rest: String, gzip: bool) -> Self {
+    pub(super) fn new(
+        sections: Arc<[Section]>,
+        now: Timestamp,
+        own: &OwnMetrics,
+        format: Format,
+        gzip: bool,
+    ) -> Self {
+        let mut rest = String::new();
+        own.write(&mut rest, format);
+        rest.push_str(format.end());
         let mut small = BytesMut::new();
         if gzip {
             small.extend_from_slice(HEADER);
@@ -117,7 +125,6 @@ impl Scrape {
             now,
             rest: Some(rest),
             member: gzip.then(Tally::default),
-            text: String::new(),
             small,
             waiting: None,
         }
@@ -133,24 +140,14 @@ impl Scrape {
         }
         self.section += 1;
         self.piece = 0;
+        let live = section.live.as_ref();
         let Some(member) = &mut self.member else {
-            let mut text = String::new();
-            if let Some(live) = &section.live {
-                live.write(self.now, &mut text, |_, _| {});
-            }
-            return Some(text.into());
+            return Some(live.map_or_else(Bytes::new, |live| live.write(self.now).into()));
         };
         member.add(&section.tally);
-        let Some(live) = &section.live else {
-            return Some(Bytes::new());
-        };
-        self.text.clear();
-        let mut lines = Lines::with_capacity(self.text.capacity());
-        live.write(self.now, &mut self.text, |line, shared| {
-            lines.push(line.as_bytes(), shared);
-        });
-        member.text(self.text.as_bytes());
-        Some(lines.end().into())
+        let deflated = live.map(|live| live.deflate(self.now)).unwrap_or_default();
+        member.add(&deflated.tally);
+        Some(deflated.blocks)
     }
 
     fn end(&mut self) -> Option<Bytes> {
@@ -160,8 +157,9 @@ impl Scrape {
         let Some(member) = &mut self.member else {
             return Some(rest.into());
         };
-        member.text(rest.as_bytes());
-        Some(alike::deflate(rest.as_bytes()).into())
+        let rest = Deflated::new(alike::deflate(rest.as_bytes()), rest.as_bytes());
+        member.add(&rest.tally);
+        Some(rest.blocks)
     }
 }
 

@@ -128,7 +128,7 @@ fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
             });
         }
     }
-    Live::Used(used.packed())
+    Live::used(used)
 }
 
 /// The tenant's one sample, if there is a value.

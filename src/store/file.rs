@@ -21,7 +21,7 @@ const SCHEMA: &str = "schema";
 const VERSION: u64 = 2;
 
 /// Pages kept in memory, in bytes: state is read once, at the start.
-const CACHE: usize = 16 * 1024 * 1024;
+const CACHE: usize = 2 * 1024 * 1024;
 
 /// The file's path in `folder`, which is made if it is missing.
 pub(super) fn prepare(folder: &Path) -> Result<PathBuf, StoreError> {

@@ -107,15 +107,21 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
     let Routes {
         state, exposition, ..
     } = routes;
-    // Off the runtime's threads: what changed of ten thousand definitions may be megabytes of text.
-    let rendered = tokio::task::spawn_blocking(move || {
-        let tenants = state.snapshot.read();
-        exposition.scrape(&tenants, &state.clock, &state.own, format, gzip)
-    });
-    let scrape = match rendered.await {
-        Ok(Ok(scrape)) => scrape,
-        Ok(Err(error)) => return failed(&error),
-        Err(error) => return failed(&error),
+    let tenants = state.snapshot.read();
+    let again = exposition.scrape_again(&tenants, &state.clock, &state.own, format, gzip);
+    let scrape = if let Some(again) = again {
+        again
+    } else {
+        // Off the runtime's threads: what changed of ten thousand definitions may be
+        // megabytes of text.
+        let rendered = tokio::task::spawn_blocking(move || {
+            exposition.scrape(&tenants, &state.clock, &state.own, format, gzip)
+        });
+        match rendered.await {
+            Ok(Ok(scrape)) => scrape,
+            Ok(Err(error)) => return failed(&error),
+            Err(error) => return failed(&error),
+        }
     };
     // The scrape is under way until its last piece was sent, or the client hung up.
     let scrape = scrape.map(move |piece| {

@@ -327,6 +327,9 @@ impl Prometheus {
     }
 }
 
+/// Held by a test that sets how many files this process may open: all tests share that.
+pub static OPEN_FILES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A port of the loopback address that is free, and is not given to another test: below
 /// those that the system hands out to connections, and each but once.
 pub fn free_port() -> u16 {
