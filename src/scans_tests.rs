@@ -236,6 +236,21 @@ fn the_newest_sessions_are_remembered_once_each_and_corrected() {
 }
 
 #[test]
+fn what_a_listing_repeats_is_kept_once() {
+    let mut scan = Scan::new(listed(None));
+    let before = Arc::clone(scan.definition());
+    assert!(scan.relist(listed(Some((1, Success)))));
+    let after = scan.definition();
+    assert!(Arc::ptr_eq(&before.scan_name, &after.scan_name));
+    let ids = [&before, after].map(|definition| definition.id.as_str().as_ptr());
+    assert_eq!(ids[0], ids[1]);
+    let mut renamed = listed(Some((1, Success)));
+    renamed.scan_name = "other".into();
+    scan.relist(renamed);
+    assert_eq!(&*scan.definition().scan_name, "other");
+}
+
+#[test]
 fn sessions_without_a_time_stay_in_the_order_of_their_arrival() {
     let mut scan = Scan::new(listed(None));
     scan.learn(&[session("a", None, Success)]);

@@ -99,12 +99,12 @@ pub fn run(definitions: usize) {
         own: OwnMetrics::new(fixture::NOW),
         clock,
     };
-    // So fast that no two scrapes are in the same second, and share ages.
-    let moving = Scraped {
-        clock: Clock::accelerated(10_000),
+    // So fast that no two scrapes are in the same second and share ages, and not at all.
+    let [moving, standing] = [10_000, 0].map(|speed| Scraped {
+        clock: Clock::accelerated(speed),
         own: scraped.own.clone(),
         tenants: Arc::clone(&scraped.tenants),
-    };
+    });
     let tenants = &scraped.tenants;
     let [polled, changed] =
         [fixture::after_a_poll, fixture::after_a_change].map(|after| after(tenants));
@@ -155,7 +155,7 @@ pub fn run(definitions: usize) {
         },
         &mut || scraped.drain(&Exposition::default(), tenants, true),
         &mut || moving.drain(&warm, tenants, true),
-        &mut || scraped.drain(&second, tenants, true),
+        &mut || standing.drain(&second, tenants, true),
         &mut || {
             turn_gzip = !turn_gzip;
             let next = if turn_gzip { &changed } else { tenants };
