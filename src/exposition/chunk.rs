@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use flate2::{Compress, CompressError, Compression, FlushCompress};
 
-/// What a member begins with: RFC 1952 without name and time: deflate, fastest, system unknown.
+/// What a member begins with, see RFC 1952: deflate, no name, no time, fastest, system unknown.
 pub(super) const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
 /// A last block without content.

@@ -13,8 +13,12 @@ fn start(ports: [u16; 3]) -> Process {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let temporary = folder.path().join("temporary");
     fs::create_dir(&temporary).expect("it can be made");
-    let mut command = Command::new(root().join("deploy/local/run.sh"));
+    // A shell can not heed an interrupt that was ignored when it began, as it is for all that
+    // was started in the background.
+    let mut command = Command::new("env");
     command
+        .arg("--default-signal=INT")
+        .arg(root().join("deploy/local/run.sh"))
         .env("TMPDIR", temporary)
         .env("EXPORTER", env!("CARGO_BIN_EXE_defender-scan-exporter"));
     let names = ["EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"];
