@@ -96,31 +96,25 @@ impl Chunk {
 }
 
 /// Compresses one text after the other.
+#[derive(Default)]
 pub(super) struct Deflater {
-    state: Compress,
+    /// 300 kB, made for the first text: often all is compressed already.
+    state: Option<Compress>,
     room: Vec<u8>,
-}
-
-impl Default for Deflater {
-    fn default() -> Self {
-        Self {
-            state: Compress::new(Compression::fast(), false),
-            room: Vec::new(),
-        }
-    }
 }
 
 impl Deflater {
     fn deflate(&mut self, text: &[u8]) -> Result<Deflated, CompressError> {
-        self.state.reset();
+        let fresh = || Compress::new(Compression::fast(), false);
+        let state = self.state.get_or_insert_with(fresh);
+        state.reset();
         self.room.clear();
         let mut rest = text;
         loop {
             self.room.reserve(rest.len() / 4 + 128);
-            let before = self.state.total_in();
-            self.state
-                .compress_vec(rest, &mut self.room, FlushCompress::Sync)?;
-            let taken = usize::try_from(self.state.total_in() - before).unwrap_or(rest.len());
+            let before = state.total_in();
+            state.compress_vec(rest, &mut self.room, FlushCompress::Sync)?;
+            let taken = usize::try_from(state.total_in() - before).unwrap_or(rest.len());
             rest = &rest[taken..];
             // Room that is left says that all was flushed.
             if rest.is_empty() && self.room.len() < self.room.capacity() {

@@ -223,23 +223,13 @@ fn seconds(out: &mut String, millis: i64) {
     if millis < 0 {
         out.push('-');
     }
-    let mut buffer = itoa::Buffer::new();
-    let (whole, thousandths) = if size < 1000 {
-        // Behind a one that holds the place of zeros.
-        ("0", &buffer.format(1000 + size)[1..])
-    } else {
-        let digits = buffer.format(size);
-        digits.split_at(digits.len() - 3)
-    };
-    out.push_str(whole);
-    let count = match size % 1000 {
-        0 => return,
-        rest if rest.is_multiple_of(100) => 1,
-        rest if rest.is_multiple_of(10) => 2,
-        _ => 3,
-    };
-    out.push('.');
-    out.push_str(&thousandths[..count]);
+    out.push_str(itoa::Buffer::new().format(size / 1000));
+    if !size.is_multiple_of(1000) {
+        // Three digits behind a one that holds their place.
+        let mut digits = itoa::Buffer::new();
+        let digits = &digits.format(1000 + size % 1000)[1..];
+        out.extend([".", digits.trim_end_matches('0')]);
+    }
 }
 
 /// Appends `text`, escaped. NUL, which ends the input for Prometheus' parser,

@@ -28,7 +28,7 @@ pub(super) struct Ages {
 
 impl Ages {
     fn write(&self, now: Timestamp, written: impl FnMut(&str, usize)) -> String {
-        self.moments.write(|at| age(*at, now), written)
+        self.moments.write(|at| now.since(*at).into(), written)
     }
 }
 
@@ -158,12 +158,6 @@ fn deflate(write: impl FnOnce(&mut dyn FnMut(&str, usize)) -> String) -> Deflate
     let mut lines = Lines::default();
     let text = write(&mut |line, shared| lines.push(line.as_bytes(), shared));
     Deflated::new(lines.end(), text.as_bytes())
-}
-
-/// Zero if it lies in the future.
-fn age(at: Timestamp, now: Timestamp) -> Value {
-    let age = now.unix_millis().saturating_sub(at.unix_millis());
-    Value::Millis(age.max(0))
 }
 
 fn usage((quota, window): &(Quota, usize)) -> Value {
