@@ -25,7 +25,7 @@ use crate::defender::{Answer, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session};
 use crate::plan::{Failure, Plan, Request, Step};
-use crate::quota::{Permit, Quota};
+use crate::quota::{Quota, Slot};
 use crate::snapshot::Snapshot;
 use crate::store::TenantStore;
 use crate::tenant::Tenant;
@@ -59,7 +59,13 @@ pub struct Poller {
     refused: Option<Bearer>,
     /// Whether a poll of the scans came to an end in this process.
     polled: bool,
+    /// The [`TenantStore::generation`] in which all was saved.
+    generation: u64,
 }
+
+/// How long saving may take: then what is known is published all the same, and saved again
+/// with the next changes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A call that came to its end.
 #[derive(Debug)]
@@ -67,6 +73,8 @@ enum Done {
     Definitions(Answer<Definition>),
     History(Vec<DefinitionId>, Answer<Session>),
     Agents(Answer<Agent>),
+    /// It could not be written down, and did not leave.
+    NotWritten(Request),
 }
 
 impl Poller {
@@ -81,6 +89,7 @@ impl Poller {
         store: Option<TenantStore>,
         clock: Clock,
     ) -> Self {
+        let generation = store.as_ref().map_or(0, TenantStore::generation);
         Self {
             tenant,
             plan,
@@ -95,6 +104,7 @@ impl Poller {
             auth_failures: Said::default(),
             refused: None,
             polled: false,
+            generation,
         }
     }
 
@@ -135,55 +145,50 @@ impl Poller {
     ) -> Option<Uptime> {
         loop {
             match self.plan.next(self.clock.uptime(), &self.quota) {
-                Step::Call(request, permit) => self.send(request, permit, bearer.clone(), calls),
+                Step::Call(request, slot) => self.send(request, slot, bearer.clone(), calls),
                 Step::Sleep(wake) => return wake,
             }
         }
     }
 
+    /// Pays for a call and makes it, in a task of its own: neither waits for another tenant.
     fn send(
         &mut self,
         request: Request,
-        permit: Permit,
+        slot: Slot,
         bearer: Bearer,
         calls: &mut JoinSet<(Bearer, Done)>,
     ) {
         let source = Arc::clone(&self.source);
         let now = self.clock.uptime();
-        match request {
-            Request::Definitions => {
-                let next = self.definitions.start(now);
-                calls.spawn(async move {
-                    let answer = source
-                        .client
-                        .definitions(permit, &bearer, next.as_ref())
-                        .await;
-                    (bearer, Done::Definitions(answer))
-                });
-            }
-            Request::History(ids) => {
-                let next = self.history.start(now);
-                calls.spawn(async move {
-                    let answer = source
-                        .client
-                        .history(permit, &bearer, &ids, next.as_ref())
-                        .await;
-                    (bearer, Done::History(ids, answer))
-                });
-            }
-            Request::Agents => {
-                let next = self.agents.start(now);
-                calls.spawn(async move {
-                    let answer = source.client.agents(permit, &bearer, next.as_ref()).await;
-                    (bearer, Done::Agents(answer))
-                });
-            }
-        }
+        let next = match &request {
+            Request::Definitions => self.definitions.start(now),
+            Request::History(_) => self.history.start(now),
+            Request::Agents => self.agents.start(now),
+        };
+        calls.spawn(async move {
+            let Ok(permit) = slot.pay().await else {
+                return (bearer, Done::NotWritten(request));
+            };
+            let (client, next) = (&source.client, next.as_ref());
+            let done = match request {
+                Request::Definitions => {
+                    Done::Definitions(client.definitions(permit, &bearer, next).await)
+                }
+                Request::History(ids) => {
+                    let answer = client.history(permit, &bearer, &ids, next).await;
+                    Done::History(ids, answer)
+                }
+                Request::Agents => Done::Agents(client.agents(permit, &bearer, next).await),
+            };
+            (bearer, done)
+        });
     }
 
     async fn take_in(&mut self, bearer: &Bearer, done: Done) {
         let now = self.clock.uptime();
         match done {
+            Done::NotWritten(request) => self.plan.not_written(now, &request),
             Done::Definitions(answer) => {
                 if let Some(listed) =
                     self.conclude(&Request::Definitions, bearer, answer, |poller| {
@@ -326,18 +331,16 @@ impl Poller {
         let Some(store) = self.store.clone() else {
             return;
         };
+        let generation = store.generation();
+        if std::mem::replace(&mut self.generation, generation) != generation {
+            self.tenant.save_all();
+        }
         let stamp = store.stamp(self.clock.uptime());
         let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
-        // The disk may be slow: other tenants and scrapes do not wait for it.
-        let saved = tokio::task::spawn_blocking(move || store.save(&changes));
-        match saved.await {
-            Ok(left) => self.tenant.not_saved(left),
-            Err(error) => {
-                if let Ok(panic) = error.try_into_panic() {
-                    std::panic::resume_unwind(panic)
-                }
-            }
-        }
+        let ids = changes.definitions.iter().map(|(id, _)| id.clone());
+        let ids: Vec<_> = ids.collect();
+        let saved = tokio::time::timeout(PATIENCE, store.save(changes)).await;
+        self.tenant.not_saved(saved.unwrap_or(ids));
     }
 
     async fn publish(&mut self) {
@@ -354,7 +357,9 @@ impl Poller {
 
     fn look_at_health(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
+        let reserve_until = self.quota.reserve().until(now);
         let health = &mut self.tenant.health;
+        health.reserve_until = reserve_until.map(|until| wall + until.since(now));
         health.throttled_until = self
             .plan
             .paused_until(now)

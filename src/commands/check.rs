@@ -55,7 +55,7 @@ pub(super) async fn run(
         report.note(format!("warning: {warning}"))?;
     }
     let clock = Clock::system();
-    let ledger = Ledger::open(&serve::storage(&flags), clock.clone());
+    let ledger = Ledger::open(&serve::storage(&flags), clock.clone()).await;
     for note in ledger.notes(&tenants) {
         report.note(note)?;
     }

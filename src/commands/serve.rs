@@ -17,7 +17,7 @@ use crate::exposition::OwnMetrics;
 use crate::fleet::{Fleet, Surroundings};
 use crate::shutdown::{self, GRACE};
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{Store, StoreEvent};
 use crate::web::{self, Expected, Gate, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
@@ -76,7 +76,7 @@ impl Exporter {
         let own = OwnMetrics::new(clock.wall());
         let around = Surroundings {
             snapshot: Snapshot::default(),
-            store: store(storage, &clock, &own)?,
+            store: store(storage, &clock, &own).await?,
             expected: Expected::default(),
             shard: flags.shard()?,
             clock: clock.clone(),
@@ -92,6 +92,7 @@ impl Exporter {
             reload: flags.enable_lifecycle.then_some(requests),
             gate: gate.clone(),
         };
+        let store = around.store.clone();
         let mut fleet = Fleet::new(around, shutdown.clone());
         let tenants = fleet.apply(&config).await?.added;
         let start = || "what it was started with".to_owned();
@@ -104,6 +105,9 @@ impl Exporter {
             clock,
         };
         let mut tasks = JoinSet::new();
+        if let Some(store) = store {
+            tasks.spawn(store.attend(shutdown.clone()));
+        }
         tasks.spawn(reloads.run(hangups, waiting, shutdown.clone()));
         let router = web::router(state);
         let mut addresses = Vec::new();
@@ -161,7 +165,11 @@ fn gate(flags: &Flags, clock: &Clock) -> anyhow::Result<Gate> {
     }
 }
 
-fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Option<Store>> {
+async fn store(
+    storage: &Storage,
+    clock: &Clock,
+    own: &OwnMetrics,
+) -> anyhow::Result<Option<Store>> {
     let Storage::Folder(folder) = storage else {
         tracing::warn!(
             "state is kept in memory: a restart forgets which calls were made, and all counters"
@@ -169,9 +177,10 @@ fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<O
         return Ok(None);
     };
     let own = own.clone();
-    Ok(Some(Store::open(
-        folder,
-        clock.clone(),
-        Box::new(move || own.store_error()),
-    )?))
+    let on_event = move |event| match event {
+        StoreEvent::Failed => own.store_error(),
+        StoreEvent::Committed(took) => own.store_commit(took),
+    };
+    let store = Store::open(folder, clock.clone(), Arc::new(on_event)).await?;
+    Ok(Some(store))
 }

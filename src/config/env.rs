@@ -112,6 +112,7 @@ impl Variables<'_> {
             poll: Poll::default(),
             limits,
             api_limits,
+            exclusive: false,
         };
         Some(Config {
             tenants: vec![tenant],

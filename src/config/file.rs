@@ -195,17 +195,20 @@ fn refuse_twins(items: &[Value<'_>], report: &mut Report) {
     }
 }
 
-/// The API counts calls per directory and application; the exporter per tenant.
+/// The API counts calls per directory and application. Tenants that share both spend one
+/// budget; those that reach the API under different addresses are not known to.
 fn warn_of_shared_budgets(tenants: &[(&Value<'_>, Tenant)], report: &mut Report) {
     let mut seen = HashMap::new();
     for (value, tenant) in tenants {
-        let Some(client_id) = tenant.credential.client_id() else {
-            continue;
-        };
-        let key = (tenant.tenant_id.to_lowercase(), client_id.to_lowercase());
-        if let Some(first) = seen.insert(key, value.path()) {
+        let key = tenant.budget_key();
+        let (application, _) = key.as_str().rsplit_once('|').unwrap_or_default();
+        let first = seen
+            .entry(application.to_owned())
+            .or_insert_with(|| (key.clone(), value.path()));
+        if first.0 != key {
             let text = format!(
-                "names the same directory and application as {first}; the API counts their calls together, so lower `quota.use` of both"
+                "names the same directory and application as {} at another address of the API, which may count their calls together; lower `quota.use` of both",
+                first.1
             );
             value.warn(report, text);
         }

@@ -51,12 +51,12 @@ pub(super) fn read(
     };
     let limits = match section.take("quota") {
         Some(value) => read_quota(&value, report),
-        None => Some(default_limits()),
+        None => Some((default_limits(), false)),
     };
     section.finish(report);
     let addresses = addresses?;
     let (credential, inline) = credential?;
-    let [limits, api_limits] = limits?;
+    let ([limits, api_limits], exclusive) = limits?;
     let tenant = Tenant {
         name: name?,
         tenant_id: tenant_id?,
@@ -68,6 +68,7 @@ pub(super) fn read(
         poll: poll?,
         limits,
         api_limits,
+        exclusive,
     };
     Some((tenant, inline))
 }
@@ -275,10 +276,13 @@ pub(super) fn default_limits() -> [Limits; 2] {
 }
 
 fn shares([minute, hour]: [usize; 2], percent: usize) -> [Limits; 2] {
-    [percent, 100].map(|percent| Limits::new(minute * percent / 100, hour * percent / 100))
+    let share = |percent| Limits::new(minute * percent / 100, hour * percent / 100);
+    let api = share(100);
+    [share(percent).out_of(api), api]
 }
 
-fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<[Limits; 2]> {
+/// Our share, the API's own limits, and whether nothing else spends them.
+fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<([Limits; 2], bool)> {
     let mut section = value.section(report, "a mapping")?;
     let [minute, hour] = DOCUMENTED;
     let mut read = |key, documented| {
@@ -299,6 +303,8 @@ fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<[Limits; 2]> {
     let percent = section
         .take("use")
         .map_or(Some(80), |value| percent(&value, report));
+    let exclusive = section.take("exclusive");
+    let exclusive = exclusive.map_or(Some(false), |value| boolean(&value, report));
     section.finish(report);
-    Some(shares([minute?, hour?], percent?))
+    Some((shares([minute?, hour?], percent?), exclusive?))
 }

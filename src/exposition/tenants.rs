@@ -21,7 +21,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 19] = [
+static FAMILIES: [(&Metric, Content); 21] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -54,6 +54,17 @@ static FAMILIES: [(&Metric, Content); 19] = [
     (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),
     (&catalog::QUOTA_USED, Content::Used),
+    (
+        &catalog::QUOTA_RESERVE,
+        Content::Lines(|lines, tenant| {
+            let on_reserve = tenant.health.reserve_until.is_some();
+            one(lines, tenant, Some(u64::from(on_reserve)));
+        }),
+    ),
+    (
+        &catalog::RESTARTS,
+        Content::Lines(|lines, tenant| one(lines, tenant, Some(tenant.health.restarts))),
+    ),
     (
         &catalog::THROTTLED_UNTIL,
         Content::Lines(|lines, tenant| {

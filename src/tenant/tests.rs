@@ -9,6 +9,7 @@ fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
     Tenant::new(
         TenantName::new("t"),
+        "directory",
         filter,
         Quota::new(clock, Limits::new(1, 1)),
     )

@@ -80,6 +80,7 @@ impl Exporter {
             let poller = Poller::new(
                 Tenant::new(
                     tenant.name.clone(),
+                    &tenant.tenant_id,
                     tenant.definitions.clone(),
                     quota.clone(),
                 ),

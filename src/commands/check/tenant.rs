@@ -27,7 +27,7 @@ pub(super) async fn check(
 ) -> Checked {
     let mut steps = Vec::new();
     let mut calls = 0;
-    match ledger.purse(tenant) {
+    match ledger.purse(tenant).await {
         Ok(purse) => {
             let mut check = Check {
                 tenant,
@@ -203,7 +203,7 @@ impl Check<'_> {
     }
 
     async fn list(&mut self, bearer: &Bearer) -> Result<Page<Definition>, Trouble> {
-        let permit = self.purse.permit(Collector::Definitions);
+        let permit = self.purse.permit(Collector::Definitions).await;
         let permit = permit.map_err(Trouble::Permit)?;
         let answer = self.client.definitions(permit, bearer, None).await;
         answer.result.map_err(Trouble::Api)
@@ -215,7 +215,7 @@ impl Check<'_> {
             self.note(Finding::skipped(Step::History, why));
             return Ok(());
         };
-        let page = match self.purse.permit(Collector::History) {
+        let page = match self.purse.permit(Collector::History).await {
             Ok(permit) => {
                 let answer = self.client.history(permit, bearer, &[id], None).await;
                 answer.result.map_err(Trouble::Api)
@@ -231,7 +231,7 @@ impl Check<'_> {
             self.note(Finding::skipped(Step::Agents, why));
             return Ok(());
         }
-        let page = match self.purse.permit(Collector::Agents) {
+        let page = match self.purse.permit(Collector::Agents).await {
             Ok(permit) => {
                 let answer = self.client.agents(permit, bearer, None).await;
                 answer.result.map_err(Trouble::Api)

@@ -39,6 +39,7 @@ fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
         },
         limits: Limits::new(1, 1),
         api_limits: Limits::new(1, 1),
+        exclusive: false,
     }
 }
 

@@ -1,0 +1,405 @@
+//! The pollers of all configured tenants, and what a new configuration changes:
+//!
+//! | a tenant that | does |
+//! | --- | --- |
+//! | is the same | go on undisturbed |
+//! | has other settings | stop, and go on with all that is known of it and was spent |
+//! | is gone | stop, and its series vanish; the store keeps what is known of it |
+//! | is new | start, with what the store knows of it |
+//!
+//! | is another directory under the same name | stop, and start as if it were new |
+//!
+//! Whatever can fail is done before anything is changed. A poller that panics costs its
+//! tenant alone: it starts anew from what was saved, later and later.
+
+mod budgets;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::budgets::{Budgets, Unknown};
+use crate::clock::{Clock, Uptime};
+use crate::config::{self, Config, Http};
+use crate::defender::{Client, HttpError, TokenSource, http_client};
+use crate::model::TenantName;
+use crate::plan::Plan;
+use crate::poller::{Poller, Source};
+use crate::quota::Quota;
+use crate::shard::Shard;
+use crate::snapshot::Snapshot;
+use crate::store::{Loaded, Store, StoreError, TenantStore};
+use crate::tenant::Tenant;
+use crate::web::Expected;
+
+/// Between the first calls of one tenant and the next, on average: the sign-in host should
+/// not see all of them at once.
+const SPREAD: Duration = Duration::from_millis(20);
+
+/// How long the disk may take to say what is known of a tenant.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long after a panic a poller starts anew: doubled after each, up to the longest.
+const FIRST_RESTART: Duration = Duration::from_secs(1);
+const LONGEST_RESTART: Duration = Duration::from_mins(5);
+
+/// A poller that lived for so long starts anew as soon as one that never panicked.
+const STABLE: Duration = Duration::from_hours(1);
+
+/// Why a configuration can not be put in force.
+#[derive(Debug, Error)]
+pub enum FleetError {
+    /// The section `http` can not be used.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// What is known of a new tenant can not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How many tenants of this shard a new configuration concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// They go on undisturbed.
+    pub unchanged: usize,
+    /// They go on under other settings.
+    pub changed: usize,
+    /// They start.
+    pub added: usize,
+    /// They are no longer polled.
+    pub removed: usize,
+}
+
+/// What the pollers share.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where pollers publish.
+    pub snapshot: Snapshot,
+    /// `None`: a restart forgets.
+    pub store: Option<Store>,
+    /// The tenants that readiness waits for.
+    pub expected: Expected,
+    /// Tenants of other shards are left alone.
+    pub shard: Shard,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The pollers of all configured tenants.
+#[derive(Debug)]
+pub struct Fleet {
+    around: Surroundings,
+    shutdown: CancellationToken,
+    http: Option<HttpInUse>,
+    members: BTreeMap<TenantName, Member>,
+    budgets: Budgets,
+    pollers: JoinSet<Poller>,
+    /// Whose task is whose.
+    tasks: HashMap<Id, TenantName>,
+}
+
+/// A tenant that is polled.
+#[derive(Debug)]
+struct Member {
+    config: config::Tenant,
+    stop: CancellationToken,
+    /// When it last started.
+    started: Uptime,
+    /// How long to wait before it starts anew after a panic.
+    restart: Duration,
+}
+
+/// The HTTP client, with what it was made of.
+#[derive(Clone, Debug)]
+struct HttpInUse {
+    settings: Http,
+    /// The content of `ca_file`: it may change under the same name.
+    roots: Option<Vec<u8>>,
+    client: reqwest::Client,
+}
+
+impl Fleet {
+    /// A fleet without tenants. Its pollers stop when `shutdown` is cancelled.
+    #[must_use]
+    pub fn new(around: Surroundings, shutdown: CancellationToken) -> Self {
+        Self {
+            around,
+            shutdown,
+            http: None,
+            members: BTreeMap::new(),
+            budgets: Budgets::default(),
+            pollers: JoinSet::new(),
+            tasks: HashMap::new(),
+        }
+    }
+
+    /// Puts `config` in force. Must not be dropped half-way.
+    ///
+    /// # Errors
+    /// [`FleetError`]; then nothing has changed.
+    pub async fn apply(&mut self, config: &Config) -> Result<Applied, FleetError> {
+        let (http, new_client) = self.http(&config.http)?;
+        let shard = self.around.shard;
+        let ours = config.tenants.iter();
+        let ours = ours.filter(|tenant| shard.holds(&tenant.name));
+        let mut changed = BTreeMap::new();
+        let mut added = Vec::new();
+        let mut applied = Applied::default();
+        let mut wanted = BTreeSet::new();
+        for tenant in ours {
+            wanted.insert(tenant.name.clone());
+            match self.members.get(&tenant.name) {
+                Some(member) if member.config == *tenant && !new_client => applied.unchanged += 1,
+                Some(member) if member.config.tenant_id == tenant.tenant_id => {
+                    // Nothing of a budget that is in memory need be loaded.
+                    let known = self.budgets.knows(&tenant.budget_key());
+                    let loaded = if known {
+                        Loaded::default()
+                    } else {
+                        self.load(tenant).await?
+                    };
+                    changed.insert(tenant.name.clone(), (tenant, loaded));
+                }
+                _ => added.push((tenant, self.load(tenant).await?)),
+            }
+        }
+        applied.changed = changed.len();
+        applied.added = added.len();
+        applied.removed = self.members.len() - applied.changed - applied.unchanged;
+
+        let stays = |name: &TenantName| wanted.contains(name) && !changed.contains_key(name);
+        let starts_anew: BTreeSet<_> = added.iter().map(|(tenant, _)| &tenant.name).collect();
+        let stopped = self
+            .stop(|name| !stays(name) || starts_anew.contains(name))
+            .await;
+        let mut start = self.around.clock.uptime();
+        let mut unknown = Unknown::default();
+        for poller in stopped {
+            let name = poller.tenant().clone();
+            if let Some((tenant, mut loaded)) = changed.remove(&name) {
+                let source = self.source(tenant, &http.client);
+                let (quota, store) = self.hold(tenant, &mut loaded, &mut unknown);
+                let poller = poller.resume(tenant, source, quota, store);
+                self.start(tenant, poller, &mut start);
+            } else {
+                self.around.snapshot.remove(&name);
+            }
+        }
+        // Those that panicked meanwhile start from what was saved.
+        for (tenant, _) in changed.into_values() {
+            added.push((tenant, self.load(tenant).await.unwrap_or_default()));
+        }
+        for (tenant, loaded) in added {
+            let poller = self.poller(tenant, loaded, &http.client, &mut unknown);
+            self.start(tenant, poller, &mut start);
+        }
+        unknown.log();
+        self.http = Some(http);
+        self.around.expected.set(wanted.into_iter().collect());
+        self.prune().await;
+        Ok(applied)
+    }
+
+    /// Forgets what is kept of removed tenants and no longer of use.
+    pub async fn prune(&mut self) {
+        self.budgets.prune();
+        if let Some(store) = &self.around.store {
+            let names = self.members.keys().cloned().collect();
+            // Where the disk hangs, there is another time.
+            let _ = tokio::time::timeout(PATIENCE, store.prune(names)).await;
+        }
+    }
+
+    /// Waits until a poller ends, which none does by itself but after an error of this
+    /// program; then it starts anew.
+    pub async fn watch(&mut self) {
+        let Some(ended) = self.pollers.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        if let Some(name) = self.panicked(ended) {
+            self.restart(&name).await;
+        }
+    }
+
+    /// The tenant whose poller panicked.
+    fn panicked(&mut self, ended: Result<(Id, Poller), JoinError>) -> Option<TenantName> {
+        match ended {
+            Ok((id, _)) => {
+                self.tasks.remove(&id);
+                None
+            }
+            Err(error) => self.tasks.remove(&error.id()).filter(|_| error.is_panic()),
+        }
+    }
+
+    /// Starts a poller anew that panicked, from what was saved.
+    async fn restart(&mut self, name: &TenantName) {
+        let (Some(member), Some(http)) = (self.members.get(name), self.http.clone()) else {
+            return;
+        };
+        let (tenant, now) = (member.config.clone(), self.around.clock.uptime());
+        let wait = if now.since(member.started) > STABLE {
+            FIRST_RESTART
+        } else {
+            member.restart
+        };
+        let before = self.around.snapshot.read();
+        let times = before.get(name).map_or(0, |view| view.health.restarts) + 1;
+        tracing::error!(tenant = %name, times, retry_in_seconds = wait.as_secs(), "polling ended by an error of this program, and starts anew from what was saved; please report it");
+        let loaded = self.load(&tenant).await;
+        let loaded = loaded.unwrap_or_else(|error| {
+            tracing::warn!(tenant = %name, %error, "what was saved cannot be read");
+            Loaded::default()
+        });
+        let mut unknown = Unknown::default();
+        let mut poller = self.poller(&tenant, loaded, &http.client, &mut unknown);
+        poller.restarted(times);
+        self.start(&tenant, poller, &mut (now + wait));
+        if let Some(member) = self.members.get_mut(name) {
+            member.restart = (wait * 2).min(LONGEST_RESTART);
+        }
+    }
+
+    /// Stops all pollers and waits for their end.
+    pub async fn shut_down(mut self) {
+        self.stop(|_| true).await;
+    }
+
+    /// Stops the members that `leaves` names, and waits for their end.
+    async fn stop(&mut self, leaves: impl Fn(&TenantName) -> bool) -> Vec<Poller> {
+        let mut leaving = BTreeSet::new();
+        let (budgets, now) = (&mut self.budgets, self.around.clock.uptime());
+        self.members.retain(|name, member| {
+            let stays = !leaves(name);
+            if !stays {
+                leaving.insert(name.clone());
+                member.stop.cancel();
+                budgets.release(name, &member.config.budget_key(), now);
+            }
+            stays
+        });
+        let mut stopped = Vec::new();
+        let mut panicked = Vec::new();
+        while !leaving.is_empty() {
+            match self.pollers.join_next_with_id().await {
+                Some(Ok((id, poller))) => {
+                    self.tasks.remove(&id);
+                    // At the end of the process others stop too, unasked.
+                    if leaving.remove(poller.tenant()) {
+                        stopped.push(poller);
+                    }
+                }
+                Some(failed) => {
+                    let name = self.panicked(failed);
+                    panicked.extend(name.filter(|name| !leaving.remove(name)));
+                }
+                None => break,
+            }
+        }
+        for name in panicked {
+            self.restart(&name).await;
+        }
+        stopped
+    }
+
+    fn start(&mut self, tenant: &config::Tenant, mut poller: Poller, at: &mut Uptime) {
+        poller.show();
+        let stop = self.shutdown.child_token();
+        *at = *at + SPREAD.mul_f64(fastrand::f64() * 2.0);
+        let task = self.pollers.spawn(poller.run(*at, stop.clone()));
+        self.tasks.insert(task.id(), tenant.name.clone());
+        let member = Member {
+            config: tenant.clone(),
+            stop,
+            started: *at,
+            restart: FIRST_RESTART,
+        };
+        self.members.insert(tenant.name.clone(), member);
+    }
+
+    /// The client for `settings`, and whether it is another than before.
+    fn http(&self, settings: &Http) -> Result<(HttpInUse, bool), HttpError> {
+        let read = |path: &Path| std::fs::read(path).ok();
+        let roots = settings.ca_file.as_deref().and_then(read);
+        let same = |http: &&HttpInUse| http.settings == *settings && http.roots == roots;
+        if let Some(http) = self.http.as_ref().filter(same) {
+            return Ok((http.clone(), false));
+        }
+        let client = http_client(settings)?;
+        let settings = settings.clone();
+        let http = HttpInUse {
+            settings,
+            roots,
+            client,
+        };
+        Ok((http, true))
+    }
+
+    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Arc<Source> {
+        let clock = &self.around.clock;
+        Arc::new(Source {
+            client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
+            tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
+        })
+    }
+
+    /// What is known of a tenant and its budget from before.
+    async fn load(&self, tenant: &config::Tenant) -> Result<Loaded, StoreError> {
+        match &self.around.store {
+            Some(store) => {
+                let key = tenant.budget_key();
+                let loaded = store.load(&tenant.name, &key, &tenant.tenant_id);
+                let loaded = tokio::time::timeout(PATIENCE, loaded).await;
+                loaded.unwrap_or_else(|_| Err(store.hangs(PATIENCE)))
+            }
+            None => Ok(Loaded::default()),
+        }
+    }
+
+    /// The tenant's budget, which it holds from now on, and its part of the store.
+    fn hold(
+        &mut self,
+        tenant: &config::Tenant,
+        loaded: &mut Loaded,
+        unknown: &mut Unknown,
+    ) -> (Quota, Option<TenantStore>) {
+        let Surroundings { store, clock, .. } = &self.around;
+        self.budgets
+            .hold(tenant, loaded, store.as_ref(), clock, unknown)
+    }
+
+    /// A poller of a new tenant, with what is known of it from before.
+    fn poller(
+        &mut self,
+        tenant: &config::Tenant,
+        mut loaded: Loaded,
+        http: &reqwest::Client,
+        unknown: &mut Unknown,
+    ) -> Poller {
+        let (quota, store) = self.hold(tenant, &mut loaded, unknown);
+        let clock = &self.around.clock;
+        let filter = tenant.definitions.clone();
+        let mut known = Tenant::new(
+            tenant.name.clone(),
+            &tenant.tenant_id,
+            filter,
+            quota.clone(),
+        );
+        let mut plan = Plan::new(tenant.poll, clock.uptime(), fastrand::u64(..));
+        known.restore(&mut plan, loaded, clock);
+        Poller::new(
+            known,
+            plan,
+            quota,
+            self.source(tenant, http),
+            self.around.snapshot.clone(),
+            store,
+            clock.clone(),
+        )
+    }
+}

@@ -1,0 +1,41 @@
+//! What goes on beside the thread of the disk, which may hang.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Store, StoreEvent};
+
+/// How often the disk and the questions of other processes are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A disk that is busy for longer gets no questions.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// A disk that is busy with one transaction for so long hangs.
+const HANGS: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// Answers questions, and says when the disk hangs, until `shutdown`.
+    pub async fn attend(self, shutdown: CancellationToken) {
+        let mut said = false;
+        let tick = || shutdown.run_until_cancelled(tokio::time::sleep(LOOK));
+        while tick().await.is_some() {
+            let now = self.0.clock.uptime();
+            let busy = self.0.disk.busy_since().map(|since| now.since(since));
+            let busy = busy.unwrap_or_default();
+            if busy >= HANGS {
+                if !std::mem::replace(&mut said, true) {
+                    (self.0.on_event)(StoreEvent::Failed);
+                    tracing::error!(path = %self.0.path.display(), seconds = busy.as_secs(), "the disk does not answer: no call leaves until it does; what is known is still served");
+                }
+            } else if busy < BUSY {
+                if std::mem::take(&mut said) {
+                    tracing::info!(path = %self.0.path.display(), "the disk answers again");
+                }
+                // A disk that began to hang just now is told of at the next look.
+                let _ = shutdown.run_until_cancelled(self.answer_questions()).await;
+            }
+        }
+    }
+}
