@@ -6,6 +6,7 @@
 mod architecture;
 #[path = "browser/main.rs"]
 mod browser;
+mod budget;
 mod canaries;
 #[path = "check/main.rs"]
 mod check;
@@ -16,6 +17,7 @@ mod credentials;
 #[path = "dashboards/main.rs"]
 mod dashboards;
 mod dependencies;
+mod disk;
 mod docs;
 mod docs_commands;
 mod e2e;

@@ -9,11 +9,11 @@ use super::{Store, StoreEvent};
 /// How often the disk and the questions of other processes are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A disk that is busy for longer gets no questions.
+/// A disk that is busy for longer is asked nothing.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A disk that is busy with one transaction for so long hangs.
-const HANGS: Duration = Duration::from_secs(10);
+const HANGS: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Answers questions, and says when the disk hangs, until `shutdown`.
@@ -33,8 +33,8 @@ impl Store {
                 if std::mem::take(&mut said) {
                     tracing::info!(path = %self.0.path.display(), "the disk answers again");
                 }
-                // A disk that began to hang just now is told of at the next look.
-                let _ = shutdown.run_until_cancelled(self.answer_questions()).await;
+                // A disk that begins to hang meanwhile is told of at the next look.
+                let _ = tokio::time::timeout(BUSY, self.answer_questions()).await;
             }
         }
     }

@@ -14,7 +14,7 @@ const OVER: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_mins(10);
 
 /// A commit that takes longer is slow.
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_millis(250);
 
 /// A disk's failures.
 #[derive(Debug, Default)]

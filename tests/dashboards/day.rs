@@ -155,7 +155,7 @@ pub async fn live() -> Day {
         .expect("the simulator starts");
     simulator.world().set_secret_expired(2, true);
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = common::configuration(&simulator, folder.path(), (1_000, 60_000), &[]);
+    let file = common::configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
     let (config, _) = Config::load(&file).expect("the configuration is right");
     let exporter = Exporter::start(&config, &clock);
     let start = clock.wall().unix_seconds();

@@ -54,7 +54,7 @@ fn configuration(simulator: &Simulator, cells: &[Cell]) -> String {
             text,
             "  - name: {}\n    tenant_id: {}\n    api_base_url: {api}\n    authority_host: {authority}\n    \
              credential: {{type: client_secret, client_id: {}, client_secret: '{}'}}\n    \
-             poll: {{definitions: {}, agents: 10s}}\n    quota: {{per_minute: 100, per_hour: 1500, use: 100%}}\n",
+             poll: {{definitions: {}, agents: 10s}}\n    quota: {{per_minute: 200, per_hour: 3000, use: 50%}}\n",
             cell.name(), identity.tenant_id, identity.client_id, identity.client_secret,
             cell.interval()
         )

@@ -183,6 +183,11 @@ impl Purse {
         Ok(permit)
     }
 
+    /// Whether a running exporter is asked for the calls.
+    pub(super) fn is_of_an_exporter(&self) -> bool {
+        self.asks.is_some()
+    }
+
     /// Calls so far.
     pub(super) fn spent(&self) -> usize {
         CALLS - self.left

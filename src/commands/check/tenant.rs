@@ -305,10 +305,14 @@ impl Check<'_> {
     fn budget(&mut self) {
         let spent = self.purse.spent();
         let Some([minute, hour]) = self.purse.usage() else {
-            let [minute, hour] = reserve(self.tenant);
-            let text = format!(
-                "calls taken: {spent}, out of a reserve of {minute} a minute and {hour} an hour"
-            );
+            let text = if self.purse.is_of_an_exporter() {
+                format!("calls taken: {spent}, out of the budget of the exporter that runs")
+            } else {
+                let [minute, hour] = reserve(self.tenant);
+                format!(
+                    "calls taken: {spent}, out of a reserve of {minute} a minute and {hour} an hour"
+                )
+            };
             self.note(Finding::ok(Step::Budget, text));
             return;
         };
