@@ -63,10 +63,6 @@ pub struct Poller {
     generation: u64,
 }
 
-/// How long saving may take: then what is known is published all the same, and saved again
-/// with the next changes.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// A call that came to its end.
 #[derive(Debug)]
 enum Done {
@@ -339,7 +335,8 @@ impl Poller {
         let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
         let ids = changes.definitions.iter().map(|(id, _)| id.clone());
         let ids: Vec<_> = ids.collect();
-        let saved = tokio::time::timeout(PATIENCE, store.save(changes)).await;
+        // What a hanging disk cannot save is published all the same, and saved again later.
+        let saved = store.unless_it_hangs(store.save(changes)).await;
         self.tenant.not_saved(saved.unwrap_or(ids));
     }
 

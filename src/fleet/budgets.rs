@@ -3,12 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::{Clock, Uptime};
 use crate::config::Tenant;
 use crate::model::TenantName;
 use crate::quota::{BudgetKey, CallLog, Limits, Quota, Reserve};
 use crate::store::{Loaded, Store, TenantStore};
+
+/// A gap that is longer is as one of unknown length.
+const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// Names of tenants in one line of the log, at most.
 const NAMES: usize = 10;
@@ -96,9 +100,14 @@ impl Budgets {
         }
     }
 
-    /// Forgets the budgets that nobody holds and of which no call counts.
-    pub(super) fn prune(&mut self) {
-        let is_of_use = |budget: &Budget| !budget.holders.is_empty() || !budget.quota.is_idle();
+    /// Forgets the budgets that nobody held within the last hour and of which no call counts.
+    pub(super) fn prune(&mut self, now: Uptime) {
+        let is_of_use = |budget: &Budget| match budget.released {
+            Some(released) if budget.holders.is_empty() => {
+                now.since(released) <= REMEMBERED || !budget.quota.is_idle()
+            }
+            _ => true,
+        };
         self.0.retain(|_, budget| is_of_use(budget));
     }
 

@@ -41,9 +41,6 @@ use crate::web::Expected;
 /// not see all of them at once.
 const SPREAD: Duration = Duration::from_millis(20);
 
-/// How long the disk may take to say what is known of a tenant.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// How long after a panic a poller starts anew: doubled after each, up to the longest.
 const FIRST_RESTART: Duration = Duration::from_secs(1);
 const LONGEST_RESTART: Duration = Duration::from_mins(5);
@@ -207,11 +204,11 @@ impl Fleet {
 
     /// Forgets what is kept of removed tenants and no longer of use.
     pub async fn prune(&mut self) {
-        self.budgets.prune();
+        self.budgets.prune(self.around.clock.uptime());
         if let Some(store) = &self.around.store {
             let names = self.members.keys().cloned().collect();
             // Where the disk hangs, there is another time.
-            let _ = tokio::time::timeout(PATIENCE, store.prune(names)).await;
+            let _ = store.unless_it_hangs(store.prune(names)).await;
         }
     }
 
@@ -354,8 +351,7 @@ impl Fleet {
             Some(store) => {
                 let key = tenant.budget_key();
                 let loaded = store.load(&tenant.name, &key, &tenant.tenant_id);
-                let loaded = tokio::time::timeout(PATIENCE, loaded).await;
-                loaded.unwrap_or_else(|_| Err(store.hangs(PATIENCE)))
+                store.unless_it_hangs(loaded).await?
             }
             None => Ok(Loaded::default()),
         }
@@ -403,3 +399,6 @@ impl Fleet {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,19 +18,18 @@ const HANGS: Duration = Duration::from_secs(5);
 impl Store {
     /// Answers questions, and says when the disk hangs, until `shutdown`.
     pub async fn attend(self, shutdown: CancellationToken) {
-        let mut said = false;
         let tick = || shutdown.run_until_cancelled(tokio::time::sleep(LOOK));
         while tick().await.is_some() {
             let now = self.0.clock.uptime();
             let busy = self.0.disk.busy_since().map(|since| now.since(since));
             let busy = busy.unwrap_or_default();
             if busy >= HANGS {
-                if !std::mem::replace(&mut said, true) {
+                if !self.0.hangs.send_replace(true) {
                     (self.0.on_event)(StoreEvent::Failed);
                     tracing::error!(path = %self.0.path.display(), seconds = busy.as_secs(), "the disk does not answer: no call leaves until it does; what is known is still served");
                 }
             } else if busy < BUSY {
-                if std::mem::take(&mut said) {
+                if self.0.hangs.send_replace(false) {
                     tracing::info!(path = %self.0.path.display(), "the disk answers again");
                 }
                 // A disk that begins to hang meanwhile is told of at the next look.

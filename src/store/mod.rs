@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use redb::{TableDefinition, WriteTransaction};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use self::ask::ask;
 use self::disk::{Disk, Handle, Job, Priority, Write};
@@ -99,15 +99,8 @@ pub enum StoreError {
     #[error("expected the state in {0} to be open, but it was closed")]
     Closed(PathBuf),
     /// The disk does not answer.
-    #[error(
-        "expected an answer of the disk of {path} within {seconds} s, but none came; check the disk"
-    )]
-    Hangs {
-        /// The file.
-        path: PathBuf,
-        /// How long was waited.
-        seconds: u64,
-    },
+    #[error("expected an answer of the disk of {0}, but it hangs; check the disk")]
+    Hangs(PathBuf),
 }
 
 /// Something that happened to the state, to be counted.
@@ -132,6 +125,8 @@ struct Shared {
     boot_id: Option<String>,
     on_event: OnEvent,
     disk: Handle,
+    /// Whether the disk does not answer, as `attend` sees it.
+    hangs: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Store {
@@ -242,15 +237,20 @@ impl Store {
             boot_id,
             on_event,
             disk,
+            hangs: watch::Sender::new(false),
         }))
     }
 
-    /// What to say of a disk that did not answer for so long.
-    #[must_use]
-    pub fn hangs(&self, waited: Duration) -> StoreError {
-        StoreError::Hangs {
-            path: self.0.path.clone(),
-            seconds: waited.as_secs(),
+    /// What `work` on the state gives, unless the disk hangs.
+    ///
+    /// # Errors
+    /// [`StoreError::Hangs`], as soon as [`Self::attend`] sees it.
+    pub async fn unless_it_hangs<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let mut hangs = self.0.hangs.subscribe();
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            _ = hangs.wait_for(|hangs| *hangs) => Err(StoreError::Hangs(self.0.path.clone())),
         }
     }
 

@@ -94,6 +94,14 @@ impl TenantStore {
         self.store.stamp(now)
     }
 
+    /// As of [`Store::unless_it_hangs`].
+    ///
+    /// # Errors
+    /// [`StoreError::Hangs`].
+    pub async fn unless_it_hangs<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        self.store.unless_it_hangs(work).await
+    }
+
     /// As of [`Store::generation`].
     #[must_use]
     pub fn generation(&self) -> u64 {
