@@ -4,8 +4,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::process::in_namespaces;
 use crate::common::settings::{self, Entry, entry};
 use crate::common::{Exporter, eventually, options};
+use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::{CallRecord, Endpoint, Simulator};
 use tempfile::TempDir;
 
@@ -159,4 +161,16 @@ async fn another_directory_under_the_same_name_starts_anew() {
     .await;
     let exporter = exporter.kill_and_restart().await;
     assert!(is_other(&ids(&exporter).await), "after a restart, too");
+}
+
+/// In a time namespace the time since boot is another one, though the boot has the same id.
+#[test]
+fn a_time_namespace_is_another_boot() {
+    let kinds = ["--user", "--time", "--boottime=5000"];
+    if !in_namespaces(&kinds, "true", "budget::a_time_namespace_is_another_boot") {
+        return;
+    }
+    let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux has it");
+    let ours = Clock::system().boot_id().expect("Linux has it");
+    assert_eq!(ours, format!("{} 5000.0", kernel.trim()));
 }

@@ -42,6 +42,10 @@ struct Slow {
 
 impl Slow {
     async fn start(tenants: usize) -> Self {
+        Self::start_with(tenants, &[]).await
+    }
+
+    async fn start_with(tenants: usize, variables: &[(&str, &str)]) -> Self {
         let mut options = options();
         (options.tenants, options.definitions) = (tenants, 20);
         let simulator = Simulator::start(options)
@@ -55,6 +59,7 @@ impl Slow {
         let library = shim(folder.path());
         let exporter = Exporter::start_adjusted(Arc::clone(&folder), |command| {
             command.env("LD_PRELOAD", library).env("SLOW_DISK", &disk);
+            command.envs(variables.iter().copied());
         })
         .await;
         exporter.ready().await;
@@ -186,6 +191,22 @@ async fn a_disk_that_is_full_now_and_then_is_said_once() {
         0,
         "it is too soon to say"
     );
+}
+
+/// On such a file system nothing keeps a second process out: that is said, and it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_without_locks_is_warned_of_once() {
+    let slow = Slow::start_with(1, &[("NO_LOCKS", "1")]).await;
+    let said = slow.exporter.process.output();
+    assert_eq!(
+        said.matches("the file system knows no locks").count(),
+        1,
+        "{said}"
+    );
+    let labels = ["tenant=\"tenant-0\""];
+    slow.exporter
+        .shows("defender_up", &labels, |up| up > 0.5)
+        .await;
 }
 
 /// The file is taken away under the running exporter.

@@ -245,7 +245,7 @@ fn request_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
 }
 
 fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
-    let limits = tenant.quota.limits();
+    let limits = tenant.quota.share();
     let limits = [limits.minute, limits.hour];
     for (window, limit) in catalog::WINDOWS.into_iter().zip(limits) {
         lines.sample(&[tenant.name.as_str(), window], limit.calls);

@@ -208,6 +208,12 @@ impl Quota {
         self.lock().reserve.limits(self.limits, now)
     }
 
+    /// Our share of the API's limits, whether or not all of it may be spent now.
+    #[must_use]
+    pub fn share(&self) -> Limits {
+        self.limits
+    }
+
     /// Runs on the reserve for as long as `reserve` says, or did before.
     pub fn run_on_reserve(&self, reserve: Reserve) {
         let mut log = self.lock();

@@ -2,10 +2,12 @@
  *
  * Each fdatasync and fsync of the state first waits for as many milliseconds as the file
  * that SLOW_DISK names says, and looks at it again every 10 ms: so a hang can end. A
- * negative number is a disk without space. */
+ * negative number is a disk without space. With NO_LOCKS the file system knows no locks. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,4 +46,35 @@ int fdatasync(int descriptor) {
 int fsync(int descriptor) {
     int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
     return wait_for_disk(descriptor) ? -1 : real(descriptor);
+}
+
+int flock(int descriptor, int operation) {
+    int (*real)(int, int) = dlsym(RTLD_NEXT, "flock");
+    if (!getenv("NO_LOCKS")) return real(descriptor, operation);
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+static int control(const char *name, int descriptor, int command, void *argument) {
+    int (*real)(int, int, ...) = dlsym(RTLD_NEXT, name);
+    int locks = command == F_OFD_SETLK || command == F_OFD_SETLKW || command == F_OFD_GETLK;
+    if (!locks || !getenv("NO_LOCKS")) return real(descriptor, command, argument);
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+int fcntl(int descriptor, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return control("fcntl", descriptor, command, argument);
+}
+
+int fcntl64(int descriptor, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return control("fcntl64", descriptor, command, argument);
 }
