@@ -8,7 +8,7 @@ use super::lint::{list, panels};
 use super::{boards, promql, rules};
 
 /// Families that no dashboard and no alert uses, and why.
-const UNUSED: [(&str, &str); 2] = [
+const UNUSED: [(&str, &str); 5] = [
     (
         "process_virtual_memory_max_bytes",
         "hardly ever limited, and then the resident memory says more",
@@ -16,6 +16,18 @@ const UNUSED: [(&str, &str); 2] = [
     (
         "defender_definitions_dropped",
         "0 unless a list is a hundred times longer than any known; the log says it too",
+    ),
+    (
+        "defender_api_quota_reserve",
+        "it ends by itself within an hour, and the status page says when",
+    ),
+    (
+        "defender_exporter_poller_restarts_total",
+        "0 unless this program has an error; the log and the status page say it too",
+    ),
+    (
+        "defender_exporter_store_commit_duration_seconds",
+        "for whoever asks why calls are late: the log warns of a slow disk",
     ),
 ];
 
