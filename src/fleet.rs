@@ -3,7 +3,7 @@
 //! | a tenant that | does |
 //! | --- | --- |
 //! | is the same | go on undisturbed |
-//! | has other settings | stop, and go on with all that is known of it and was spent |
+//! | has other settings | stop, and go on with all that is known of it and was spent, and with its token if it signs in as before |
 //! | is gone | stop, and its series vanish; the store keeps what is known of it |
 //! | is new | start, with what the store knows of it |
 //!
@@ -26,6 +26,7 @@ use crate::plan::Plan;
 use crate::poller::{Poller, Source};
 use crate::quota::{CallLog, Quota};
 use crate::shard::Shard;
+use crate::small_file;
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 use crate::tenant::Tenant;
@@ -133,8 +134,9 @@ impl Fleet {
             wanted.insert(tenant.name.clone());
             match self.members.get(&tenant.name) {
                 Some(member) if member.config == *tenant && !new_client => applied.unchanged += 1,
-                Some(_) => {
-                    changed.insert(tenant.name.clone(), tenant);
+                Some(member) => {
+                    let same_token = member.config.signs_in_like(tenant);
+                    changed.insert(tenant.name.clone(), (tenant, same_token));
                 }
                 None => added.push((tenant, self.poller(tenant, &http.client)?)),
             }
@@ -147,9 +149,16 @@ impl Fleet {
         let mut start = self.around.clock.uptime();
         for poller in self.stop(|name| !stays(name)).await {
             let name = poller.tenant().clone();
-            if let Some(tenant) = changed.get(&name) {
-                let source = self.source(tenant, &http.client);
-                self.start(tenant, poller.resume(tenant, source), &mut start);
+            if let Some((tenant, same_token)) = changed.get(&name) {
+                let mut source = self.source(tenant, &http.client);
+                if *same_token {
+                    source.tokens = source.tokens.succeeding(poller.tokens());
+                    if new_client {
+                        source.tokens.end_pause().await;
+                    }
+                }
+                let poller = poller.resume(tenant, Arc::new(source));
+                self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
                 self.departed.insert(name, poller.quota().clone());
@@ -225,7 +234,10 @@ impl Fleet {
 
     /// The client for `settings`, and whether it is another than before.
     fn http(&self, settings: &Http) -> Result<(HttpInUse, bool), HttpError> {
-        let read = |path: &Path| std::fs::read(path).ok();
+        let read = |path: &Path| {
+            let content = small_file::blocking_read(path, small_file::CERTIFICATES).ok()?;
+            Some(content.bytes)
+        };
         let roots = settings.ca_file.as_deref().and_then(read);
         let same = |http: &&HttpInUse| http.settings == *settings && http.roots == roots;
         if let Some(http) = self.http.as_ref().filter(same) {
@@ -241,12 +253,12 @@ impl Fleet {
         Ok((http, true))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Arc<Source> {
+    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Source {
         let clock = &self.around.clock;
-        Arc::new(Source {
+        Source {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
             tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
-        })
+        }
     }
 
     /// A poller of a new tenant, with what is known of it from before.
@@ -276,7 +288,7 @@ impl Fleet {
             known,
             plan,
             quota,
-            self.source(tenant, http),
+            Arc::new(self.source(tenant, http)),
             self.around.snapshot.clone(),
             store,
             clock.clone(),

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::error::{ApiError, chain};
 use crate::config::Http;
+use crate::small_file;
 
 /// What the client calls itself.
 const USER_AGENT: &str = concat!("defender-scan-exporter/", env!("CARGO_PKG_VERSION"));
@@ -87,11 +88,12 @@ pub async fn reach(http: &Client, origin: &Url) -> Result<(), ApiError> {
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<Certificate>, HttpError> {
-    let pem = std::fs::read(path).map_err(|source| HttpError::CaFile {
+    let pem = small_file::blocking_read(path, small_file::CERTIFICATES);
+    let pem = pem.map_err(|source| HttpError::CaFile {
         path: path.clone(),
         source,
     })?;
-    Certificate::from_pem_bundle(&pem)
+    Certificate::from_pem_bundle(&pem.bytes)
         .ok()
         .filter(|certificates| !certificates.is_empty())
         .ok_or_else(|| HttpError::NoCertificate { path: path.clone() })

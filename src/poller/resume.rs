@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Poller, Source};
 use crate::config;
+use crate::defender::TokenSource;
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::quota::Quota;
@@ -21,6 +22,12 @@ impl Poller {
         &self.quota
     }
 
+    /// Where its token comes from; it may go on without the poller.
+    #[must_use]
+    pub fn tokens(&self) -> &TokenSource {
+        &self.source.tokens
+    }
+
     /// A poller that has not started, of the same tenant under the settings of
     /// `config`. Its lists are due at once: whoever changed something wants to see
     /// whether it works. A pause that the service asked for goes on.
@@ -36,6 +43,7 @@ impl Poller {
         let (snapshot, store, clock) = (self.snapshot, self.store, self.clock);
         Self {
             polled: self.polled,
+            refused: self.refused,
             ..Self::new(tenant, plan, quota, source, snapshot, store, clock)
         }
     }
