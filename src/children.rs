@@ -20,6 +20,10 @@ use tokio_util::sync::CancellationToken;
 /// The most that a child may write to either of its outputs, in bytes.
 const LIMIT: u64 = 1024 * 1024;
 
+/// How long the rest of what a child wrote may take once it has ended: what it left running
+/// may keep its outputs open, as `az` did with what reports how it is used.
+const REST: Duration = Duration::from_secs(1);
+
 /// How often process 1 looks for orphans that ended, whatever it was told.
 const LOOK: Duration = Duration::from_mins(1);
 
@@ -80,12 +84,29 @@ impl Group {
 
     async fn output(&mut self) -> io::Result<Output> {
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
-        let (stdout, stderr) = tokio::try_join!(bounded(stdout), bounded(stderr))?;
-        let status = self.child.wait().await?;
+        let [mut out, mut err] = [Vec::new(), Vec::new()];
+        let status = {
+            let reading = async {
+                tokio::try_join!(bounded(stdout, &mut out), bounded(stderr, &mut err)).map(drop)
+            };
+            tokio::pin!(reading);
+            tokio::select! {
+                read = &mut reading => {
+                    read?;
+                    self.child.wait().await?
+                }
+                status = self.child.wait() => {
+                    if let Ok(read) = tokio::time::timeout(REST, &mut reading).await {
+                        read?;
+                    }
+                    status?
+                }
+            }
+        };
         Ok(Output {
             status,
-            stdout,
-            stderr,
+            stdout: out,
+            stderr: err,
         })
     }
 
@@ -111,16 +132,15 @@ impl Drop for Group {
     }
 }
 
-async fn bounded(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+async fn bounded(pipe: Option<impl AsyncRead + Unpin>, bytes: &mut Vec<u8>) -> io::Result<()> {
     if let Some(pipe) = pipe {
-        pipe.take(LIMIT + 1).read_to_end(&mut bytes).await?;
+        pipe.take(LIMIT + 1).read_to_end(bytes).await?;
     }
     if bytes.len() as u64 > LIMIT {
         let text = "expected at most 1 MiB of output, but found more";
         return Err(io::Error::other(text));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// As process 1, takes note of the end of orphaned processes, for ever: what nobody takes

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! read ─► is the same read under way? ─► wait for it
-//!            └► do several reads in this folder hang? ─► an error at once
+//!            └► does its folder hang? ─► an error at once
 //!                  └► queue ─► thread: open, check, read ─► everyone who waits
 //! ```
 
@@ -36,9 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Threads that read at the same time.
 const THREADS: usize = 32;
 
-/// With so many reads of one folder hanging, no further one is begun there. What else is
-/// read has other folders, and the other threads.
-const HANGING: usize = 4;
+/// Those that read files of one folder: where it hangs, the other threads go on.
+const THREADS_A_FOLDER: usize = 4;
 
 /// What is in a file.
 #[derive(Clone, Debug)]
@@ -120,17 +119,18 @@ fn check_kind(metadata: &Metadata) -> io::Result<()> {
         return Err(Errno::ISDIR.into());
     }
     let found = if kind.is_fifo() {
-        "it is a named pipe"
+        "a named pipe"
     } else if kind.is_socket() {
-        "it is a socket"
+        "a socket"
     } else {
-        "it is a device"
+        "a device"
     };
     Err(io::Error::new(ErrorKind::InvalidInput, found))
 }
 
 fn hangs() -> io::Error {
-    let text = format!("it could not be read within {} s", PATIENCE.as_secs());
+    let seconds = PATIENCE.as_secs();
+    let text = format!("no answer from its file system within {seconds} s");
     io::Error::new(ErrorKind::TimedOut, text)
 }
 
@@ -142,7 +142,7 @@ fn load(path: &Path, limit: u64) -> io::Result<Content> {
         file.take(limit + 1).read_to_end(&mut bytes)?;
     }
     if metadata.len().max(bytes.len() as u64) > limit {
-        let text = format!("it has more than {} KiB", limit / 1024);
+        let text = format!("more than {} KiB", limit / 1024);
         return Err(io::Error::new(ErrorKind::FileTooLarge, text));
     }
     if bytes.starts_with(b"\xef\xbb\xbf") {
@@ -205,7 +205,8 @@ impl Reads {
         };
         state.under_way.insert(wanted.clone(), read);
         state.queue.push_back(wanted.clone());
-        if state.threads == THREADS {
+        if state.threads == THREADS || !state.may_begin(&wanted) {
+            // A thread comes to it when it is done with what it reads.
             return;
         }
         let thread = std::thread::Builder::new().name("files".to_owned());
@@ -222,12 +223,13 @@ impl Reads {
         }
     }
 
-    /// Reads until nothing is left to be read.
+    /// Reads until nothing is left that may be begun.
     fn work(&self) {
         loop {
             let wanted = {
                 let mut state = self.state();
-                let Some(wanted) = state.queue.pop_front() else {
+                let next = state.queue.iter().position(|next| state.may_begin(next));
+                let Some(wanted) = next.and_then(|next| state.queue.remove(next)) else {
                     state.threads -= 1;
                     return;
                 };
@@ -249,13 +251,24 @@ impl Reads {
 }
 
 impl State {
-    /// Whether this read hangs already, or several others of its folder do.
+    /// When the reads of this folder began that are not in the queue.
+    fn begun(&self, folder: Option<&Path>) -> impl Iterator<Item = Uptime> {
+        let reads = self.under_way.iter();
+        let reads = reads.filter(move |(other, _)| other.path.parent() == folder);
+        reads.filter_map(|(_, read)| read.begun)
+    }
+
+    fn may_begin(&self, wanted: &Wanted) -> bool {
+        self.begun(wanted.path.parent()).count() < THREADS_A_FOLDER
+    }
+
+    /// Whether this read hangs already, or all that there may be of its folder do.
     fn is_hopeless(&self, wanted: &Wanted, now: Uptime) -> bool {
-        let hangs = |read: &Read| read.begun.is_some_and(|begun| now.since(begun) >= PATIENCE);
-        let folder = wanted.path.parent();
-        let others = self.under_way.iter();
-        let beside = others.filter(|(other, read)| other.path.parent() == folder && hangs(read));
-        self.under_way.get(wanted).is_some_and(hangs) || beside.count() >= HANGING
+        let hangs = |begun: &Uptime| now.since(*begun) >= PATIENCE;
+        let itself = self.under_way.get(wanted);
+        let itself = itself.and_then(|read| read.begun);
+        let beside = self.begun(wanted.path.parent()).filter(hangs);
+        itself.as_ref().is_some_and(hangs) || beside.count() == THREADS_A_FOLDER
     }
 
     fn finish(&mut self, wanted: &Wanted) -> Vec<Waiter> {

@@ -42,6 +42,22 @@ async fn what_it_writes_and_its_status_come_back() {
 }
 
 #[tokio::test]
+async fn what_a_child_leaves_running_holds_nobody_up() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("id");
+    let script = format!("sleep 600 & echo $! > {}; echo out", file.display());
+    let mut command = shell(&script);
+    let output = tokio::time::timeout(PATIENCE, output(&mut command)).await;
+    assert_eq!(output.expect("it ends").expect("it runs").stdout, b"out\n");
+    let left = fs::read_to_string(&file).expect("it was written");
+    let kill = Command::new("kill").arg(left.trim()).status().await;
+    assert!(
+        kill.expect("kill runs").success(),
+        "it was not ours to kill"
+    );
+}
+
+#[tokio::test]
 async fn a_flood_is_cut_off_and_its_source_killed() {
     for pipe in ["", " >&2"] {
         let folder = tempfile::tempdir().expect("a folder can be made");

@@ -74,8 +74,8 @@ impl SecretFileError {
         match self {
             Self::Unreadable { source, .. } => source.to_string(),
             Self::Empty { .. } => "the file is empty".to_owned(),
-            Self::TooLong { .. } => "the file has more than 64 KiB".to_owned(),
-            Self::NotText { .. } => "the file is not one line of UTF-8 text".to_owned(),
+            Self::TooLong { .. } => "more than 64 KiB".to_owned(),
+            Self::NotText { .. } => "not one line of UTF-8 text".to_owned(),
         }
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         let device = check_secret_file(Path::new("/dev/zero")).unwrap_err();
         assert_eq!(
             device.to_string(),
-            "expected a readable file, but found `/dev/zero`: it is a device; name a regular file"
+            "expected a readable file, but found `/dev/zero`: a device; name a regular file"
         );
         let missing = read_secret_file(Path::new("/nowhere")).await.unwrap_err();
         assert!(matches!(missing, SecretFileError::Unreadable { .. }));

@@ -64,14 +64,10 @@ impl<'f> Source<'f> {
     /// The mark is taken before the content is read: a file that changes
     /// meanwhile has another one afterwards.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        let opened = small_file::open(path).map(|(file, metadata)| (Mark::new(&metadata), file));
-        let (mark, file) = match opened {
-            Ok((mark, file)) => (Some(mark), Ok(file)),
-            Err(error) => (None, Err(error)),
-        };
-        self.files.push((path.to_owned(), mark));
+        self.files.push((path.to_owned(), Mark::of(path)));
+        let (file, _) = small_file::open(path)?;
         let mut content = Vec::new();
-        file?.take(MAX_BYTES).read_to_end(&mut content)?;
+        file.take(MAX_BYTES).read_to_end(&mut content)?;
         Ok(content)
     }
 
