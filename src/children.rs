@@ -164,27 +164,36 @@ pub async fn reap_orphans() {
 }
 
 fn reap() {
-    let zombies = zombies();
-    let waited_for = waited_for();
-    for id in zombies.iter().filter(|id| !waited_for.contains(id)) {
+    for id in orphans(1) {
         // It may be gone already, which is as good.
-        let _ = waitpid(Pid::from_raw(*id), WaitOptions::NOHANG);
+        let _ = waitpid(Pid::from_raw(id), WaitOptions::NOHANG);
     }
 }
 
-/// Children of process 1 that have ended, and nobody has taken note.
-fn zombies() -> Vec<i32> {
+/// Children of `parent` that have ended, and whose end nobody here waits for.
+fn orphans(parent: u32) -> Vec<i32> {
+    // In this order: what is started meanwhile is not among the zombies.
+    let zombies = zombies(parent);
+    let waited_for = waited_for();
+    let left = zombies.into_iter().filter(|id| !waited_for.contains(id));
+    left.collect()
+}
+
+/// Children of `parent` that have ended, and nobody has taken note.
+fn zombies(parent: u32) -> Vec<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id| is_zombie(*id).unwrap_or(false)).collect()
+    let is_one = |id: &i32| is_zombie(*id, parent).unwrap_or(false);
+    ids.filter(is_one).collect()
 }
 
 /// Source: proc_pid_stat(5). The name, in parentheses, may hold anything.
-fn is_zombie(id: i32) -> Option<bool> {
+fn is_zombie(id: i32, parent: u32) -> Option<bool> {
     let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some(fields.next()? == "Z" && fields.next()? == "1")
+    let ended = fields.next()? == "Z";
+    Some(ended && fields.next()?.parse() == Ok(parent))
 }
 
 #[cfg(test)]

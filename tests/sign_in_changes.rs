@@ -99,7 +99,7 @@ async fn a_storm_of_reloads_keeps_the_token_until_the_sign_in_is_another() {
     .await;
     assert_eq!(sign_ins(&simulator), 1);
 
-    // A token that the API refused is not used again, whatever is reloaded.
+    // A token that the API refused is replaced, whatever is reloaded.
     simulator.revoke_tokens(0);
     tenant.per_minute += 1;
     reload(&exporter, &simulator, &tenant).await;

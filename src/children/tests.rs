@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::clock::Clock;
 
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,8 +110,21 @@ async fn when_nobody_waits_any_longer_the_group_is_killed_and_forgotten() {
     );
 }
 
-#[test]
-fn zombies_of_process_1_are_told_from_the_rest() {
-    assert_eq!(is_zombie(std::process::id().cast_signed()), Some(false));
-    assert_eq!(is_zombie(i32::MAX), None);
+/// On one thread: the runtime takes no note of a child's end before the test lets it.
+#[tokio::test]
+async fn who_is_waited_for_is_no_orphan() {
+    let group = Group::start(&mut shell("exit 3")).expect("it runs");
+    let id = group.id.expect("it has one").as_raw_pid();
+    let (us, clock) = (std::process::id(), Clock::system());
+    let start = clock.uptime();
+    while !zombies(us).contains(&id) {
+        assert!(clock.uptime().since(start) < PATIENCE, "it does not end");
+        std::thread::yield_now();
+    }
+    assert!(!orphans(us).contains(&id));
+    let output = group.finish(CancellationToken::new()).await;
+    assert_eq!(output.expect("it ran").status.code(), Some(3));
+    assert!(!zombies(us).contains(&id));
+    assert!(!waited_for().contains(&id));
+    assert_eq!(is_zombie(i32::MAX, us), None);
 }

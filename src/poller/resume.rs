@@ -43,7 +43,6 @@ impl Poller {
         let (snapshot, store, clock) = (self.snapshot, self.store, self.clock);
         Self {
             polled: self.polled,
-            refused: self.refused,
             ..Self::new(tenant, plan, quota, source, snapshot, store, clock)
         }
     }
