@@ -40,7 +40,7 @@ fn waited_for() -> MutexGuard<'static, BTreeSet<i32>> {
 /// when the command writes more than 1 MiB, its whole group is killed, and waited for.
 ///
 /// # Errors
-/// If it does not start, can not be read from, or writes too much.
+/// If it does not start, cannot be read from, or writes too much.
 pub async fn output(command: &mut Command) -> io::Result<Output> {
     let unwanted = CancellationToken::new();
     let _dropped = unwanted.clone().drop_guard();
@@ -152,7 +152,7 @@ pub async fn reap_orphans() {
     let mut ended = match signal(SignalKind::child()) {
         Ok(ended) => ended,
         Err(error) => {
-            tracing::warn!(%error, "orphaned processes stay as zombies: they can not be waited for");
+            tracing::warn!(%error, "orphaned processes stay as zombies: they cannot be waited for");
             return;
         }
     };
@@ -187,7 +187,7 @@ fn zombies(parent: u32) -> Vec<i32> {
     ids.filter(is_one).collect()
 }
 
-/// Source: proc_pid_stat(5). The name, in parentheses, may hold anything.
+/// Source: `proc_pid_stat(5)`. The name, in parentheses, may hold anything.
 fn is_zombie(id: i32, parent: u32) -> Option<bool> {
     let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::messages;
 use crate::common::settings::{self, entry};
 use crate::common::tenants::{CERTIFICATES, simulator};
 use crate::common::{Exporter, PATIENCE, Process, binary, configuration, eventually, options};
@@ -235,7 +236,7 @@ async fn a_configuration_on_a_mount_that_hangs_costs_that_reload_alone() {
     .await;
 }
 
-/// Tenants whose tokens were refused sign in anew, with secrets that can not be read; one
+/// Tenants whose tokens were refused sign in anew, with secrets that cannot be read; one
 /// has its secret elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_on_a_mount_that_hangs_cost_their_tenants_alone() {
@@ -297,9 +298,7 @@ async fn secrets_on_a_mount_that_hangs_cost_their_tenants_alone() {
         (1..TENANTS).all(failed).then_some(())
     })
     .await;
-    exporter
-        .says("can not read the client secret in …/stuck/…: no answer from its file system within 5 s")
-        .await;
+    exporter.says(messages::HANGING_FILE).await;
     let during = threads().await;
     let [health, scrape] = slowest.map(std::cell::Cell::into_inner);
     println!("health ≤ {health:?}, scrape ≤ {scrape:?}, {before} → {during} threads");

@@ -29,7 +29,7 @@ fn as_process_1(command: &mut Command) {
     *command = inside;
 }
 
-/// Ids, states and parents of all processes, with their names. Source: proc_pid_stat(5).
+/// Ids, states and parents of all processes, with their names. Source: `proc_pid_stat(5)`.
 fn processes() -> Vec<(u32, char, u32, String)> {
     let entries = fs::read_dir("/proc").expect("it is there").flatten();
     let read = |entry: fs::DirEntry| {

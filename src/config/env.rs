@@ -149,7 +149,7 @@ impl Variables<'_> {
         }
         if let Some(path) = self.get(TOKEN_FILE).map(PathBuf::from) {
             return match check_secret_file(&path) {
-                Ok(_) => Some(Proof::TokenFile(path)),
+                Ok(()) => Some(Proof::TokenFile(path)),
                 Err(error) => {
                     report.mistake(None, TOKEN_FILE, error.to_string());
                     None

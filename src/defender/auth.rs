@@ -169,7 +169,7 @@ impl TokenSource {
         }
     }
 
-    /// A hash of what is in the credential's files, or of why they can not be read.
+    /// A hash of what is in the credential's files, or of why they cannot be read.
     async fn files(&self) -> Option<u64> {
         let paths = self.issuer.files();
         let mut hasher = DefaultHasher::new();

@@ -2,6 +2,7 @@
 //! `azure_identity`'s credentials are built anew each time, with secrets read
 //! anew, so that its own cache never answers and a rotated secret is found.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::managed_identity::MetadataService;
 use super::sign_in::{Proof, SignIn};
 use crate::advice;
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Credential, Tenant, read_secret_file};
+use crate::config::{Credential, SecretFileError, Tenant, read_secret_file};
 use crate::health::AuthReason;
 
 /// How long a token without a readable end is used before its file is read again.
@@ -150,7 +151,13 @@ pub(super) async fn read(path: &Path, what: &str) -> Result<SecretString, AuthEr
     read_secret_file(path).await.map_err(|error| {
         let (path, why) = (path.display(), error.why());
         let text = format!("can not read the {what} in {path}: {why}");
-        AuthError::new(AuthReason::Other, text).advise(advice::FILE)
+        let advice = match error {
+            SecretFileError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+                advice::FILE
+            }
+            _ => advice::BROKEN_FILE,
+        };
+        AuthError::new(AuthReason::Other, text).advise(advice)
     })
 }
 
