@@ -4,6 +4,7 @@
 //! `tests/matrix` and `tests/soak` are apart: they take the whole machine for themselves.
 
 mod architecture;
+mod authority;
 #[path = "browser/main.rs"]
 mod browser;
 mod budget;
@@ -23,8 +24,11 @@ mod docs_commands;
 mod e2e;
 mod exposition;
 mod faults;
+mod files;
+mod lifetimes;
 mod machine;
 mod many_tenants;
+mod orphans;
 mod pages;
 mod process;
 mod proxy;
@@ -34,6 +38,7 @@ mod scrape;
 mod shards;
 #[path = "shipping/main.rs"]
 mod shipping;
+mod sign_in_changes;
 mod simulation;
 mod stranger;
 mod surface;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen;
 use super::reload::{Reader, Reloads};
+use crate::children;
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -43,6 +44,7 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
     let problem = "installing signal handlers";
     let hangups = shutdown::hangups().context(problem)?;
     let shutdown = shutdown::on_signal().context(problem)?;
+    tokio::spawn(children::reap_orphans());
     let storage = storage(&flags);
     let read = flags.clone();
     let reader = Arc::new(move || config(&read));

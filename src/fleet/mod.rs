@@ -3,7 +3,7 @@
 //! | a tenant that | does |
 //! | --- | --- |
 //! | is the same | go on undisturbed |
-//! | has other settings | stop, and go on with all that is known of it and was spent |
+//! | has other settings | stop, and go on with all that is known of it and was spent, and with its token if it signs in as before |
 //! | is gone | stop, and its series vanish; the store keeps what is known of it |
 //! | is new | start, with what the store knows of it |
 //!
@@ -34,6 +34,7 @@ use crate::plan::Plan;
 use crate::poller::{Poller, Source};
 use crate::quota::Quota;
 use crate::shard::Shard;
+use crate::small_file;
 use crate::snapshot::Snapshot;
 use crate::store::{Loaded, Store, StoreError, TenantStore};
 use crate::tenant::Tenant;
@@ -155,7 +156,8 @@ impl Fleet {
                     } else {
                         self.load(tenant).await?
                     };
-                    changed.insert(tenant.name.clone(), (tenant, loaded));
+                    let same_token = member.config.signs_in_like(tenant);
+                    changed.insert(tenant.name.clone(), (tenant, loaded, same_token));
                 }
                 _ => added.push((tenant, self.load(tenant).await?)),
             }
@@ -173,17 +175,23 @@ impl Fleet {
         let mut unknown = Unknown::default();
         for poller in stopped {
             let name = poller.tenant().clone();
-            if let Some((tenant, mut loaded)) = changed.remove(&name) {
-                let source = self.source(tenant, &http.client);
+            if let Some((tenant, mut loaded, same_token)) = changed.remove(&name) {
+                let mut source = self.source(tenant, &http.client);
+                if same_token {
+                    source.tokens = source.tokens.succeeding(poller.tokens());
+                    if new_client {
+                        source.tokens.end_pause().await;
+                    }
+                }
                 let (quota, store) = self.hold(tenant, &mut loaded, &mut unknown);
-                let poller = poller.resume(tenant, source, quota, store);
+                let poller = poller.resume(tenant, Arc::new(source), quota, store);
                 self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
             }
         }
         // Those that panicked meanwhile start from what was saved.
-        for (tenant, _) in changed.into_values() {
+        for (tenant, ..) in changed.into_values() {
             added.push((tenant, self.load(tenant).await.unwrap_or_default()));
         }
         for (tenant, loaded) in added {
@@ -266,7 +274,10 @@ impl Fleet {
 
     /// The client for `settings`, and whether it is another than before.
     fn http(&self, settings: &Http) -> Result<(HttpInUse, bool), HttpError> {
-        let read = |path: &Path| std::fs::read(path).ok();
+        let read = |path: &Path| {
+            let content = small_file::blocking_read(path, small_file::CERTIFICATES).ok()?;
+            Some(content.bytes)
+        };
         let roots = settings.ca_file.as_deref().and_then(read);
         let same = |http: &&HttpInUse| http.settings == *settings && http.roots == roots;
         if let Some(http) = self.http.as_ref().filter(same) {
@@ -282,12 +293,12 @@ impl Fleet {
         Ok((http, true))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Arc<Source> {
+    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Source {
         let clock = &self.around.clock;
-        Arc::new(Source {
+        Source {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
             tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
-        })
+        }
     }
 
     /// What is known of a tenant and its budget from before.
@@ -337,7 +348,7 @@ impl Fleet {
             known,
             plan,
             quota,
-            self.source(tenant, http),
+            Arc::new(self.source(tenant, http)),
             self.around.snapshot.clone(),
             store,
             clock.clone(),

@@ -196,7 +196,10 @@ fn what_is_kept_of_the_vanished_is_bounded() {
                 scan_name: "x".repeat(name).into(),
                 ..definition(&format!("{list}-{number}"), false)
             });
-            tenant.relist(listed.collect(), Uptime::from_boot(Duration::from_secs(list)));
+            tenant.relist(
+                listed.collect(),
+                Uptime::from_boot(Duration::from_secs(list)),
+            );
             let gone = |id: &&DefinitionId| {
                 !tenant.scans.contains_key(*id) && !tenant.vanished.contains_key(*id)
             };
