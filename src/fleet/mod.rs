@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::budgets::{Budgets, Unknown};
 use crate::clock::{Clock, Uptime};
 use crate::config::{self, Config, Http};
-use crate::defender::{Client, HttpError, TokenSource, http_client};
+use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::poller::{Poller, Source};
@@ -117,7 +117,7 @@ struct HttpInUse {
     settings: Http,
     /// The content of `ca_file`: it may change under the same name.
     roots: Option<Vec<u8>>,
-    client: reqwest::Client,
+    client: HttpClient,
 }
 
 impl Fleet {
@@ -327,7 +327,7 @@ impl Fleet {
         if let Some(http) = self.http.as_ref().filter(same) {
             return Ok((http.clone(), false));
         }
-        let client = http_client(settings)?;
+        let client = HttpClient::new(settings)?;
         let settings = settings.clone();
         let http = HttpInUse {
             settings,
@@ -337,7 +337,7 @@ impl Fleet {
         Ok((http, true))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Arc<Source> {
+    fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Arc<Source> {
         let clock = &self.around.clock;
         Arc::new(Source {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
@@ -374,7 +374,7 @@ impl Fleet {
         &mut self,
         tenant: &config::Tenant,
         mut loaded: Loaded,
-        http: &reqwest::Client,
+        http: &HttpClient,
         unknown: &mut Unknown,
     ) -> Poller {
         let (quota, store) = self.hold(tenant, &mut loaded, unknown);
