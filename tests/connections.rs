@@ -244,10 +244,10 @@ async fn a_connection_that_breaks_costs_one_call_more() {
     }
     for (number, cell) in cells.iter().enumerate() {
         let (lost, next) = eventually(&format!("{cell:?} is asked again"), async || {
-            let calls = calls(&simulator, number, &[cell.2]);
-            let lost = calls.iter().position(|call| call.status == 0)?;
-            let next = calls.get(lost + 1).filter(|next| next.status > 0)?;
-            Some((calls[lost].clone(), next.clone()))
+            let seen = calls(&simulator, number, &[cell.2]);
+            let lost = seen.iter().position(|call| call.status == 0)?;
+            let next = seen.get(lost + 1).filter(|next| next.status > 0)?;
+            Some((seen[lost].clone(), next.clone()))
         })
         .await;
         assert_eq!(next.status, 200, "{cell:?}");

@@ -219,6 +219,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn connections_are_taken_out_of_use_by_the_first_call_that_hangs() {
+        let (_file, settings) = settings("");
+        let http = HttpClient::new(&Http {
+            ca_file: None,
+            ..settings
+        });
+        let http = http.expect("a client");
+        let used = http.get();
+        http.retire(&used);
+        let next = http.get();
+        assert!(!Arc::ptr_eq(&used, &next));
+        http.retire(&used);
+        assert!(Arc::ptr_eq(&next, &http.get()), "the next was not to blame");
+    }
+
+    #[tokio::test]
+    async fn without_roots_no_connection_is_kept() {
+        let key = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
+        let (file, settings) = settings(&key.cert.pem());
+        let http = HttpClient::new(&settings).expect("a client");
+        let used = http.get();
+        drop(file);
+        assert!(http.rebuild().is_err());
+        assert!(Arc::ptr_eq(&used, &http.get()), "nothing has changed");
+        http.retire(&used);
+        assert!(!Arc::ptr_eq(&used, &http.get()));
+    }
+
+    #[tokio::test]
     async fn requests_go_through_the_proxy() {
         let proxy = Server::answering(false, answer("200 OK", "", b"")).await;
         let settings = Http {

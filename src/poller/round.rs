@@ -30,8 +30,15 @@ pub(super) struct Round<T> {
     broken: bool,
     /// Whether a round began anew because its next page was refused, with none complete since.
     restarted: bool,
-    /// Whether every round asks for the same, so that one can go on where another failed.
-    resumes: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Every round asks for the same, so that one can go on where another failed.
+    List,
+    /// Each round asks for something else.
+    Batches,
 }
 
 /// Pages so far.
@@ -117,7 +124,7 @@ impl<T> Round<T> {
     /// many pages, one that always began anew might never come to its end.
     pub(super) fn of_list() -> Self {
         Self {
-            resumes: true,
+            kind: Kind::List,
             ..Self::of_batches()
         }
     }
@@ -129,7 +136,7 @@ impl<T> Round<T> {
             renewed: false,
             broken: false,
             restarted: false,
-            resumes: false,
+            kind: Kind::Batches,
         }
     }
 
@@ -211,7 +218,7 @@ impl<T> Round<T> {
                 | ApiError::Decode(_)
         );
         let young = |started| now.since(started) < RESUMED;
-        self.resumes && passing && self.so_far.started.is_some_and(young)
+        self.kind == Kind::List && passing && self.so_far.started.is_some_and(young)
     }
 }
 
