@@ -3,12 +3,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::common::web::Authority;
-use crate::common::{Exporter, Metrics, Process, eventually, free_port, options};
+use crate::common::nginx::Nginx;
+use crate::common::{Exporter, Metrics, eventually, options};
 use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Front, Outcome, Simulator};
 
 const COLLECTORS: [(Endpoint, &str); 3] = [
@@ -267,109 +265,10 @@ async fn a_connection_that_breaks_costs_one_call_more() {
     }
 }
 
-/// A real nginx that ends TLS before the simulator.
-struct Nginx {
-    process: Process,
-    port: u16,
-    authority: Authority,
-}
-
-impl Nginx {
-    async fn start(simulator: &Simulator, protocol: Protocol) -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
-        let authority = Authority::new();
-        let issued = authority.issue(&["localhost"]);
-        let port = free_port();
-        let http2 = if protocol == Protocol::Http2 {
-            " http2"
-        } else {
-            ""
-        };
-        let target = simulator.https_url();
-        let text = format!(
-            "daemon off; worker_processes 1; pid nginx.pid; error_log stderr;\n\
-             events {{}}\n\
-             http {{\n\
-               access_log off; keepalive_requests 100000; client_body_temp_path body; proxy_temp_path proxy;\n\
-               fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
-               server {{\n\
-                 listen 127.0.0.1:{port} ssl{http2};\n\
-                 ssl_certificate leaf.pem; ssl_certificate_key key.pem;\n\
-                 location / {{ proxy_pass {target}; proxy_set_header Host $http_host; proxy_ssl_server_name on; }}\n\
-               }}\n\
-             }}\n"
-        );
-        let write = |name: &str, text: &str| {
-            fs::write(folder.path().join(name), text).expect("the folder can be written");
-        };
-        write("nginx.conf", &text);
-        write("leaf.pem", &issued.certificate);
-        write("key.pem", &issued.key);
-        let mut command = Command::new("/usr/sbin/nginx");
-        command
-            .arg("-p")
-            .arg(folder.path())
-            .args(["-c", "nginx.conf", "-e", "stderr"]);
-        let process = Process::start(folder, &mut command);
-        eventually("nginx listens", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .ok()
-        })
-        .await;
-        Self {
-            process,
-            port,
-            authority,
-        }
-    }
-
-    fn origin(&self) -> String {
-        format!("https://localhost:{}", self.port)
-    }
-
-    fn workers(&self) -> Vec<String> {
-        let master = self.process.id();
-        let children = Path::new("/proc").join(format!("{master}/task/{master}/children"));
-        let children = fs::read_to_string(children).unwrap_or_default();
-        children.split_whitespace().map(str::to_owned).collect()
-    }
-
-    /// Every connection dies, open as it is: its bytes are acknowledged, and nothing comes back.
-    /// New ones work.
-    async fn die(&self) -> Vec<String> {
-        let dead = self.workers();
-        for worker in &dead {
-            signal("STOP", worker);
-        }
-        self.process.signal("HUP");
-        eventually("there is another worker", async || {
-            (self.workers().len() > dead.len()).then_some(())
-        })
-        .await;
-        dead
-    }
-}
-
-fn signal(name: &str, process: &str) {
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), process])
-        .status();
-    assert!(status.expect("kill runs").success());
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        for worker in self.workers() {
-            signal("KILL", &worker);
-        }
-    }
-}
-
 async fn recovers_from_dead_connections(protocol: Protocol) {
     const TENANTS: usize = 20;
     let (simulator, _) = stage(&[protocol; TENANTS]).await;
-    let nginx = Nginx::start(&simulator, protocol).await;
+    let nginx = Nginx::start(&simulator.https_url(), protocol == Protocol::Http2).await;
     let origins = vec![(nginx.origin(), nginx.origin()); TENANTS];
     let exporter = exporter(&simulator, &origins, &nginx.authority.pem, "3s").await;
     all_is_well(&exporter, TENANTS).await;
