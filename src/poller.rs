@@ -162,16 +162,21 @@ impl Poller {
     ) {
         let source = Arc::clone(&self.source);
         let now = self.clock.uptime();
-        let next = match &request {
-            Request::Definitions => self.definitions.start(now),
-            Request::History(_) => self.history.start(now),
-            Request::Agents => self.agents.start(now),
+        let (next, fresh) = match &request {
+            Request::Definitions => self.definitions.ask(now),
+            Request::History(_) => self.history.ask(now),
+            Request::Agents => self.agents.ask(now),
         };
         calls.spawn(async move {
             let Ok(permit) = slot.pay().await else {
                 return (bearer, Done::NotWritten(request));
             };
-            let (client, next) = (&source.client, next.as_ref());
+            let client = if fresh {
+                source.client.on_fresh_connections()
+            } else {
+                source.client.clone()
+            };
+            let next = next.as_ref();
             let done = match request {
                 Request::Definitions => {
                     Done::Definitions(client.definitions(permit, &bearer, next).await)
@@ -247,7 +252,7 @@ impl Poller {
             .collector_mut(collector)
             .count(answer.status, answer.elapsed);
         match round(self).turn(answer.result, now) {
-            Turn::More => self.plan.go_on(request, now),
+            Turn::More | Turn::Again => self.plan.go_on(request, now),
             Turn::Renew => {
                 self.refused = Some(bearer.clone());
                 self.plan.go_on(request, now);

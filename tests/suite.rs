@@ -14,6 +14,7 @@ mod check;
 mod clouds;
 mod common;
 mod config;
+mod connections;
 mod credentials;
 #[path = "dashboards/main.rs"]
 mod dashboards;

@@ -22,6 +22,7 @@ use futures::FutureExt as _;
 use tokio::sync::Mutex;
 
 pub use super::auth_error::AuthError;
+use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, issuer};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::Tenant;
@@ -132,7 +133,7 @@ struct Failed {
 impl TokenSource {
     /// The source that the tenant's configuration names. Reads nothing yet.
     #[must_use]
-    pub fn new(tenant: &Tenant, http: reqwest::Client, clock: Clock) -> Self {
+    pub fn new(tenant: &Tenant, http: HttpClient, clock: Clock) -> Self {
         Self::with_issuer(issuer(tenant, http, clock.clone()), clock)
     }
 

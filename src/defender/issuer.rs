@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::auth::Bearer;
 use super::auth_error::AuthError;
 use super::azure_cli::{CommandLine, Tool};
+use super::http::HttpClient;
 use super::lifetime;
 use super::managed_identity::MetadataService;
 use super::sign_in::{Proof, SignIn};
@@ -69,7 +70,7 @@ pub(super) trait Issuer: Send + Sync {
 }
 
 /// The issuer that the tenant's configuration names.
-pub(super) fn issuer(tenant: &Tenant, http: reqwest::Client, clock: Clock) -> Box<dyn Issuer> {
+pub(super) fn issuer(tenant: &Tenant, http: HttpClient, clock: Clock) -> Box<dyn Issuer> {
     let (client_id, proof) = match &tenant.credential {
         Credential::TokenFile { path } => {
             let path = path.as_path().into();

@@ -35,5 +35,5 @@ mod wire;
 pub use self::auth::{AuthError, Bearer, TokenSource};
 pub use self::client::{Answer, Client};
 pub use self::error::{ApiError, Detail};
-pub use self::http::{HttpError, http_client, reach};
+pub use self::http::{HttpClient, HttpError, reach};
 pub use self::wire::{DecodeError, FromWire, NextLink, Page};

@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::assertion::assertion;
 use super::auth_error::AuthError;
 use super::bounded::Bounded;
+use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
 use crate::advice;
 use crate::clock::{Clock, Timestamp};
@@ -29,7 +30,7 @@ pub(super) struct SignIn {
     tenant: Tenant,
     client_id: String,
     proof: Proof,
-    http: reqwest::Client,
+    http: HttpClient,
     clock: Clock,
     /// When the certificate ended that was last read.
     certificate_end: ArcSwapOption<Timestamp>,
@@ -47,7 +48,7 @@ impl SignIn {
         tenant: &Tenant,
         client_id: &str,
         proof: Proof,
-        http: reqwest::Client,
+        http: HttpClient,
         clock: Clock,
     ) -> Self {
         Self {
@@ -134,7 +135,8 @@ impl SignIn {
             .as_str()
             .clone_into(&mut cloud.authority_host);
         ClientOptions {
-            transport: Some(Transport::new(Arc::new(Bounded(self.http.clone())))),
+            // Sign-ins are rare: each has a connection of its own, which nobody has left to die.
+            transport: Some(Transport::new(Arc::new(Bounded(self.http.fresh().clone())))),
             cloud: Some(Arc::new(cloud.into())),
             // Its own would go on for 82 s and obey any `Retry-After`.
             retry: RetryOptions::none(),

@@ -28,7 +28,7 @@ use self::budgets::{Budgets, Unknown};
 use self::restart::FIRST_RESTART;
 use crate::clock::{Clock, Uptime};
 use crate::config::{self, Config, Http};
-use crate::defender::{Client, HttpError, TokenSource, http_client};
+use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::poller::{Poller, Source};
@@ -113,7 +113,7 @@ struct HttpInUse {
     settings: Http,
     /// The content of `ca_file`: it may change under the same name.
     roots: Option<Vec<u8>>,
-    client: reqwest::Client,
+    client: HttpClient,
 }
 
 impl Fleet {
@@ -283,7 +283,7 @@ impl Fleet {
         if let Some(http) = self.http.as_ref().filter(same) {
             return Ok((http.clone(), false));
         }
-        let client = http_client(settings)?;
+        let client = HttpClient::new(settings)?;
         let settings = settings.clone();
         let http = HttpInUse {
             settings,
@@ -293,7 +293,7 @@ impl Fleet {
         Ok((http, true))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Source {
+    fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Source {
         let clock = &self.around.clock;
         Source {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
@@ -330,7 +330,7 @@ impl Fleet {
         &mut self,
         tenant: &config::Tenant,
         mut loaded: Loaded,
-        http: &reqwest::Client,
+        http: &HttpClient,
         unknown: &mut Unknown,
     ) -> Poller {
         let (quota, store) = self.hold(tenant, &mut loaded, unknown);

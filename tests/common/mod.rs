@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod messages;
+pub mod nginx;
 pub mod process;
 pub mod settings;
 pub mod tenants;

@@ -7,7 +7,7 @@ use super::report::{Checked, Finding, Outcome, Step};
 use crate::advice;
 use crate::clock::Clock;
 use crate::config::{Credential, Tenant};
-use crate::defender::{ApiError, AuthError, Bearer, Client, Page, TokenSource, reach};
+use crate::defender::{ApiError, AuthError, Bearer, Client, HttpClient, Page, TokenSource, reach};
 use crate::health::Collector;
 use crate::model::{Definition, DefinitionId};
 use crate::tenant::publishes;
@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_hours(30 * 24);
 /// Takes all steps, or as many as there is time for.
 pub(super) async fn check(
     tenant: &Tenant,
-    http: reqwest::Client,
+    http: HttpClient,
     ledger: &Ledger,
     clock: Clock,
 ) -> Checked {
@@ -60,7 +60,7 @@ pub(super) async fn check(
 /// A check under way.
 struct Check<'t> {
     tenant: &'t Tenant,
-    http: reqwest::Client,
+    http: HttpClient,
     client: Client,
     tokens: TokenSource,
     clock: Clock,
