@@ -21,6 +21,8 @@ mod docs_commands;
 mod e2e;
 mod exposition;
 mod faults;
+mod limits;
+mod log;
 mod machine;
 mod many_tenants;
 mod pages;
@@ -32,6 +34,7 @@ mod scrape;
 mod shards;
 #[path = "shipping/main.rs"]
 mod shipping;
+mod signals;
 mod simulation;
 mod stranger;
 mod surface;

@@ -172,6 +172,8 @@ catalog! {
             "Requests to the exporter that have been answered.";
         STORE_ERRORS: Counter "defender_exporter_store_errors_total" []
             "Failures to read or write the exporter's state on disk.";
+        LOG_LINES_DROPPED: Counter "defender_exporter_log_lines_dropped_total" []
+            "Lines of the log that its reader did not take in time, or at all.";
         CPU: Counter "process_cpu_seconds_total" []
             "Total user and system CPU time spent in seconds.";
         OPEN_FDS: Gauge "process_open_fds" []
