@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap_complete::generate;
 
+use self::runtime::Threads;
 use crate::cli::{Cli, Command, Flags, Topic};
 use crate::exposition::catalog;
 use crate::printable;
@@ -115,7 +116,7 @@ fn last<C>(flags: Flags, signals: Signals, hangup: Hangup, command: C) -> anyhow
 where
     C: AsyncFnOnce(Flags, Process) -> anyhow::Result<()>,
 {
-    let runtime = runtime::start()?;
+    let runtime = runtime::start(Threads::of_machine())?;
     let log = logging::start(flags.log_level, flags.log_format).context("starting the log")?;
     let writer = log.clone();
     let asked = signals.watch(hangup, move || {
@@ -152,7 +153,7 @@ fn once(
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = runtime::start()?;
+    let runtime = runtime::start(Threads::FEW)?;
     let result = runtime.block_on(command);
     // What cannot be broken off, such as the look-up of a name, is not waited for.
     runtime.shutdown_background();

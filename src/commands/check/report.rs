@@ -225,7 +225,8 @@ impl Report {
     pub(super) fn finish(self) -> anyhow::Result<()> {
         if self.output == Output::Json {
             let json = serde_json::to_string_pretty(&self)?;
-            super::super::print(&format!("{}\n", printable::json(&json)))?;
+            let lines: Vec<_> = json.lines().map(printable::json).collect();
+            super::super::print(&format!("{}\n", lines.join("\n")))?;
         }
         let mistakes = self.mistakes.join("\n");
         if !mistakes.is_empty() {
