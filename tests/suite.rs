@@ -38,6 +38,7 @@ mod shards;
 mod shipping;
 mod signals;
 mod simulation;
+mod stopping;
 mod stranger;
 mod surface;
 mod troubleshooting;

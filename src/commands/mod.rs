@@ -26,7 +26,7 @@ use crate::shutdown::{Asked, Hangup, Signals};
 use crate::stderr::Lines;
 
 /// How long the end of the process waits for the reader of its last lines.
-const FLUSH: Duration = Duration::from_millis(300);
+const FLUSH: Duration = Duration::from_millis(200);
 
 /// What a command that lasts shares with the process around it.
 struct Process {
