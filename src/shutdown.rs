@@ -4,6 +4,7 @@
 //! The handlers are there before anything else, and a thread of its own acts on them: neither
 //! an early signal nor a runtime whose threads all hang changes what a signal does.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,8 @@ pub struct Signals {
     waiting: signal_hook::iterator::Signals,
     /// While true, signals do what they do to any process.
     default: Arc<AtomicBool>,
+    /// Those that whoever started the process wants ignored, as `nohup` does.
+    ignored: u64,
 }
 
 impl Signals {
@@ -39,12 +42,17 @@ impl Signals {
     /// # Errors
     /// If the process may not install signal handlers, or may open no files for them.
     pub fn catch() -> io::Result<Self> {
+        let ignored = ignored();
         let default = Arc::new(AtomicBool::new(false));
-        for signal in SIGNALS {
+        for signal in SIGNALS.into_iter().filter(|signal| !has(ignored, *signal)) {
             register_conditional_default(signal, Arc::clone(&default))?;
         }
         let waiting = signal_hook::iterator::Signals::new(SIGNALS)?;
-        Ok(Self { waiting, default })
+        Ok(Self {
+            waiting,
+            default,
+            ignored,
+        })
     }
 
     /// Lets signals do what they do to any process, those that wait included.
@@ -53,7 +61,12 @@ impl Signals {
     /// If a signal that waits cannot be given its usual effect.
     pub fn release(mut self) -> io::Result<()> {
         self.default.store(true, Ordering::SeqCst);
-        for signal in self.waiting.pending() {
+        let ignored = self.ignored;
+        for signal in self
+            .waiting
+            .pending()
+            .filter(|signal| !has(ignored, *signal))
+        {
             emulate_default_handler(signal)?;
         }
         Ok(())
@@ -89,6 +102,19 @@ impl Signals {
             .spawn(watch)?;
         Ok(asked)
     }
+}
+
+/// The signals that this process ignores, as a mask; none where Linux does not say.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+/// Whether a signal, counted from 1, is in a mask.
+fn has(mask: u64, signal: i32) -> bool {
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// What SIGHUP asks for.

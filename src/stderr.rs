@@ -104,13 +104,11 @@ impl Shared {
             let empty = queue.bytes == 0;
             drop(queue);
             self.changed.notify_all();
-            let dropped = match written {
-                Ok(()) => self.dropped.get(),
-                Err(_) => {
-                    self.dropped.inc();
-                    continue;
-                }
-            };
+            if written.is_err() {
+                self.dropped.inc();
+                continue;
+            }
+            let dropped = self.dropped.get();
             if empty && dropped > said {
                 caught_up(dropped - said);
                 said = dropped;

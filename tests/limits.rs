@@ -196,7 +196,7 @@ async fn running_out_of_files_in_mid_life_costs_calls_and_not_the_process() {
     };
     let asked = lists();
     eventually("it polls again", async || (lists() > asked).then_some(())).await;
-    exporter.shows("defender_up", &[], |up| up == 1.0).await;
+    exporter.shows("defender_up", &[], |up| up > 0.5).await;
     assert!(exporter.process.is_running());
     assert!(!exporter.process.output().contains("panicked"));
 }

@@ -1,6 +1,8 @@
 //! Signals that come before the exporter has started.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,7 +26,7 @@ fn start(simulator: &Simulator) -> (Process, Pid) {
     const HUP: u64 = 1;
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = configuration(simulator, folder.path(), (1_000, 60_000), &[]);
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_defender-scan-exporter"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_defender-scan-exporter"));
     command.env_clear().arg("--config.file").arg(file);
     command.args(["--web.listen-address", "127.0.0.1:0"]);
     let process = Process::start(folder, &mut command);
@@ -63,22 +65,32 @@ async fn an_early_signal_is_remembered() {
     }
 }
 
-/// Commands that end by themselves have no use for a signal but its usual effect.
+/// Commands that end by themselves have no use for a signal but its usual effect, unless whoever
+/// starts them wants it ignored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_a_command_that_hangs() {
-    use std::os::unix::process::ExitStatusExt as _;
-
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = silent.local_addr().expect("it has an address");
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_defender-scan-exporter"));
-        let url = format!("http://{address}/-/healthy");
-        command.env_clear().args(["healthcheck", "--url", &url]);
+    for (signal, program) in [
+        (Signal::TERM, "exec"),
+        (Signal::INT, "exec"),
+        (Signal::HUP, "exec"),
+        (Signal::HUP, "exec nohup"),
+    ] {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("{program} \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_defender-scan-exporter"));
+        command.args(["healthcheck", "--url", &format!("http://{address}/")]);
         let folder = tempfile::tempdir().expect("a folder can be made");
         let mut process = Process::start(folder, &mut command);
-        let _asked = silent.accept().expect("it asks");
+        let (asked, _) = silent.accept().expect("it asks");
         let id = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         kill_process(id.expect("it is an id"), signal).expect("it runs");
-        assert_eq!(process.exit().await.signal(), Some(signal.as_raw()));
+        if program == "exec" {
+            assert_eq!(process.exit().await.signal(), Some(signal.as_raw()));
+        } else {
+            drop(asked);
+            assert_eq!(process.exit().await.code(), Some(1), "it has no answer");
+        }
     }
 }

@@ -134,12 +134,12 @@ mod tests {
         let clock = Clock::system();
         let start_of_test = clock.uptime();
         let runtime = start(Threads::FEW).unwrap();
-        let (begin, begun) = mpsc::channel();
+        let (begin, started) = mpsc::channel();
         runtime.spawn_blocking(move || {
             begin.send(()).unwrap();
             thread::sleep(Duration::from_secs(30));
         });
-        begun.recv().unwrap();
+        started.recv().unwrap();
         runtime.shutdown_background();
         let took = clock.uptime().since(start_of_test);
         assert!(took < Duration::from_secs(15), "{took:?}");
