@@ -111,6 +111,7 @@ impl Poller {
         let clock = self.clock.clone();
         shutdown.run_until_cancelled(clock.sleep_until(start)).await;
         while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
+            let signed_out = bearer.is_none();
             let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
                 // The plan is not asked for a call: without a token it could not be made.
@@ -132,6 +133,10 @@ impl Poller {
                     },
                 },
                 () = self.clock.sleep_until(wake) => {}
+                () = self.source.tokens.credential_changed(), if signed_out => {
+                    tracing::info!(tenant = %self.tenant.name(), "the credential's files have changed, signing in");
+                    self.plan.retry_token();
+                }
             }
         }
         self

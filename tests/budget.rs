@@ -8,7 +8,7 @@ use crate::common::process::in_namespaces;
 use crate::common::settings::{self, Entry, entry};
 use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Simulator};
+use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 
 /// What the API allows in a minute, as it is documented.
@@ -153,7 +153,14 @@ async fn another_directory_under_the_same_name_starts_anew() {
     let mut other = entry(1);
     other.name = "tenant-0".to_owned();
     settings::write(&simulator, folder.path(), &[other], "5s");
+    // What the former has must not stay until the other's list is in.
+    simulator.set_tenant_fault(1, Endpoint::Definitions, Some(Fault::Hang));
     exporter.process.signal("HUP");
+    eventually("the former's are gone", async || {
+        ids(&exporter).await.is_empty().then_some(())
+    })
+    .await;
+    simulator.set_tenant_fault(1, Endpoint::Definitions, None);
     let is_other = |ids: &[String]| !ids.is_empty() && ids.iter().all(|id| !before.contains(id));
     eventually("only the other's are published", async || {
         is_other(&ids(&exporter).await).then_some(())

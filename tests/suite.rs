@@ -4,6 +4,7 @@
 //! `tests/matrix` and `tests/soak` are apart: they take the whole machine for themselves.
 
 mod architecture;
+mod authority;
 #[path = "browser/main.rs"]
 mod browser;
 mod budget;
@@ -24,10 +25,13 @@ mod e2e;
 mod environment;
 mod exposition;
 mod faults;
+mod files;
+mod lifetimes;
 mod limits;
 mod log;
 mod machine;
 mod many_tenants;
+mod orphans;
 mod pages;
 mod process;
 mod proxy;
@@ -38,6 +42,7 @@ mod scrape;
 mod shards;
 #[path = "shipping/main.rs"]
 mod shipping;
+mod sign_in_changes;
 mod signals;
 mod simulation;
 mod stopping;

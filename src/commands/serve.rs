@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reload::{Reader, Reloads};
 use super::{Process, listen};
+use crate::children;
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -39,6 +40,7 @@ pub(super) fn storage(flags: &Flags) -> Storage {
 
 /// Runs the exporter until a signal.
 pub(super) async fn run(flags: Flags, process: Process) -> anyhow::Result<()> {
+    tokio::spawn(children::reap_orphans());
     let storage = storage(&flags);
     let read = flags.clone();
     let reader = Arc::new(move || config(&read));

@@ -5,18 +5,19 @@
 //!                      └─ mistakes, by line ────► Mistakes
 //! ```
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use super::files::World;
 use super::mistake::{Mistakes, Report, Warning, expected};
-use super::node::{self, MAX_BYTES, Value};
+use super::node::{self, MAX_BYTES, Value, too_large};
 use super::scalar::{Range, duration, proxy};
 use super::{Config, Http, Tenant, tenant};
 use crate::quota::UNANSWERED;
+use crate::small_file::{self, Content};
 
 impl Config {
     /// Reads `path` and checks that the files it names can be read. Relative
@@ -62,6 +63,7 @@ impl Config {
             folder: Some(folder),
             env,
             strict,
+            authority: OnceCell::new(),
         };
         let found = read(&text, &mut report, &world);
         if exposed && found.as_ref().is_some_and(|(_, inline)| *inline) {
@@ -82,6 +84,7 @@ impl Config {
             folder: None,
             env: &|_| None,
             strict: false,
+            authority: OnceCell::new(),
         };
         let config = read(text, &mut report, &world).map(|(config, _)| config);
         report.finish(config)
@@ -90,38 +93,19 @@ impl Config {
 
 /// The text of `path`, and whether everyone may read it.
 fn read_file(path: &Path, report: &mut Report) -> Option<(String, bool)> {
-    let mut content = Vec::new();
-    let opened = File::open(path).and_then(|file| {
-        let exposed = is_exposed(&file.metadata()?);
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;
-        Ok(exposed)
-    });
-    let exposed = match opened {
-        Ok(exposed) => exposed,
+    let text = match small_file::blocking_read(path, MAX_BYTES as u64) {
+        Ok(Content { bytes, exposed }) => match String::from_utf8(bytes) {
+            Ok(text) => return Some((text, exposed)),
+            Err(_) => expected("UTF-8 text", "other bytes", "save the file as UTF-8"),
+        },
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => too_large(),
         Err(error) => {
-            let advice = "check that it exists and who may read it";
-            let text = expected("a readable file", &error.to_string(), advice);
-            report.mistake(None, "", text);
-            return None;
+            let advice = small_file::advice(&error);
+            expected("a readable file", &error.to_string(), advice)
         }
     };
-    if let Ok(text) = String::from_utf8(content) {
-        return Some((text, exposed));
-    }
-    let text = expected("UTF-8 text", "other bytes", "save the file as UTF-8");
     report.mistake(None, "", text);
     None
-}
-
-#[cfg(unix)]
-fn is_exposed(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn is_exposed(_: &std::fs::Metadata) -> bool {
-    false
 }
 
 /// The configuration in `text`, and whether it holds a secret itself.

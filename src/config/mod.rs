@@ -119,6 +119,17 @@ impl Tenant {
     }
 }
 
+impl Tenant {
+    /// Whether a token for `other` is one for this tenant, got in the same way.
+    #[must_use]
+    pub fn signs_in_like(&self, other: &Self) -> bool {
+        self.tenant_id == other.tenant_id
+            && self.authority_host == other.authority_host
+            && self.scope == other.scope
+            && self.credential == other.credential
+    }
+}
+
 /// How an application proves its identity.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Credential {

@@ -4,7 +4,7 @@
 //! `http.ca_file` are added to them. Redirects are not followed: the token
 //! would travel with them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -13,6 +13,7 @@ use url::Url;
 
 use super::error::{ApiError, chain};
 use crate::config::Http;
+use crate::small_file;
 
 /// What the client calls itself.
 const USER_AGENT: &str = concat!("defender-scan-exporter/", env!("CARGO_PKG_VERSION"));
@@ -86,15 +87,18 @@ pub async fn reach(http: &Client, origin: &Url) -> Result<(), ApiError> {
     answer.map(drop).map_err(ApiError::broken)
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<Certificate>, HttpError> {
-    let pem = std::fs::read(path).map_err(|source| HttpError::CaFile {
-        path: path.clone(),
+fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpError> {
+    let pem = small_file::blocking_read(path, small_file::CERTIFICATES);
+    let pem = pem.map_err(|source| HttpError::CaFile {
+        path: path.to_owned(),
         source,
     })?;
-    Certificate::from_pem_bundle(&pem)
+    Certificate::from_pem_bundle(&pem.bytes)
         .ok()
         .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| HttpError::NoCertificate { path: path.clone() })
+        .ok_or_else(|| HttpError::NoCertificate {
+            path: path.to_owned(),
+        })
 }
 
 #[cfg(test)]

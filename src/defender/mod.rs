@@ -23,6 +23,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod http;
 mod issuer;
+mod lifetime;
 mod managed_identity;
 mod scrub;
 mod sign_in;

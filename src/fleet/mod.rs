@@ -3,7 +3,7 @@
 //! | a tenant that | does |
 //! | --- | --- |
 //! | is the same | go on undisturbed |
-//! | has other settings | stop, and go on with all that is known of it and was spent |
+//! | has other settings | stop, and go on with all that is known of it and was spent, and with its token if it signs in as before |
 //! | is gone | stop, and its series vanish; the store keeps what is known of it |
 //! | is new | start, with what the store knows of it |
 //!
@@ -13,6 +13,7 @@
 //! tenant alone: it starts anew from what was saved, later and later.
 
 mod budgets;
+mod restart;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -20,10 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::budgets::{Budgets, Unknown};
+use self::restart::FIRST_RESTART;
 use crate::clock::{Clock, Uptime};
 use crate::config::{self, Config, Http};
 use crate::defender::{Client, HttpError, TokenSource, http_client};
@@ -32,6 +34,7 @@ use crate::plan::Plan;
 use crate::poller::{Poller, Source};
 use crate::quota::Quota;
 use crate::shard::Shard;
+use crate::small_file;
 use crate::snapshot::Snapshot;
 use crate::store::{Loaded, Store, StoreError, TenantStore};
 use crate::tenant::Tenant;
@@ -40,13 +43,6 @@ use crate::web::Expected;
 /// Between the first calls of one tenant and the next, on average: the sign-in host should
 /// not see all of them at once.
 const SPREAD: Duration = Duration::from_millis(20);
-
-/// How long after a panic a poller starts anew: doubled after each, up to the longest.
-const FIRST_RESTART: Duration = Duration::from_secs(1);
-const LONGEST_RESTART: Duration = Duration::from_mins(5);
-
-/// A poller that lived for so long starts anew as soon as one that never panicked.
-const STABLE: Duration = Duration::from_hours(1);
 
 /// Why a configuration can not be put in force.
 #[derive(Debug, Error)]
@@ -160,7 +156,8 @@ impl Fleet {
                     } else {
                         self.load(tenant).await?
                     };
-                    changed.insert(tenant.name.clone(), (tenant, loaded));
+                    let same_token = member.config.signs_in_like(tenant);
+                    changed.insert(tenant.name.clone(), (tenant, loaded, same_token));
                 }
                 _ => added.push((tenant, self.load(tenant).await?)),
             }
@@ -178,17 +175,23 @@ impl Fleet {
         let mut unknown = Unknown::default();
         for poller in stopped {
             let name = poller.tenant().clone();
-            if let Some((tenant, mut loaded)) = changed.remove(&name) {
-                let source = self.source(tenant, &http.client);
+            if let Some((tenant, mut loaded, same_token)) = changed.remove(&name) {
+                let mut source = self.source(tenant, &http.client);
+                if same_token {
+                    source.tokens = source.tokens.succeeding(poller.tokens());
+                    if new_client {
+                        source.tokens.end_pause().await;
+                    }
+                }
                 let (quota, store) = self.hold(tenant, &mut loaded, &mut unknown);
-                let poller = poller.resume(tenant, source, quota, store);
+                let poller = poller.resume(tenant, Arc::new(source), quota, store);
                 self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
             }
         }
         // Those that panicked meanwhile start from what was saved.
-        for (tenant, _) in changed.into_values() {
+        for (tenant, ..) in changed.into_values() {
             added.push((tenant, self.load(tenant).await.unwrap_or_default()));
         }
         for (tenant, loaded) in added {
@@ -209,56 +212,6 @@ impl Fleet {
             let names = self.members.keys().cloned().collect();
             // Where the disk hangs, there is another time.
             let _ = store.unless_it_hangs(store.prune(names)).await;
-        }
-    }
-
-    /// Waits until a poller ends, which none does by itself but after an error of this
-    /// program; then it starts anew.
-    pub async fn watch(&mut self) {
-        let Some(ended) = self.pollers.join_next_with_id().await else {
-            return std::future::pending().await;
-        };
-        if let Some(name) = self.panicked(ended) {
-            self.restart(&name).await;
-        }
-    }
-
-    /// The tenant whose poller panicked.
-    fn panicked(&mut self, ended: Result<(Id, Poller), JoinError>) -> Option<TenantName> {
-        match ended {
-            Ok((id, _)) => {
-                self.tasks.remove(&id);
-                None
-            }
-            Err(error) => self.tasks.remove(&error.id()).filter(|_| error.is_panic()),
-        }
-    }
-
-    /// Starts a poller anew that panicked, from what was saved.
-    async fn restart(&mut self, name: &TenantName) {
-        let (Some(member), Some(http)) = (self.members.get(name), self.http.clone()) else {
-            return;
-        };
-        let (tenant, now) = (member.config.clone(), self.around.clock.uptime());
-        let wait = if now.since(member.started) > STABLE {
-            FIRST_RESTART
-        } else {
-            member.restart
-        };
-        let before = self.around.snapshot.read();
-        let times = before.get(name).map_or(0, |view| view.health.restarts) + 1;
-        tracing::error!(tenant = %name, times, retry_in_seconds = wait.as_secs(), "polling ended by an error of this program, and starts anew from what was saved; please report it");
-        let loaded = self.load(&tenant).await;
-        let loaded = loaded.unwrap_or_else(|error| {
-            tracing::warn!(tenant = %name, %error, "what was saved cannot be read");
-            Loaded::default()
-        });
-        let mut unknown = Unknown::default();
-        let mut poller = self.poller(&tenant, loaded, &http.client, &mut unknown);
-        poller.restarted(times);
-        self.start(&tenant, poller, &mut (now + wait));
-        if let Some(member) = self.members.get_mut(name) {
-            member.restart = (wait * 2).min(LONGEST_RESTART);
         }
     }
 
@@ -321,7 +274,10 @@ impl Fleet {
 
     /// The client for `settings`, and whether it is another than before.
     fn http(&self, settings: &Http) -> Result<(HttpInUse, bool), HttpError> {
-        let read = |path: &Path| std::fs::read(path).ok();
+        let read = |path: &Path| {
+            let content = small_file::blocking_read(path, small_file::CERTIFICATES).ok()?;
+            Some(content.bytes)
+        };
         let roots = settings.ca_file.as_deref().and_then(read);
         let same = |http: &&HttpInUse| http.settings == *settings && http.roots == roots;
         if let Some(http) = self.http.as_ref().filter(same) {
@@ -337,12 +293,12 @@ impl Fleet {
         Ok((http, true))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Arc<Source> {
+    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Source {
         let clock = &self.around.clock;
-        Arc::new(Source {
+        Source {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
             tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
-        })
+        }
     }
 
     /// What is known of a tenant and its budget from before.
@@ -392,7 +348,7 @@ impl Fleet {
             known,
             plan,
             quota,
-            self.source(tenant, http),
+            Arc::new(self.source(tenant, http)),
             self.around.snapshot.clone(),
             store,
             clock.clone(),

@@ -244,6 +244,11 @@ impl Plan {
         self.no_token_until = Some(now + self.token_backoff.next());
     }
 
+    /// What sign-in needs has changed: it is time to ask for a token.
+    pub fn retry_token(&mut self) {
+        self.no_token_until = None;
+    }
+
     /// Until when nothing is sent, for want of a token or in a pause; it may have passed.
     #[must_use]
     pub fn held_until(&self) -> Option<Uptime> {

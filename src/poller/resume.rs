@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Poller, Source};
 use crate::config;
+use crate::defender::TokenSource;
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::quota::Quota;
@@ -19,6 +20,12 @@ impl Poller {
     /// Notes that it was started anew, after an error of this program.
     pub fn restarted(&mut self, times: u64) {
         self.tenant.health.restarts = times;
+    }
+
+    /// Where its token comes from; it may go on without the poller.
+    #[must_use]
+    pub fn tokens(&self) -> &TokenSource {
+        &self.source.tokens
     }
 
     /// A poller that has not started, of the same tenant under the settings of

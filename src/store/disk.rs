@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use redb::{Database, Durability, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::file::{self, FileStamp, Opening};
+use super::handle::{Change, Handle, Job, Part, Priority, Signs, Write};
 use super::rows::{self, BudgetRow, Stamp, millis};
 use super::tenant::{put_budget, put_calls};
 use super::trouble::Trouble;
@@ -36,100 +37,6 @@ const BATCH: usize = 256;
 
 /// Changes that wait for the next transaction, at most: then they get one of their own.
 const WAITING: usize = 4_096;
-
-/// How long the end of the process waits for the file to be closed.
-const CLOSING: Duration = Duration::from_secs(1);
-
-/// When a change is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Priority {
-    /// A call waits for it.
-    Now,
-    /// In the same transaction, if it can be written together with the others.
-    Later,
-    /// With the next transaction of any other priority: nobody waits for it.
-    WithTheNext,
-}
-
-/// A change of the file.
-pub(super) type Change = Box<dyn Fn(&WriteTransaction) -> Result<(), StoreError> + Send>;
-
-/// A change that is one of several in a transaction.
-type Part<'c> = &'c dyn Fn(&WriteTransaction) -> Result<(), StoreError>;
-
-/// A change, and who is told whether it is durable.
-pub(super) struct Write {
-    pub(super) priority: Priority,
-    pub(super) change: Change,
-    pub(super) done: Option<oneshot::Sender<bool>>,
-}
-
-impl Write {
-    fn tell(self, written: bool) {
-        if let Some(done) = self.done {
-            // Whoever asked may have gone.
-            let _ = done.send(written);
-        }
-    }
-}
-
-/// Work for the thread.
-pub(super) enum Job {
-    Write(Write),
-    /// Anything else that touches the file or its folder.
-    Run(Box<dyn FnOnce(&mut Disk) + Send>),
-}
-
-/// What the thread shows of itself without a lock.
-#[derive(Debug, Default)]
-struct Signs {
-    /// Since when it has been busy with one batch, in milliseconds of uptime; 0: it is idle.
-    busy_since: AtomicU64,
-    generation: AtomicU64,
-}
-
-/// How others reach the thread. When the last goes, the thread ends.
-pub(super) struct Handle {
-    jobs: Option<mpsc::Sender<Job>>,
-    signs: Arc<Signs>,
-    held: Arc<Held>,
-    ended: std::sync::Mutex<mpsc::Receiver<()>>,
-}
-
-impl Handle {
-    pub(super) fn send(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // The thread ends only after this handle; if it did not, the job's reply says so.
-            let _ = jobs.send(job);
-        }
-    }
-
-    pub(super) fn generation(&self) -> u64 {
-        self.signs.generation.load(Ordering::Acquire)
-    }
-
-    pub(super) fn held(&self) -> &Held {
-        &self.held
-    }
-
-    /// Since when the thread has been busy with the same batch.
-    pub(super) fn busy_since(&self) -> Option<Uptime> {
-        match self.signs.busy_since.load(Ordering::Acquire) {
-            0 => None,
-            since => Some(Uptime::from_boot(Duration::from_millis(since))),
-        }
-    }
-}
-
-/// Waits until the file is closed, so that it can be opened again, unless its disk hangs.
-impl Drop for Handle {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Ok(ended) = self.ended.get_mut() {
-            let _ = ended.recv_timeout(CLOSING);
-        }
-    }
-}
 
 /// The thread's own.
 pub(super) struct Disk {
@@ -194,12 +101,7 @@ impl Disk {
         if !outcome.await.map_err(|_| io(ended_early()))?? {
             return Ok(None);
         }
-        Ok(Some(Handle {
-            jobs: Some(jobs),
-            signs,
-            held,
-            ended: std::sync::Mutex::new(ended),
-        }))
+        Ok(Some(Handle::new(jobs, signs, held, ended)))
     }
 
     /// Opens the file; false if there is none and none is to be made.

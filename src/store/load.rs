@@ -5,7 +5,8 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase as _};
 use tokio::sync::oneshot;
 
-use super::disk::{Disk, Job, Priority};
+use super::disk::Disk;
+use super::handle::{Job, Priority};
 use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
 use super::{
     BUDGETS, CALLS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS, TenantState,

@@ -15,8 +15,9 @@ use redb::{Key, ReadableTable as _, TableDefinition, Value, WriteTransaction};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::agent_row::AgentRow;
 use super::rows::{
-    self, AgentRow, CallRow, CollectorRow, CountRow, DefinitionRow, HistogramRow, Stamp, TenantRow,
+    self, CallRow, CollectorRow, CountRow, DefinitionRow, HistogramRow, Stamp, TenantRow,
 };
 use super::scan_row::{CountsRow, RunRow, ScanRow, SessionRow, StatusRow};
 use super::{CALLS, DEFINITIONS, TENANTS};

@@ -18,12 +18,14 @@
 //! A file that cannot be read is moved aside, and the exporter goes on. If
 //! nothing can be written, no call leaves, and serving goes on from memory.
 
+mod agent_row;
 mod ask;
 mod attend;
 mod disk;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod handle;
 mod load;
 mod migrate;
 mod prune;
@@ -43,7 +45,8 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 pub use self::ask::ask;
-use self::disk::{Disk, Handle, Job, Priority, Write};
+use self::disk::Disk;
+use self::handle::{Handle, Job, Priority, Write};
 pub use self::load::Loaded;
 pub use self::rows::Stamp;
 pub use self::tenant::TenantStore;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use redb::{ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
-use super::disk::{Disk, Priority};
+use super::disk::Disk;
+use super::handle::Priority;
 use super::rows::{self, BudgetRow, TenantRow};
 use super::{BUDGETS, CALLS, DEFINITIONS, Store, StoreError, TENANTS};
 use crate::clock::Clock;

@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
-use super::disk::Priority;
+use super::handle::Priority;
 use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
 use super::{
     BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,

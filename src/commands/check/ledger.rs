@@ -168,7 +168,7 @@ impl Purse {
                 Ok(Some(false)) => {
                     return Err("the exporter that runs has spent the API's limit; wait a minute");
                 }
-                Ok(None) | Err(_) if self.has_reserve => {}
+                Ok(None) | Err(_) if self.has_reserve => self.asks = None,
                 Ok(None) | Err(_) => {
                     return Err(
                         "the exporter that runs does not answer, and quota.use leaves no reserve; stop it first",
