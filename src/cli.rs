@@ -1,6 +1,7 @@
 //! The command line: flags named as Prometheus exporters name them, each also
 //! an environment variable. No subcommand runs the exporter.
 
+mod environment;
 mod listen_address;
 
 use std::ffi::OsString;
@@ -49,7 +50,9 @@ impl Cli {
         I: IntoIterator,
         I::Item: Into<OsString> + Clone,
     {
-        let cli = Self::try_parse_from(arguments)?;
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let cli = Self::try_parse_from(&arguments)
+            .map_err(|error| environment::name_the_variable(error, &arguments))?;
         let named = cli.flags.config_file.is_some() || cli.flags.web_config_file.is_some();
         if matches!(cli.command, Some(Command::CheckConfig)) && !named {
             let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
@@ -102,10 +105,10 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_WEB_ENABLE_LIFECYCLE")]
     pub enable_lifecycle: bool,
 
-    /// Which of several exporters this is, counted from 0
+    /// Which of several exporters this is, counted from 0 [default: 0 if there is but one]
     #[arg(long = "shard", value_name = "N", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_SHARD", default_value_t = 0)]
-    pub shard: u32,
+    #[arg(env = "DEFENDER_EXPORTER_SHARD")]
+    pub shard: Option<u32>,
 
     /// Among how many exporters the tenants are shared out
     #[arg(long = "total-shards", value_name = "N", global = true)]
@@ -318,6 +321,7 @@ mod tests {
             &["--web.telemetry-path=/"],
             &["--web.telemetry-path=/-/healthy"],
             &["--shard=1"],
+            &["--total-shards=2"],
             &["--total-shards=0"],
             &["demo", "--speed=0"],
             &["docs"],

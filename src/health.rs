@@ -147,6 +147,9 @@ impl Default for CollectorHealth {
 pub struct Health {
     /// Whether the last poll of the tenant's scans worked; `None` before the first ended.
     pub up: Option<bool>,
+    /// Whether the first poll had to wait, for the end of a pause or for the budget: then
+    /// readiness does not wait for it.
+    pub held_back: bool,
     /// `Collector::Definitions`.
     pub definitions: CollectorHealth,
     /// `Collector::History`.

@@ -16,6 +16,8 @@
 //! | --- | --- | --- |
 //! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either |
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
+//! | [`stderr`] | 0 | standard error behind a bounded queue |
+//! | [`printable`] | 0 | text from elsewhere, made safe to print |
 //! | [`histogram`] | 0 | a plain histogram |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; not as on the wire |
 //! | [`small_file`] | 1 | files that users name: regular ones, bounded, and nobody waits for ever |
@@ -56,6 +58,7 @@ pub mod histogram;
 pub mod model;
 pub mod plan;
 pub mod poller;
+pub mod printable;
 pub mod quota;
 pub mod scans;
 pub mod shard;
@@ -63,6 +66,7 @@ pub mod shutdown;
 pub mod simulator;
 pub mod small_file;
 pub mod snapshot;
+pub mod stderr;
 pub mod store;
 pub mod tenant;
 pub mod web;

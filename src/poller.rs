@@ -118,6 +118,10 @@ impl Poller {
                 None => self.plan.held_until(),
             };
             let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));
+            if !self.polled && !self.tenant.health.held_back && calls.is_empty() {
+                self.tenant.health.held_back = true;
+                self.show();
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = calls.join_next() => match done {

@@ -33,8 +33,15 @@ impl Default for Shard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ShardError {
     /// There is none, or too many.
-    #[error("expected 1 to {MOST} shards, but found {0}; correct `--total-shards`")]
+    #[error(
+        "expected 1 to {MOST} shards, but found {0}; correct `--total-shards` or DEFENDER_EXPORTER_TOTAL_SHARDS"
+    )]
     Total(u32),
+    /// There are several, and none is chosen.
+    #[error(
+        "expected `--shard` or DEFENDER_EXPORTER_SHARD, as there are {0} shards, but found neither; give each exporter its own number, counted from 0"
+    )]
+    Missing(u32),
     /// The ordinal does not fit the total.
     #[error(
         "expected `--shard` below {total}, the number of shards, but found {ordinal}; shards count from 0, and all have the same `--total-shards`"
@@ -48,14 +55,20 @@ pub enum ShardError {
 }
 
 impl Shard {
-    /// Shard `ordinal`, counted from 0, of `total`.
+    /// Shard `ordinal`, counted from 0, of `total`. Only a single shard needs no ordinal: were
+    /// it 0 for each of several, all would poll the same tenants.
     ///
     /// # Errors
     /// [`ShardError`], if there is no such shard.
-    pub fn new(ordinal: u32, total: u32) -> Result<Self, ShardError> {
+    pub fn new(ordinal: impl Into<Option<u32>>, total: u32) -> Result<Self, ShardError> {
         if !(1..=MOST).contains(&total) {
             return Err(ShardError::Total(total));
         }
+        let ordinal = match ordinal.into() {
+            Some(ordinal) => ordinal,
+            None if total == 1 => 0,
+            None => return Err(ShardError::Missing(total)),
+        };
         if ordinal >= total {
             return Err(ShardError::Ordinal { ordinal, total });
         }
@@ -126,6 +139,8 @@ mod tests {
         };
         assert_eq!(Shard::new(3, 3), Err(beyond));
         assert_eq!(Shard::new(0, 1), Ok(Shard::default()));
+        assert_eq!(Shard::new(None, 1), Ok(Shard::default()));
+        assert_eq!(Shard::new(None, 2), Err(ShardError::Missing(2)));
     }
 
     proptest! {

@@ -35,7 +35,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
         };
         note(file, WebConfig::load(file).result.map(summary))?;
     }
-    super::print(report.as_bytes())?;
+    super::print(&report)?;
     anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

@@ -2,17 +2,16 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 
+use super::Process;
 use super::serve::Exporter;
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::shutdown;
 use crate::simulator::{Options, Simulator};
 
 /// Runs until a signal.
@@ -20,19 +19,13 @@ pub(super) async fn run(
     definitions: u32,
     tenants: u32,
     speed: u32,
-    flags: &Flags,
+    flags: Flags,
+    process: Process,
 ) -> anyhow::Result<()> {
     ensure!(
         flags.config_file.is_none(),
         "expected no --config.file, but found one; the demo makes its own"
     );
-    let problem = "installing signal handlers";
-    let shutdown = shutdown::on_signal().context(problem)?;
-    // A terminal that is closed ends the demo; a service manager's reload does not.
-    let hangups = (!std::io::stdin().is_terminal())
-        .then(shutdown::hangups)
-        .transpose()
-        .context(problem)?;
     let clock = Clock::accelerated(speed);
     let mut options = Options::new(clock.clone());
     options.definitions = usize::try_from(definitions)?;
@@ -48,7 +41,10 @@ pub(super) async fn run(
         .clone()
         .unwrap_or_else(|| Storage::Folder(folder.path().join("data")));
     let reader = Arc::new(move || Ok(config.clone()));
-    let exporter = Exporter::start(reader, hangups, flags, &storage, clock, &shutdown).await?;
+    let exporter = Exporter::start(reader, &flags, &storage, clock, &process).await?;
+    let Some(exporter) = exporter else {
+        return Ok(());
+    };
     let mut text = format!(
         "A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts "
     );
@@ -72,7 +68,7 @@ pub(super) async fn run(
         )?;
     }
     text.push_str("Stop it with Ctrl-C.\n");
-    super::print(text.as_bytes())?;
+    super::print(&text)?;
     let result = exporter.finish().await;
     simulator.stop().await;
     result

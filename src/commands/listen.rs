@@ -8,7 +8,6 @@ use anyhow::{Context as _, ensure};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use listenfd::ListenFd;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +48,6 @@ impl Socket {
 
 /// All sockets that `flags` ask for, bound.
 pub(super) async fn sockets(flags: &Flags) -> anyhow::Result<Vec<Socket>> {
-    raise_file_limit();
     if flags.systemd_socket {
         return passed_on();
     }
@@ -58,16 +56,6 @@ pub(super) async fn sockets(flags: &Flags) -> anyhow::Result<Vec<Socket>> {
         sockets.push(Socket::Tcp(bind(address).await?));
     }
     Ok(sockets)
-}
-
-/// As many open files as the system allows, as programs in Go have: the usual
-/// 1024 would be used up by that many idle clients.
-fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit of open files could not be raised");
-    }
 }
 
 /// The sockets that systemd has opened for this process.

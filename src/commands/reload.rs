@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::signal::unix::Signal;
 use tokio::sync::mpsc::Receiver;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exposition::OwnMetrics;
 use crate::fleet::Fleet;
+use crate::shutdown::Asked;
 use crate::web::ReloadRequest;
 
 /// How often what is known of removed tenants is looked through.
@@ -31,18 +30,13 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
-    /// Serves `hangups` and `requests` until `shutdown`.
-    pub(super) async fn run(
-        mut self,
-        mut hangups: Option<Signal>,
-        mut requests: Receiver<ReloadRequest>,
-        shutdown: CancellationToken,
-    ) {
+    /// Serves SIGHUPs and `requests` until a signal asks for the end.
+    pub(super) async fn run(mut self, asked: Asked, mut requests: Receiver<ReloadRequest>) {
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = asked.stop.cancelled() => break,
                 () = self.fleet.watch() => {}
-                () = hangup(&mut hangups) => {
+                () = asked.reload.notified() => {
                     // Logged and counted; there is nobody else to tell.
                     let _ = self.reload().await;
                 }
@@ -85,16 +79,5 @@ impl Reloads {
             "reloaded"
         );
         Ok(())
-    }
-}
-
-/// The next SIGHUP; never, if they are not listened for.
-async fn hangup(hangups: &mut Option<Signal>) {
-    let next = match hangups {
-        Some(hangups) => hangups.recv().await,
-        None => None,
-    };
-    if next.is_none() {
-        std::future::pending::<()>().await;
     }
 }

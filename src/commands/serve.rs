@@ -4,19 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::listen;
 use super::reload::{Reader, Reloads};
+use super::{Process, listen};
 use crate::children;
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exposition::OwnMetrics;
 use crate::fleet::{Fleet, Surroundings};
-use crate::shutdown::{self, GRACE};
+use crate::shutdown::GRACE;
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreEvent};
 use crate::web::{self, Expected, Gate, ReloadRequests, WebState};
@@ -40,18 +39,15 @@ pub(super) fn storage(flags: &Flags) -> Storage {
 }
 
 /// Runs the exporter until a signal.
-pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let problem = "installing signal handlers";
-    let hangups = shutdown::hangups().context(problem)?;
-    let shutdown = shutdown::on_signal().context(problem)?;
+pub(super) async fn run(flags: Flags, process: Process) -> anyhow::Result<()> {
     tokio::spawn(children::reap_orphans());
     let storage = storage(&flags);
     let read = flags.clone();
     let reader = Arc::new(move || config(&read));
-    let clock = Clock::system();
-    let exporter =
-        Exporter::start(reader, Some(hangups), &flags, &storage, clock, &shutdown).await?;
-    exporter.finish().await
+    match Exporter::start(reader, &flags, &storage, Clock::system(), &process).await? {
+        Some(exporter) => exporter.finish().await,
+        None => Ok(()),
+    }
 }
 
 /// A running exporter.
@@ -63,19 +59,32 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    /// Reads the configuration, binds all addresses, then starts polling and serving.
+    /// Reads the configuration, binds all addresses, then starts polling and serving; `None` if
+    /// a signal came first.
     pub(super) async fn start(
         reader: Reader,
-        hangups: Option<Signal>,
         flags: &Flags,
         storage: &Storage,
         clock: Clock,
-        shutdown: &CancellationToken,
+        process: &Process,
+    ) -> anyhow::Result<Option<Self>> {
+        let start = Self::start_up(reader, flags, storage, clock, process);
+        let stop = &process.asked.stop;
+        stop.run_until_cancelled(start).await.transpose()
+    }
+
+    async fn start_up(
+        reader: Reader,
+        flags: &Flags,
+        storage: &Storage,
+        clock: Clock,
+        process: &Process,
     ) -> anyhow::Result<Self> {
+        let shutdown = &process.asked.stop;
         let config = reader()?;
         let sockets = listen::sockets(flags).await?;
         let gate = gate(flags, &clock)?;
-        let own = OwnMetrics::new(clock.wall());
+        let own = OwnMetrics::with_log(clock.wall(), process.log.dropped());
         let around = Surroundings {
             snapshot: Snapshot::default(),
             store: store(storage, &clock, &own).await?,
@@ -110,7 +119,7 @@ impl Exporter {
         if let Some(store) = store {
             tasks.spawn(store.attend(shutdown.clone()));
         }
-        tasks.spawn(reloads.run(hangups, waiting, shutdown.clone()));
+        tasks.spawn(reloads.run(process.asked.clone(), waiting));
         let router = web::router(state);
         let mut addresses = Vec::new();
         let tls = gate.is_tls();
@@ -144,16 +153,16 @@ impl Exporter {
 
     /// Waits for the signal, then for the tasks, but not for ever.
     pub(super) async fn finish(mut self) -> anyhow::Result<()> {
-        while let Some(ended) = self.tasks.join_next().await {
-            // Only a task's panic gets here as an error; the others go on, but it must not go unseen.
-            ended.context("a task ended unexpectedly")?;
-            if self.shutdown.is_cancelled() {
-                let rest = async { while self.tasks.join_next().await.is_some() {} };
-                if tokio::time::timeout(GRACE, rest).await.is_err() {
-                    tracing::warn!("requests in flight were dropped");
-                }
-                return Ok(());
+        while !self.shutdown.is_cancelled() {
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                // Only a task's panic gets here as an error; the others go on, but it must not go unseen.
+                Some(ended) = self.tasks.join_next() => ended.context("a task ended unexpectedly")?,
             }
+        }
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, rest).await.is_err() {
+            tracing::warn!("requests in flight were dropped");
         }
         Ok(())
     }

@@ -178,6 +178,8 @@ catalog! {
             "Failures to read or write the exporter's state on disk.";
         STORE_COMMITS: Histogram "defender_exporter_store_commit_duration_seconds" []
             "How long it took to make changes of the exporter's state durable; calls wait for that.";
+        LOG_LINES_DROPPED: Counter "defender_exporter_log_lines_dropped_total" []
+            "Lines of the log that its reader did not take in time, or at all.";
         CPU: Counter "process_cpu_seconds_total" []
             "Total user and system CPU time spent in seconds.";
         OPEN_FDS: Gauge "process_open_fds" []

@@ -44,6 +44,12 @@ impl OwnMetrics {
     /// Metrics of an exporter that loaded its first configuration at `loaded`.
     #[must_use]
     pub fn new(loaded: Timestamp) -> Self {
+        Self::with_log(loaded, Counter::default())
+    }
+
+    /// The same, of an exporter whose log counts the lines that it drops.
+    #[must_use]
+    pub fn with_log(loaded: Timestamp, lines_dropped: Counter) -> Self {
         let mut own = Self {
             registry: Arc::default(),
             requests: Family::default(),
@@ -79,6 +85,7 @@ impl OwnMetrics {
             &catalog::STORE_COMMITS,
             own.store_commits.clone(),
         );
+        register(&mut registry, &catalog::LOG_LINES_DROPPED, lines_dropped);
         registry.register_collector(Box::new(Process));
         own.registry = Arc::new(registry);
         own.reload(true, loaded);

@@ -3,12 +3,15 @@
 use crate::model::TenantName;
 use crate::snapshot::Tenants;
 
-/// Why the exporter is not ready: one sentence a tenant that has neither
-/// restored state nor a first poll behind it.
+/// Why the exporter is not ready: one sentence a tenant that has neither restored state nor a
+/// first poll behind it, unless that poll has to wait for the end of a pause or for the budget.
 pub(super) fn not_ready(tenants: &Tenants, expected: &[TenantName]) -> Vec<String> {
     let waiting = |name: &&TenantName| {
         let view = tenants.get(*name);
-        view.is_none_or(|view| view.health.up.is_none() && view.definitions.is_empty())
+        view.is_none_or(|view| {
+            let health = &view.health;
+            health.up.is_none() && !health.held_back && view.definitions.is_empty()
+        })
     };
     let reason = |name| format!("tenant {name}: its first poll has not ended");
     expected.iter().filter(waiting).map(reason).collect()
@@ -31,7 +34,10 @@ mod tests {
         snapshot.publish(view.clone());
         assert!(not_ready(&snapshot.read(), &expected).is_empty());
         view.definitions = [].into();
-        snapshot.publish(view);
+        snapshot.publish(view.clone());
         assert_eq!(not_ready(&snapshot.read(), &expected).len(), 1);
+        view.health.held_back = true;
+        snapshot.publish(view);
+        assert!(not_ready(&snapshot.read(), &expected).is_empty());
     }
 }

@@ -50,16 +50,27 @@ impl Drop for Process {
 impl Process {
     pub fn start(folder: impl Into<Arc<TempDir>>, command: &mut Command) -> Self {
         let folder = folder.into();
-        let log = |name: &str| {
-            fs::File::create(folder.path().join(name)).expect("the folder can be written")
-        };
+        let stderr = fs::File::create(folder.path().join("stderr"));
+        Self::start_with_stderr(folder, command, stderr.expect("the folder can be written"))
+    }
+
+    /// The same, with an error output of the caller's.
+    pub fn start_with_stderr(
+        folder: impl Into<Arc<TempDir>>,
+        command: &mut Command,
+        stderr: impl Into<Stdio>,
+    ) -> Self {
+        let folder = folder.into();
+        let stdout = fs::File::create(folder.path().join("stdout"));
         let child = command
             .current_dir(folder.path())
             .stdin(Stdio::null())
-            .stdout(log("stdout"))
-            .stderr(log("stderr"))
+            .stdout(stdout.expect("the folder can be written"))
+            .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        // It may keep the other end of a pipe.
+        command.stderr(Stdio::null());
         Self { child, folder }
     }
 

@@ -8,7 +8,7 @@ use super::lint::{list, panels};
 use super::{boards, promql, rules};
 
 /// Families that no dashboard and no alert uses, and why.
-const UNUSED: [(&str, &str); 5] = [
+const UNUSED: &[(&str, &str)] = &[
     (
         "process_virtual_memory_max_bytes",
         "hardly ever limited, and then the resident memory says more",
@@ -16,6 +16,10 @@ const UNUSED: [(&str, &str); 5] = [
     (
         "defender_definitions_dropped",
         "0 unless a list is a hundred times longer than any known; the log says it too",
+    ),
+    (
+        "defender_exporter_log_lines_dropped_total",
+        "costs nothing but lines, and the log says it as soon as somebody reads it again",
     ),
     (
         "defender_api_quota_reserve",

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::Output;
 use crate::defender::{ApiError, AuthError};
+use crate::printable;
 
 /// A step of a tenant's check, in the order in which they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -224,7 +225,8 @@ impl Report {
     pub(super) fn finish(self) -> anyhow::Result<()> {
         if self.output == Output::Json {
             let json = serde_json::to_string_pretty(&self)?;
-            super::super::print(format!("{json}\n").as_bytes())?;
+            let lines: Vec<_> = json.lines().map(printable::json).collect();
+            super::super::print(&format!("{}\n", lines.join("\n")))?;
         }
         let mistakes = self.mistakes.join("\n");
         if !mistakes.is_empty() {
@@ -239,7 +241,7 @@ impl Report {
 
     fn say(&self, text: &str) -> anyhow::Result<()> {
         match self.output {
-            Output::Text => super::super::print(text.as_bytes()),
+            Output::Text => super::super::print(text),
             Output::Json => Ok(()),
         }
     }

@@ -1,0 +1,76 @@
+//! What is wrong with a value of the environment is said of the variable, not of a flag that
+//! nobody wrote.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use crate::common::binary;
+
+fn error_of(variable: &str, value: &OsStr, arguments: &[&str]) -> String {
+    let output = binary()
+        .env(variable, value)
+        .args(arguments)
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(2), "{variable}: {output:?}");
+    String::from_utf8(output.stderr).expect("it prints text")
+}
+
+#[test]
+fn errors_name_the_variable() {
+    for (flag, value) in [
+        ("web.listen-address", "nowhere"),
+        ("web.listen-address", "127.0.0.1:1,nowhere"),
+        ("web.telemetry-path", "metrics"),
+        ("web.systemd-socket", "maybe"),
+        ("web.max-requests", "-1"),
+        ("web.enable-lifecycle", "maybe"),
+        ("shard", "x"),
+        ("total-shards", "1.5"),
+        ("log.level", "loud"),
+        ("log.format", "xml"),
+    ] {
+        let name = flag.to_uppercase().replace(['.', '-'], "_");
+        let variable = format!("DEFENDER_EXPORTER_{name}");
+        for arguments in [&[][..], &["check-config"]] {
+            let text = error_of(&variable, value.as_ref(), arguments);
+            let (first, _) = text.split_once('\n').expect("it is a line");
+            assert!(first.contains(&variable), "{text}");
+            assert!(first.contains(&format!("--{flag}")), "{text}");
+        }
+        // The flag goes before the variable, and is to blame.
+        let text = error_of(&variable, "".as_ref(), &[&format!("--{flag}={value}")]);
+        assert!(
+            flag.starts_with("web.sys") || !text.contains(&variable),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_said_of_the_variable() {
+    for variable in [
+        "DEFENDER_EXPORTER_WEB_MAX_REQUESTS",
+        "DEFENDER_EXPORTER_LOG_LEVEL",
+    ] {
+        let text = error_of(variable, OsStr::from_bytes(b"1\xff0"), &[]);
+        assert!(text.contains(variable), "{text}");
+    }
+}
+
+#[test]
+fn several_shards_need_a_number_each() {
+    let total = "DEFENDER_EXPORTER_TOTAL_SHARDS";
+    let text = error_of(total, "3".as_ref(), &[]);
+    assert!(text.contains("DEFENDER_EXPORTER_SHARD"), "{text}");
+    let text = error_of(
+        "DEFENDER_EXPORTER_SHARD",
+        "3".as_ref(),
+        &["--total-shards=3"],
+    );
+    assert!(text.contains("expected `--shard` below 3"), "{text}");
+    assert!(error_of(total, "0".as_ref(), &[]).contains(total));
+    // A single one is number 0.
+    let output = binary().env(total, "1").arg("docs").arg("metrics").output();
+    assert!(output.expect("the program starts").status.success());
+}

@@ -1,0 +1,144 @@
+//! A process that is asked to end does so within five seconds, whatever hangs.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::common::{Exporter, configuration, eventually, options};
+use defender_scan_exporter::simulator::Simulator;
+
+/// Commits that hang as long as there is a file `hang`, as on a network disk that is gone.
+const HANG: &str = r#"
+#include <unistd.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+static int wait_and(long call, int fd) {
+    if (access(getenv("HANG"), F_OK) == 0) {
+        char *asked = getenv("ASKED");
+        close(syscall(SYS_openat, -100, asked, 0101, 0600));
+        while (access(getenv("HANG"), F_OK) == 0) usleep(10000);
+    }
+    return syscall(call, fd);
+}
+int fdatasync(int fd) { return wait_and(SYS_fdatasync, fd); }
+int fsync(int fd) { return wait_and(SYS_fsync, fd); }
+"#;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a bound of five real seconds is what is promised"
+)]
+async fn stops(mut exporter: Exporter) {
+    let started = Instant::now();
+    exporter.process.signal("TERM");
+    let status = exporter.process.exit().await;
+    println!("stopped after {:?}", started.elapsed());
+    assert_eq!(status.code(), Some(0), "{}", exporter.process.output());
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+fn compile(folder: &Path) -> std::path::PathBuf {
+    let (source, library) = (folder.join("hang.c"), folder.join("hang.so"));
+    fs::write(&source, HANG).expect("the folder can be written");
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(status.expect("cc, which links Rust, runs").success());
+    library
+}
+
+/// Starts an exporter of several tenants on a disk that hangs once there is the file `hang`.
+async fn on_a_disk(simulator: &Simulator) -> Exporter {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    configuration(simulator, folder.path(), (1_000, 60_000), &[]);
+    let library = compile(folder.path());
+    let variables = [
+        ("HANG", folder.path().join("hang")),
+        ("ASKED", folder.path().join("asked")),
+        ("LD_PRELOAD", library),
+    ];
+    Exporter::start_adjusted(folder, |command| {
+        command.envs(variables);
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_disk_hangs_under_every_tenant() {
+    let mut options = options();
+    options.tenants = 8;
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    let exporter = on_a_disk(&simulator).await;
+    exporter.ready().await;
+    let folder = Arc::clone(&exporter.process.folder);
+    fs::write(folder.path().join("hang"), "").expect("the folder can be written");
+    eventually("a commit hangs", async || {
+        folder.path().join("asked").exists().then_some(())
+    })
+    .await;
+    stops(exporter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_disk_hangs_at_the_start() {
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    configuration(&simulator, folder.path(), (1_000, 60_000), &[]);
+    let library = compile(folder.path());
+    let path = folder.path().to_owned();
+    fs::write(path.join("hang"), "").expect("the folder can be written");
+    let mut command = crate::common::binary();
+    command
+        .arg("--config.file")
+        .arg(path.join("exporter.yml"))
+        .env("HANG", path.join("hang"))
+        .env("ASKED", path.join("asked"))
+        .env("LD_PRELOAD", library)
+        .arg("--web.listen-address=127.0.0.1:0");
+    let process = crate::common::Process::start(folder, &mut command);
+    eventually("a commit hangs", async || {
+        path.join("asked").exists().then_some(())
+    })
+    .await;
+    let url = String::new();
+    stops(Exporter { process, url }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_clients_and_a_reload_hang() {
+    let simulator = Simulator::start(options())
+        .await
+        .expect("the simulator starts");
+    let exporter = Exporter::start(&simulator).await;
+    exporter.ready().await;
+    let address = exporter.url.trim_start_matches("http://");
+    let parts = [
+        "",
+        "GET /metr",
+        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+    ];
+    let mut held = Vec::new();
+    for part in parts.iter().cycle().take(60) {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.write_all(part.as_bytes()).expect("it can be sent");
+        held.push(stream);
+    }
+    // The last has an answer, so that all are accepted.
+    let mut start = [0; 12];
+    held[59].read_exact(&mut start).expect("it answers");
+    let file = exporter.process.folder.path().join("exporter.yml");
+    fs::remove_file(&file).expect("it is there");
+    let made = Command::new("mkfifo").arg(&file).status();
+    assert!(made.expect("mkfifo (coreutils) runs").success());
+    exporter.process.signal("HUP");
+    stops(exporter).await;
+}
