@@ -150,6 +150,11 @@ pub static CAUSES: &[Cause] = &[
         advice: "Name a proxy for HTTP in `http.proxy_url`.",
     },
     Cause {
+        begins: "no name server answered",
+        meaning: "this machine's name servers do not answer; check its DNS",
+        advice: "Let this machine reach a name server, or correct `/etc/resolv.conf`; or name a proxy by its IP address in `http.proxy_url`.",
+    },
+    Cause {
         begins: "failed to lookup address information",
         meaning: "the host's name is not known here; check its spelling, and this machine's DNS",
         advice: "Correct `api_base_url` or `authority_host` if they are set; else let this machine's DNS look the name up, or name a proxy in `http.proxy_url`.",

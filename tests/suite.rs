@@ -33,6 +33,8 @@ mod log;
 mod machine;
 mod many_tenants;
 mod orphans;
+#[path = "outgoing/main.rs"]
+mod outgoing;
 mod pages;
 mod process;
 mod proxy;

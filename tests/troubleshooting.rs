@@ -100,6 +100,7 @@ fn each_message_is_tested() {
         "credentials",
         "files",
         "machine",
+        "outgoing/names",
         "proxy",
         "troubleshooting",
     ]

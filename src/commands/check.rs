@@ -44,17 +44,17 @@ pub(super) async fn run(
         }
     };
     let tenants = choose(&config, &flags, only.as_ref())?;
-    let http = match HttpClient::new(&config.http) {
+    let clock = Clock::system();
+    let http = match HttpClient::new(&config.http, clock.clone()) {
         Ok(http) => http,
         Err(error) => {
             report.mistakes(vec![error.to_string()]);
             return report.finish();
         }
     };
-    for warning in warnings {
+    for warning in warnings.into_iter().chain(http.warnings()) {
         report.note(format!("warning: {warning}"))?;
     }
-    let clock = Clock::system();
     let ledger = Ledger::open(&serve::storage(&flags), clock.clone()).await;
     for note in ledger.notes(&tenants) {
         report.note(note)?;

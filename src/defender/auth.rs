@@ -271,7 +271,7 @@ impl TokenSource {
                 last.failed = Some(Failed {
                     error: error.clone(),
                     pause,
-                    again: self.clock.uptime() + pause,
+                    again: self.clock.uptime() + pause.max(error.retry_after.unwrap_or_default()),
                 });
                 Err(error)
             }

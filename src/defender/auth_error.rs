@@ -5,6 +5,7 @@
 //! looked for in the text too.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use azure_core::error::ErrorKind as AzureKind;
 
@@ -23,6 +24,8 @@ pub struct AuthError {
     pub text: String,
     /// The one thing to do.
     pub advice: &'static str,
+    /// How long whoever was asked wants not to be asked again; at most a day.
+    pub retry_after: Option<Duration>,
 }
 
 impl AuthError {
@@ -32,6 +35,7 @@ impl AuthError {
             reason,
             text: text.into(),
             advice: advice::of_sign_in(reason),
+            retry_after: None,
         }
     }
 
@@ -39,6 +43,15 @@ impl AuthError {
     #[must_use]
     pub(super) fn advise(self, advice: &'static str) -> Self {
         Self { advice, ..self }
+    }
+
+    /// The same, of an answer that asked for a pause.
+    #[must_use]
+    pub(super) fn after(self, retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after,
+            ..self
+        }
     }
 
     /// The API refused (401) a token that was just obtained.

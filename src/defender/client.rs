@@ -7,17 +7,16 @@
 //! Nothing is repeated here: every further request is the planner's decision.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
 use ::http::{HeaderMap, Method};
 use bytes::BytesMut;
 use url::Url;
 
 use super::auth::Bearer;
-use super::error::{ApiError, Refusal, hangs};
-use super::http::HttpClient;
+use super::error::{ApiError, Refusal};
+use super::http::{HttpClient, Line};
 use super::wire::{FromWire, NextLink, Page, page};
 use crate::clock::Clock;
 use crate::model::{Agent, Definition, DefinitionId, Session};
@@ -177,42 +176,32 @@ impl Client {
         status: &mut Option<u16>,
     ) -> Result<Page<T>, ApiError> {
         let batch = body.is_some();
-        let http = if self.fresh {
-            Arc::new(self.http.fresh().clone())
-        } else {
-            self.http.get()
-        };
-        let broken = |error: reqwest::Error| {
-            if hangs(&error) {
-                self.http.retire(&http);
-            }
-            error
-        };
+        let mut line = self.http.line(self.fresh);
         let request = match body {
-            Some(body) => http
+            Some(body) => line
+                .client()
                 .request(Method::POST, url)
                 .header(CONTENT_TYPE, "application/json")
                 .body(body),
-            None => http.request(Method::GET, url),
+            None => line.client().request(Method::GET, url),
         };
         let request = request.header(AUTHORIZATION, token.header());
         // If this fails, the permit is dropped: the service may have seen the request.
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| ApiError::unanswered(broken(error)))?;
+        let response = request.send().await;
+        let mut response = response.map_err(|error| line.unanswered(error))?;
         permit.answered();
         let code = response.status();
         *status = Some(code.as_u16());
         if code.is_success() {
-            let body = read(&mut response, self.body_limit, broken).await?;
+            let body = read(&mut response, self.body_limit, &mut line).await?;
             return Ok(page(&body)?);
         }
         // An error without a readable body is still that error.
-        let body = read(&mut response, ERROR_BODY_LIMIT, broken).await;
+        let body = read(&mut response, ERROR_BODY_LIMIT, &mut line).await;
         Err(ApiError::refused(&Refusal {
             status: code.as_u16(),
-            retry_after: retry_after(response.headers()),
+            retry_after: text(response.headers(), RETRY_AFTER),
+            date: text(response.headers(), DATE),
             body: &body.unwrap_or_default(),
             wall: self.clock.wall(),
             batch,
@@ -230,8 +219,8 @@ impl fmt::Debug for Client {
     }
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<&str> {
-    headers.get(RETRY_AFTER)?.to_str().ok()
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// Reads the body as it is decompressed, so that a small one that grows large
@@ -239,20 +228,21 @@ fn retry_after(headers: &HeaderMap) -> Option<&str> {
 async fn read(
     response: &mut reqwest::Response,
     limit: usize,
-    broken: impl Fn(reqwest::Error) -> reqwest::Error,
+    line: &mut Line,
 ) -> Result<BytesMut, ApiError> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| ApiError::broken(broken(error)))?
-    {
+    loop {
+        let chunk = response.chunk().await;
+        let Some(chunk) = chunk.map_err(|error| line.broken(error))? else {
+            line.is_sound();
+            return Ok(body);
+        };
         if body.len() + chunk.len() > limit {
+            line.is_sound();
             return Err(ApiError::BodyTooLarge { limit });
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
 }
 
 #[cfg(test)]

@@ -5,17 +5,15 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::cause::plain;
+use super::pause;
 use super::scrub::scrub;
 use super::wire::{DecodeError, ErrorBody};
 use crate::advice;
 use crate::clock::Timestamp;
 use crate::health::{AuthReason, Reason};
-
-/// The longest pause that is believed: anything longer is a mistake.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// What the service says of an error: scrubbed, bounded, fit for a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +76,13 @@ pub enum ApiError {
         detail: Detail,
     },
     /// 5xx and 408: temporary.
-    #[error("the service failed: {0}")]
-    Server(Detail),
+    #[error("the service failed: {detail}")]
+    Server {
+        /// How long nothing may be sent; at most a day. `None` if the service does not say.
+        retry_after: Option<Duration>,
+        /// What the service says.
+        detail: Detail,
+    },
     /// Any other status, among them redirects, which are not followed: the
     /// token would travel.
     #[error("the request was refused: {0}")]
@@ -123,7 +126,7 @@ impl ApiError {
             Self::Unauthorized(_) => Reason::Auth,
             Self::Forbidden(_) => Reason::Forbidden,
             Self::Throttled { .. } => Reason::Throttled,
-            Self::Server(_) => Reason::Server,
+            Self::Server { .. } => Reason::Server,
             Self::Timeout => Reason::Timeout,
             Self::Connect(_) | Self::Unanswered(_) => Reason::Connect,
             Self::Decode(_) | Self::BodyTooLarge { .. } => Reason::Decode,
@@ -138,7 +141,7 @@ impl ApiError {
             Self::Unauthorized(_) => advice::of_sign_in(AuthReason::Refused),
             Self::Forbidden(_) => advice::FORBIDDEN,
             Self::Throttled { .. } => advice::THROTTLED,
-            Self::Server(_) => advice::SERVER,
+            Self::Server { .. } => advice::SERVER,
             Self::Client(detail) if detail.status < 400 => advice::REDIRECT,
             Self::Client(_) => advice::CLIENT,
             Self::Timeout => advice::TIMEOUT,
@@ -160,7 +163,7 @@ impl ApiError {
             | Self::BadRequestOrId(detail)
             | Self::Unauthorized(detail)
             | Self::Forbidden(detail)
-            | Self::Server(detail)
+            | Self::Server { detail, .. }
             | Self::Client(detail) => Some(detail),
             Self::Timeout
             | Self::Connect(_)
@@ -182,6 +185,7 @@ impl ApiError {
             correlation_id: clean(&body.correlation_id),
         };
         let code = detail.code.to_ascii_lowercase();
+        let retry_after = pause::asked(answer.retry_after, answer.date, answer.wall);
         match (answer.status, code.as_str()) {
             (400, "maximumbatchsizeexceeded") | (413, _) if answer.batch => Self::BatchTooLarge {
                 allowed: allowed(&body.message),
@@ -196,12 +200,13 @@ impl ApiError {
             (401, _) => Self::Unauthorized(detail),
             (403, _) => Self::Forbidden(detail),
             (429, _) => Self::Throttled {
-                retry_after: answer
-                    .retry_after
-                    .and_then(|text| retry_after(text, answer.wall)),
+                retry_after,
                 detail,
             },
-            (408 | 500.., _) => Self::Server(detail),
+            (408 | 500.., _) => Self::Server {
+                retry_after: retry_after.filter(|_| pause::may_ask(answer.status)),
+                detail,
+            },
             _ => Self::Client(detail),
         }
     }
@@ -238,6 +243,8 @@ pub(super) struct Refusal<'a> {
     pub(super) status: u16,
     /// Header `Retry-After`.
     pub(super) retry_after: Option<&'a str>,
+    /// Header `Date`.
+    pub(super) date: Option<&'a str>,
     pub(super) body: &'a [u8],
     /// When the answer arrived.
     pub(super) wall: Timestamp,
@@ -245,11 +252,6 @@ pub(super) struct Refusal<'a> {
     pub(super) batch: bool,
     /// What must not appear in any text.
     pub(super) token: &'a str,
-}
-
-/// Whether a connection that was made says nothing any more.
-pub(super) fn hangs(error: &reqwest::Error) -> bool {
-    error.is_timeout() && !error.is_connect()
 }
 
 /// Whether the data was wrong, as opposed to the connection that carried it. The
@@ -292,20 +294,6 @@ fn allowed(message: &str) -> Option<usize> {
         .find(|letter: char| !letter.is_ascii_digit())
         .unwrap_or(rest.len());
     rest[..end].parse().ok().filter(|&number| number > 0)
-}
-
-/// Reads `Retry-After`: seconds, or an HTTP date relative to `wall`. Nonsense is
-/// `None`, a date in the past is no time, and a day is the longest.
-fn retry_after(text: &str, wall: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        let until = httpdate::parse_http_date(text).ok()?;
-        let until = until.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        (Timestamp::from_unix_millis(0) + until).since(wall)
-    };
-    Some(pause.min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]

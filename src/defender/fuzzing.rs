@@ -48,6 +48,7 @@ pub(crate) fn refusal(data: &[u8]) {
         let error = ApiError::refused(&Refusal {
             status: u16::from_be_bytes([*high, *low]),
             retry_after: None,
+            date: None,
             body,
             wall: NOW,
             batch,
@@ -68,6 +69,7 @@ pub(crate) fn retry_after(data: &[u8]) {
     let error = ApiError::refused(&Refusal {
         status: 429,
         retry_after: Some(text),
+        date: Some(text),
         body: b"",
         wall: NOW,
         batch: false,

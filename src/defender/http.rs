@@ -1,28 +1,44 @@
 //! The one HTTP client, for the API and for the sign-in host alike.
 //!
-//! Certificates are verified by `rustls` against the system's roots; those of
-//! `http.ca_file` are added to them. Redirects are not followed: the token
-//! would travel with them.
+//! ```text
+//! settings, roots, proxies ─► generation ─► requests
+//!            ▲                    ▲
+//! reload, unknown issuer    a connection that broke or went silent
+//! ```
+//!
+//! Who holds an [`HttpClient`] goes on when what is underneath is replaced. A generation has its
+//! connections: once one of them is found broken, a new generation takes over, so that none of
+//! them is used again. Requests that are under way end as they would have.
+//!
+//! Certificates are verified by `rustls` against the system's roots; those of `http.ca_file` are
+//! added to them. Redirects are not followed: the token would travel with them. Nothing is sent
+//! twice: each repetition is the planner's decision.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy};
+use reqwest::{Client, Proxy};
 use url::Url;
 
 use super::error::{ApiError, chain};
+use super::lookups::Lookups;
+use super::proxies::proxies;
+use super::roots::{Roots, is_unknown_issuer};
+use crate::clock::{Clock, Uptime};
 use crate::config::Http;
-use crate::small_file;
 
 /// What the client calls itself.
 const USER_AGENT: &str = concat!("defender-scan-exporter/", env!("CARGO_PKG_VERSION"));
 
 /// The longest time for a connection alone; the rest of the timeout is the answer's.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often roots are read again because of an unknown issuer, at most.
+const ROOTS_AGAIN: Duration = Duration::from_mins(1);
 
 /// Why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +62,16 @@ pub enum HttpError {
     /// `http.proxy_url` can not be used.
     #[error("can not use http.proxy_url: {0}")]
     Proxy(String),
+    /// A variable of the environment that names proxies cannot be used.
+    #[error("expected {expected} in {name}, but found {problem}; correct or unset the variable")]
+    ProxyVariable {
+        /// The variable.
+        name: String,
+        /// What it should hold.
+        expected: &'static str,
+        /// What it holds instead, without repeating it: it may be a password.
+        problem: &'static str,
+    },
     /// Most likely the system has no root certificates.
     #[error(
         "can not build the HTTPS client: {0}; is the package ca-certificates installed? If not, install it or set http.ca_file"
@@ -53,100 +79,246 @@ pub enum HttpError {
     Build(String),
 }
 
-/// The HTTP client that all tenants share, which can be replaced underneath them.
+/// The HTTP client of all tenants; its clones are one and the same.
 #[derive(Clone)]
 pub struct HttpClient(Arc<Shared>);
 
 struct Shared {
+    current: ArcSwap<Generation>,
+    clock: Clock,
+    renewal: Mutex<Renewal>,
+}
+
+/// When the roots were read again because of an unknown issuer.
+#[derive(Default)]
+struct Renewal {
+    last: Option<Uptime>,
+    under_way: bool,
+}
+
+/// What all requests use until something is replaced.
+struct Generation {
+    parts: Arc<Parts>,
+    /// For calls of the API.
+    pooled: Client,
+    /// For what is asked rarely: a connection of its own for each request.
+    unpooled: Client,
+}
+
+/// What generations are made of.
+struct Parts {
     settings: Http,
-    pooled: ArcSwap<Client>,
-    /// Opens a connection for each request, and keeps none.
-    fresh: Client,
+    roots: Roots,
+    tls: rustls::ClientConfig,
+    proxies: Vec<Proxy>,
+    lookups: Lookups,
 }
 
 impl HttpClient {
-    /// A client with these settings. Installs `ring` as the process's provider of cryptography
-    /// unless one is installed already; without one the TLS library would panic.
+    /// Builds the client, with the system's root certificates as they are now. Blocks while it
+    /// reads files.
     ///
     /// # Errors
-    /// [`HttpError`], if a file cannot be read or the system has no root certificates.
-    pub fn new(settings: &Http) -> Result<Self, HttpError> {
-        Ok(Self(Arc::new(Shared {
+    /// [`HttpError`], if a file can not be read, the system has no root certificates, or the
+    /// environment names a proxy that cannot be used.
+    pub fn new(settings: &Http, clock: Clock) -> Result<Self, HttpError> {
+        let roots = Roots::read(settings.ca_file.as_deref())?;
+        let environment = |name: &str| std::env::var_os(name);
+        let parts = Parts {
             settings: settings.clone(),
-            pooled: ArcSwap::from_pointee(build(builder(settings)?)?),
-            fresh: build(builder(settings)?.pool_max_idle_per_host(0))?,
+            tls: roots.tls()?,
+            roots,
+            proxies: proxies(settings.proxy_url.as_ref(), &environment)?,
+            lookups: Lookups::new(),
+        };
+        Ok(Self(Arc::new(Shared {
+            current: ArcSwap::from_pointee(Generation::new(Arc::new(parts))?),
+            clock,
+            renewal: Mutex::default(),
         })))
     }
 
-    /// The client in use, with its pool of connections.
+    /// What is likely not meant in what the client was built of.
     #[must_use]
-    pub fn get(&self) -> Arc<Client> {
-        self.0.pooled.load_full()
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.current.load().parts.roots.warnings.clone()
     }
 
-    /// A client each of whose requests goes out on a new connection.
-    #[must_use]
-    pub fn fresh(&self) -> &Client {
-        &self.0.fresh
+    /// Takes over what `other` was built of. Requests under way go on.
+    pub fn adopt(&self, other: &Self) {
+        self.0.current.store(other.0.current.load_full());
     }
 
-    /// Replaces the client in use by one without connections. Calls under way go on undisturbed.
-    ///
-    /// # Errors
-    /// As of [`Self::new`]; then nothing has changed.
-    pub fn rebuild(&self) -> Result<(), HttpError> {
-        let client = build(builder(&self.0.settings)?)?;
-        self.0.pooled.store(Arc::new(client));
-        Ok(())
+    /// A connection for one call; `fresh`: one that nobody used before.
+    pub(super) fn line(&self, fresh: bool) -> Line {
+        Line {
+            http: self.clone(),
+            generation: self.0.current.load_full(),
+            fresh,
+            sound: false,
+        }
     }
 
-    /// Takes the connections of `used` out of use: one of them is open and yet may be dead.
-    /// HTTP/2 would go on to use it, as long as something on the way acknowledges its bytes.
-    ///
-    /// Does nothing if another call did so already, and so happens once in a timeout at most.
-    pub(super) fn retire(&self, used: &Arc<Client>) {
-        if !Arc::ptr_eq(&self.0.pooled.load(), used) {
+    /// A client whose requests have a connection of their own each.
+    pub(super) fn unpooled(&self) -> Client {
+        self.0.current.load().unpooled.clone()
+    }
+
+    /// Looks for an unknown issuer in an error, and if it finds one, reads the roots again.
+    pub(super) fn learn(&self, error: &(dyn std::error::Error + 'static)) {
+        if is_unknown_issuer(error) && self.begin_renewal() {
+            let http = self.clone();
+            // A thread of its own: a file system that hangs holds up nothing else.
+            let thread = std::thread::Builder::new().name("roots".to_owned());
+            if thread.spawn(move || http.renew_roots()).is_err() {
+                self.end_renewal();
+            }
+        }
+    }
+
+    fn begin_renewal(&self) -> bool {
+        let now = self.0.clock.uptime();
+        let mut renewal = self.renewal();
+        let recent = |last| now.since(last) < ROOTS_AGAIN;
+        if renewal.under_way || renewal.last.is_some_and(recent) {
+            return false;
+        }
+        *renewal = Renewal {
+            last: Some(now),
+            under_way: true,
+        };
+        true
+    }
+
+    fn end_renewal(&self) {
+        self.renewal().under_way = false;
+    }
+
+    fn renewal(&self) -> std::sync::MutexGuard<'_, Renewal> {
+        // Plain data, which is whole after a panic elsewhere too.
+        self.0
+            .renewal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renew_roots(&self) {
+        let used = self.0.current.load_full();
+        match Self::new(&used.parts.settings, self.0.clock.clone()) {
+            Ok(new) => {
+                let fresh = new.0.current.load_full();
+                let roots = |generation: &Generation| generation.parts.roots.store.roots.clone();
+                if roots(&fresh) != roots(&used) {
+                    self.0.current.compare_and_swap(&used, fresh);
+                    tracing::info!("read the root certificates again, which are others now");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot read the root certificates again"),
+        }
+        self.end_renewal();
+    }
+
+    /// Sees to it that no connection of `used` is used again.
+    fn abandon(&self, used: &Arc<Generation>) {
+        if !Arc::ptr_eq(&self.0.current.load(), used) {
             return;
         }
-        if let Err(error) = self.rebuild() {
-            tracing::warn!(%error, "the HTTP client cannot be built anew; until it can, each request opens a connection");
-            self.0.pooled.store(Arc::new(self.0.fresh.clone()));
+        match Generation::new(Arc::clone(&used.parts)) {
+            Ok(next) => {
+                self.0.current.compare_and_swap(used, Arc::new(next));
+            }
+            // The same parts served before; better an old connection than none.
+            Err(error) => tracing::warn!(%error, "cannot give up old connections"),
         }
     }
 }
 
-/// Leaves out the settings and the client: a proxy may have a password.
+/// Leaves out everything: a proxy may have a password.
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpClient").finish_non_exhaustive()
     }
 }
 
-fn builder(settings: &Http) -> Result<ClientBuilder, HttpError> {
-    // An error means that there is a provider already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .redirect(Policy::none())
-        // By default it repeats what HTTP/2 refuses, without a permit.
-        .retry(reqwest::retry::never())
-        .timeout(settings.timeout)
-        .connect_timeout(settings.timeout.min(CONNECT_TIMEOUT))
-        .gzip(true);
-    if let Some(path) = &settings.ca_file {
-        builder = builder.tls_certs_merge(certificates(path)?);
+impl Generation {
+    fn new(parts: Arc<Parts>) -> Result<Self, HttpError> {
+        Ok(Self {
+            pooled: parts.client(usize::MAX)?,
+            unpooled: parts.client(0)?,
+            parts,
+        })
     }
-    if let Some(url) = &settings.proxy_url {
-        let proxy = Proxy::all(url.clone()).map_err(|error| HttpError::Proxy(chain(&error)))?;
-        // The configuration names the proxy; what goes without one is the machine's.
-        builder = builder.proxy(proxy.no_proxy(NoProxy::from_env()));
-    }
-    Ok(builder)
 }
 
-fn build(builder: ClientBuilder) -> Result<Client, HttpError> {
-    let client = builder.build();
-    client.map_err(|error| HttpError::Build(chain(&error)))
+impl Parts {
+    fn client(&self, most_idle: usize) -> Result<Client, HttpError> {
+        let connect = self.settings.timeout.min(CONNECT_TIMEOUT);
+        // Something is left for the connection, and a silent name server is called so.
+        let lookups = self.lookups.within(connect * 9 / 10);
+        let mut builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(Policy::none())
+            // The library's own would send what no permit was taken for.
+            .retry(reqwest::retry::never())
+            .timeout(self.settings.timeout)
+            .connect_timeout(connect)
+            .pool_max_idle_per_host(most_idle)
+            .gzip(true)
+            .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(Arc::new(lookups))
+            .no_proxy();
+        for proxy in &self.proxies {
+            builder = builder.proxy(proxy.clone());
+        }
+        builder
+            .build()
+            .map_err(|error| HttpError::Build(chain(&error)))
+    }
+}
+
+/// The connection of one call. Unless it is found sound, it is not used again.
+pub(super) struct Line {
+    http: HttpClient,
+    generation: Arc<Generation>,
+    fresh: bool,
+    sound: bool,
+}
+
+impl Line {
+    pub(super) fn client(&self) -> &Client {
+        if self.fresh {
+            &self.generation.unpooled
+        } else {
+            &self.generation.pooled
+        }
+    }
+
+    /// The answer came, whatever it says.
+    pub(super) fn is_sound(&mut self) {
+        self.sound = true;
+    }
+
+    /// Classifies what broke before an answer began.
+    pub(super) fn unanswered(&mut self, error: reqwest::Error) -> ApiError {
+        self.http.learn(&error);
+        self.sound = error.is_connect();
+        ApiError::unanswered(error)
+    }
+
+    /// Classifies what broke inside an answer. Unreadable data says nothing of the connection.
+    pub(super) fn broken(&mut self, error: reqwest::Error) -> ApiError {
+        let error = ApiError::broken(error);
+        self.sound = matches!(error, ApiError::Decode(_));
+        error
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.sound {
+            self.http.abandon(&self.generation);
+        }
+    }
 }
 
 /// Whether the host of `origin` can be reached: its name, the connection, TLS, and any proxy in
@@ -155,22 +327,8 @@ fn build(builder: ClientBuilder) -> Result<Client, HttpError> {
 /// # Errors
 /// [`ApiError::Connect`] or [`ApiError::Timeout`].
 pub async fn reach(http: &HttpClient, origin: &Url) -> Result<(), ApiError> {
-    let answer = http.fresh().head(origin.clone()).send().await;
+    let answer = http.unpooled().head(origin.clone()).send().await;
     answer.map(drop).map_err(ApiError::broken)
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpError> {
-    let pem = small_file::blocking_read(path, small_file::CERTIFICATES);
-    let pem = pem.map_err(|source| HttpError::CaFile {
-        path: path.to_owned(),
-        source,
-    })?;
-    Certificate::from_pem_bundle(&pem.bytes)
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| HttpError::NoCertificate {
-            path: path.to_owned(),
-        })
 }
 
 #[cfg(test)]
@@ -178,6 +336,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::clock::Timestamp;
     use crate::defender::testing::{Server, answer};
 
     fn settings(pem: &str) -> (tempfile::NamedTempFile, Http) {
@@ -191,64 +350,73 @@ mod tests {
         (file, settings)
     }
 
+    fn client(settings: &Http) -> Result<HttpClient, HttpError> {
+        let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+        HttpClient::new(settings, clock)
+    }
+
+    fn pem() -> String {
+        let made = rcgen::generate_simple_self_signed(["localhost".into()]);
+        made.expect("a certificate").cert.pem()
+    }
+
+    const DAMAGED: [&str; 2] = [
+        "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+    ];
+
     #[test]
-    fn certificates_are_added_from_a_file() {
-        let key = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
-        let (_file, settings) = settings(&key.cert.pem());
-        assert!(HttpClient::new(&settings).is_ok());
+    fn a_damaged_certificate_beside_good_ones_is_left_out_and_said_so() {
+        let (_file, good) = settings(&pem());
+        assert_eq!(client(&good).expect("a client").warnings(), [""; 0]);
+        for damaged in DAMAGED {
+            let (file, mixed) = settings(&format!("{}{damaged}{}", pem(), pem()));
+            let client = client(&mixed).expect("a client");
+            let [warning] = &client.warnings()[..] else {
+                panic!("{:?}", client.warnings());
+            };
+            let name = file.path().display().to_string();
+            assert!(
+                warning.contains(&name) && warning.contains("number 2 ("),
+                "{warning}"
+            );
+            let generation = client.0.current.load();
+            let of_good = super::Roots::read(good.ca_file.as_deref()).expect("roots");
+            let count = generation.parts.roots.store.len();
+            assert_eq!(count, of_good.store.len() + 1, "both good ones are in");
+        }
+    }
+
+    #[test]
+    fn what_is_adopted_is_used_by_all_clones() {
+        let (_file, settings) = settings(&pem());
+        let (old, new) = (client(&settings).unwrap(), client(&settings).unwrap());
+        let clone = old.clone();
+        old.adopt(&new);
+        assert!(Arc::ptr_eq(
+            &clone.line(false).generation,
+            &new.line(false).generation
+        ));
     }
 
     #[test]
     fn a_file_without_certificates_is_a_clear_error() {
-        for pem in [
-            "",
-            "hello",
-            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
-        ] {
+        for pem in ["", "hello", DAMAGED[0], DAMAGED[1]] {
             let (_file, settings) = settings(pem);
-            let error = HttpClient::new(&settings).expect_err("no certificate");
+            let error = client(&settings).expect_err("no certificate");
             assert!(matches!(error, HttpError::NoCertificate { .. }), "{error}");
         }
         let missing = Http {
             ca_file: Some("/nowhere/ca.pem".into()),
             ..settings("").1
         };
-        let error = HttpClient::new(&missing).expect_err("no file");
+        let error = client(&missing).expect_err("no file");
         assert!(
             error
                 .to_string()
                 .starts_with("can not read http.ca_file /nowhere/ca.pem: No such file"),
             "{error}"
         );
-    }
-
-    #[tokio::test]
-    async fn connections_are_taken_out_of_use_by_the_first_call_that_hangs() {
-        let (_file, settings) = settings("");
-        let http = HttpClient::new(&Http {
-            ca_file: None,
-            ..settings
-        });
-        let http = http.expect("a client");
-        let used = http.get();
-        http.retire(&used);
-        let next = http.get();
-        assert!(!Arc::ptr_eq(&used, &next));
-        http.retire(&used);
-        assert!(Arc::ptr_eq(&next, &http.get()), "the next was not to blame");
-    }
-
-    #[tokio::test]
-    async fn without_roots_no_connection_is_kept() {
-        let key = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
-        let (file, settings) = settings(&key.cert.pem());
-        let http = HttpClient::new(&settings).expect("a client");
-        let used = http.get();
-        drop(file);
-        assert!(http.rebuild().is_err());
-        assert!(Arc::ptr_eq(&used, &http.get()), "nothing has changed");
-        http.retire(&used);
-        assert!(!Arc::ptr_eq(&used, &http.get()));
     }
 
     #[tokio::test]
@@ -259,9 +427,11 @@ mod tests {
             ca_file: None,
             proxy_url: Some(proxy.url.clone()),
         };
-        let client = HttpClient::new(&settings).expect("a client");
-        let response = client.get().get("http://api.example/x").send().await;
-        assert!(response.is_ok());
+        let client = client(&settings).expect("a client");
+        for client in [client.line(false).client(), &client.unpooled()] {
+            let response = client.get("http://api.example/x").send().await;
+            assert!(response.is_ok());
+        }
         let requests = proxy.requests.lock().expect("unpoisoned");
         assert!(requests[0].starts_with("GET http://api.example/x HTTP/1.1"));
     }

@@ -77,7 +77,7 @@ pub(super) fn issuer(tenant: &Tenant, http: HttpClient, clock: Clock) -> Box<dyn
             return Box::new(TokenFile { path, clock });
         }
         Credential::ManagedIdentity(identity) => {
-            return Box::new(MetadataService::new(identity, &tenant.scope));
+            return Box::new(MetadataService::new(identity, &tenant.scope, clock));
         }
         Credential::AzureCli => return Box::new(CommandLine::new(Tool::Az, tenant)),
         Credential::AzureDeveloperCli => return Box::new(CommandLine::new(Tool::Azd, tenant)),

@@ -13,10 +13,11 @@ use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions
 use reqwest::redirect::Policy;
 
 use super::auth_error::{AuthError, chain};
-use super::bounded::Bounded;
+use super::bounded::{Bounded, Hint};
 use super::issuer::{Issued, Issuer};
 use super::scrub::scrub;
 use crate::advice;
+use crate::clock::Clock;
 use crate::config::ManagedIdentity;
 use crate::health::AuthReason;
 
@@ -33,13 +34,15 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 pub(super) struct MetadataService {
     identity: ManagedIdentity,
     scope: String,
+    clock: Clock,
 }
 
 impl MetadataService {
-    pub(super) fn new(identity: &ManagedIdentity, scope: &str) -> Self {
+    pub(super) fn new(identity: &ManagedIdentity, scope: &str, clock: Clock) -> Self {
         Self {
             identity: identity.clone(),
             scope: scope.to_owned(),
+            clock,
         }
     }
 
@@ -84,6 +87,7 @@ impl Issuer for MetadataService {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(Policy::none())
+            // It is asked once; see `OneTry`.
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
@@ -94,6 +98,8 @@ impl Issuer for MetadataService {
                 let text = format!("can not build the client of the metadata service: {error}");
                 AuthError::new(AuthReason::Other, text)
             })?;
+        let hint = Hint::new(self.clock.clone());
+        let bounded = Bounded::new(client, hint.clone());
         let id = match &self.identity {
             ManagedIdentity::System => None,
             ManagedIdentity::ClientId(id) => Some(UserAssignedId::ClientId(id.clone())),
@@ -103,14 +109,15 @@ impl Issuer for MetadataService {
         let options = ManagedIdentityCredentialOptions {
             user_assigned_id: id,
             client_options: ClientOptions {
-                transport: Some(Transport::new(Arc::new(OneTry(Bounded(client))))),
+                transport: Some(Transport::new(Arc::new(OneTry(bounded)))),
                 ..ClientOptions::default()
             },
         };
         let credential = ManagedIdentityCredential::new(Some(options));
         let credential = credential.map_err(|error| self.explain(&error))?;
         let token = credential.get_token(&[&self.scope], None).await;
-        Issued::from_azure(&token.map_err(|error| self.explain(&error))?)
+        let token = token.map_err(|error| self.explain(&error).after(hint.last()))?;
+        Issued::from_azure(&token)
     }
 
     fn whom(&self) -> &'static str {
@@ -121,7 +128,7 @@ impl Issuer for MetadataService {
 /// A client whose failures `azure_identity` does not retry: it would for 72 s, and
 /// whoever is not in Azure would never learn why.
 #[derive(Debug)]
-struct OneTry(Bounded<reqwest::Client>);
+struct OneTry(Bounded);
 
 #[async_trait]
 impl HttpClient for OneTry {

@@ -24,7 +24,11 @@ pub(crate) mod fuzzing;
 mod http;
 mod issuer;
 mod lifetime;
+mod lookups;
 mod managed_identity;
+mod pause;
+mod proxies;
+mod roots;
 mod scrub;
 mod sign_in;
 #[cfg(test)]

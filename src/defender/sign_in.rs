@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::assertion::assertion;
 use super::auth_error::AuthError;
-use super::bounded::Bounded;
+use super::bounded::{Bounded, Hint};
 use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
 use crate::advice;
@@ -62,7 +62,10 @@ impl SignIn {
     }
 
     /// The credential, and the secret that must not appear in any text.
-    async fn credential(&self) -> Result<(Arc<dyn TokenCredential>, SecretString), AuthError> {
+    async fn credential(
+        &self,
+        hint: &Hint,
+    ) -> Result<(Arc<dyn TokenCredential>, SecretString), AuthError> {
         let secret = match &self.proof {
             Proof::Secret(SecretSource::Inline(secret)) => secret.clone(),
             Proof::Secret(SecretSource::File(path)) => read(path, "client secret").await?,
@@ -70,8 +73,8 @@ impl SignIn {
             Proof::Certificate(files) => self.sign(files).await?,
         };
         let credential = match &self.proof {
-            Proof::Secret(_) => self.with_secret(&secret),
-            Proof::FederatedToken(_) | Proof::Certificate(_) => self.with_assertion(&secret),
+            Proof::Secret(_) => self.with_secret(&secret, hint),
+            Proof::FederatedToken(_) | Proof::Certificate(_) => self.with_assertion(&secret, hint),
         };
         match credential {
             Ok(credential) => Ok((credential, secret)),
@@ -79,9 +82,13 @@ impl SignIn {
         }
     }
 
-    fn with_secret(&self, secret: &SecretString) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    fn with_secret(
+        &self,
+        secret: &SecretString,
+        hint: &Hint,
+    ) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let options = ClientSecretCredentialOptions {
-            client_options: self.options(),
+            client_options: self.options(hint),
         };
         let credential = ClientSecretCredential::new(
             &self.tenant.tenant_id,
@@ -95,9 +102,10 @@ impl SignIn {
     fn with_assertion(
         &self,
         assertion: &SecretString,
+        hint: &Hint,
     ) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let options = ClientAssertionCredentialOptions {
-            client_options: self.options(),
+            client_options: self.options(hint),
         };
         let credential = ClientAssertionCredential::new(
             self.tenant.tenant_id.clone(),
@@ -128,15 +136,15 @@ impl SignIn {
         assertion(&self.tenant, &self.client_id, &certificate, now)
     }
 
-    fn options(&self) -> ClientOptions {
+    fn options(&self, hint: &Hint) -> ClientOptions {
+        let transport = Bounded::new(self.http.unpooled(), hint.clone());
         let mut cloud = CustomConfiguration::default();
         self.tenant
             .authority_host
             .as_str()
             .clone_into(&mut cloud.authority_host);
         ClientOptions {
-            // Sign-ins are rare: each has a connection of its own, which nobody has left to die.
-            transport: Some(Transport::new(Arc::new(Bounded(self.http.fresh().clone())))),
+            transport: Some(Transport::new(Arc::new(transport))),
             cloud: Some(Arc::new(cloud.into())),
             // Its own would go on for 82 s and obey any `Retry-After`.
             retry: RetryOptions::none(),
@@ -152,9 +160,14 @@ impl SignIn {
 #[async_trait]
 impl Issuer for SignIn {
     async fn issue(&self) -> Result<Issued, AuthError> {
-        let (credential, secret) = self.credential().await?;
+        let hint = Hint::new(self.clock.clone());
+        let (credential, secret) = self.credential(&hint).await?;
         let token = credential.get_token(&[&self.tenant.scope], None).await;
-        Issued::from_azure(&token.map_err(|error| self.explain(&error, &secret))?)
+        let token = token.map_err(|error| {
+            self.http.learn(&error);
+            self.explain(&error, &secret).after(hint.last())
+        })?;
+        Issued::from_azure(&token)
     }
 
     fn whom(&self) -> &'static str {

@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use super::http::HttpClient;
+use crate::clock::Clock;
 use crate::config::Http;
 
 /// A request as it came: head and body in one text.
@@ -69,12 +70,12 @@ impl Server {
 
     /// A client that trusts this server.
     pub(super) fn client(&self) -> HttpClient {
-        HttpClient::new(&Http {
+        let settings = Http {
             timeout: Duration::from_secs(1),
             ca_file: Some(self.ca_file.path().to_owned()),
             proxy_url: None,
-        })
-        .expect("a client")
+        };
+        HttpClient::new(&settings, Clock::system()).expect("a client")
     }
 }
 

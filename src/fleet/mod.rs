@@ -16,7 +16,6 @@ mod budgets;
 mod restart;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,14 +26,13 @@ use tokio_util::sync::CancellationToken;
 use self::budgets::{Budgets, Unknown};
 use self::restart::FIRST_RESTART;
 use crate::clock::{Clock, Uptime};
-use crate::config::{self, Config, Http};
+use crate::config::{self, Config};
 use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::poller::{Poller, Source};
 use crate::quota::Quota;
 use crate::shard::Shard;
-use crate::small_file;
 use crate::snapshot::Snapshot;
 use crate::store::{Loaded, Store, StoreError, TenantStore};
 use crate::tenant::Tenant;
@@ -88,7 +86,8 @@ pub struct Surroundings {
 pub struct Fleet {
     around: Surroundings,
     shutdown: CancellationToken,
-    http: Option<HttpInUse>,
+    /// Of all tenants: what a reload replaces, it replaces underneath them.
+    http: Option<HttpClient>,
     members: BTreeMap<TenantName, Member>,
     budgets: Budgets,
     pollers: JoinSet<Poller>,
@@ -105,15 +104,6 @@ struct Member {
     started: Uptime,
     /// How long to wait before it starts anew after a panic.
     restart: Duration,
-}
-
-/// The HTTP client, with what it was made of.
-#[derive(Clone, Debug)]
-struct HttpInUse {
-    settings: Http,
-    /// The content of `ca_file`: it may change under the same name.
-    roots: Option<Vec<u8>>,
-    client: HttpClient,
 }
 
 impl Fleet {
@@ -136,7 +126,8 @@ impl Fleet {
     /// # Errors
     /// [`FleetError`]; then nothing has changed.
     pub async fn apply(&mut self, config: &Config) -> Result<Applied, FleetError> {
-        let (http, new_client) = self.http(&config.http)?;
+        let new = self.new_http(config).await?;
+        let http = self.http.clone().unwrap_or_else(|| new.clone());
         let shard = self.around.shard;
         let ours = config.tenants.iter();
         let ours = ours.filter(|tenant| shard.holds(&tenant.name));
@@ -147,7 +138,7 @@ impl Fleet {
         for tenant in ours {
             wanted.insert(tenant.name.clone());
             match self.members.get(&tenant.name) {
-                Some(member) if member.config == *tenant && !new_client => applied.unchanged += 1,
+                Some(member) if member.config == *tenant => applied.unchanged += 1,
                 Some(member) if member.config.tenant_id == tenant.tenant_id => {
                     // Nothing of a budget that is in memory need be loaded.
                     let known = self.budgets.knows(&tenant.budget_key());
@@ -162,6 +153,10 @@ impl Fleet {
                 _ => added.push((tenant, self.load(tenant).await?)),
             }
         }
+        for warning in new.warnings() {
+            tracing::warn!(%warning, "configuration");
+        }
+        http.adopt(&new);
         applied.changed = changed.len();
         applied.added = added.len();
         applied.removed = self.members.len() - applied.changed - applied.unchanged;
@@ -176,12 +171,11 @@ impl Fleet {
         for poller in stopped {
             let name = poller.tenant().clone();
             if let Some((tenant, mut loaded, same_token)) = changed.remove(&name) {
-                let mut source = self.source(tenant, &http.client);
+                let mut source = self.source(tenant, &http);
                 if same_token {
                     source.tokens = source.tokens.succeeding(poller.tokens());
-                    if new_client {
-                        source.tokens.end_pause().await;
-                    }
+                    // Whoever reloads wants to see whether it works now.
+                    source.tokens.end_pause().await;
                 }
                 let (quota, store) = self.hold(tenant, &mut loaded, &mut unknown);
                 let poller = poller.resume(tenant, Arc::new(source), quota, store);
@@ -195,7 +189,7 @@ impl Fleet {
             added.push((tenant, self.load(tenant).await.unwrap_or_default()));
         }
         for (tenant, loaded) in added {
-            let poller = self.poller(tenant, loaded, &http.client, &mut unknown);
+            let poller = self.poller(tenant, loaded, &http, &mut unknown);
             self.start(tenant, poller, &mut start);
         }
         unknown.log();
@@ -272,25 +266,12 @@ impl Fleet {
         self.members.insert(tenant.name.clone(), member);
     }
 
-    /// The client for `settings`, and whether it is another than before.
-    fn http(&self, settings: &Http) -> Result<(HttpInUse, bool), HttpError> {
-        let read = |path: &Path| {
-            let content = small_file::blocking_read(path, small_file::CERTIFICATES).ok()?;
-            Some(content.bytes)
-        };
-        let roots = settings.ca_file.as_deref().and_then(read);
-        let same = |http: &&HttpInUse| http.settings == *settings && http.roots == roots;
-        if let Some(http) = self.http.as_ref().filter(same) {
-            return Ok((http.clone(), false));
-        }
-        let client = HttpClient::new(settings)?;
-        let settings = settings.clone();
-        let http = HttpInUse {
-            settings,
-            roots,
-            client,
-        };
-        Ok((http, true))
+    /// A client with the roots of the system as they are now. Files that hang hold up nothing else.
+    async fn new_http(&self, config: &Config) -> Result<HttpClient, HttpError> {
+        let (settings, clock) = (config.http.clone(), self.around.clock.clone());
+        let built = tokio::task::spawn_blocking(move || HttpClient::new(&settings, clock));
+        let built = built.await;
+        built.unwrap_or_else(|error| Err(HttpError::Build(error.to_string())))
     }
 
     fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Source {

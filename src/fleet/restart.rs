@@ -63,7 +63,7 @@ impl Fleet {
             Loaded::default()
         });
         let mut unknown = Unknown::default();
-        let mut poller = self.poller(&tenant, loaded, &http.client, &mut unknown);
+        let mut poller = self.poller(&tenant, loaded, &http, &mut unknown);
         poller.restarted(times);
         self.start(&tenant, poller, &mut (now + wait));
         if let Some(member) = self.members.get_mut(name) {

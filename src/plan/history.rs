@@ -282,10 +282,12 @@ impl HistoryPlan {
         }
     }
 
-    pub(super) fn failed(&mut self, now: Uptime, ids: &[DefinitionId], wait: Option<Duration>) {
+    /// Waits as long as the back-off says, but no less than `least`; returns until when.
+    pub(super) fn failed(&mut self, now: Uptime, ids: &[DefinitionId], least: Duration) -> Uptime {
         self.under_way = false;
         self.ask_again(now, ids);
-        self.not_before = now + wait.unwrap_or_else(|| self.backoff.next());
+        self.not_before = now + self.backoff.next().max(least);
+        self.not_before
     }
 
     /// A sweep that failed is made up for: what it held is due like a change.

@@ -32,9 +32,6 @@ use crate::quota::{Quota, Reserved, Retry, Slot};
 /// How long to wait after `429` without a readable `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
 
-/// The shortest pause after `429`, whatever `Retry-After` says: "0" would be a tight loop.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
-
 /// How long to wait before asking again for what could not be written down.
 const NOT_WRITTEN: Duration = Duration::from_secs(5);
 
@@ -94,8 +91,10 @@ pub enum Failure {
     Temporary(Reason),
     /// A permission is missing.
     Forbidden,
-    /// The service asks for a pause.
+    /// The service asks for a pause, by 429.
     Throttled(Option<Duration>),
+    /// Worth trying again, but the service asks for a pause.
+    Busy(Reason, Duration),
     /// Too many ids; so many are allowed, if the service says.
     BatchTooLarge(Option<usize>),
     /// The service refuses the request, maybe because of one of its ids.
@@ -107,7 +106,7 @@ impl Failure {
     #[must_use]
     pub fn reason(self) -> Reason {
         match self {
-            Self::Temporary(reason) => reason,
+            Self::Temporary(reason) | Self::Busy(reason, _) => reason,
             Self::Forbidden => Reason::Forbidden,
             Self::Throttled(_) => Reason::Throttled,
             Self::BatchTooLarge(_) | Self::Refused => Reason::Client,
@@ -239,9 +238,11 @@ impl Plan {
         }
     }
 
-    /// No token can be had: nothing is sent, and none asked for, for a while.
-    pub fn no_token(&mut self, now: Uptime) {
-        self.no_token_until = Some(now + self.token_backoff.next());
+    /// No token can be had: nothing is sent, and none asked for, for a while, and no less than
+    /// whoever was asked for one wants.
+    pub fn no_token(&mut self, now: Uptime, retry_after: Option<Duration>) {
+        let wait = self.token_backoff.next();
+        self.no_token_until = Some(now + wait.max(retry_after.unwrap_or_default()));
     }
 
     /// What sign-in needs has changed: it is time to ask for a token.
@@ -310,25 +311,29 @@ impl Plan {
         self.goes_without_list = true;
     }
 
-    /// A call failed; its round is given up.
+    /// A call failed; its round is given up. A pause that the service asks for is no shorter
+    /// than the growing back-off: one of no length, for ever, would use the budget up.
     pub fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
-        let wait = match failure {
-            Failure::Throttled(pause) => {
-                let until = now + pause.unwrap_or(DEFAULT_PAUSE).max(LEAST_PAUSE);
-                self.paused_until = self.paused_until.max(Some(until));
-                Some(Duration::ZERO)
-            }
-            Failure::Forbidden => Some(FORBIDDEN),
-            Failure::Temporary(_) | Failure::BatchTooLarge(_) | Failure::Refused => None,
+        let pause = match failure {
+            Failure::Throttled(pause) => Some(pause.unwrap_or(DEFAULT_PAUSE)),
+            Failure::Busy(_, pause) => Some(pause),
+            _ => None,
         };
-        match (request, failure) {
-            (Request::Definitions, _) => self.definitions.failed(now, wait),
-            (Request::Agents, _) => self.agents.failed(now, wait),
+        let least = match failure {
+            Failure::Forbidden => FORBIDDEN,
+            _ => pause.unwrap_or_default(),
+        };
+        let until = match (request, failure) {
+            (Request::Definitions, _) => self.definitions.failed(now, least),
+            (Request::Agents, _) => self.agents.failed(now, least),
             (Request::History(ids), Failure::BatchTooLarge(allowed)) => {
-                self.history.too_large(now, ids, allowed);
+                return self.history.too_large(now, ids, allowed);
             }
-            (Request::History(ids), Failure::Refused) => self.history.refused(now, ids),
-            (Request::History(ids), _) => self.history.failed(now, ids, wait),
+            (Request::History(ids), Failure::Refused) => return self.history.refused(now, ids),
+            (Request::History(ids), _) => self.history.failed(now, ids, least),
+        };
+        if pause.is_some() {
+            self.paused_until = self.paused_until.max(Some(until));
         }
     }
 

@@ -57,11 +57,12 @@ impl Schedule {
         self.due = next.max(now);
     }
 
-    /// Waits for `wait`, or as long as the back-off says.
-    pub(super) fn failed(&mut self, now: Uptime, wait: Option<Duration>) {
+    /// Waits as long as the back-off says, but no less than `least`; returns until when.
+    pub(super) fn failed(&mut self, now: Uptime, least: Duration) -> Uptime {
         self.under_way = false;
         self.started = None;
-        self.due = now + wait.unwrap_or_else(|| self.backoff.next());
+        self.due = now + self.backoff.next().max(least);
+        self.due
     }
 
     fn effective(&self) -> Duration {

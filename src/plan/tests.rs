@@ -183,16 +183,60 @@ async fn a_larger_batch_is_tried_once_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_holds_everything_and_one_of_no_length_is_no_tight_loop() {
-    for (asked, held) in [(90_000, 90_000), (0, 1_000)] {
+    let busy = |seconds| Failure::Busy(Reason::Server, Duration::from_secs(seconds));
+    let throttled = |seconds| Failure::Throttled(Some(Duration::from_secs(seconds)));
+    for (pause, held) in [
+        (throttled(90), 90_000),
+        (throttled(0), 1_000),
+        (Failure::Throttled(None), 60_000),
+        (busy(90), 90_000),
+        (busy(0), 1_000),
+    ] {
         let mut bench = Bench::new(100, 1_500);
         assert_eq!(bench.next(), Some(Request::Definitions));
-        let pause = Failure::Throttled(Some(Duration::from_millis(asked)));
         bench.failed(&Request::Definitions, pause);
+        let paused = bench.plan.paused_until(bench.clock.uptime());
+        assert!(paused.is_some(), "{pause:?}");
         tokio::time::advance(Duration::from_millis(held - 1)).await;
-        assert_eq!(bench.next(), None);
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(bench.next(), Some(Request::Definitions));
+        assert_eq!(bench.next(), None, "{pause:?}");
+        // The back-off waits for a second more at most, after the first failure.
+        tokio::time::advance(Duration::from_millis(1_001)).await;
+        assert_eq!(bench.next(), Some(Request::Definitions), "{pause:?}");
     }
+}
+
+/// `Retry-After: 1` for ever, whatever the status, costs as little as no hint at all.
+#[tokio::test(start_paused = true)]
+async fn short_pauses_for_ever_do_not_use_the_budget_up() {
+    let pause = Duration::from_secs(1);
+    for failure in [
+        Failure::Throttled(Some(pause)),
+        Failure::Busy(Reason::Server, pause),
+    ] {
+        let mut bench = Bench::new(100, 1_500);
+        let end = bench.clock.uptime() + Duration::from_hours(1);
+        let mut calls = 0;
+        loop {
+            let request = bench.wait().await;
+            if bench.clock.uptime() > end {
+                break;
+            }
+            calls += 1;
+            bench.failed(&request, failure);
+        }
+        assert!(calls < 60, "{calls} calls for {failure:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sign_in_hosts_pause_is_waited_for() {
+    let mut bench = Bench::new(100, 1_500);
+    let now = bench.clock.uptime();
+    bench.plan.no_token(now, Some(Duration::from_mins(20)));
+    assert!(!bench.plan.wants_token(now + Duration::from_mins(19)));
+    assert!(bench.plan.wants_token(now + Duration::from_mins(20)));
+    bench.plan.no_token(now, None);
+    assert!(bench.plan.wants_token(now + Duration::from_mins(5)));
 }
 
 #[tokio::test(start_paused = true)]

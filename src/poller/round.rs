@@ -211,7 +211,7 @@ impl<T> Round<T> {
         let passing = matches!(
             error,
             ApiError::Throttled { .. }
-                | ApiError::Server(_)
+                | ApiError::Server { .. }
                 | ApiError::Timeout
                 | ApiError::Connect(_)
                 | ApiError::Unanswered(_)
@@ -238,6 +238,10 @@ fn failure(error: &ApiError) -> Failure {
         ApiError::BadRequestOrId(_) => Failure::Refused,
         ApiError::Forbidden(_) => Failure::Forbidden,
         ApiError::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),
+        ApiError::Server {
+            retry_after: Some(pause),
+            ..
+        } => Failure::Busy(Reason::Server, *pause),
         other => Failure::Temporary(other.reason()),
     }
 }

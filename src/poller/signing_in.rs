@@ -64,7 +64,7 @@ impl Poller {
     }
 
     async fn no_token(&mut self, error: &AuthError) {
-        self.plan.no_token(self.clock.uptime());
+        self.plan.no_token(self.clock.uptime(), error.retry_after);
         if self.auth_failures.is_new(error) {
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
         }

@@ -37,6 +37,8 @@ messages! {
     STALE_TOKEN = "the token in … ended at …; is what keeps it fresh still running?";
     REFUSED_TOKEN = "the API refuses a token that was just obtained; expected one for this API, check scope and api_base_url";
     SILENT_SIGN_IN = "the sign-in host did not answer in time";
+    NAME_NOT_KNOWN = "no connection to the sign-in host: …the host's name is not known here; check its spelling, and this machine's DNS";
+    NO_NAME_SERVER = "no connection to the sign-in host: …this machine's name servers do not answer; check its DNS";
     NO_SIGN_IN_HOST = "no connection to the sign-in host: …";
     UNKNOWN_ROOT = "no connection to the sign-in host: …the host's certificate comes from an unknown authority; name its root in http.ca_file";
     PROXY_PASSWORD = "no connection to the sign-in host: …the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY";

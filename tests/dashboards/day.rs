@@ -65,7 +65,7 @@ impl Exporter {
     fn start(config: &Config, clock: &Clock) -> Self {
         let snapshot = Snapshot::default();
         let stop = CancellationToken::new();
-        let http = HttpClient::new(&config.http).expect("the client can be made");
+        let http = HttpClient::new(&config.http, clock.clone()).expect("the client can be made");
         for tenant in &config.tenants {
             let poll = Poll {
                 definitions: Duration::from_millis(20),

@@ -190,6 +190,22 @@ async fn pauses_grow_and_end_with_success() {
     assert_eq!(token(&source).await, "two");
 }
 
+/// Also while the old token works, when nobody else would wait.
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_sign_in_host_asks_for_is_kept() {
+    let (source, script) = source();
+    script.will(issued("one", 3_600));
+    assert_eq!(token(&source).await, "one");
+    seconds(3_300).await;
+    script.will(failure().map_err(|error| error.after(Some(Duration::from_secs(200)))));
+    assert_eq!(token(&source).await, "one");
+    seconds(199).await;
+    assert_eq!(token(&source).await, "one", "nobody is asked");
+    script.will(issued("two", 3_600));
+    seconds(1).await;
+    assert_eq!(token(&source).await, "two");
+}
+
 /// Trap 4.
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_replaced_once() {

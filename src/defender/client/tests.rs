@@ -155,6 +155,34 @@ async fn an_error_keeps_its_class_code_and_pause() {
     assert_eq!(retry_after, Some(Duration::from_secs(7)));
 }
 
+/// A gateway's or a server's wish is obeyed like that of 429; a date by the answer's own clock.
+#[tokio::test]
+async fn a_server_that_fails_may_ask_for_a_pause() {
+    let date =
+        "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:44 GMT\r\n";
+    for headers in ["Retry-After: 7\r\n", date] {
+        for (status, obeyed) in [
+            ("408 x", true),
+            ("429 x", true),
+            ("500 x", true),
+            ("501 x", false),
+            ("502 x", true),
+            ("503 x", true),
+            ("504 x", true),
+        ] {
+            let bench = Bench::new(answer(status, headers, b"")).await;
+            let error = bench.history(None).await.result.expect_err("an error");
+            let (ApiError::Server { retry_after, .. } | ApiError::Throttled { retry_after, .. }) =
+                error
+            else {
+                panic!("{error}");
+            };
+            let pause = obeyed.then_some(Duration::from_secs(7));
+            assert_eq!(retry_after, pause, "{status} {headers}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn reads_gzip_up_to_the_limit_after_decompression() {
     let header = "Content-Encoding: gzip\r\n";

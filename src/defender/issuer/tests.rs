@@ -168,6 +168,26 @@ async fn does_not_retry_by_itself() {
     assert_eq!(server.requests.lock().expect("unpoisoned").len(), 1);
 }
 
+/// `azure_identity` hides headers.
+#[tokio::test]
+async fn the_sign_in_host_may_ask_for_a_pause() {
+    for (status, obeyed) in [
+        ("429 x", true),
+        ("500 x", true),
+        ("503 x", true),
+        ("400 x", false),
+    ] {
+        let date =
+            "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:59:37 GMT\r\n";
+        for headers in ["Retry-After: 600\r\n", date] {
+            let server = Server::answering(true, answer(status, headers, b"{}")).await;
+            let error = sign_in(&server, inline()).await.expect_err("refused");
+            let pause = obeyed.then_some(Duration::from_mins(10));
+            assert_eq!(error.retry_after, pause, "{status} {headers}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn tells_no_connection_from_no_answer() {
     let server = Server::answering(true, None).await;

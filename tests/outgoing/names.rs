@@ -1,0 +1,100 @@
+//! Name servers that do not answer, in a network of their own.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use defender_scan_exporter::clock::Clock;
+use defender_scan_exporter::simulator::Simulator;
+use tokio::net::UdpSocket;
+
+use super::configure;
+use crate::common::process::in_namespaces;
+use crate::common::{Exporter, eventually, messages, options};
+
+const PREPARE: &str = "ip link set lo up && mount -t tmpfs tmpfs /mnt && \
+    echo nameserver 127.0.0.1 >/mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf";
+
+/// As many as leave no thread of the runtime's 512.
+const SILENT: usize = 600;
+
+/// Takes queries; only that there is no `unknown.test` is ever said.
+async fn name_server() {
+    let socket = UdpSocket::bind("127.0.0.1:53").await.expect("it is ours");
+    tokio::spawn(async move {
+        let mut query = [0; 512];
+        while let Ok((length, peer)) = socket.recv_from(&mut query).await {
+            let query = &mut query[..length];
+            if query.windows(8).any(|part| part == b"\x07unknown") {
+                // An answer, and the name does not exist.
+                query[2..4].copy_from_slice(&[0x81, 0x83]);
+                let _ = socket.send_to(query, peer).await;
+            }
+        }
+    });
+}
+
+fn threads(process: u32) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    tasks.map_or(0, Iterator::count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_name_servers_hold_up_nothing_else() {
+    let path = "outgoing::names::silent_name_servers_hold_up_nothing_else";
+    if !in_namespaces(&["--net", "--mount"], PREPARE, path) {
+        return;
+    }
+    name_server().await;
+    let mut options = options();
+    (options.definitions, options.agents, options.tenants) = (3, 1, SILENT + 2);
+    let simulator = Simulator::start(options).await.expect("it starts");
+    let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
+    let (url, port) = (simulator.https_url(), simulator.https_url());
+    let port = port.rsplit(':').next().expect("it has a port").to_owned();
+    let poll = "definitions: 10s, agents: 1h";
+    let http = "ca_file: ca.pem, timeout: 10s";
+    configure(&simulator, folder.path(), [&url, &url], http, poll);
+    // Each but the first has a host of its own.
+    let file = folder.path().join("exporter.yml");
+    let text = fs::read_to_string(&file).expect("it is there");
+    let mut tenants = text.split("  - name: ");
+    let mut text = tenants.next().expect("its head").to_owned();
+    for (number, tenant) in tenants.enumerate() {
+        let host = match number {
+            0 => "localhost".to_owned(),
+            1 => "unknown.test".to_owned(),
+            _ => format!("silent-{number}.test"),
+        };
+        let other = format!("https://{host}:{port}");
+        text.extend(["  - name: ", &tenant.replace(&url, &other)]);
+    }
+    fs::write(&file, text).expect("it can be written");
+    let exporter = Exporter::start_adjusted(folder, |_| ()).await;
+
+    let good = ["tenant=\"tenant-0\""];
+    exporter.shows("defender_up", &good, |up| up > 0.0).await;
+    exporter.says(messages::NAME_NOT_KNOWN).await;
+    exporter.says(messages::NO_NAME_SERVER).await;
+    let unanswered = ["reason=\"connect\"", "tenant=\"tenant-601\""];
+    let name = "defender_auth_errors_total";
+    exporter.shows(name, &unanswered, |count| count > 0.0).await;
+    // All of them wait for a name by now. The good one goes on, and so do answers.
+    let clock = Clock::system();
+    let polls = || {
+        let calls = simulator.calls();
+        calls.iter().filter(|call| call.status == 200).count()
+    };
+    let enough = polls();
+    let start = clock.uptime();
+    exporter.get("/-/healthy").await;
+    let health = clock.uptime().since(start);
+    let most = threads(exporter.process.id());
+    println!("with {SILENT} silent hosts: health after {health:?}, {most} threads");
+    assert!(health < Duration::from_secs(5), "{health:?}");
+    assert!(most < 100, "{most} threads");
+    eventually("the good one goes on", async || {
+        (polls() > enough).then_some(())
+    })
+    .await;
+}
