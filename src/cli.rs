@@ -7,8 +7,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use thiserror::Error;
 use url::Url;
@@ -49,7 +50,11 @@ impl Cli {
         I: IntoIterator,
         I::Item: Into<OsString> + Clone,
     {
-        let cli = Self::try_parse_from(arguments)?;
+        let matches = command().try_get_matches_from(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        for file in [&mut cli.flags.config_file, &mut cli.flags.web_config_file] {
+            file.take_if(|path| path.as_os_str().is_empty());
+        }
         let named = cli.flags.config_file.is_some() || cli.flags.web_config_file.is_some();
         if matches!(cli.command, Some(Command::CheckConfig)) && !named {
             let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
@@ -62,12 +67,25 @@ impl Cli {
     }
 }
 
+/// The definition, where an empty variable of the environment is one that is not set:
+/// charts and compose files pass those on. An empty folder for the state says something.
+fn command() -> clap::Command {
+    Cli::command().mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        if argument.get_id() != "storage_path" && value.is_some_and(|value| value.is_empty()) {
+            argument.env(None)
+        } else {
+            argument
+        }
+    })
+}
+
 /// Flags that stand before or after a subcommand.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     /// Configuration file; without it, one tenant is made from `AZURE_TENANT_ID` and the like
     #[arg(long = "config.file", value_name = "FILE", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE")]
+    #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config_file: Option<PathBuf>,
 
     /// Address to listen on; may be given several times
@@ -84,7 +102,7 @@ pub struct Flags {
 
     /// File with TLS, passwords and headers, in the format of Prometheus' exporter-toolkit
     #[arg(long = "web.config.file", value_name = "FILE", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_WEB_CONFIG_FILE")]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub web_config_file: Option<PathBuf>,
 
     /// Listen on the sockets that systemd passes on, instead of addresses

@@ -72,8 +72,8 @@ impl Exporter {
     ) -> anyhow::Result<Self> {
         let config = reader()?;
         let sockets = listen::sockets(flags).await?;
-        let gate = gate(flags, &clock)?;
         let own = OwnMetrics::new(clock.wall());
+        let gate = gate(flags, &clock, &own)?;
         let around = Surroundings {
             snapshot: Snapshot::default(),
             store: store(storage, &clock, &own)?,
@@ -154,9 +154,9 @@ impl Exporter {
 }
 
 /// Who may come in, by the file of `--web.config.file`.
-fn gate(flags: &Flags, clock: &Clock) -> anyhow::Result<Gate> {
+fn gate(flags: &Flags, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Gate> {
     match &flags.web_config_file {
-        Some(file) => Ok(Gate::load(file, clock.clone())?),
+        Some(file) => Ok(Gate::load(file, clock.clone(), own.clone())?),
         None => Ok(Gate::open(clock.clone())),
     }
 }

@@ -1,9 +1,11 @@
 //! Files that the web configuration names, and by what a change is noticed.
 
-use std::fs::{File, Metadata};
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// Longer than any bundle of certificates.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -62,14 +64,26 @@ impl<'f> Source<'f> {
     /// The mark is taken before the content is read: a file that changes
     /// meanwhile has another one afterwards.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        let opened = File::open(path).and_then(|file| Ok((Mark::new(&file.metadata()?), file)));
-        let (mark, file) = match opened {
-            Ok((mark, file)) => (Some(mark), Ok(file)),
-            Err(error) => (None, Err(error)),
-        };
+        // Without this flag, opening a pipe waits for one who writes to it.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let opened = opened.and_then(|file| Ok((file.metadata()?, file)));
+        let mark = opened
+            .as_ref()
+            .ok()
+            .map(|(metadata, _)| Mark::new(metadata));
         self.files.push((path.to_owned(), mark));
+        let (metadata, file) = opened?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is a folder, a pipe or a device"));
+        }
+        if metadata.len() > MAX_BYTES {
+            return Err(io::Error::other(format!(
+                "it is longer than {MAX_BYTES} bytes"
+            )));
+        }
         let mut content = Vec::new();
-        file?.take(MAX_BYTES).read_to_end(&mut content)?;
+        file.take(MAX_BYTES).read_to_end(&mut content)?;
         Ok(content)
     }
 
