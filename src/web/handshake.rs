@@ -177,6 +177,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
         if let (false, Some(first)) = (self.begun, buffer.filled().get(before)) {
             self.begun = true;
             if first.is_ascii_alphabetic() {
+                buffer.set_filled(before);
                 return Poll::Ready(Err(io::Error::other(PlainHttp)));
             }
         }

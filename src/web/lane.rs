@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::config::PasswordHash;
 
 /// Checks that may wait for one client, and for all.
-const EACH: usize = 128;
+const EACH: usize = 256;
 const ALL: usize = 1024;
 
 /// Who asks: see `Peer::group`.

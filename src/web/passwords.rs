@@ -311,20 +311,20 @@ mod tests {
         let passwords = Passwords::new();
         let hash = bcrypt::hash("s3cr3t", 4).unwrap();
         let users = |text: &str| {
-            let text = format!("basic_auth_users: {{{}}}", text.replace('H', &hash));
+            let text = format!("basic_auth_users: {{{}}}", text.replace('@', &hash));
             WebConfig::parse(&text, "test").unwrap().0.users
         };
         let right = headers("alice", "s3cr3t");
         let other = format!("alice: '{}'", bcrypt::hash("other", 4).unwrap());
         // Removed, misspelt and corrected while somebody has the same hash, and another's hash.
         for (text, expected) in [
-            ("alice: 'H', bob: 'H'", true),
-            ("bob: 'H'", false),
-            ("alicia: 'H'", false),
-            ("alice: 'H'", true),
+            ("alice: '@', bob: '@'", true),
+            ("bob: '@'", false),
+            ("alicia: '@'", false),
+            ("alice: '@'", true),
             (&other, false),
-            ("bob: 'H'", false),
-            ("alice: 'H', bob: 'H'", true),
+            ("bob: '@'", false),
+            ("alice: '@', bob: '@'", true),
         ] {
             for _ in 0..2 {
                 let found = admit(&passwords, &users(text), &right).await;

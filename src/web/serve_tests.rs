@@ -88,9 +88,11 @@ where
     let router = Router::new()
         .route("/", get(move || std::future::ready(large(held.clone()))))
         .layer(from_fn(deadline::limit));
-    let watcher = GracefulShutdown::new().watcher();
     let stream = Stall::new(stream, PATIENCE);
-    tokio::spawn(drive(stream, Peer::default(), http2, router, watcher))
+    tokio::spawn(async move {
+        let open = GracefulShutdown::new();
+        drive(stream, Peer::default(), http2, router, open.watcher()).await;
+    })
 }
 
 #[tokio::test(start_paused = true)]
