@@ -131,7 +131,8 @@ fn classify(error: &io::Error) -> HandshakeFailure {
         _ => {}
     }
     let inner = error.get_ref();
-    if inner.is_some_and(|inner| inner.is::<PlainHttp>()) {
+    let plain: Option<&PlainHttp> = inner.and_then(|inner| inner.downcast_ref());
+    if plain.is_some() {
         return HandshakeFailure::PlainHttp;
     }
     match inner.and_then(|inner| inner.downcast_ref()) {

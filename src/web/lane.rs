@@ -157,16 +157,13 @@ mod tests {
         Check::new(key, config.users["alice"].clone(), Vec::new())
     }
 
-    fn client(number: u8) -> Client {
-        Some(Ipv4Addr::new(192, 0, 2, number).into())
-    }
-
     /// Asks for checks of these keys, each for its client.
     fn ask(lane: &mut Lane, asked: &[(u8, u128)]) -> Vec<Receiver<bool>> {
         let hash = check(0).hash;
         let asked = asked.iter().map(|(number, key)| {
             let check = Check::new(*key, hash.clone(), Vec::new());
-            lane.ask(client(*number), check)
+            let client = Ipv4Addr::new(192, 0, 2, *number).into();
+            lane.ask(Some(client), check)
         });
         asked.collect()
     }

@@ -68,11 +68,12 @@ pub fn router(state: WebState) -> Router {
         }
     }
     let limit = state.max_requests.min(Semaphore::MAX_PERMITS);
-    let routes = Routes {
+    let gate = state.gate.clone();
+    let served = Routes {
         exposition: Exposition::default(),
         renderer: Renderer::default(),
         scrapes: (limit > 0).then(|| Arc::new(Semaphore::new(limit))),
-        state: state.clone(),
+        state,
     };
     let not_found = any(|| async { (StatusCode::NOT_FOUND, "not found\n") });
     router
@@ -84,15 +85,15 @@ pub fn router(state: WebState) -> Router {
         .route("/-/ready", counted(Handler::Ready, get(readiness)))
         .route(
             "/-/reload",
-            counted(Handler::Reload, post(reload).with_state(state.clone())),
+            counted(
+                Handler::Reload,
+                post(reload).with_state(served.state.clone()),
+            ),
         )
-        .fallback_service(counted(Handler::Other, not_found).with_state(routes.clone()))
-        .layer(from_fn_with_state(
-            (state.gate.clone(), own.clone()),
-            gate::pass,
-        ))
+        .fallback_service(counted(Handler::Other, not_found).with_state(served.clone()))
+        .layer(from_fn_with_state((gate, own.clone()), gate::pass))
         .layer(from_fn(harden))
-        .with_state(routes)
+        .with_state(served)
 }
 
 async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {

@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::routing::get;
-use futures::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::clock::Clock;
+use crate::web::held::hold;
 use crate::web::router;
-use crate::web::tests::state;
+use crate::web::tests::{NOW, state};
 
 async fn request(address: std::net::SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -72,12 +73,10 @@ async fn clients_that_never_end_their_request_are_hung_up_on() {
 }
 
 /// A megabyte in pieces, with what is dropped with it.
-fn large(held: Arc<()>) -> Body {
-    let pieces = futures::stream::iter(0..64).map(move |_| {
-        let _held = &held;
-        Ok::<_, std::convert::Infallible>(vec![b'x'; 16 * 1024])
-    });
-    Body::from_stream(pieces)
+fn large(held: Arc<()>) -> Response {
+    let piece = Ok::<_, std::convert::Infallible>(vec![b'x'; 16 * 1024]);
+    let pieces = futures::stream::iter(vec![piece; 64]);
+    hold(Body::from_stream(pieces).into_response(), held)
 }
 
 fn served<S>(stream: S, http2: bool, held: &Arc<()>) -> tokio::task::JoinHandle<()>
@@ -102,7 +101,8 @@ async fn an_answer_that_is_not_read_ends_in_time_over_http_1() {
     for slowly in [false, true] {
         let (near, mut far) = tokio::io::duplex(1024);
         let connection = served(near, false, &held);
-        let begun = tokio::time::Instant::now();
+        let clock = Clock::anchored(NOW);
+        let begun = clock.uptime();
         far.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             .await
             .unwrap();
@@ -116,7 +116,7 @@ async fn an_answer_that_is_not_read_ends_in_time_over_http_1() {
             () = reading => {}
             ended = connection => ended.unwrap(),
         }
-        assert!(begun.elapsed() <= deadline::PATIENCE + Duration::from_secs(1));
+        assert!(clock.uptime().since(begun) <= deadline::PATIENCE + Duration::from_secs(1));
         assert_eq!(Arc::strong_count(&held), 1, "all is dropped");
     }
 }
@@ -145,9 +145,10 @@ async fn a_window_of_no_bytes_and_pings_hold_nothing_for_ever_over_http_2() {
         requests = requests.ready().await.unwrap();
     }
     assert!(Arc::strong_count(&held) > 20);
-    let begun = tokio::time::Instant::now();
+    let clock = Clock::anchored(NOW);
+    let begun = clock.uptime();
     connection.await.unwrap();
-    assert!(begun.elapsed() <= deadline::PATIENCE + Duration::from_secs(1));
+    assert!(clock.uptime().since(begun) <= deadline::PATIENCE + Duration::from_secs(1));
     assert_eq!(Arc::strong_count(&held), 1, "all is dropped");
 }
 

@@ -47,7 +47,7 @@ pub struct WebConfig {
     client_certificates: Option<bool>,
 }
 
-/// The names of the users alone.
+/// Of the users the names alone.
 impl fmt::Debug for WebConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebConfig")
@@ -55,6 +55,7 @@ impl fmt::Debug for WebConfig {
             .field("headers", &self.headers)
             .field("users", &self.users.keys())
             .field("rate_limit", &self.rate_limit)
+            .field("client_certificates", &self.client_certificates)
             .finish()
     }
 }

@@ -74,13 +74,11 @@ impl<'f> Source<'f> {
             .map(|(metadata, _)| Mark::new(metadata));
         self.files.push((path.to_owned(), mark));
         let (metadata, file) = opened?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is a folder, a pipe or a device"));
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Err(io::Error::other("a pipe, a socket or a device"));
         }
         if metadata.len() > MAX_BYTES {
-            return Err(io::Error::other(format!(
-                "it is longer than {MAX_BYTES} bytes"
-            )));
+            return Err(io::Error::other(format!("more than {MAX_BYTES} bytes")));
         }
         let mut content = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut content)?;

@@ -25,7 +25,7 @@ pub(in crate::web) struct Pages {
     slots: Option<Arc<Semaphore>>,
     renderer: Renderer,
     /// By what was asked for.
-    pages: Arc<Mutex<HashMap<String, Weak<Page>>>>,
+    asked: Arc<Mutex<HashMap<String, Weak<Page>>>>,
 }
 
 /// A page until it was sent to all who asked for it.
@@ -46,7 +46,7 @@ impl Pages {
             state,
             slots: (limit > 0).then(|| Arc::new(Semaphore::new(limit))),
             renderer: Renderer::default(),
-            pages: Arc::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Pages {
         let tenants = self.state.snapshot.read();
         let second = self.state.clock.wall().unix_millis().div_euclid(1000);
         // A map stays a map, whatever happened to who held it.
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         pages.retain(|_, page| page.strong_count() > 0);
         let same = |page: &Arc<Page>| {
             page.second == second && std::ptr::eq(page.tenants.as_ptr(), Arc::as_ptr(&tenants))
