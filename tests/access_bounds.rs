@@ -92,15 +92,16 @@ async fn strangers_and_a_costly_hash_do_not_slow_a_good_login() {
     let clock = Clock::system();
     let begun = clock.uptime();
     let status = sign_in(&client([127, 0, 0, 3]), &url, "alice", "s3cr3t").await;
-    println!("a good login took {:?}", clock.uptime().since(begun));
+    let taken = clock.uptime().since(begun);
+    println!("a good login took {taken:?}");
     assert_eq!(status, StatusCode::OK);
+    assert!(taken < Duration::from_secs(5), "{taken:?}");
     for stranger in strangers {
         let status = stranger.await.expect("it is answered");
         assert_eq!(status, StatusCode::UNAUTHORIZED);
     }
     println!("eight strangers took {:?}", clock.uptime().since(begun));
     assert!(!slow.is_finished(), "the costly check is still made");
-    assert!(clock.uptime().since(begun) < Duration::from_secs(20));
     slow.abort();
 }
 
@@ -247,7 +248,10 @@ async fn all_interfaces_are_both_stacks_and_zones_are_understood() {
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
     let served = Served::start_with(folder, &[zone]).await;
-    let port = ports(&served.process, "[fe80::1%1]")[0];
+    let port = eventually("the address with a zone is logged", async || {
+        ports(&served.process, "[fe80::1%1]").first().copied()
+    })
+    .await;
     let output = Command::new("curl")
         .args(["--silent", "--noproxy", "*"])
         .arg(format!("http://[fe80::1%25lo]:{port}/-/healthy"))
