@@ -53,6 +53,8 @@ impl Renderer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -72,8 +74,11 @@ mod tests {
             .unwrap();
         let (release, held) = std::sync::mpsc::channel::<()>();
         runtime.spawn_blocking(move || held.recv());
-        let rendered = runtime.block_on(Renderer::default().run(|| 1));
-        assert_eq!(rendered, Some(1));
+        let rendered = runtime.block_on(async {
+            let renderer = Renderer::default();
+            tokio::time::timeout(Duration::from_mins(1), renderer.run(|| 1)).await
+        });
         drop(release);
+        assert_eq!(rendered, Ok(Some(1)));
     }
 }
