@@ -8,8 +8,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use thiserror::Error;
 use url::Url;
@@ -51,8 +52,13 @@ impl Cli {
         I::Item: Into<OsString> + Clone,
     {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        let cli = Self::try_parse_from(&arguments)
+        let matches = command().try_get_matches_from(&arguments);
+        let mut cli = matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
             .map_err(|error| environment::name_the_variable(error, &arguments))?;
+        for file in [&mut cli.flags.config_file, &mut cli.flags.web_config_file] {
+            file.take_if(|path| path.as_os_str().is_empty());
+        }
         let named = cli.flags.config_file.is_some() || cli.flags.web_config_file.is_some();
         if matches!(cli.command, Some(Command::CheckConfig)) && !named {
             let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
@@ -65,12 +71,25 @@ impl Cli {
     }
 }
 
+/// The definition, where an empty variable of the environment is one that is not set:
+/// charts and compose files pass those on. An empty folder for the state says something.
+fn command() -> clap::Command {
+    Cli::command().mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        if argument.get_id() != "storage_path" && value.is_some_and(|value| value.is_empty()) {
+            argument.env(None)
+        } else {
+            argument
+        }
+    })
+}
+
 /// Flags that stand before or after a subcommand.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     /// Configuration file; without it, one tenant is made from `AZURE_TENANT_ID` and the like
     #[arg(long = "config.file", value_name = "FILE", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE")]
+    #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config_file: Option<PathBuf>,
 
     /// Address to listen on; may be given several times
@@ -87,7 +106,7 @@ pub struct Flags {
 
     /// File with TLS, passwords and headers, in the format of Prometheus' exporter-toolkit
     #[arg(long = "web.config.file", value_name = "FILE", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_WEB_CONFIG_FILE")]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub web_config_file: Option<PathBuf>,
 
     /// Listen on the sockets that systemd passes on, instead of addresses

@@ -3,6 +3,8 @@
 //!
 //! `tests/matrix` and `tests/soak` are apart: they take the whole machine for themselves.
 
+mod access;
+mod access_bounds;
 mod architecture;
 mod authority;
 #[path = "browser/main.rs"]

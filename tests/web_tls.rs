@@ -329,10 +329,13 @@ async fn a_password_protects_everything_and_changes_without_a_restart() {
         ask("/metrics", None).await.status(),
         StatusCode::UNAUTHORIZED
     );
-    served.write("web.yml", "rate_limit: {interval: 1h, burst: 2}\n");
+    served.write(
+        "web.yml",
+        &(users("new") + "rate_limit: {interval: 1h, burst: 2}\n"),
+    );
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        statuses.push(ask("/-/healthy", None).await.status().as_u16());
+        statuses.push(ask("/-/healthy", Some("new")).await.status().as_u16());
     }
     assert_eq!(statuses, [200, 200, 429]);
     assert_eq!(served.healthcheck("http"), Some(0));

@@ -43,18 +43,23 @@ impl FromStr for ListenAddress {
             return Err(wrong);
         }
         let port = port.parse().map_err(|_| wrong)?;
+        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let bracketed = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
         let host = match bracketed {
             Some(inner) => {
-                inner.parse::<std::net::Ipv6Addr>().map_err(|_| wrong)?;
+                // The name or number of an interface may follow: link-local addresses need one.
+                let (address, zone) = inner.split_once('%').unwrap_or((inner, "0"));
+                address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong)?;
+                if zone.is_empty() || !zone.chars().all(name) {
+                    return Err(wrong);
+                }
                 Some(inner)
             }
             None if host.is_empty() => None,
             None => Some(host),
         };
-        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         if bracketed.is_none() && host.is_some_and(|host| !host.chars().all(name)) {
             return Err(wrong);
         }
@@ -81,7 +86,13 @@ mod tests {
 
     #[test]
     fn listen_addresses_are_read_as_prometheus_reads_them() {
-        for text in [":10063", "127.0.0.1:9", "[::1]:9", "localhost:80"] {
+        for text in [
+            ":10063",
+            "127.0.0.1:9",
+            "[::1]:9",
+            "[fe80::1%lo]:9",
+            "localhost:80",
+        ] {
             let address: ListenAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), text);
             assert!(!address.resolve().unwrap().is_empty());
@@ -89,8 +100,27 @@ mod tests {
         let everywhere: ListenAddress = ":80".parse().unwrap();
         let all = ["[::]:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap()];
         assert_eq!(everywhere.resolve().unwrap(), all);
+        let zone: ListenAddress = "[fe80::1%lo]:9".parse().unwrap();
+        let [SocketAddr::V6(resolved)] = zone.resolve().unwrap()[..] else {
+            panic!("expected one address of IPv6");
+        };
+        assert_ne!(resolved.scope_id(), 0);
+        let nowhere: ListenAddress = "[fe80::1%nowhere]:9".parse().unwrap();
+        assert!(nowhere.resolve().is_err());
         for text in [
-            "", "80", ":", ":x", ":65536", ":+1", "::1:9", "[x]:9", "a b:1", "[]:1",
+            "",
+            "80",
+            ":",
+            ":x",
+            ":65536",
+            ":+1",
+            "::1:9",
+            "[x]:9",
+            "a b:1",
+            "[]:1",
+            "[::1%]:1",
+            "[%lo]:1",
+            "[::1%a b]:1",
         ] {
             assert_eq!(
                 text.parse::<ListenAddress>(),

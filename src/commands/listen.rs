@@ -2,17 +2,22 @@
 //! sockets that systemd passes on.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use listenfd::ListenFd;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, socket_with};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Flags, ListenAddress};
 use crate::web::{self, Gate};
+
+/// How many connections may wait to be accepted, as elsewhere in the runtime.
+const BACKLOG: i32 = 1024;
 
 /// A socket that clients can connect to.
 pub(super) enum Socket {
@@ -98,10 +103,25 @@ async fn bind(address: &ListenAddress) -> anyhow::Result<TcpListener> {
     };
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for candidate in address.resolve().with_context(problem)? {
-        match TcpListener::bind(candidate).await {
+        let bound = match candidate {
+            SocketAddr::V6(address) if address.ip().is_unspecified() => everywhere(address),
+            address => TcpListener::bind(address).await,
+        };
+        match bound {
             Ok(listener) => return Ok(listener),
             Err(error) => failure = error,
         }
     }
     Err(failure).with_context(problem)
+}
+
+/// Listens on all interfaces by IPv6 and by IPv4, whatever `net.ipv6.bindv6only` says.
+fn everywhere(address: SocketAddrV6) -> io::Result<TcpListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, flags, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    set_ipv6_v6only(&socket, false)?;
+    net::bind(&socket, &address)?;
+    net::listen(&socket, BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }

@@ -84,8 +84,8 @@ impl Exporter {
         let shutdown = &process.asked.stop;
         let config = reader()?;
         let sockets = listen::sockets(flags).await?;
-        let gate = gate(flags, &clock)?;
         let own = OwnMetrics::with_log(clock.wall(), process.log.dropped());
+        let gate = gate(flags, &clock, &own)?;
         let around = Surroundings {
             snapshot: Snapshot::default(),
             store: store(storage, &clock, &own).await?,
@@ -170,9 +170,9 @@ impl Exporter {
 }
 
 /// Who may come in, by the file of `--web.config.file`.
-fn gate(flags: &Flags, clock: &Clock) -> anyhow::Result<Gate> {
+fn gate(flags: &Flags, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Gate> {
     match &flags.web_config_file {
-        Some(file) => Ok(Gate::load(file, clock.clone())?),
+        Some(file) => Ok(Gate::load(file, clock.clone(), own.clone())?),
         None => Ok(Gate::open(clock.clone())),
     }
 }

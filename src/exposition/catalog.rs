@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::handshake::HandshakeFailure;
 use crate::health::{AuthReason, Collector, Reason};
 
 /// The type of a metric, as `OpenMetrics` names it.
@@ -180,6 +181,12 @@ catalog! {
             "How long it took to make changes of the exporter's state durable; calls wait for that.";
         LOG_LINES_DROPPED: Counter "defender_exporter_log_lines_dropped_total" []
             "Lines of the log that its reader did not take in time, or at all.";
+        HANDSHAKE_FAILURES: Counter "defender_exporter_tls_handshake_failures_total" ["reason"]
+            "Connections that ended before client and exporter had agreed on TLS.";
+        WEB_RELOAD_OK: Gauge "defender_exporter_web_config_last_reload_successful" []
+            "1 if the web configuration file and the files that it names were last read without a mistake, else 0: then the former stays in force.";
+        WEB_RELOAD_TIME: Gauge "defender_exporter_web_config_last_reload_success_timestamp_seconds" []
+            "Unix time at which the web configuration was last read without a mistake; without such a file, that of the start.";
         CPU: Counter "process_cpu_seconds_total" []
             "Total user and system CPU time spent in seconds.";
         OPEN_FDS: Gauge "process_open_fds" []
@@ -303,6 +310,11 @@ pub fn markdown() -> String {
             "reason",
             "`defender_auth_errors_total`",
             quoted(AuthReason::ALL.iter().map(|value| value.as_label())),
+        ),
+        (
+            "reason",
+            "`defender_exporter_tls_handshake_failures_total`",
+            quoted(HandshakeFailure::ALL.iter().map(|value| value.as_label())),
         ),
         ("state", "`defender_definitions`", quoted(STATES)),
         (

@@ -16,6 +16,7 @@ pub mod catalog;
 mod chunk;
 mod definitions;
 pub mod format;
+mod handshake;
 mod live;
 pub mod negotiate;
 mod own;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use flate2::CompressError;
 pub use format::Format;
+pub use handshake::HandshakeFailure;
 pub use own::OwnMetrics;
 pub use scrape::Scrape;
 

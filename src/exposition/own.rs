@@ -21,6 +21,7 @@ use prometheus_client::registry::{Metric as Registrable, Registry};
 
 use super::catalog::{self, Handler, Kind, Metric};
 use super::format::{Format, header};
+use super::handshake::HandshakeFailure;
 use crate::clock::Timestamp;
 
 /// Upper bounds of `defender_exporter_store_commit_duration_seconds`.
@@ -29,6 +30,9 @@ const COMMIT_SECONDS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0
 /// Labels of `defender_exporter_http_requests_total`, in the catalogue's order.
 type RequestLabels = [(&'static str, String); 2];
 
+/// That of `defender_exporter_tls_handshake_failures_total`.
+type FailureLabels = [(&'static str, &'static str); 1];
+
 /// The exporter's own metrics; clones share them.
 #[derive(Clone, Debug)]
 pub struct OwnMetrics {
@@ -36,6 +40,9 @@ pub struct OwnMetrics {
     requests: Family<RequestLabels, Counter>,
     reload_ok: Gauge,
     reload_time: Gauge<f64, AtomicU64>,
+    web_reload_ok: Gauge,
+    web_reload_time: Gauge<f64, AtomicU64>,
+    handshake_failures: Family<FailureLabels, Counter>,
     store_errors: Counter,
     store_commits: Histogram,
 }
@@ -55,6 +62,9 @@ impl OwnMetrics {
             requests: Family::default(),
             reload_ok: Gauge::default(),
             reload_time: Gauge::default(),
+            web_reload_ok: Gauge::default(),
+            web_reload_time: Gauge::default(),
+            handshake_failures: Family::default(),
             store_errors: Counter::default(),
             store_commits: Histogram::new(COMMIT_SECONDS),
         };
@@ -77,6 +87,21 @@ impl OwnMetrics {
         register(&mut registry, &catalog::HTTP_REQUESTS, own.requests.clone());
         register(
             &mut registry,
+            &catalog::HANDSHAKE_FAILURES,
+            own.handshake_failures.clone(),
+        );
+        register(
+            &mut registry,
+            &catalog::WEB_RELOAD_OK,
+            own.web_reload_ok.clone(),
+        );
+        register(
+            &mut registry,
+            &catalog::WEB_RELOAD_TIME,
+            own.web_reload_time.clone(),
+        );
+        register(
+            &mut registry,
             &catalog::STORE_ERRORS,
             own.store_errors.clone(),
         );
@@ -89,6 +114,11 @@ impl OwnMetrics {
         registry.register_collector(Box::new(Process));
         own.registry = Arc::new(registry);
         own.reload(true, loaded);
+        own.web_reload(true, loaded);
+        for reason in HandshakeFailure::ALL {
+            let labels = [("reason", reason.as_label())];
+            drop(own.handshake_failures.get_or_create(&labels));
+        }
         for handler in Handler::ALL {
             let usual = if *handler == Handler::Other { 404 } else { 200 };
             drop(own.requests.get_or_create(&labels(*handler, usual)));
@@ -107,6 +137,20 @@ impl OwnMetrics {
         if ok {
             self.reload_time.set(at.unix_seconds());
         }
+    }
+
+    /// The web configuration was read `at` that time, or can not be used.
+    pub fn web_reload(&self, ok: bool, at: Timestamp) {
+        self.web_reload_ok.set(i64::from(ok));
+        if ok {
+            self.web_reload_time.set(at.unix_seconds());
+        }
+    }
+
+    /// Counts a client with which TLS was not agreed on.
+    pub fn handshake_failure(&self, reason: HandshakeFailure) {
+        let labels = [("reason", reason.as_label())];
+        self.handshake_failures.get_or_create(&labels).inc();
     }
 
     /// Counts a failure to read or write the state on disk.

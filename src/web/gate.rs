@@ -1,22 +1,20 @@
-//! Who and how many come in: the web configuration file as it is now.
-//!
-//! The file, and those that it names, are looked at for each connection and
-//! each request, and read again when one has changed. A change that can not be
-//! used is logged, and what was in force stays.
+//! Who and how many come in, by the web configuration as it is now.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::passwords::Passwords;
+use super::handshake::Refusals;
+use super::passwords::{Admission, Passwords};
+use super::peer::Peer;
+use super::watched::{GateError, Watched};
 use crate::clock::{Clock, Uptime};
-use crate::config::{Mark, Mistakes, RateLimit, WebConfig};
+use crate::config::{RateLimit, WebConfig};
 use crate::exposition::OwnMetrics;
 use crate::exposition::catalog::Handler;
 
@@ -25,28 +23,16 @@ use crate::exposition::catalog::Handler;
 pub struct Gate(Arc<Inner>);
 
 struct Inner {
-    /// `None`: everyone may come in.
-    path: Option<PathBuf>,
     clock: Clock,
-    current: ArcSwap<Current>,
-    /// Held while files are read, so that they are read once.
-    reading: Mutex<()>,
+    /// `None`: everyone may come in.
+    file: Option<File>,
     passwords: Passwords,
     bucket: Mutex<Option<Bucket>>,
 }
 
-/// What is in force, and the files as they were when they were last read.
-struct Current {
-    config: Arc<WebConfig>,
-    files: Vec<(PathBuf, Option<Mark>)>,
-}
-
-impl Current {
-    fn is_fresh(&self) -> bool {
-        self.files
-            .iter()
-            .all(|(path, mark)| Mark::of(path) == *mark)
-    }
+struct File {
+    watched: Watched,
+    refusals: Refusals,
 }
 
 /// The requests that are saved up, and when that was worked out.
@@ -58,7 +44,8 @@ struct Bucket {
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Gate").field(&self.0.path).finish()
+        let open = self.0.file.is_none();
+        f.debug_struct("Gate").field("open", &open).finish()
     }
 }
 
@@ -66,34 +53,26 @@ impl Gate {
     /// A gate that lets everyone in, over plain HTTP.
     #[must_use]
     pub fn open(clock: Clock) -> Self {
-        Self::new(None, clock, Arc::default(), Vec::new())
+        Self::new(clock, None)
     }
 
-    /// A gate as the file at `path` wants it.
+    /// A gate as the file at `path` wants it. How reading it goes, and which clients are
+    /// turned away, is counted in `own`.
     ///
     /// # Errors
-    /// All [`Mistakes`] in it.
-    pub fn load(path: &Path, clock: Clock) -> Result<Self, Mistakes> {
-        let reading = WebConfig::load(path);
-        let (config, warnings) = reading.result?;
-        for warning in warnings {
-            tracing::warn!(%warning, "web configuration");
-        }
-        let path = Some(path.to_owned());
-        Ok(Self::new(path, clock, Arc::new(config), reading.files))
+    /// [`GateError`], if the file can not be used or not be watched.
+    pub fn load(path: &Path, clock: Clock, own: OwnMetrics) -> Result<Self, GateError> {
+        let file = File {
+            watched: Watched::load(path, clock.clone(), own.clone())?,
+            refusals: Refusals::new(clock.clone(), own),
+        };
+        Ok(Self::new(clock, Some(file)))
     }
 
-    fn new(
-        path: Option<PathBuf>,
-        clock: Clock,
-        config: Arc<WebConfig>,
-        files: Vec<(PathBuf, Option<Mark>)>,
-    ) -> Self {
+    fn new(clock: Clock, file: Option<File>) -> Self {
         Self(Arc::new(Inner {
-            path,
             clock,
-            current: ArcSwap::from_pointee(Current { config, files }),
-            reading: Mutex::default(),
+            file,
             passwords: Passwords::new(),
             bucket: Mutex::default(),
         }))
@@ -102,62 +81,21 @@ impl Gate {
     /// Whether connections are encrypted, as far as is known.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.0.current.load().config.tls.is_some()
+        let file = self.0.file.as_ref();
+        file.is_some_and(|file| file.watched.current().tls.is_some())
     }
 
-    /// What is in force now. Files are read off the runtime's threads.
+    /// What is in force now.
     pub(super) async fn config(&self) -> Arc<WebConfig> {
-        let Some(path) = self.0.path.clone() else {
-            return Arc::clone(&self.0.current.load().config);
-        };
-        let this = self.clone();
-        let refresh = tokio::task::spawn_blocking(move || this.refresh(&path));
-        match refresh.await {
-            Ok(config) => config,
-            // The process is stopping.
-            Err(_) => Arc::clone(&self.0.current.load().config),
+        match &self.0.file {
+            Some(file) => file.watched.look().await,
+            None => Arc::default(),
         }
     }
 
-    fn refresh(&self, path: &Path) -> Arc<WebConfig> {
-        let current = self.0.current.load();
-        if current.is_fresh() {
-            return Arc::clone(&current.config);
-        }
-        // It guards no data, so that whoever held it can have broken none.
-        let _reading = self
-            .0
-            .reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let current = self.0.current.load();
-        if current.is_fresh() {
-            return Arc::clone(&current.config);
-        }
-        let reading = WebConfig::load(path);
-        let config = match reading.result {
-            Ok((config, warnings)) => {
-                for warning in warnings {
-                    tracing::warn!(%warning, "web configuration");
-                }
-                tracing::info!(
-                    "the web configuration or a file that it names has changed and is in force"
-                );
-                Arc::new(config)
-            }
-            Err(mistakes) => {
-                tracing::error!(
-                    %mistakes,
-                    "the web configuration or a file that it names has changed and can not be used; the former stays in force"
-                );
-                Arc::clone(&current.config)
-            }
-        };
-        self.0.current.store(Arc::new(Current {
-            config: Arc::clone(&config),
-            files: reading.files,
-        }));
-        config
+    /// Who was turned away; `None`, if everyone may come in.
+    pub(super) fn refusals(&self) -> Option<&Refusals> {
+        self.0.file.as_ref().map(|file| &file.refusals)
     }
 
     /// Takes a request out of the bucket, if one is left.
@@ -188,6 +126,23 @@ impl Gate {
     }
 }
 
+const RETRY: (HeaderName, &str) = (RETRY_AFTER, "1");
+const CHALLENGE: (HeaderName, &str) = (
+    WWW_AUTHENTICATE,
+    r#"Basic realm="defender-scan-exporter", charset="UTF-8""#,
+);
+
+fn turn_away(
+    own: &OwnMetrics,
+    status: StatusCode,
+    (name, value): (HeaderName, &'static str),
+    reason: &'static str,
+) -> Response {
+    own.http_request(Handler::Other, status.as_u16());
+    let header = [(name, HeaderValue::from_static(value))];
+    (status, header, reason).into_response()
+}
+
 /// Lets a request pass, or answers it; sets the configured headers. Whoever is
 /// turned away is counted with the paths that do not exist.
 pub(super) async fn pass(
@@ -197,23 +152,27 @@ pub(super) async fn pass(
 ) -> Response {
     let config = gate.config().await;
     let mut response = if !gate.spend(config.rate_limit) {
-        own.http_request(Handler::Other, StatusCode::TOO_MANY_REQUESTS.as_u16());
-        let retry = [(RETRY_AFTER, HeaderValue::from_static("1"))];
         let reason = "too many requests, see rate_limit in the web configuration\n";
-        (StatusCode::TOO_MANY_REQUESTS, retry, reason).into_response()
-    } else if !config.users.is_empty()
-        && !gate
-            .0
-            .passwords
-            .admit(&config.users, request.headers())
-            .await
-    {
-        own.http_request(Handler::Other, StatusCode::UNAUTHORIZED.as_u16());
-        let challenge = r#"Basic realm="defender-scan-exporter", charset="UTF-8""#;
-        let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))];
-        (StatusCode::UNAUTHORIZED, challenge, "unauthorized\n").into_response()
-    } else {
+        turn_away(&own, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
+    } else if config.users.is_empty() {
         next.run(request).await
+    } else {
+        let peer = request.extensions().get().copied();
+        let client = peer.and_then(Peer::group);
+        let passwords = &gate.0.passwords;
+        match passwords
+            .admit(&config.users, request.headers(), client)
+            .await
+        {
+            Admission::Granted => next.run(request).await,
+            Admission::Refused => {
+                turn_away(&own, StatusCode::UNAUTHORIZED, CHALLENGE, "unauthorized\n")
+            }
+            Admission::Busy => {
+                let reason = "too many passwords are being checked, try again\n";
+                turn_away(&own, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
+            }
+        }
     };
     for (name, value) in &config.headers {
         response.headers_mut().insert(name, value.clone());
@@ -223,7 +182,6 @@ pub(super) async fn pass(
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::time::Duration;
 
     use super::*;
@@ -244,23 +202,5 @@ mod tests {
         assert_eq!(spent(10), 3);
         assert!(gate.spend(None));
         assert_eq!(spent(10), 3);
-    }
-
-    #[tokio::test]
-    async fn a_change_is_in_force_at_once_and_a_bad_one_never() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("web.yml");
-        let write = |text: &str| fs::write(&path, text).unwrap();
-        write("{}");
-        let gate = Gate::load(&path, Clock::system()).unwrap();
-        assert!(gate.config().await.rate_limit.is_none());
-        write("rate_limit: {interval: 1s, burst: 5}");
-        assert_eq!(gate.config().await.rate_limit.unwrap().burst, 5);
-        write("rate_limit: {interval: 1s, burst: x}");
-        assert_eq!(gate.config().await.rate_limit.unwrap().burst, 5);
-        fs::remove_file(&path).unwrap();
-        assert_eq!(gate.config().await.rate_limit.unwrap().burst, 5);
-        write("rate_limit: {interval: 1s, burst: 6}");
-        assert_eq!(gate.config().await.rate_limit.unwrap().burst, 6);
     }
 }

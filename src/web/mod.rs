@@ -1,18 +1,27 @@
 //! The web server: metrics, status page, health and readiness.
 //!
 //! ```text
-//! listener ─► serve ─► TLS ─► router ─► harden ─► gate ─► count ─► routes ─► exposition, page
+//! listener ─► serve ─► handshake ─► deadline ─► harden ─► gate ─► count ─► routes ─► exposition, page
+//!                                                          ├ watched (the file)
+//!                                                          └ passwords ─► lane
 //! ```
 
+mod deadline;
 mod gate;
+mod handshake;
+mod held;
+mod lane;
 mod page;
 mod passwords;
 mod path;
+mod peer;
 mod ready;
 mod reload;
+mod renderer;
 mod routes;
 mod serve;
 mod stall;
+mod watched;
 
 use std::sync::Arc;
 
@@ -20,9 +29,11 @@ use arc_swap::ArcSwap;
 
 pub use gate::Gate;
 pub use path::{TelemetryPath, TelemetryPathError};
+pub use peer::Peer;
 pub use reload::{ReloadRequest, ReloadRequests};
 pub use routes::router;
 pub use serve::serve;
+pub use watched::GateError;
 
 use crate::clock::Clock;
 use crate::exposition::OwnMetrics;
@@ -78,18 +89,12 @@ impl Expected {
 mod tests {
     use std::time::Duration;
 
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
     use crate::clock::Timestamp;
     use crate::health::Health;
     use crate::histogram::Histogram;
     use crate::model::{Definition, DefinitionId, Run, ScanStatus, ScanType};
     use crate::quota::{Limits, Quota};
-    use crate::shutdown::GRACE;
     use crate::snapshot::{DefinitionView, SessionCounts, TARGET_SECONDS, TenantView};
 
     /// 2026-09-21.
@@ -155,67 +160,6 @@ mod tests {
             expected: Expected::new(vec![TenantName::new("contoso")]),
             reload: None,
             gate: Gate::open(Clock::anchored(NOW)),
-        }
-    }
-
-    async fn request(address: std::net::SocketAddr, path: &str) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-
-    #[tokio::test]
-    async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
-        let slow = |seconds| {
-            get(move || async move {
-                tokio::time::sleep(Duration::from_millis(seconds)).await;
-                "done"
-            })
-        };
-        let state = state();
-        let gate = state.gate.clone();
-        let router = router(state)
-            .route("/slow", slow(300))
-            .route("/stuck", slow(60_000));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, router, gate, shutdown.clone()));
-        assert!(
-            request(address, "/-/healthy")
-                .await
-                .starts_with("HTTP/1.1 200")
-        );
-        let under_way = tokio::spawn(async move { request(address, "/slow").await });
-        let stuck = tokio::spawn(async move { request(address, "/stuck").await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        shutdown.cancel();
-        assert!(under_way.await.unwrap().ends_with("done"));
-        let bound = GRACE + Duration::from_secs(2);
-        let ended = tokio::time::timeout(bound, server).await;
-        ended.expect("in time").unwrap();
-        assert!(TcpStream::connect(address).await.is_err());
-        stuck.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn clients_that_never_end_their_request_are_hung_up_on() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = state();
-        let gate = state.gate.clone();
-        let shutdown = CancellationToken::new();
-        tokio::spawn(serve(listener, router(state), gate, shutdown));
-        for start in ["", "GET / HTTP/1.1\r\nHost: "] {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(start.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            let end = stream.read_to_end(&mut answer);
-            let ended = tokio::time::timeout(Duration::from_mins(10), end).await;
-            assert!(ended.is_ok(), "{start:?}");
         }
     }
 }

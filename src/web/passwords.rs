@@ -1,28 +1,55 @@
 //! Who is asking: basic authentication against bcrypt hashes.
 //!
-//! A check costs as much for an unknown user as for a known one. What came of
-//! it is remembered, so that a scrape pays for the first one only. Checks run
-//! one at a time on a thread of their own; what is remembered does not wait.
+//! What came of a check is remembered, so that a scrape pays for the first one only.
+//! Checks are made on threads of their own, few at once, and those of unknown names on
+//! one apart: whoever tries names does not keep users waiting. See `lane.rs`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
-use tokio::sync::Semaphore;
 
+use super::lane::{Check, Client, Lane};
 use crate::config::PasswordHash;
 
 /// How many good and how many bad sign-ins are remembered. Apart, so that
 /// whoever tries passwords does not make a scraper's be forgotten.
 const REMEMBERED: usize = 100;
 
+/// How many checks are made at once, for known names and for others: each keeps a core
+/// busy. Two, so that one user's costly hash does not hold up the others.
+const KNOWN_NAMES: usize = 2;
+const STRANGERS: usize = 1;
+
+/// How much of a password bcrypt looks at, in bytes.
+const SIGNIFICANT: usize = 72;
+
 /// Users, with the hashes of their passwords.
 type Users = BTreeMap<String, PasswordHash>;
+
+/// What came of a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// A user with the right password.
+    Granted,
+    /// Anybody else.
+    Refused,
+    /// Too many are being checked.
+    Busy,
+}
+
+impl From<bool> for Admission {
+    fn from(good: bool) -> Self {
+        if good { Self::Granted } else { Self::Refused }
+    }
+}
 
 /// Checks passwords.
 #[derive(Clone)]
@@ -31,8 +58,8 @@ pub(super) struct Passwords(Arc<Inner>);
 struct Inner {
     /// Two random keys, with which sign-ins are hashed to be remembered.
     keys: (u64, u64),
-    /// One check at a time, as in exporter-toolkit: each keeps a core busy.
-    checks: Arc<Semaphore>,
+    users: Mutex<Lane>,
+    strangers: Mutex<Lane>,
     known: Mutex<Known>,
 }
 
@@ -68,56 +95,93 @@ impl Passwords {
         let random = || RandomState::new().hash_one(());
         Self(Arc::new(Inner {
             keys: (random(), random()),
-            checks: Arc::new(Semaphore::new(1)),
+            users: Mutex::new(Lane::new(KNOWN_NAMES)),
+            strangers: Mutex::new(Lane::new(STRANGERS)),
             known: Mutex::default(),
         }))
     }
 
-    /// Whether `headers` name one of `users` with the right password.
-    pub(super) async fn admit(&self, users: &Users, headers: &HeaderMap) -> bool {
-        let Some((user, password)) = credentials(headers) else {
-            return false;
+    /// Whether `headers`, sent by `client`, name one of `users` with the right password.
+    pub(super) async fn admit(
+        &self,
+        users: &Users,
+        headers: &HeaderMap,
+        client: Client,
+    ) -> Admission {
+        let Some((user, mut password)) = credentials(headers) else {
+            return Admission::Refused;
         };
-        let (hash, is_user) = match users.get(&user) {
-            Some(hash) => (hash, true),
-            None => match self.decoy(users, &user) {
-                Some(hash) => (hash, false),
-                None => return false,
-            },
-        };
+        let hash = users.get(&user);
         let key = self.key(&user, hash, &password);
         if let Some(good) = self.known(|known| known.get(key)) {
-            return good;
+            return good.into();
         }
-        // Only a closed semaphore gives an error, and nobody closes it.
-        let Ok(permit) = Arc::clone(&self.0.checks).acquire_owned().await else {
-            return false;
+        let Some(checked) = hash.cloned().or_else(|| self.decoy(users, &user)) else {
+            return Admission::Refused;
         };
-        // Whoever asked the same has been answered while this one waited.
-        if let Some(good) = self.known(|known| known.get(key)) {
-            return good;
-        }
-        let (this, hash) = (self.clone(), hash.clone());
-        let check = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let good = hash.matches(&password) && is_user;
-            this.known(|known| known.put(key, good));
-            good
-        });
-        check.await.unwrap_or(false)
+        password.truncate(SIGNIFICANT);
+        let is_user = hash.is_some();
+        let outcome = self
+            .lane(is_user)
+            .ask(client, Check::new(key, checked, password));
+        self.start(is_user);
+        outcome.await.map_or(Admission::Busy, Admission::from)
     }
 
-    /// The hash of a user that `user`, who is unknown, is checked against: always
-    /// the same, so that the time tells nothing, whatever costs the hashes have.
-    fn decoy<'u>(&self, users: &'u Users, user: &str) -> Option<&'u PasswordHash> {
+    /// Starts a thread if there is a check for one.
+    fn start(&self, is_user: bool) {
+        let Some(check) = self.lane(is_user).next() else {
+            return;
+        };
+        let (this, key) = (self.clone(), check.key);
+        let name = "password".to_owned();
+        let thread = thread::Builder::new().name(name);
+        if let Err(error) = thread.spawn(move || this.work(is_user, check)) {
+            tracing::warn!(%error, "no thread could be started to check a password; it is asked for again");
+            self.lane(is_user).end(key, None);
+        }
+    }
+
+    /// Makes this check and those that wait.
+    fn work(&self, is_user: bool, mut check: Check) {
+        loop {
+            // A check that panicked has let nobody in, and the next ones are made all the same.
+            let matches = || check.hash.matches(&check.password);
+            let good = catch_unwind(AssertUnwindSafe(matches)).unwrap_or(false) && is_user;
+            self.known(|known| known.put(check.key, good));
+            let mut lane = self.lane(is_user);
+            lane.end(check.key, Some(good));
+            let Some(next) = lane.next() else {
+                return;
+            };
+            check = next;
+        }
+    }
+
+    fn lane(&self, is_user: bool) -> MutexGuard<'_, Lane> {
+        let lane = if is_user {
+            &self.0.users
+        } else {
+            &self.0.strangers
+        };
+        // It is consistent between any two statements: poison is harmless.
+        lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `user`, who is unknown, is checked against: of the cost of some user's hash,
+    /// always the same, so that the time tells nothing as long as costs are the usual ones.
+    fn decoy(&self, users: &Users, user: &str) -> Option<PasswordHash> {
         let mut hasher = SipHasher24::new_with_keys(self.0.keys.0, self.0.keys.1);
         user.hash(&mut hasher);
         let count = u64::try_from(users.len()).ok()?;
         let index = hasher.finish().checked_rem(count)?;
-        users.values().nth(usize::try_from(index).ok()?)
+        let hash = users.values().nth(usize::try_from(index).ok()?)?;
+        Some(hash.decoy())
     }
 
-    fn key(&self, user: &str, hash: &PasswordHash, password: &[u8]) -> u128 {
+    /// What a sign-in is remembered by: the user, whether there is one, that user's hash,
+    /// and the password.
+    fn key(&self, user: &str, hash: Option<&PasswordHash>, password: &[u8]) -> u128 {
         let mut hasher = SipHasher24::new_with_keys(self.0.keys.0, self.0.keys.1);
         (user, hash, password).hash(&mut hasher);
         hasher.finish128().as_u128()
@@ -148,6 +212,8 @@ fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
 mod tests {
     use std::time::Duration;
 
+    use bcrypt::HashParts;
+
     use super::*;
     use crate::config::WebConfig;
 
@@ -168,6 +234,12 @@ mod tests {
         HeaderMap::from_iter([(AUTHORIZATION, value)])
     }
 
+    const NOBODY: Client = None;
+
+    async fn admit(passwords: &Passwords, users: &Users, headers: &HeaderMap) -> bool {
+        passwords.admit(users, headers, NOBODY).await == Admission::Granted
+    }
+
     #[tokio::test]
     async fn only_the_right_password_of_the_right_user_is_let_in() {
         let (passwords, users) = (Passwords::new(), users(4));
@@ -182,11 +254,11 @@ mod tests {
                 ("mallory", "hunter2", false),
                 ("", "", false),
             ] {
-                let found = passwords.admit(&users, &headers(user, password)).await;
+                let found = admit(&passwords, &users, &headers(user, password)).await;
                 assert_eq!(found, expected, "{user}:{password}");
             }
         }
-        assert!(!passwords.admit(&users, &HeaderMap::new()).await);
+        assert!(!admit(&passwords, &users, &HeaderMap::new()).await);
         for value in [
             "Basic",
             "Basic !",
@@ -194,11 +266,11 @@ mod tests {
             "Bearer YWxpY2U6czNjcjN0",
         ] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
-            assert!(!passwords.admit(&users, &headers).await, "{value}");
+            assert!(!admit(&passwords, &users, &headers).await, "{value}");
         }
         let headers =
             HeaderMap::from_iter([(AUTHORIZATION, "bAsIc YWxpY2U6czNjcjN0".parse().unwrap())]);
-        assert!(passwords.admit(&users, &headers).await);
+        assert!(admit(&passwords, &users, &headers).await);
     }
 
     #[tokio::test]
@@ -206,39 +278,59 @@ mod tests {
         let (passwords, users) = (Passwords::new(), users(4));
         let asked = [("alice", "wrong"), ("mallory", "wrong")];
         for (number, (user, password)) in asked.into_iter().enumerate() {
-            assert!(!passwords.admit(&users, &headers(user, password)).await);
+            assert!(!admit(&passwords, &users, &headers(user, password)).await);
             // Only a check puts an answer there.
             assert_eq!(passwords.known(|known| known.bad.len()), number + 1);
         }
-        assert_eq!(
-            passwords.decoy(&users, "mallory"),
-            passwords.decoy(&users, "mallory")
-        );
-        // While no check can be made, what is known is answered and nothing else.
-        let checks = Arc::clone(&passwords.0.checks);
-        let _held = checks.acquire().await.unwrap();
-        let ask = async |user, password, patience| {
-            let headers = headers(user, password);
-            tokio::time::timeout(patience, passwords.admit(&users, &headers)).await
-        };
-        for (user, password) in asked {
-            assert_eq!(ask(user, password, Duration::from_mins(1)).await, Ok(false));
+        let decoy = passwords.decoy(&users, "mallory");
+        assert_eq!(decoy, passwords.decoy(&users, "mallory"));
+        let decoy = decoy.unwrap();
+        let cost = |hash: &PasswordHash| hash.as_str().parse::<HashParts>().unwrap().get_cost();
+        assert_eq!(cost(&decoy), 4);
+        for (costly, capped) in [(10, 10), (12, 12), (13, 12), (31, 12)] {
+            let costly = decoy.as_str().replace("$04$", &format!("${costly}$"));
+            let text = format!("basic_auth_users: {{alice: '{costly}'}}");
+            let (config, _) = WebConfig::parse(&text, "test").unwrap();
+            let decoy = passwords.decoy(&config.users, "mallory").unwrap();
+            assert_eq!(cost(&decoy), capped);
         }
-        let new = ask("mallory", "new", Duration::from_millis(100)).await;
+        // While no check can be made, what is known is answered and nothing else.
+        *passwords.lane(false) = Lane::new(0);
+        *passwords.lane(true) = Lane::new(0);
+        for (user, password) in asked {
+            assert!(!admit(&passwords, &users, &headers(user, password)).await);
+        }
+        let new = headers("mallory", "new");
+        let new = passwords.admit(&users, &new, NOBODY);
+        let new = tokio::time::timeout(Duration::from_millis(100), new).await;
         assert!(new.is_err());
     }
 
     #[tokio::test]
-    async fn a_changed_hash_is_another_question() {
+    async fn a_changed_user_or_hash_is_another_question() {
         let passwords = Passwords::new();
+        let hash = bcrypt::hash("s3cr3t", 4).unwrap();
+        let users = |text: &str| {
+            let text = format!("basic_auth_users: {{{}}}", text.replace('@', &hash));
+            WebConfig::parse(&text, "test").unwrap().0.users
+        };
         let right = headers("alice", "s3cr3t");
-        assert!(passwords.admit(&users(4), &right).await);
-        let text = format!(
-            "basic_auth_users: {{alice: '{}'}}",
-            bcrypt::hash("other", 4).unwrap()
-        );
-        let changed = WebConfig::parse(&text, "test").unwrap().0.users;
-        assert!(!passwords.admit(&changed, &right).await);
+        let other = format!("alice: '{}'", bcrypt::hash("other", 4).unwrap());
+        // Removed, misspelt and corrected while somebody has the same hash, and another's hash.
+        for (text, expected) in [
+            ("alice: '@', bob: '@'", true),
+            ("bob: '@'", false),
+            ("alicia: '@'", false),
+            ("alice: '@'", true),
+            (&other, false),
+            ("bob: '@'", false),
+            ("alice: '@', bob: '@'", true),
+        ] {
+            for _ in 0..2 {
+                let found = admit(&passwords, &users(text), &right).await;
+                assert_eq!(found, expected, "{text}");
+            }
+        }
     }
 
     #[test]

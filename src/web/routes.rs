@@ -30,7 +30,9 @@ use axum::routing::{MethodRouter, any, get, post};
 use futures::stream;
 use tokio::sync::{Semaphore, TryAcquireError};
 
+use super::held::hold;
 use super::reload::reload;
+use super::renderer::Renderer;
 use super::{WebState, gate, page, ready};
 use crate::exposition::catalog::Handler;
 use crate::exposition::{Exposition, OwnMetrics, negotiate};
@@ -40,6 +42,7 @@ use crate::exposition::{Exposition, OwnMetrics, negotiate};
 struct Routes {
     state: WebState,
     exposition: Exposition,
+    renderer: Renderer,
     /// One permit a scrape under way; `None`: no limit.
     scrapes: Option<Arc<Semaphore>>,
 }
@@ -58,13 +61,20 @@ pub fn router(state: WebState) -> Router {
             (page::DEFINITION, get(page::definition_page)),
             ("/-/assets/{name}", get(page::asset)),
         ];
+        let shown = page::Pages::new(state.clone());
         for (path, route) in pages {
-            let route = counted(Handler::Status, route.with_state(state.clone()));
+            let route = counted(Handler::Status, route.with_state(shown.clone()));
             router = router.route(path, route);
         }
     }
     let limit = state.max_requests.min(Semaphore::MAX_PERMITS);
-    let scrapes = (limit > 0).then(|| Arc::new(Semaphore::new(limit)));
+    let gate = state.gate.clone();
+    let served = Routes {
+        exposition: Exposition::default(),
+        renderer: Renderer::default(),
+        scrapes: (limit > 0).then(|| Arc::new(Semaphore::new(limit))),
+        state,
+    };
     let not_found = any(|| async { (StatusCode::NOT_FOUND, "not found\n") });
     router
         .route(&metrics_path, counted(Handler::Metrics, get(metrics)))
@@ -75,23 +85,15 @@ pub fn router(state: WebState) -> Router {
         .route("/-/ready", counted(Handler::Ready, get(readiness)))
         .route(
             "/-/reload",
-            counted(Handler::Reload, post(reload).with_state(state.clone())),
+            counted(
+                Handler::Reload,
+                post(reload).with_state(served.state.clone()),
+            ),
         )
-        .fallback_service(counted(Handler::Other, not_found).with_state(Routes {
-            state: state.clone(),
-            exposition: Exposition::default(),
-            scrapes: None,
-        }))
-        .layer(from_fn_with_state(
-            (state.gate.clone(), state.own.clone()),
-            gate::pass,
-        ))
+        .fallback_service(counted(Handler::Other, not_found).with_state(served.clone()))
+        .layer(from_fn_with_state((gate, own.clone()), gate::pass))
         .layer(from_fn(harden))
-        .with_state(Routes {
-            state,
-            exposition: Exposition::default(),
-            scrapes,
-        })
+        .with_state(served)
 }
 
 async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
@@ -105,30 +107,31 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
     let format = negotiate::format(&headers);
     let gzip = negotiate::gzip(&headers);
     let Routes {
-        state, exposition, ..
+        state,
+        exposition,
+        renderer,
+        ..
     } = routes;
     let tenants = state.snapshot.read();
     let again = exposition.scrape_again(&tenants, &state.clock, &state.own, format, gzip);
     let scrape = if let Some(again) = again {
         again
     } else {
-        // Off the runtime's threads: what changed of ten thousand definitions may be
-        // megabytes of text.
-        let rendered = tokio::task::spawn_blocking(move || {
+        // Waiting for its turn, it holds no view that has become old.
+        drop(tenants);
+        let rendered = renderer.run(move || {
+            let tenants = state.snapshot.read();
             exposition.scrape(&tenants, &state.clock, &state.own, format, gzip)
         });
         match rendered.await {
-            Ok(Ok(scrape)) => scrape,
-            Ok(Err(error)) => return failed(&error),
-            Err(error) => return failed(&error),
+            Some(Ok(scrape)) => scrape,
+            Some(Err(error)) => return failed(&error.to_string()),
+            None => return failed("a panic"),
         }
     };
+    let body = Body::from_stream(stream::iter(scrape.map(Ok::<_, Infallible>)));
     // The scrape is under way until its last piece was sent, or the client hung up.
-    let scrape = scrape.map(move |piece| {
-        let _held = &permit;
-        Ok::<_, Infallible>(piece)
-    });
-    let mut response = Body::from_stream(stream::iter(scrape)).into_response();
+    let mut response = hold(body.into_response(), permit);
     let headers = response.headers_mut();
     let content_type = HeaderValue::from_static(format.content_type());
     headers.insert(CONTENT_TYPE, content_type);
@@ -139,7 +142,7 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
     response
 }
 
-fn failed(error: &(dyn std::error::Error + 'static)) -> Response {
+fn failed(error: &str) -> Response {
     tracing::error!(error, "the metrics could not be rendered");
     let reason = "the metrics could not be rendered, see the log\n";
     (StatusCode::INTERNAL_SERVER_ERROR, reason).into_response()
@@ -324,6 +327,7 @@ mod tests {
         let routes = Routes {
             state,
             exposition: Exposition::default(),
+            renderer: Renderer::default(),
             scrapes: Some(Arc::clone(&scrapes)),
         };
         let held = scrapes.acquire().await.unwrap();

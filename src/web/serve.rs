@@ -3,28 +3,29 @@
 
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::{HeaderValue, StatusCode, Version};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
 use axum::serve::Listener;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 
-use super::Gate;
+use super::deadline::{self, Deadline};
 use super::stall::Stall;
+use super::{Gate, Peer, handshake};
 use crate::shutdown::GRACE;
 
 /// How long a client may take to send the head of a request, and a connection may move no byte:
 /// longer than the usual scrape interval. Otherwise slow clients could take all file descriptors.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long agreeing on TLS may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long, and how many bytes, a client that was turned away may still send.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: u64 = 64 * 1024;
 /// The largest head of a request, in bytes. Beyond it: 431. It is also how much of an answer
 /// hyper writes at once: with a third of it, compressed scrapes took a fifth longer.
 const MAX_HEAD: usize = 96 * 1024;
@@ -33,16 +34,19 @@ const MAX_STREAMS: u32 = 32;
 
 /// Serves until `shutdown` is cancelled; requests under way then have
 /// [`GRACE`] to finish before this returns without them.
-pub async fn serve<L: Listener>(
-    mut listener: L,
-    router: Router,
-    gate: Gate,
-    shutdown: CancellationToken,
-) {
+pub async fn serve<L>(mut listener: L, router: Router, gate: Gate, shutdown: CancellationToken)
+where
+    L: Listener,
+    L::Addr: Into<Peer>,
+{
+    let router = router
+        .layer(from_fn(check_host))
+        .layer(from_fn(deadline::limit));
     let open = GracefulShutdown::new();
-    while let Some((stream, _)) = shutdown.run_until_cancelled(listener.accept()).await {
+    while let Some((stream, address)) = shutdown.run_until_cancelled(listener.accept()).await {
         let connection = connection(
             Stall::new(stream, PATIENCE),
+            address.into(),
             router.clone(),
             gate.clone(),
             open.watcher(),
@@ -58,6 +62,7 @@ pub async fn serve<L: Listener>(
 
 async fn connection<S>(
     stream: S,
+    peer: Peer,
     router: Router,
     gate: Gate,
     watcher: Watcher,
@@ -66,36 +71,33 @@ async fn connection<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Some(tls) = gate.config().await.tls.clone() else {
-        return drive(stream, false, router, watcher).await;
+        return drive(stream, peer, false, router, watcher).await;
     };
-    let handshake = TlsAcceptor::from(tls).accept(stream).into_fallible();
-    let handshake = tokio::time::timeout(HANDSHAKE, handshake);
-    match shutdown.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(stream))) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            drive(stream, http2, router, watcher).await;
-        }
-        Some(Ok(Err((error, stream)))) => {
-            tracing::debug!(%error, "TLS was not agreed on");
-            linger(stream).await;
-        }
-        Some(Err(_)) => tracing::debug!("TLS was not agreed on in time"),
-        None => {}
+    let handshake = handshake::accept(stream, tls, peer, gate.refusals());
+    if let Some(Some(stream)) = shutdown.run_until_cancelled(handshake).await {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        drive(stream, peer, http2, router, watcher).await;
     }
 }
 
-/// Reads what a client that was turned away still sends: closing at once would
-/// make its system drop the reason before the client has seen it.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
-    let drain = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+/// Refuses what a proxy could read in another way: RFC 9112, 3.2.
+async fn check_host(request: Request, next: Next) -> Response {
+    let found = request.headers().get_all(HOST).iter().count();
+    let required = request.version() == Version::HTTP_11;
+    let reason = match found {
+        0 if required => "missing required Host header\n",
+        0 | 1 => return next.run(request).await,
+        _ => "too many Host headers\n",
     };
-    // Whatever comes of it, there is nothing left to do.
-    let _ = tokio::time::timeout(LINGER, drain).await;
+    let mut response = (StatusCode::BAD_REQUEST, reason).into_response();
+    if required {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
-async fn drive<S>(stream: S, http2: bool, router: Router, watcher: Watcher)
+async fn drive<S>(stream: S, peer: Peer, http2: bool, router: Router, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -109,15 +111,28 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
+        // Whoever has said all may still listen: `printf … | nc -N`.
+        .half_close(true)
         .max_buf_size(MAX_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         .max_concurrent_streams(MAX_STREAMS);
+    let deadline = Deadline::default();
+    let router = Extension(peer).layer(Extension(deadline.clone()).layer(router));
     let connection =
         builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(error, "a connection broke");
+    let connection = watcher.watch(connection.into_owned());
+    match deadline.bound(connection).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(error, client = %peer, "a connection broke"),
+        None => {
+            tracing::info!(client = %peer, "a client took too long to fetch an answer; its connection is closed");
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! A stream that breaks when nothing has moved on it for too long: an idle
-//! client, one that reads or writes too slowly, or one that is gone.
+//! client, one that reads or writes too slowly, or one that is gone. What a client
+//! sends does not make up for what it does not read.
 
 use std::io;
 use std::pin::Pin;
@@ -13,34 +14,51 @@ use tokio::time::Sleep;
 pub(super) struct Stall<S> {
     stream: S,
     patience: Duration,
-    /// Running since something last had to wait; `None` after a byte moved.
-    waiting: Option<Pin<Box<Sleep>>>,
+    reading: Wait,
+    writing: Wait,
 }
+
+/// Running since something first had to wait; `None` after a byte moved.
+type Wait = Option<Pin<Box<Sleep>>>;
 
 impl<S> Stall<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,
             patience,
-            waiting: None,
+            reading: None,
+            writing: None,
         }
     }
+}
 
-    fn moved<T>(
+/// What is ready, or the end of patience.
+fn bound<T>(
+    poll: Poll<io::Result<T>>,
+    wait: &mut Wait,
+    patience: Duration,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<T>> {
+    if poll.is_ready() {
+        *wait = None;
+        return poll;
+    }
+    let wait = wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+    ready!(wait.as_mut().poll(context));
+    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+}
+
+impl<S> Stall<S> {
+    fn written<T>(
         &mut self,
         context: &mut Context<'_>,
         poll: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.waiting = None;
-            return poll;
+            // Whoever is sent something need not say anything.
+            self.reading = None;
         }
-        let patience = self.patience;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(waiting.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        bound(poll, &mut self.writing, self.patience, context)
     }
 }
 
@@ -50,8 +68,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.moved(context, poll)
+        let this = &mut *self;
+        let poll = Pin::new(&mut this.stream).poll_read(context, buffer);
+        bound(poll, &mut this.reading, this.patience, context)
     }
 }
 
@@ -62,7 +81,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.moved(context, poll)
+        self.written(context, poll)
     }
 
     fn poll_write_vectored(
@@ -71,7 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.moved(context, poll)
+        self.written(context, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -107,6 +126,22 @@ mod tests {
         let mut near = Stall::new(near, PATIENCE);
         let written = near.write_all(&[0; 17]).await.unwrap_err();
         assert_eq!(written.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_and_does_not_read_is_given_up() {
+        let (near, far) = tokio::io::duplex(16);
+        let (_unread, mut far) = tokio::io::split(far);
+        let (mut read, mut write) = tokio::io::split(Stall::new(near, PATIENCE));
+        let pings = tokio::spawn(async move {
+            while far.write_u8(1).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        tokio::spawn(async move { while read.read_u8().await.is_ok() {} });
+        let written = write.write_all(&[0; 17]).await.unwrap_err();
+        assert_eq!(written.kind(), io::ErrorKind::TimedOut);
+        pings.abort();
     }
 
     #[tokio::test(start_paused = true)]

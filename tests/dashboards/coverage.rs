@@ -10,6 +10,14 @@ use super::{boards, promql, rules};
 /// Families that no dashboard and no alert uses, and why.
 const UNUSED: &[(&str, &str)] = &[
     (
+        "defender_exporter_tls_handshake_failures_total",
+        "depends on who connects, port scanners included; the log names them",
+    ),
+    (
+        "defender_exporter_web_config_last_reload_success_timestamp_seconds",
+        "the alert on a reload that failed says all that matters",
+    ),
+    (
         "process_virtual_memory_max_bytes",
         "hardly ever limited, and then the resident memory says more",
     ),

@@ -56,13 +56,21 @@ impl ClientAuth {
     }
 }
 
+/// Whom to believe about clients.
+pub(super) struct Trusted {
+    /// Who signs clients' certificates.
+    pub(super) roots: RootCertStore,
+    /// The same certificates whole: a client may show one of them as its own.
+    pub(super) pinned: Vec<CertificateDer<'static>>,
+}
+
 /// The verifier for `auth`. Empty `sans` allow every name.
 ///
 /// # Errors
 /// That of the roots, if certificates are to be verified.
 pub(super) fn verifier(
     auth: ClientAuth,
-    roots: RootCertStore,
+    Trusted { roots, pinned }: Trusted,
     sans: Vec<String>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, rustls::server::VerifierBuilderError> {
@@ -72,11 +80,12 @@ pub(super) fn verifier(
     let inner: Arc<dyn ClientCertVerifier> = if auth.verifies() {
         let roots = Arc::new(roots);
         let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-        if auth.is_required() {
+        let inner = if auth.is_required() {
             builder.build()?
         } else {
             builder.allow_unauthenticated().build()?
-        }
+        };
+        Arc::new(Pinned { inner, pinned })
     } else {
         Arc::new(AnyCertificate {
             required: auth.is_required(),
@@ -140,6 +149,84 @@ impl ClientCertVerifier for AnyCertificate {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+/// Takes what `inner` takes, and as Go does, each of the trusted certificates itself:
+/// one that is its own authority, or one that somebody else signed.
+#[derive(Debug)]
+struct Pinned {
+    inner: Arc<dyn ClientCertVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl ClientCertVerifier for Pinned {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if self.pinned.iter().any(|pinned| pinned == certificate) {
+            usable(certificate, now).map_err(Error::InvalidCertificate)?;
+            return Ok(ClientCertVerified::assertion());
+        }
+        self.inner
+            .verify_client_cert(certificate, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// What is checked of a certificate that needs no signature: its time, and that it may
+/// be a client's.
+fn usable(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return Err(CertificateError::BadEncoding);
+    };
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < certificate.validity().not_before.timestamp() {
+        return Err(CertificateError::NotValidYet);
+    }
+    if now > certificate.validity().not_after.timestamp() {
+        return Err(CertificateError::Expired);
+    }
+    match certificate.extended_key_usage() {
+        Ok(Some(usage)) if !usage.value.any && !usage.value.client_auth => {
+            Err(CertificateError::InvalidPurpose)
+        }
+        Ok(_) => Ok(()),
+        Err(_) => Err(CertificateError::BadEncoding),
     }
 }
 
@@ -228,6 +315,29 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pinned_certificate_must_be_current_and_a_clients() {
+        use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new([]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2027, 1, 1);
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let (before, within, after) = (at(1_700_000_000), at(1_790_000_000), at(1_900_000_000));
+        for (usages, taken) in [
+            (vec![], true),
+            (vec![ClientAuth], true),
+            (vec![ServerAuth, ClientAuth], true),
+            (vec![ServerAuth], false),
+        ] {
+            parameters.extended_key_usages = usages;
+            let certificate = parameters.self_signed(&key).unwrap();
+            assert_eq!(usable(certificate.der(), within).is_ok(), taken);
+            assert!(usable(certificate.der(), before).is_err());
+            assert!(usable(certificate.der(), after).is_err());
+        }
+    }
 
     #[test]
     fn all_kinds_of_alternative_names_are_read() {

@@ -44,9 +44,11 @@ pub struct WebConfig {
     pub users: BTreeMap<String, PasswordHash>,
     /// `None`: no limit.
     pub rate_limit: Option<RateLimit>,
+    /// Whether clients must show a certificate; `None`: the file does not say.
+    client_certificates: Option<bool>,
 }
 
-/// The names of the users alone.
+/// Of the users the names alone.
 impl fmt::Debug for WebConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebConfig")
@@ -54,6 +56,7 @@ impl fmt::Debug for WebConfig {
             .field("headers", &self.headers)
             .field("users", &self.users.keys())
             .field("rate_limit", &self.rate_limit)
+            .field("client_certificates", &self.client_certificates)
             .finish()
     }
 }
@@ -106,6 +109,22 @@ impl WebConfig {
         }
     }
 
+    /// Whether clients must show who they are, by password or certificate.
+    fn asks_who(&self) -> bool {
+        !self.users.is_empty() || self.client_certificates == Some(true)
+    }
+
+    /// Whether this protects nothing any more where `former` did. A file that was
+    /// emptied or cut off looks like that; whoever means it says so by name, with TLS
+    /// and a `client_auth_type`, or restarts the exporter.
+    #[must_use]
+    pub fn drops_protection(&self, former: &Self) -> bool {
+        let bare = self.tls.is_none() && self.users.is_empty();
+        let was_bare = former.tls.is_none() && former.users.is_empty();
+        let open = !self.asks_who() && self.client_certificates.is_none();
+        (bare && !was_bare) || (open && former.asks_who())
+    }
+
     /// Reads `text`; `origin` names it in mistakes. Files that it names are not
     /// looked at, so that there is no TLS in the result.
     ///
@@ -148,8 +167,10 @@ fn read(text: &str, report: &mut Report, source: &mut Source<'_>) -> Option<WebC
         Some(value) => http::rate_limit(&value, report),
         None => Ok(None),
     };
+    let tls = tls.ok()?;
     Some(WebConfig {
-        tls: tls.ok()?,
+        client_certificates: tls.as_ref().and_then(|tls| tls.client_certificates),
+        tls: tls.map(|tls| tls.server),
         headers: http?.headers,
         users: users?,
         rate_limit: rate_limit.ok()?,

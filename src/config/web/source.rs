@@ -64,8 +64,16 @@ impl<'f> Source<'f> {
     /// The mark is taken before the content is read: a file that changes
     /// meanwhile has another one afterwards.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        self.files.push((path.to_owned(), Mark::of(path)));
-        let (file, _) = small_file::open(path)?;
+        let opened = small_file::open(path);
+        let mark = match &opened {
+            Ok((_, metadata)) => Some(Mark::new(metadata)),
+            Err(_) => Mark::of(path),
+        };
+        self.files.push((path.to_owned(), mark));
+        let (file, metadata) = opened?;
+        if metadata.len() > MAX_BYTES {
+            return Err(io::Error::other(format!("more than {MAX_BYTES} bytes")));
+        }
         let mut content = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut content)?;
         Ok(content)

@@ -9,7 +9,7 @@ use rustls::{RootCertStore, ServerConfig};
 use super::super::mistake::{Report, expected};
 use super::super::node::{Section, Value};
 use super::Reported;
-use super::client::{ClientAuth, verifier};
+use super::client::{ClientAuth, Trusted, verifier};
 use super::protocol::Protocol;
 use super::source::Source;
 use crate::small_file;
@@ -21,13 +21,20 @@ struct Pem<'n> {
     content: Option<Vec<u8>>,
 }
 
+/// The checked `tls_server_config`.
+pub(super) struct Tls {
+    pub(super) server: Arc<ServerConfig>,
+    /// Whether clients must show a certificate; `None`: the file does not say.
+    pub(super) client_certificates: Option<bool>,
+}
+
 /// `Ok(None)`: no TLS, or files are not looked at.
 pub(super) fn read(
     value: &Value<'_>,
     report: &mut Report,
     source: &mut Source<'_>,
     http2: bool,
-) -> Result<Option<Arc<ServerConfig>>, Reported> {
+) -> Result<Option<Tls>, Reported> {
     let mut section = value.section(report, "a mapping").ok_or(Reported)?;
     let certificate = pem(&mut section, report, source, ["cert_file", "cert"]);
     let key = pem(&mut section, report, source, ["key_file", "key"]);
@@ -70,19 +77,19 @@ pub(super) fn read(
         );
         authority.value.mistake(report, text);
     }
-    let roots = roots(authority.as_ref(), client_auth, value, report);
+    let trusted = trusted(authority.as_ref(), client_auth, value, report);
     let chain = certificate.map(|pem| chain(&pem, report));
     let private = key.map(|pem| private_key(&pem, report));
     let names = sans.and_then(|(names, _)| names).unwrap_or_default();
     let (Some(chain), Some(private)) = (chain, private) else {
         return Err(Reported);
     };
-    let (Some(chain), Some(private), Some(roots)) = (chain?, private?, roots?) else {
+    let (Some(chain), Some(private), Some(trusted)) = (chain?, private?, trusted?) else {
         return Ok(None);
     };
     let protocol = protocol?;
     let provider = Arc::new(protocol.provider());
-    let built = verifier(client_auth, roots, names, &provider)
+    let built = verifier(client_auth, trusted, names, &provider)
         .map_err(|error| error.to_string())
         .and_then(|verifier| {
             ServerConfig::builder_with_provider(provider)
@@ -105,7 +112,10 @@ pub(super) fn read(
         config.alpn_protocols.push(b"h2".to_vec());
     }
     config.alpn_protocols.push(b"http/1.1".to_vec());
-    Ok(Some(Arc::new(config)))
+    Ok(Some(Tls {
+        server: Arc::new(config),
+        client_certificates: client_auth_given.then(|| client_auth.is_required()),
+    }))
 }
 
 /// Of two keys for the same, the file wins, as in exporter-toolkit.
@@ -196,14 +206,14 @@ fn texts(value: &Value<'_>, report: &mut Report, what: &str) -> Option<Vec<Strin
     texts.map(|text| text.map(str::to_owned)).collect()
 }
 
-/// The roots for client certificates; without any of our own, the system's.
+/// Whom to believe about clients; without certificates of our own, the system's roots.
 /// `Ok(None)`, if files are not looked at.
-fn roots(
+fn trusted(
     authority: Option<&Pem<'_>>,
     auth: ClientAuth,
     section: &Value<'_>,
     report: &mut Report,
-) -> Result<Option<RootCertStore>, Reported> {
+) -> Result<Option<Trusted>, Reported> {
     let mut roots = RootCertStore::empty();
     let Some(pem) = authority else {
         if auth.verifies() {
@@ -217,20 +227,22 @@ fn roots(
                 return Err(Reported);
             }
         }
-        return Ok(Some(roots));
+        let pinned = Vec::new();
+        return Ok(Some(Trusted { roots, pinned }));
     };
     let Some(content) = &pem.content else {
         return Ok(None);
     };
     let certificates = CertificateDer::pem_slice_iter(content).filter_map(Result::ok);
-    let (added, _) = roots.add_parsable_certificates(certificates);
+    let pinned: Vec<_> = certificates.collect();
+    let (added, _) = roots.add_parsable_certificates(pinned.iter().cloned());
     if added == 0 {
         let what = "certificates in PEM, of those who sign the clients'";
         let advice = "convert them with `openssl x509 -inform der`";
         pem.value.mistake(report, expected(what, "none", advice));
         return Err(Reported);
     }
-    Ok(Some(roots))
+    Ok(Some(Trusted { roots, pinned }))
 }
 
 /// `Ok(None)`, if files are not looked at.

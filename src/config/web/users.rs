@@ -13,6 +13,12 @@ use super::super::node::Value;
 /// passwords keeps others from signing in.
 const HIGH_COST: u32 = 14;
 
+/// The highest of the usual costs, at which a check takes some 300 ms.
+const USUAL_COST: u32 = 12;
+
+/// Salt and hash in the form of bcrypt; both are made up.
+const DECOY: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde";
+
 /// A bcrypt hash of a password.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PasswordHash(String);
@@ -24,6 +30,15 @@ impl PasswordHash {
     pub fn matches(&self, password: &[u8]) -> bool {
         // It has been read before, so that there is no error; if there were, nobody gets in.
         bcrypt::verify(password, &self.0).unwrap_or(false)
+    }
+
+    /// What strangers are checked against: a hash of this one's cost, but no more than
+    /// is usual, that no password is known for.
+    #[must_use]
+    pub fn decoy(&self) -> Self {
+        let cost = HashParts::from_str(&self.0).map_or(USUAL_COST, |parts| parts.get_cost());
+        let cost = cost.min(USUAL_COST);
+        Self(format!("$2b${cost:02}${DECOY}"))
     }
 
     /// As it stands in the file.

@@ -1,8 +1,8 @@
 //! The status page and the page of a definition.
 //!
 //! ```text
-//! query ─► status ─► list
-//!                └─► detail ─► timeline
+//! shared ─► query ─► status ─► list
+//!                          └─► detail ─► timeline
 //! ```
 //!
 //! Templates are compiled and escape all they are given; links are relative, so
@@ -13,18 +13,19 @@ mod assets;
 mod detail;
 mod list;
 mod query;
+mod shared;
 mod status;
 mod text;
 mod timeline;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header::CONTENT_SECURITY_POLICY;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use maud::{DOCTYPE, Markup, html};
 
 pub(super) use assets::asset;
 use query::Query;
+pub(super) use shared::Pages;
 use status::Status;
 
 use super::WebState;
@@ -38,54 +39,47 @@ pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-sr
     connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 
-/// The status page. Off the runtime's threads: ten thousand definitions are
-/// looked through and sorted.
-pub(super) async fn status_page(
-    State(state): State<WebState>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let rendering = tokio::task::spawn_blocking(move || {
-        let query = Query::read(query.as_deref().unwrap_or_default());
+/// The status page.
+pub(super) async fn status_page(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let key = format!("/?{query}");
+    let render = move |state: &WebState| {
+        let query = Query::read(&query);
         let tenants = state.snapshot.read();
         let status = Status::new(&tenants, &query, state.clock.wall());
         let body = list::body(&status, &query);
-        document("Status", &state, status.now, &body)
-    });
-    answer(StatusCode::OK, rendering.await)
+        let page = document("Status", state, status.now, &body);
+        (StatusCode::OK, page)
+    };
+    pages.answer(key, render).await
 }
 
 /// The page of one definition.
 pub(super) async fn definition_page(
-    State(state): State<WebState>,
+    State(pages): State<Pages>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let query = query.unwrap_or_default();
+    let key = format!("{DEFINITION}?{query}");
+    let render = move |state: &WebState| definition(&query, state);
+    pages.answer(key, render).await
+}
+
+fn definition(query: &str, state: &WebState) -> (StatusCode, Markup) {
     let tenants = state.snapshot.read();
     let now = state.clock.wall();
-    let wanted = query::read_definition(query.as_deref().unwrap_or_default());
+    let wanted = query::read_definition(query);
     let found = wanted.as_ref().and_then(|(tenant, id)| {
         let view = tenants.values().find(|view| view.name.as_str() == tenant)?;
         Some((view, status::find(view, id, now)?))
     });
     let Some((tenant, row)) = found else {
-        let page = document("Not found", &state, now, &detail::unknown());
-        return answer(StatusCode::NOT_FOUND, Ok(page));
+        let page = document("Not found", state, now, &detail::unknown());
+        return (StatusCode::NOT_FOUND, page);
     };
     let body = detail::body(tenant, &row, now);
     let title = text::clean(&row.view.definition.scan_name, 80);
-    answer(StatusCode::OK, Ok(document(&title, &state, now, &body)))
-}
-
-fn answer(status: StatusCode, page: Result<Markup, tokio::task::JoinError>) -> Response {
-    let page = match page {
-        Ok(page) => page,
-        Err(error) => {
-            tracing::error!(%error, "the status page could not be rendered");
-            let reason = "the status page could not be rendered, see the log\n";
-            return (StatusCode::INTERNAL_SERVER_ERROR, reason).into_response();
-        }
-    };
-    let policy = [(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))];
-    (status, policy, Html(page.into_string())).into_response()
+    (StatusCode::OK, document(&title, state, now, &body))
 }
 
 /// What both pages have around them.

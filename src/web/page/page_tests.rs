@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::to_bytes;
+use axum::http::header::CONTENT_SECURITY_POLICY;
 
 use super::super::tests::{NOW, definition, state, tenant};
 use super::*;
@@ -67,7 +68,7 @@ fn contains(page: &str, parts: &[&str]) {
 #[tokio::test]
 async fn everything_is_escaped_and_said_in_words() {
     let page = status_page(
-        State(hostile()),
+        State(Pages::new(hostile())),
         RawQuery(Some("q=%22%3Cb%3E&sort=name".into())),
     );
     contains(
@@ -78,7 +79,7 @@ async fn everything_is_escaped_and_said_in_words() {
             "./?sort=name",
         ],
     );
-    let page = text(status_page(State(hostile()), RawQuery(None)).await).await;
+    let page = text(status_page(State(Pages::new(hostile())), RawQuery(None)).await).await;
     contains(
         &page,
         &[
@@ -106,7 +107,8 @@ async fn a_definition_has_a_page_whatever_its_id() {
     for view in tenants.values().next().unwrap().definitions.iter() {
         let link = query::definition_link("contoso", view.definition.id.as_str());
         let asked = link.strip_prefix("definition?").unwrap().to_owned();
-        let response = definition_page(State(state.clone()), RawQuery(Some(asked))).await;
+        let response =
+            definition_page(State(Pages::new(state.clone())), RawQuery(Some(asked))).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], POLICY);
         let page = text(response).await;
@@ -136,7 +138,7 @@ async fn a_definition_has_a_page_whatever_its_id() {
         Some("%&="),
     ] {
         let query = RawQuery(asked.map(str::to_owned));
-        let response = definition_page(State(state.clone()), query).await;
+        let response = definition_page(State(Pages::new(state.clone())), query).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{asked:?}");
         contains(&text(response).await, &["No such definition"]);
     }
@@ -146,7 +148,7 @@ async fn a_definition_has_a_page_whatever_its_id() {
 async fn nothing_known_is_a_page_too() {
     let state = state();
     state.snapshot.remove(&TenantName::new("contoso"));
-    let page = text(status_page(State(state), RawQuery(None)).await).await;
+    let page = text(status_page(State(Pages::new(state)), RawQuery(None)).await).await;
     contains(
         &page,
         &[
