@@ -128,7 +128,7 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
         "exporter.yml:3: http.timeout",
     ] {
         assert!(text.contains(mistake), "{text}");
-        assert!(exporter.process.output().contains(mistake));
+        exporter.says(mistake).await;
     }
     let metrics = exporter.metrics().await;
     assert_eq!(metrics.value(ok, &[]), Some(0.0));

@@ -214,6 +214,7 @@ async fn a_list_beyond_the_limit_is_cut_counted_and_logged_once() {
         .shows("defender_definitions_dropped", &[], exactly(12.0))
         .await;
     assert_eq!(published().await, before, "nothing is displaced");
+    exporter.says("definitions.limit").await;
     let said = exporter.process.output();
     assert_eq!(said.matches("definitions.limit").count(), 1, "{said}");
 }
