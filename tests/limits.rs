@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::chown;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::geteuid;
 
@@ -10,15 +11,19 @@ use crate::common::{
 };
 use defender_scan_exporter::simulator::{Endpoint, Simulator};
 
-/// Some user without processes: the limit counts those of a user, and root has none.
-const NOBODY_ELSE: u32 = 61_234;
+/// A user without processes: the limit counts those of a user, and root has none.
+fn nobody() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = std::process::id().wrapping_mul(7) + NEXT.fetch_add(1, Ordering::Relaxed);
+    20_000 + next % 40_000
+}
 
 /// Starts `program` as a user whom the limit on processes concerns.
-fn as_another(program: &str) -> Command {
+fn as_another(user: u32, program: &str) -> Command {
     let mut command = if geteuid().is_root() {
         let mut command = Command::new("setpriv");
-        command.arg(format!("--reuid={NOBODY_ELSE}"));
-        command.arg(format!("--regid={NOBODY_ELSE}"));
+        command.arg(format!("--reuid={user}"));
+        command.arg(format!("--regid={user}"));
         command.arg("--clear-groups");
         command
     } else {
@@ -32,8 +37,8 @@ fn as_another(program: &str) -> Command {
 }
 
 /// The command `binary` under a limit.
-fn limited(limit: &str, binary: &Command) -> Command {
-    let mut command = as_another("prlimit");
+fn limited(user: u32, limit: &str, binary: &Command) -> Command {
+    let mut command = as_another(user, "prlimit");
     command.env_clear().env("RUST_BACKTRACE", "0");
     command.arg(limit);
     command.arg(binary.get_program()).args(binary.get_args());
@@ -41,21 +46,21 @@ fn limited(limit: &str, binary: &Command) -> Command {
 }
 
 /// Starts an exporter under a limit, and returns it if it serves. If it does not, it has said why.
-async fn start(simulator: &Simulator, limit: &str) -> Option<Exporter> {
+async fn start(simulator: &Simulator, user: u32, limit: &str) -> Option<Exporter> {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = configuration(simulator, folder.path(), (1_000, 60_000), &[]);
     if geteuid().is_root() {
         let files = folder.path().read_dir().expect("it can be read");
         for path in files.map(|file| file.expect("it can be read").path()) {
-            chown(path, Some(NOBODY_ELSE), None).expect("it can be given away");
+            chown(path, Some(user), None).expect("it can be given away");
         }
-        chown(folder.path(), Some(NOBODY_ELSE), None).expect("it can be given away");
+        chown(folder.path(), Some(user), None).expect("it can be given away");
     }
     let mut exporter = binary();
     let port = free_port();
     exporter.arg("--config.file").arg(file);
     exporter.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let mut process = Process::start(folder, &mut limited(limit, &exporter));
+    let mut process = Process::start(folder, &mut limited(user, limit, &exporter));
     let url = format!("http://127.0.0.1:{port}");
     let serves = eventually("it serves or ends", async || {
         if !process.is_running() {
@@ -87,7 +92,7 @@ async fn with_too_few_threads_it_says_so_and_does_not_start() {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let enough = 2 * cores + 16;
     for limit in (1..=9).chain([enough]) {
-        let serves = start(&simulator, &format!("--nproc={limit}"))
+        let serves = start(&simulator, nobody(), &format!("--nproc={limit}"))
             .await
             .is_some();
         println!("{limit} threads: {serves}");
@@ -102,7 +107,7 @@ async fn with_too_few_files_it_says_so_and_does_not_start() {
         .await
         .expect("the simulator starts");
     for limit in (4..=28).chain([64]) {
-        let serves = start(&simulator, &format!("--nofile={limit}"))
+        let serves = start(&simulator, nobody(), &format!("--nofile={limit}"))
             .await
             .is_some();
         println!("{limit} files: {serves}");
@@ -124,7 +129,8 @@ async fn running_out_of_threads_in_mid_life_costs_nothing() {
     let simulator = Simulator::start(options())
         .await
         .expect("the simulator starts");
-    let exporter = start(&simulator, "--nproc=1000").await;
+    let user = nobody();
+    let exporter = start(&simulator, user, "--nproc=1000").await;
     let exporter = exporter.expect("1 000 are enough");
     let threads = async || {
         let metrics = exporter.metrics().await;
@@ -135,7 +141,7 @@ async fn running_out_of_threads_in_mid_life_costs_nothing() {
     let cores = f64::from(u32::try_from(cores).expect("there are few"));
     println!("{before} threads on {cores} cores");
     assert!(before >= 2.0 * cores + 7.0);
-    set(&exporter, "--nproc=1", as_another("prlimit"));
+    set(&exporter, "--nproc=1", as_another(user, "prlimit"));
     let scrapes = (0..32).map(|_| exporter.get("/metrics"));
     for (status, _) in futures::future::join_all(scrapes).await {
         assert_eq!(status, 200);
