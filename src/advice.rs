@@ -180,6 +180,8 @@ pub const API_CONNECTION: &str =
 
 /// A file with a secret is gone.
 pub const FILE: &str = "Put it back, for the exporter to read.";
+/// A file with a secret does not give one; its error says why.
+pub const BROKEN_FILE: &str = "Mend the file, or the file system that it is on.";
 /// A certificate does not serve; its error says why.
 pub const CERTIFICATE: &str = "Make a new certificate, upload it, and replace the files.";
 /// What writes a token's file stopped.

@@ -209,13 +209,15 @@ impl Clock {
     }
 
     /// Which boot of the machine [`Clock::uptime`] counts from: uptimes of
-    /// different boots can not be compared. `None` if the system does not say.
+    /// different boots cannot be compared, nor can those of time namespaces that
+    /// count from another moment. `None` if the system does not say.
     #[must_use]
     pub fn boot_id(&self) -> Option<String> {
         match &self.0 {
             Source::System => {
                 let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-                Some(id.trim().to_owned())
+                let offset = boot_offset().map(|offset| format!(" {offset}"));
+                Some(format!("{}{}", id.trim(), offset.unwrap_or_default()))
             }
             Source::Anchored(_) => Some("anchored".to_owned()),
         }
@@ -233,6 +235,17 @@ impl Clock {
     pub async fn sleep_until(&self, moment: Uptime) {
         tokio::time::sleep(moment.since(self.uptime())).await;
     }
+}
+
+/// By how much this time namespace moves the time since boot, if it does
+/// (`time_namespaces(7)`): seconds and nanoseconds.
+fn boot_offset() -> Option<String> {
+    let offsets = std::fs::read_to_string("/proc/self/timens_offsets").ok()?;
+    let offset = offsets
+        .lines()
+        .find_map(|line| line.strip_prefix("boottime"))?;
+    let numbers: Vec<&str> = offset.split_whitespace().collect();
+    (numbers != ["0", "0"]).then(|| numbers.join("."))
 }
 
 #[cfg(target_os = "linux")]

@@ -86,7 +86,7 @@ fn certificate(data: &[u8]) {
         certificate,
         key: None,
     };
-    if let Ok(certificate) = ClientCertificate::read(&files) {
+    if let Ok(certificate) = ClientCertificate::blocking_read(&files) {
         defender::fuzzing::assertion(&certificate);
     }
 }

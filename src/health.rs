@@ -170,6 +170,10 @@ pub struct Health {
     pub certificate_expiry: Option<Timestamp>,
     /// Failures to get a token.
     pub auth_errors: BTreeMap<AuthReason, u64>,
+    /// Until when polling runs on the reserve; `None` if it does not.
+    pub reserve_until: Option<Timestamp>,
+    /// How often the poller was started anew after an error of this program.
+    pub restarts: u64,
 }
 
 impl Health {

@@ -20,6 +20,8 @@
 //! | [`printable`] | 0 | text from elsewhere, made safe to print |
 //! | [`histogram`] | 0 | a plain histogram |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; not as on the wire |
+//! | [`small_file`] | 1 | files that users name: regular ones, bounded, and nobody waits for ever |
+//! | [`children`] | 1 | child processes: bounded, and none left behind |
 //! | [`shard`] | 2 | which of several processes polls which tenant |
 //! | [`health`] | 2 | how polling goes, with every label's values as enums |
 //! | [`advice`] | 3 | what failures mean, and the one thing to do about each |
@@ -41,6 +43,7 @@
 //! | `fuzzing` | 10 | what strangers can send, for tests and fuzzers; not in the program |
 
 pub mod advice;
+pub mod children;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -61,6 +64,7 @@ pub mod scans;
 pub mod shard;
 pub mod shutdown;
 pub mod simulator;
+pub mod small_file;
 pub mod snapshot;
 pub mod stderr;
 pub mod store;

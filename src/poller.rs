@@ -25,7 +25,7 @@ use crate::defender::{Answer, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session};
 use crate::plan::{Failure, Plan, Request, Step};
-use crate::quota::{Permit, Quota};
+use crate::quota::{Quota, Slot};
 use crate::snapshot::Snapshot;
 use crate::store::TenantStore;
 use crate::tenant::Tenant;
@@ -59,6 +59,8 @@ pub struct Poller {
     refused: Option<Bearer>,
     /// Whether a poll of the scans came to an end in this process.
     polled: bool,
+    /// The [`TenantStore::generation`] in which all was saved.
+    generation: u64,
 }
 
 /// A call that came to its end.
@@ -67,6 +69,8 @@ enum Done {
     Definitions(Answer<Definition>),
     History(Vec<DefinitionId>, Answer<Session>),
     Agents(Answer<Agent>),
+    /// It could not be written down, and did not leave.
+    NotWritten(Request),
 }
 
 impl Poller {
@@ -81,6 +85,7 @@ impl Poller {
         store: Option<TenantStore>,
         clock: Clock,
     ) -> Self {
+        let generation = store.as_ref().map_or(0, TenantStore::generation);
         Self {
             tenant,
             plan,
@@ -95,6 +100,7 @@ impl Poller {
             auth_failures: Said::default(),
             refused: None,
             polled: false,
+            generation,
         }
     }
 
@@ -105,6 +111,7 @@ impl Poller {
         let clock = self.clock.clone();
         shutdown.run_until_cancelled(clock.sleep_until(start)).await;
         while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
+            let signed_out = bearer.is_none();
             let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
                 // The plan is not asked for a call: without a token it could not be made.
@@ -126,6 +133,10 @@ impl Poller {
                     },
                 },
                 () = self.clock.sleep_until(wake) => {}
+                () = self.source.tokens.credential_changed(), if signed_out => {
+                    tracing::info!(tenant = %self.tenant.name(), "the credential's files have changed, signing in");
+                    self.plan.retry_token();
+                }
             }
         }
         self
@@ -139,55 +150,55 @@ impl Poller {
     ) -> Option<Uptime> {
         loop {
             match self.plan.next(self.clock.uptime(), &self.quota) {
-                Step::Call(request, permit) => self.send(request, permit, bearer.clone(), calls),
+                Step::Call(request, slot) => self.send(request, slot, bearer.clone(), calls),
                 Step::Sleep(wake) => return wake,
             }
         }
     }
 
+    /// Pays for a call and makes it, in a task of its own: neither waits for another tenant.
     fn send(
         &mut self,
         request: Request,
-        permit: Permit,
+        slot: Slot,
         bearer: Bearer,
         calls: &mut JoinSet<(Bearer, Done)>,
     ) {
         let source = Arc::clone(&self.source);
         let now = self.clock.uptime();
-        match request {
-            Request::Definitions => {
-                let next = self.definitions.start(now);
-                calls.spawn(async move {
-                    let answer = source
-                        .client
-                        .definitions(permit, &bearer, next.as_ref())
-                        .await;
-                    (bearer, Done::Definitions(answer))
-                });
-            }
-            Request::History(ids) => {
-                let next = self.history.start(now);
-                calls.spawn(async move {
-                    let answer = source
-                        .client
-                        .history(permit, &bearer, &ids, next.as_ref())
-                        .await;
-                    (bearer, Done::History(ids, answer))
-                });
-            }
-            Request::Agents => {
-                let next = self.agents.start(now);
-                calls.spawn(async move {
-                    let answer = source.client.agents(permit, &bearer, next.as_ref()).await;
-                    (bearer, Done::Agents(answer))
-                });
-            }
-        }
+        let (next, fresh) = match &request {
+            Request::Definitions => self.definitions.ask(now),
+            Request::History(_) => self.history.ask(now),
+            Request::Agents => self.agents.ask(now),
+        };
+        calls.spawn(async move {
+            let Ok(permit) = slot.pay().await else {
+                return (bearer, Done::NotWritten(request));
+            };
+            let client = if fresh {
+                source.client.on_fresh_connections()
+            } else {
+                source.client.clone()
+            };
+            let next = next.as_ref();
+            let done = match request {
+                Request::Definitions => {
+                    Done::Definitions(client.definitions(permit, &bearer, next).await)
+                }
+                Request::History(ids) => {
+                    let answer = client.history(permit, &bearer, &ids, next).await;
+                    Done::History(ids, answer)
+                }
+                Request::Agents => Done::Agents(client.agents(permit, &bearer, next).await),
+            };
+            (bearer, done)
+        });
     }
 
     async fn take_in(&mut self, bearer: &Bearer, done: Done) {
         let now = self.clock.uptime();
         match done {
+            Done::NotWritten(request) => self.plan.not_written(now, &request),
             Done::Definitions(answer) => {
                 if let Some(listed) =
                     self.conclude(&Request::Definitions, bearer, answer, |poller| {
@@ -245,7 +256,7 @@ impl Poller {
             .collector_mut(collector)
             .count(answer.status, answer.elapsed);
         match round(self).turn(answer.result, now) {
-            Turn::More => self.plan.go_on(request, now),
+            Turn::More | Turn::Again => self.plan.go_on(request, now),
             Turn::Renew => {
                 self.refused = Some(bearer.clone());
                 self.plan.go_on(request, now);
@@ -330,18 +341,17 @@ impl Poller {
         let Some(store) = self.store.clone() else {
             return;
         };
+        let generation = store.generation();
+        if std::mem::replace(&mut self.generation, generation) != generation {
+            self.tenant.save_all();
+        }
         let stamp = store.stamp(self.clock.uptime());
         let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
-        // The disk may be slow: other tenants and scrapes do not wait for it.
-        let saved = tokio::task::spawn_blocking(move || store.save(&changes));
-        match saved.await {
-            Ok(left) => self.tenant.not_saved(left),
-            Err(error) => {
-                if let Ok(panic) = error.try_into_panic() {
-                    std::panic::resume_unwind(panic)
-                }
-            }
-        }
+        let ids = changes.definitions.iter().map(|(id, _)| id.clone());
+        let ids: Vec<_> = ids.collect();
+        // What a hanging disk cannot save is published all the same, and saved again later.
+        let saved = store.unless_it_hangs(store.save(changes)).await;
+        self.tenant.not_saved(saved.unwrap_or(ids));
     }
 
     async fn publish(&mut self) {
@@ -358,7 +368,9 @@ impl Poller {
 
     fn look_at_health(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
+        let reserve_until = self.quota.reserve().until(now);
         let health = &mut self.tenant.health;
+        health.reserve_until = reserve_until.map(|until| wall + until.since(now));
         health.throttled_until = self
             .plan
             .paused_until(now)

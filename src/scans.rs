@@ -16,7 +16,6 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::clock::Timestamp;
@@ -30,29 +29,30 @@ const REMEMBERED: usize = 256;
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Everything known of one definition.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Scan {
-    definition: Arc<Definition>,
-    newest: Option<Newest>,
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) newest: Option<Newest>,
     /// Whether `newest` is the run that `definition.latest` names, or a later one.
-    covered: bool,
+    pub(crate) covered: bool,
     /// The newest success of a run that is no longer the latest, or that history confirmed.
-    last_success: Option<Timestamp>,
+    pub(crate) last_success: Option<Timestamp>,
     /// Hashes of known sessions' identities; those of the last answer come last, as the next holds them again.
-    seen: VecDeque<u64>,
+    pub(crate) seen: VecDeque<u64>,
     /// Whether history was fetched before: sessions found at first sight are not counted.
-    met: bool,
-    counts: SessionCounts,
+    pub(crate) met: bool,
+    pub(crate) counts: SessionCounts,
     /// The newest sessions, the newest last.
-    recent: Arc<[KnownSession]>,
+    pub(crate) recent: Arc<[KnownSession]>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Newest {
-    at: Option<Timestamp>,
-    status: ScanStatus,
-    targets: Option<u32>,
-    targets_succeeded: Option<u32>,
+/// The newest session.
+#[derive(Clone, Debug)]
+pub(crate) struct Newest {
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) status: ScanStatus,
+    pub(crate) targets: Option<u32>,
+    pub(crate) targets_succeeded: Option<u32>,
 }
 
 /// What one answer of history taught about a definition.
@@ -79,6 +79,18 @@ impl Scan {
             counts: SessionCounts::default(),
             recent: Arc::default(),
         }
+    }
+
+    /// Roughly how much memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let definition = &self.definition;
+        size_of::<Self>()
+            + size_of::<Definition>()
+            + definition.id.as_str().len()
+            + definition.scan_name.len()
+            + self.seen.len() * size_of::<u64>()
+            + self.recent.len() * size_of::<KnownSession>()
     }
 
     /// The definition as last listed.

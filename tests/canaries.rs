@@ -168,7 +168,7 @@ async fn no_canary_gets_out() {
 #[expect(clippy::too_many_lines, reason = "one story")]
 async fn run(simulator: &Simulator, format: &str) {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = common::configuration(simulator, folder.path(), (1_000, 60_000), &[]);
+    let file = common::configuration(simulator, folder.path(), (1_000, 50_000), &[]);
     // A second tenant whose secret is wrong, and a third behind a proxy that is not there.
     let identity = simulator.tenant(0).expect("there is a tenant");
     let url = simulator.https_url();

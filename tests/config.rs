@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use defender_scan_exporter::config::{
-    CertificateFiles, Config, Credential, ManagedIdentity, SecretSource,
+    CertificateFiles, Config, Credential, ManagedIdentity, SecretSource, read_secret_file,
 };
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
@@ -52,8 +52,8 @@ fn every_bad_file_gives_its_message() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn a_minimal_file_gives_the_documented_defaults() {
+#[tokio::test]
+async fn a_minimal_file_gives_the_documented_defaults() {
     let path = Path::new("tests/config/good/minimal.yml");
     let (config, _) = Config::load_with(path, &without_environment).unwrap();
     let [tenant] = &config.tenants[..] else {
@@ -83,8 +83,11 @@ fn a_minimal_file_gives_the_documented_defaults() {
     let Credential::ClientSecret { secret, .. } = &tenant.credential else {
         panic!("a client secret: {tenant:?}");
     };
-    assert!(matches!(secret, SecretSource::File(_)));
-    assert_eq!(secret.read().unwrap().expose_secret(), "s3cr3t");
+    let SecretSource::File(path) = secret else {
+        panic!("a file: {secret:?}");
+    };
+    let secret = read_secret_file(path).await.unwrap();
+    assert_eq!(secret.expose_secret(), "s3cr3t");
     assert_eq!(config.http.timeout, Duration::from_secs(30));
 }
 

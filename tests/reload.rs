@@ -93,10 +93,10 @@ async fn what_did_not_change_goes_on_undisturbed() {
         changed.poll = format!("{{definitions: 1s, agents: {}s}}", 20 + round);
         let mut entries = vec![changed.clone(), busy.clone(), idle.clone()];
         entries.extend((round % 2 == 0).then(|| added.clone()));
-        let signed_in = calls(&simulator, 2, Endpoint::Token).len();
+        let listed = calls(&simulator, 2, Endpoint::Definitions).len();
         reload(&exporter, &simulator, &entries).await;
-        eventually("the changed tenant signs in anew", async || {
-            (calls(&simulator, 2, Endpoint::Token).len() > signed_in).then_some(())
+        eventually("the changed tenant is polled anew", async || {
+            (calls(&simulator, 2, Endpoint::Definitions).len() > listed).then_some(())
         })
         .await;
     }

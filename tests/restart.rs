@@ -120,7 +120,7 @@ async fn a_hundred_kills_neither_exceed_the_budget_nor_turn_a_counter_back() {
     let simulator = Simulator::start(options)
         .await
         .expect("the simulator starts");
-    let mut exporter = Exporter::start_with_quota(&simulator, (20, 60_000)).await;
+    let mut exporter = Exporter::start_with_quota(&simulator, (20, 50_000)).await;
     let mut random = fastrand::Rng::with_seed(11);
     let mut last = BTreeMap::new();
     for kill in 0..100 {
@@ -264,13 +264,11 @@ async fn on_a_full_disk_no_call_leaves_and_serving_goes_on() {
     let exporter = Exporter::start(&simulator).await;
     exporter.ready().await;
     limit_files(&exporter, "4096");
-    let failing = async |expected: f64| {
-        let equal = |value: f64| value.to_bits() == expected.to_bits();
-        exporter
-            .shows("defender_exporter_store_errors_total", &[], equal)
-            .await;
-    };
-    failing(1.0).await;
+    exporter
+        .shows("defender_exporter_store_errors_total", &[], |failures| {
+            failures >= 1.0
+        })
+        .await;
     let of_api = || {
         simulator
             .calls()
@@ -281,7 +279,6 @@ async fn on_a_full_disk_no_call_leaves_and_serving_goes_on() {
     let calls = of_api();
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert_eq!(of_api(), calls, "no call leaves without its row");
-    failing(1.0).await;
     assert!(!scans(&exporter.metrics().await).is_empty());
     limit_files(&exporter, "unlimited");
     eventually("it goes on", async || (of_api() > calls).then_some(())).await;

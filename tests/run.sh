@@ -20,6 +20,7 @@ install_packages() {
     [ -x /usr/bin/tinyproxy ] || [ -x /usr/sbin/tinyproxy ] || missing+=(tinyproxy-bin)
     command -v ip >/dev/null || missing+=(iproute2)
     command -v unshare >/dev/null || missing+=(util-linux)
+    [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
     command -v clang >/dev/null || missing+=(clang)
     command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
     command -v bwrap >/dev/null || missing+=(bubblewrap)

@@ -4,28 +4,35 @@
 //! `tests/matrix` and `tests/soak` are apart: they take the whole machine for themselves.
 
 mod architecture;
+mod authority;
 #[path = "browser/main.rs"]
 mod browser;
+mod budget;
 mod canaries;
 #[path = "check/main.rs"]
 mod check;
 mod clouds;
 mod common;
 mod config;
+mod connections;
 mod credentials;
 #[path = "dashboards/main.rs"]
 mod dashboards;
 mod dependencies;
+mod disk;
 mod docs;
 mod docs_commands;
 mod e2e;
 mod environment;
 mod exposition;
 mod faults;
+mod files;
+mod lifetimes;
 mod limits;
 mod log;
 mod machine;
 mod many_tenants;
+mod orphans;
 mod pages;
 mod process;
 mod proxy;
@@ -36,6 +43,7 @@ mod scrape;
 mod shards;
 #[path = "shipping/main.rs"]
 mod shipping;
+mod sign_in_changes;
 mod signals;
 mod simulation;
 mod stopping;

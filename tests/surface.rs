@@ -188,7 +188,7 @@ async fn a_list_beyond_the_limit_is_cut_counted_and_logged_once() {
         .await
         .expect("the simulator starts");
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = common::configuration(&simulator, folder.path(), (1_000, 60_000), &[]);
+    let file = common::configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
     let text = fs::read_to_string(&file).expect("it was written");
     let limited = text.replace("definitions: {ids: []}", "definitions: {limit: 5}");
     assert_ne!(text, limited);

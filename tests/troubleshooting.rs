@@ -1,6 +1,6 @@
 //! `docs/troubleshooting.md` has each message that the tests make the exporter say,
 //! and no other. What the API may answer is said here; the rest in
-//! `credentials.rs`, `machine.rs` and `proxy.rs`.
+//! `credentials.rs`, `files.rs`, `machine.rs` and `proxy.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -96,9 +96,15 @@ fn the_page_has_each_message_and_no_other() {
 #[test]
 fn each_message_is_tested() {
     let list = fs::read_to_string("tests/common/messages.rs").expect("it is there");
-    let tests: String = ["credentials", "machine", "proxy", "troubleshooting"]
-        .map(|name| fs::read_to_string(format!("tests/{name}.rs")).expect("it is there"))
-        .concat();
+    let tests: String = [
+        "credentials",
+        "files",
+        "machine",
+        "proxy",
+        "troubleshooting",
+    ]
+    .map(|name| fs::read_to_string(format!("tests/{name}.rs")).expect("it is there"))
+    .concat();
     let names = list
         .lines()
         .filter_map(|line| line.trim().split_once(" = \""));

@@ -2,13 +2,14 @@
 
 use std::hint::black_box;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::config::{DefinitionFilter, Poll, Rule};
 use defender_scan_exporter::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
 use defender_scan_exporter::plan::{Listed, Plan, Request, Step};
-use defender_scan_exporter::quota::{Limits, Quota, Reserved};
+use defender_scan_exporter::quota::{BudgetKey, Limits, Quota, Reserved};
 use defender_scan_exporter::store::Store;
 use defender_scan_exporter::tenant::Tenant;
 
@@ -35,7 +36,7 @@ fn tenant(clock: &Clock) -> Tenant {
         limit: usize::MAX,
     };
     let quota = Quota::new(clock.clone(), Limits::new(80, 1200));
-    Tenant::new(TenantName::new("contoso"), filter, quota)
+    Tenant::new(TenantName::new("contoso"), "directory", filter, quota)
 }
 
 fn lists(definitions: usize) {
@@ -83,8 +84,10 @@ fn plan(definitions: usize) {
     let [planned, filled] = least([
         &mut || {
             let (mut plan, quota) = fresh();
-            while let Step::Call(request, permit) = plan.next(clock.uptime(), &quota) {
-                permit.answered();
+            while let Step::Call(request, slot) = plan.next(clock.uptime(), &quota) {
+                if let Ok(permit) = slot.pay_at_once() {
+                    permit.answered();
+                }
                 let now = clock.uptime();
                 match request {
                     Request::History(ids) => plan.fetched(now, &ids, &[].into()),
@@ -120,8 +123,8 @@ fn quota(definitions: usize) {
         &mut || {
             let quota = Quota::new(clock.clone(), Limits::new(2_000, 2_000));
             for _ in 0..CALLS {
-                let permit = quota.try_acquire(Collector::History, Reserved::default());
-                if let Ok(permit) = permit {
+                let slot = quota.try_acquire(Collector::History, Reserved::default());
+                if let Some(permit) = slot.ok().and_then(|slot| slot.pay_at_once().ok()) {
                     permit.answered();
                 }
             }
@@ -146,20 +149,24 @@ fn store(definitions: usize) {
     let Ok(folder) = tempfile::tempdir() else {
         return;
     };
-    let Ok(store) = Store::open(&folder.path().join("state"), clock.clone(), Box::new(|| ()))
-    else {
+    let Ok(runtime) = tokio::runtime::Runtime::new() else {
+        return;
+    };
+    let path = folder.path().join("state");
+    let store = runtime.block_on(Store::open(&path, clock.clone(), Arc::new(|_| ())));
+    let Ok(store) = store else {
         return;
     };
     let mut tenant = tenant(&clock);
     tenant.relist(definitions_of(definitions), clock.uptime());
     let plan = Plan::new(Poll::default(), clock.uptime(), 1);
-    let of = store.of(tenant.name());
+    let of = store.of(tenant.name(), &BudgetKey::new("directory|application|api"));
     let changes = tenant.changes(&plan, of.stamp(clock.uptime()), &clock);
     let bytes = vec![1_u8; definitions * 300];
     let file = folder.path().join("file");
     let [saved, written] = least([
         &mut || {
-            black_box(of.save(&changes));
+            black_box(runtime.block_on(of.save(changes.clone())));
         },
         &mut || {
             let write = || {

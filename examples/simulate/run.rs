@@ -10,6 +10,7 @@ use defender_scan_exporter::health::Reason;
 use defender_scan_exporter::model::DefinitionId;
 use defender_scan_exporter::plan::{Failure, Plan, Request, Step};
 use defender_scan_exporter::quota::{Call as LoggedCall, CallLog, Limits, Quota};
+use futures::future::{BoxFuture, ready};
 
 use super::observer::Observer;
 use super::report::Report;
@@ -44,11 +45,11 @@ pub fn limits() -> Limits {
 struct Disk(Mutex<BTreeMap<u64, LoggedCall>>);
 
 impl CallLog for Disk {
-    fn sent(&self, number: u64, call: &LoggedCall, oldest: u64) -> bool {
+    fn sent(&self, number: u64, call: &LoggedCall, oldest: u64) -> BoxFuture<'static, bool> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *rows = rows.split_off(&oldest);
         rows.insert(number, *call);
-        true
+        Box::pin(ready(true))
     }
 
     fn answered(&self, number: u64, call: &LoggedCall) {
@@ -149,7 +150,10 @@ impl Run {
     fn send(&mut self, now: Uptime) -> Option<Uptime> {
         loop {
             match self.plan.next(now, &self.quota) {
-                Step::Call(request, permit) => {
+                Step::Call(request, slot) => {
+                    let permit = slot
+                        .pay_at_once()
+                        .expect("the disk of the simulation is memory");
                     if request == Request::Definitions {
                         self.list_started.get_or_insert(now);
                     }

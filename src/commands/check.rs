@@ -19,7 +19,7 @@ use super::serve;
 use crate::cli::{Flags, Output};
 use crate::clock::Clock;
 use crate::config::{Config, Mistakes, Tenant};
-use crate::defender::http_client;
+use crate::defender::HttpClient;
 use crate::model::TenantName;
 
 /// Tenants that are checked at a time.
@@ -44,7 +44,7 @@ pub(super) async fn run(
         }
     };
     let tenants = choose(&config, &flags, only.as_ref())?;
-    let http = match http_client(&config.http) {
+    let http = match HttpClient::new(&config.http) {
         Ok(http) => http,
         Err(error) => {
             report.mistakes(vec![error.to_string()]);
@@ -55,7 +55,7 @@ pub(super) async fn run(
         report.note(format!("warning: {warning}"))?;
     }
     let clock = Clock::system();
-    let ledger = Ledger::open(&serve::storage(&flags), clock.clone());
+    let ledger = Ledger::open(&serve::storage(&flags), clock.clone()).await;
     for note in ledger.notes(&tenants) {
         report.note(note)?;
     }

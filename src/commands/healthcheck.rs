@@ -22,6 +22,7 @@ pub(super) async fn run(url: Url) -> anyhow::Result<()> {
         .tls_danger_accept_invalid_certs(true)
         // An error of HTTP/2 does not tell the reason for which TLS was broken off.
         .http1_only()
+        .retry(reqwest::retry::never())
         .timeout(TIMEOUT)
         .build()
         .context("no HTTP client")?;

@@ -45,7 +45,7 @@ impl Reloads {
                     // Whoever asked may have gone.
                     let _ = request.send(outcome.map_err(|error| format!("{error:#}")));
                 }
-                () = tokio::time::sleep(PRUNE) => self.fleet.prune(),
+                () = tokio::time::sleep(PRUNE) => self.fleet.prune().await,
             }
         }
         self.fleet.shut_down().await;

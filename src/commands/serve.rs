@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reload::{Reader, Reloads};
 use super::{Process, listen};
+use crate::children;
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -16,7 +17,7 @@ use crate::exposition::OwnMetrics;
 use crate::fleet::{Fleet, Surroundings};
 use crate::shutdown::GRACE;
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{Store, StoreEvent};
 use crate::web::{self, Expected, Gate, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
@@ -39,6 +40,7 @@ pub(super) fn storage(flags: &Flags) -> Storage {
 
 /// Runs the exporter until a signal.
 pub(super) async fn run(flags: Flags, process: Process) -> anyhow::Result<()> {
+    tokio::spawn(children::reap_orphans());
     let storage = storage(&flags);
     let read = flags.clone();
     let reader = Arc::new(move || config(&read));
@@ -85,7 +87,7 @@ impl Exporter {
         let own = OwnMetrics::with_log(clock.wall(), process.log.dropped());
         let around = Surroundings {
             snapshot: Snapshot::default(),
-            store: store(storage, &clock, &own)?,
+            store: store(storage, &clock, &own).await?,
             expected: Expected::default(),
             shard: flags.shard()?,
             clock: clock.clone(),
@@ -101,6 +103,7 @@ impl Exporter {
             reload: flags.enable_lifecycle.then_some(requests),
             gate: gate.clone(),
         };
+        let store = around.store.clone();
         let mut fleet = Fleet::new(around, shutdown.clone());
         let tenants = fleet.apply(&config).await?.added;
         let start = || "what it was started with".to_owned();
@@ -113,6 +116,9 @@ impl Exporter {
             clock,
         };
         let mut tasks = JoinSet::new();
+        if let Some(store) = store {
+            tasks.spawn(store.attend(shutdown.clone()));
+        }
         tasks.spawn(reloads.run(process.asked.clone(), waiting));
         let router = web::router(state);
         let mut addresses = Vec::new();
@@ -170,7 +176,11 @@ fn gate(flags: &Flags, clock: &Clock) -> anyhow::Result<Gate> {
     }
 }
 
-fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Option<Store>> {
+async fn store(
+    storage: &Storage,
+    clock: &Clock,
+    own: &OwnMetrics,
+) -> anyhow::Result<Option<Store>> {
     let Storage::Folder(folder) = storage else {
         tracing::warn!(
             "state is kept in memory: a restart forgets which calls were made, and all counters"
@@ -178,9 +188,10 @@ fn store(storage: &Storage, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<O
         return Ok(None);
     };
     let own = own.clone();
-    Ok(Some(Store::open(
-        folder,
-        clock.clone(),
-        Box::new(move || own.store_error()),
-    )?))
+    let on_event = move |event| match event {
+        StoreEvent::Failed => own.store_error(),
+        StoreEvent::Committed(took) => own.store_commit(took),
+    };
+    let store = Store::open(folder, clock.clone(), Arc::new(on_event)).await?;
+    Ok(Some(store))
 }

@@ -2,6 +2,7 @@
 //! what is wrong with the others.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ring::digest;
@@ -11,9 +12,9 @@ use thiserror::Error;
 use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
-use super::files::read_bounded;
 use super::mistake::expected;
 use crate::clock::Timestamp;
+use crate::small_file::{self, Content};
 
 /// Where a certificate and its key are. Both are read again at each sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +67,42 @@ impl ClientCertificate {
     /// [`CertificateError`], if a file can not be read, is not PEM, or if there is no
     /// RSA key without a password and a certificate of it. Not if it is out of date:
     /// see [`Self::check`].
-    pub fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
+    pub async fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
+        let read = |path| small_file::read(path, small_file::CERTIFICATES);
+        let certificate = read(&files.certificate).await;
+        let key = match &files.key {
+            Some(path) => Some(read(path).await),
+            None => None,
+        };
+        Self::of(files, certificate, key)
+    }
+
+    /// [`Self::read`], for whoever may block the thread.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn blocking_read(files: &CertificateFiles) -> Result<Self, CertificateError> {
+        let read = |path: &PathBuf| small_file::blocking_read(path, small_file::CERTIFICATES);
+        Self::of(
+            files,
+            read(&files.certificate),
+            files.key.as_ref().map(read),
+        )
+    }
+
+    fn of(
+        files: &CertificateFiles,
+        certificate: io::Result<Content>,
+        key: Option<io::Result<Content>>,
+    ) -> Result<Self, CertificateError> {
         let path = &files.certificate;
-        let text = read_pem(path)?;
+        let text = pem_text(path, certificate)?;
         let certificates = certificates(&text, path)?;
-        let (key_path, key) = match &files.key {
-            Some(path) => (path, read_pem(path).and_then(|text| rsa_key(&text, path))),
+        let (key_path, key) = match files.key.as_ref().zip(key) {
+            Some((path, key)) => (
+                path,
+                pem_text(path, key).and_then(|text| rsa_key(&text, path)),
+            ),
             None => (path, rsa_key(&text, path)),
         };
         let key = key.map_err(CertificateError::of_key)?;
@@ -175,15 +206,16 @@ fn timestamp(time: ASN1Time) -> Timestamp {
 }
 
 /// The text of a file that has PEM in it.
-fn read_pem(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let text = read_bounded(path).map_err(|error| CertificateError {
+fn pem_text(path: &Path, content: io::Result<Content>) -> Result<Vec<u8>, CertificateError> {
+    let content = content.map_err(|error| CertificateError {
         text: expected(
             "a readable file",
             &format!("`{}`: {error}", path.display()),
-            "check that it exists and who may read it",
+            small_file::advice(&error),
         ),
         of_key: false,
     })?;
+    let text = content.bytes;
     if contains(&text, "-----BEGIN ") {
         return Ok(text);
     }

@@ -26,6 +26,14 @@ impl Cloud {
         })
     }
 
+    /// The cloud whose sign-in host is `host`, of those that have one of their own.
+    pub(super) fn of_authority(host: Option<&str>) -> Self {
+        match host {
+            Some("login.microsoftonline.us") => Self::GccHigh,
+            _ => Self::Public,
+        }
+    }
+
     /// The API's origin, without a slash at the end.
     pub(super) fn api_base_url(self, region: Option<&str>) -> String {
         match (self, region) {

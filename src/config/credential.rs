@@ -8,7 +8,7 @@ use super::files::World;
 use super::mistake::{Report, expected};
 use super::node::{Section, Value};
 use super::scalar::is_client_id;
-use super::secret::read_secret_file;
+use super::secret::check_secret_file;
 use super::{Credential, ManagedIdentity, SecretSource};
 
 const TYPES: &str = "`client_secret`, `client_certificate`, `workload_identity`, `managed_identity`, `azure_cli`, `azure_developer_cli` or `token_file`";
@@ -173,7 +173,7 @@ fn workload_identity(
         .map(PathBuf::from)
         .filter(|path| {
             let checked = match world.folder {
-                Some(_) => read_secret_file(path).map(drop),
+                Some(_) => check_secret_file(path),
                 None => Ok(()),
             };
             checked

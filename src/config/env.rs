@@ -8,7 +8,7 @@ use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::Cloud;
 use super::mistake::{Mistakes, Report, expected};
 use super::scalar::{Scheme, is_client_id, is_directory, origin};
-use super::secret::read_secret_file;
+use super::secret::check_secret_file;
 use super::tenant::default_limits;
 use super::{Config, Credential, DefinitionFilter, Http, Poll, SecretSource, Tenant};
 use crate::model::TenantName;
@@ -18,7 +18,8 @@ const CLIENT_ID: &str = "AZURE_CLIENT_ID";
 const SECRET: &str = "AZURE_CLIENT_SECRET";
 const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
-const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
+/// The sign-in host, as Azure's libraries read it.
+pub(super) const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
 
 impl Config {
     /// The tenant `default`, made from the variables that `env` knows. An empty
@@ -82,12 +83,7 @@ impl Variables<'_> {
             None => origin(Cloud::Public.authority_host(), Scheme::Https).ok(),
         };
         let authority_host = authority?;
-        let government = authority_host.host_str() == Some("login.microsoftonline.us");
-        let cloud = if government {
-            Cloud::GccHigh
-        } else {
-            Cloud::Public
-        };
+        let cloud = Cloud::of_authority(authority_host.host_str());
         let (client_id, proof) = (client_id?, proof?);
         let credential = match proof {
             Proof::Secret(secret) => Credential::ClientSecret {
@@ -112,6 +108,7 @@ impl Variables<'_> {
             poll: Poll::default(),
             limits,
             api_limits,
+            exclusive: false,
         };
         Some(Config {
             tenants: vec![tenant],
@@ -143,7 +140,7 @@ impl Variables<'_> {
                 certificate: path,
                 key: None,
             };
-            return match ClientCertificate::read(&files) {
+            return match ClientCertificate::blocking_read(&files) {
                 Ok(_) => Some(Proof::Certificate(files)),
                 Err(error) => {
                     report.mistake(None, CERTIFICATE, error.to_string());
@@ -152,8 +149,8 @@ impl Variables<'_> {
             };
         }
         if let Some(path) = self.get(TOKEN_FILE).map(PathBuf::from) {
-            return match read_secret_file(&path) {
-                Ok(_) => Some(Proof::TokenFile(path)),
+            return match check_secret_file(&path) {
+                Ok(()) => Some(Proof::TokenFile(path)),
                 Err(error) => {
                     report.mistake(None, TOKEN_FILE, error.to_string());
                     None

@@ -5,18 +5,19 @@
 //!                      └─ mistakes, by line ────► Mistakes
 //! ```
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use super::files::World;
 use super::mistake::{Mistakes, Report, Warning, expected};
-use super::node::{self, MAX_BYTES, Value};
+use super::node::{self, MAX_BYTES, Value, too_large};
 use super::scalar::{Range, duration, proxy};
 use super::{Config, Http, Tenant, tenant};
 use crate::quota::UNANSWERED;
+use crate::small_file::{self, Content};
 
 impl Config {
     /// Reads `path` and checks that the files it names can be read. Relative
@@ -62,6 +63,7 @@ impl Config {
             folder: Some(folder),
             env,
             strict,
+            authority: OnceCell::new(),
         };
         let found = read(&text, &mut report, &world);
         if exposed && found.as_ref().is_some_and(|(_, inline)| *inline) {
@@ -82,6 +84,7 @@ impl Config {
             folder: None,
             env: &|_| None,
             strict: false,
+            authority: OnceCell::new(),
         };
         let config = read(text, &mut report, &world).map(|(config, _)| config);
         report.finish(config)
@@ -90,38 +93,19 @@ impl Config {
 
 /// The text of `path`, and whether everyone may read it.
 fn read_file(path: &Path, report: &mut Report) -> Option<(String, bool)> {
-    let mut content = Vec::new();
-    let opened = File::open(path).and_then(|file| {
-        let exposed = is_exposed(&file.metadata()?);
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;
-        Ok(exposed)
-    });
-    let exposed = match opened {
-        Ok(exposed) => exposed,
+    let text = match small_file::blocking_read(path, MAX_BYTES as u64) {
+        Ok(Content { bytes, exposed }) => match String::from_utf8(bytes) {
+            Ok(text) => return Some((text, exposed)),
+            Err(_) => expected("UTF-8 text", "other bytes", "save the file as UTF-8"),
+        },
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => too_large(),
         Err(error) => {
-            let advice = "check that it exists and who may read it";
-            let text = expected("a readable file", &error.to_string(), advice);
-            report.mistake(None, "", text);
-            return None;
+            let advice = small_file::advice(&error);
+            expected("a readable file", &error.to_string(), advice)
         }
     };
-    if let Ok(text) = String::from_utf8(content) {
-        return Some((text, exposed));
-    }
-    let text = expected("UTF-8 text", "other bytes", "save the file as UTF-8");
     report.mistake(None, "", text);
     None
-}
-
-#[cfg(unix)]
-fn is_exposed(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn is_exposed(_: &std::fs::Metadata) -> bool {
-    false
 }
 
 /// The configuration in `text`, and whether it holds a secret itself.
@@ -195,17 +179,20 @@ fn refuse_twins(items: &[Value<'_>], report: &mut Report) {
     }
 }
 
-/// The API counts calls per directory and application; the exporter per tenant.
+/// The API counts calls per directory and application. Tenants that share both spend one
+/// budget; those that reach the API under different addresses are not known to.
 fn warn_of_shared_budgets(tenants: &[(&Value<'_>, Tenant)], report: &mut Report) {
     let mut seen = HashMap::new();
     for (value, tenant) in tenants {
-        let Some(client_id) = tenant.credential.client_id() else {
-            continue;
-        };
-        let key = (tenant.tenant_id.to_lowercase(), client_id.to_lowercase());
-        if let Some(first) = seen.insert(key, value.path()) {
+        let key = tenant.budget_key();
+        let (application, _) = key.as_str().rsplit_once('|').unwrap_or_default();
+        let first = seen
+            .entry(application.to_owned())
+            .or_insert_with(|| (key.clone(), value.path()));
+        if first.0 != key {
             let text = format!(
-                "names the same directory and application as {first}; the API counts their calls together, so lower `quota.use` of both"
+                "names the same directory and application as {} at another address of the API, which may count their calls together; lower `quota.use` of both",
+                first.1
             );
             value.warn(report, text);
         }

@@ -1,17 +1,19 @@
 //! Files that a configuration names: where they are, and whether they can be read.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
 use super::certificate::{CertificateFiles, ClientCertificate};
+use super::cloud::Cloud;
+use super::env::AUTHORITY;
 use super::mistake::{Report, expected};
 use super::node::Value;
-use super::secret::read_secret_file;
+use super::scalar::{Scheme, origin};
+use super::secret::check_secret_file;
 use crate::clock::Clock;
-
-/// Longer than any bundle of certificates.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+use crate::small_file;
 
 /// What the reader may know of the world beside the text.
 pub(super) struct World<'w> {
@@ -22,6 +24,8 @@ pub(super) struct World<'w> {
     pub(super) env: &'w dyn Fn(&str) -> Option<String>,
     /// Whether what is wrong only for the time being is a mistake, not a warning.
     pub(super) strict: bool,
+    /// The sign-in host that the environment names, once a tenant has asked for it.
+    pub(super) authority: OnceCell<Option<Url>>,
 }
 
 impl World<'_> {
@@ -30,11 +34,30 @@ impl World<'_> {
         (self.env)(name).filter(|text| !text.is_empty())
     }
 
+    /// The sign-in host of tenants for which the file names none, if the environment does.
+    pub(super) fn authority(&self, report: &mut Report) -> Option<&Url> {
+        let read = || {
+            let text = self.variable(AUTHORITY)?;
+            let named = origin(&text, Scheme::Https);
+            let named = named.map_err(|mistake| report.mistake(None, AUTHORITY, mistake));
+            let named = named.ok()?;
+            let default = origin(Cloud::Public.authority_host(), Scheme::Https);
+            if default.is_ok_and(|default| default != named) {
+                let text = format!(
+                    "names {named} as the sign-in host of each tenant without `cloud`, `region` and `authority_host`; set one of these where that is not meant"
+                );
+                report.warn(None, AUTHORITY, text);
+            }
+            Some(named)
+        };
+        self.authority.get_or_init(read).as_ref()
+    }
+
     /// The path of a file that holds one secret.
     pub(super) fn secret_file(&self, value: &Value<'_>, report: &mut Report) -> Option<PathBuf> {
         let path = self.path(value, report)?;
         if self.folder.is_some()
-            && let Err(error) = read_secret_file(&path)
+            && let Err(error) = check_secret_file(&path)
         {
             value.mistake(report, error.to_string());
             return None;
@@ -49,12 +72,11 @@ impl World<'_> {
             return Some(path);
         }
         let what = "a PEM file of certificates";
-        let text = match read_bounded(&path) {
-            Ok(text) => text,
+        let text = match small_file::blocking_read(&path, small_file::CERTIFICATES) {
+            Ok(content) => content.bytes,
             Err(error) => {
                 let found = format!("`{}`: {error}", path.display());
-                let advice = "check that it exists and who may read it";
-                value.mistake(report, expected(what, &found, advice));
+                value.mistake(report, expected(what, &found, small_file::advice(&error)));
                 return None;
             }
         };
@@ -88,7 +110,7 @@ impl World<'_> {
         if self.folder.is_none() {
             return Some(files);
         }
-        match ClientCertificate::read(&files) {
+        match ClientCertificate::blocking_read(&files) {
             Ok(found) => {
                 if let Err(error) = found.check(Clock::system().wall()) {
                     if self.strict {
@@ -120,12 +142,4 @@ impl World<'_> {
                 .map_or_else(|| path.to_owned(), |folder| folder.join(path)),
         )
     }
-}
-
-pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    File::open(path)?
-        .take(MAX_BYTES)
-        .read_to_end(&mut content)?;
-    Ok(content)
 }

@@ -24,6 +24,7 @@ mod tenant;
 mod web;
 mod yaml;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub use secret::{SecretFileError, SecretSource, read_secret_file};
 pub use web::{Mark, PasswordHash, RateLimit, Reading, WebConfig};
 
 use crate::model::{DefinitionId, TenantName};
-use crate::quota::Limits;
+use crate::quota::{BudgetKey, Limits};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -104,6 +105,29 @@ pub struct Tenant {
     pub limits: Limits,
     /// The API's limits: what is beyond our share is others'.
     pub api_limits: Limits,
+    /// Whether nothing else calls the API as this application: then the calls that this
+    /// exporter recorded are all that count.
+    pub exclusive: bool,
+}
+
+impl Tenant {
+    /// Whose budget its calls come out of.
+    #[must_use]
+    pub fn budget_key(&self) -> BudgetKey {
+        let api = self.api_base_url.origin().ascii_serialization();
+        BudgetKey::of(&self.tenant_id, &self.credential.application(), &api)
+    }
+}
+
+impl Tenant {
+    /// Whether a token for `other` is one for this tenant, got in the same way.
+    #[must_use]
+    pub fn signs_in_like(&self, other: &Self) -> bool {
+        self.tenant_id == other.tenant_id
+            && self.authority_host == other.authority_host
+            && self.scope == other.scope
+            && self.credential == other.credential
+    }
 }
 
 /// How an application proves its identity.
@@ -144,18 +168,21 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// The application's id, where the configuration names it.
-    #[must_use]
-    pub fn client_id(&self) -> Option<&str> {
+    /// The application, as far as the configuration tells: its id, or where its identity is
+    /// from.
+    fn application(&self) -> Cow<'_, str> {
+        let of = |kind: &str, text: &str| Cow::Owned(format!("{kind}:{text}"));
         match self {
             Self::ClientSecret { client_id, .. }
             | Self::ClientCertificate { client_id, .. }
             | Self::WorkloadIdentity { client_id, .. }
-            | Self::ManagedIdentity(ManagedIdentity::ClientId(client_id)) => Some(client_id),
-            Self::ManagedIdentity(_)
-            | Self::TokenFile { .. }
-            | Self::AzureCli
-            | Self::AzureDeveloperCli => None,
+            | Self::ManagedIdentity(ManagedIdentity::ClientId(client_id)) => client_id.into(),
+            Self::ManagedIdentity(ManagedIdentity::System) => "managed identity".into(),
+            Self::ManagedIdentity(ManagedIdentity::ObjectId(id)) => of("object", id),
+            Self::ManagedIdentity(ManagedIdentity::ResourceId(id)) => of("resource", id),
+            Self::TokenFile { path } => of("token file", &path.to_string_lossy()),
+            Self::AzureCli => "azure cli".into(),
+            Self::AzureDeveloperCli => "azure developer cli".into(),
         }
     }
 }

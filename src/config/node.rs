@@ -15,8 +15,7 @@ const SHOWN: usize = 48;
 /// The tree of a file's text; `None` if there is nothing in it.
 pub(super) fn root(text: &str, report: &mut Report) -> Result<Option<Node>, Reported> {
     if text.len() > MAX_BYTES {
-        let text = expected("at most 1 MiB", "a larger file", "name the right file");
-        report.mistake(None, "", text);
+        report.mistake(None, "", too_large());
         return Err(Reported);
     }
     match yaml::read(text) {
@@ -26,6 +25,11 @@ pub(super) fn root(text: &str, report: &mut Report) -> Result<Option<Node>, Repo
             Err(Reported)
         }
     }
+}
+
+/// The mistake of a file that is larger than the largest.
+pub(super) fn too_large() -> String {
+    expected("at most 1 MiB", "a larger file", "name the right file")
 }
 
 /// A value with the path of its key. Never empty.

@@ -1,14 +1,12 @@
 //! Reading secrets: where they may come from, and how files of them are read.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-/// Longer than any secret or token.
-const MAX_BYTES: u64 = 64 * 1024;
+use crate::small_file::{self, Content};
 
 /// Where a secret comes from.
 #[derive(Clone, Debug)]
@@ -32,25 +30,12 @@ impl PartialEq for SecretSource {
     }
 }
 
-impl SecretSource {
-    /// The secret as it is now.
-    ///
-    /// # Errors
-    /// Any [`SecretFileError`], if it is in a file.
-    pub fn read(&self) -> Result<SecretString, SecretFileError> {
-        match self {
-            Self::Inline(secret) => Ok(secret.clone()),
-            Self::File(path) => read_secret_file(path),
-        }
-    }
-}
-
 /// Why a file does not give a secret. Never holds what is in the file.
 #[derive(Debug, Error)]
 pub enum SecretFileError {
     /// It can not be opened or read.
     #[error(
-        "expected a readable file, but found `{path}`: {source}; check that it exists and who may read it"
+        "expected a readable file, but found `{path}`: {source}; {advice}", advice = small_file::advice(source)
     )]
     Unreadable {
         /// The file.
@@ -82,68 +67,97 @@ pub enum SecretFileError {
     },
 }
 
-/// The one line of `path`, without the line's end.
+impl SecretFileError {
+    /// What is wrong with the file, without its name.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Unreadable { source, .. } => source.to_string(),
+            Self::Empty { .. } => "the file is empty".to_owned(),
+            Self::TooLong { .. } => "more than 64 KiB".to_owned(),
+            Self::NotText { .. } => "not one line of UTF-8 text".to_owned(),
+        }
+    }
+}
+
+/// The one line of text in the file, without white space at either end: editors and
+/// shells add it, and no secret or token has any there.
 ///
 /// # Errors
 /// [`SecretFileError`], for each reason that it names.
-pub fn read_secret_file(path: &Path) -> Result<SecretString, SecretFileError> {
-    let unreadable = |source| SecretFileError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text))
-        .map_err(unreadable)?;
+pub async fn read_secret_file(path: &Path) -> Result<SecretString, SecretFileError> {
+    secret(path, small_file::read(path, small_file::SECRET).await)
+}
+
+/// [`read_secret_file`], for whoever may block the thread.
+pub(super) fn check_secret_file(path: &Path) -> Result<(), SecretFileError> {
+    secret(path, small_file::blocking_read(path, small_file::SECRET)).map(drop)
+}
+
+fn secret(path: &Path, content: io::Result<Content>) -> Result<SecretString, SecretFileError> {
     let path = || path.to_owned();
-    if text.len() as u64 > MAX_BYTES {
-        return Err(SecretFileError::TooLong { path: path() });
+    let content = content.map_err(|source| match source.kind() {
+        ErrorKind::FileTooLarge => SecretFileError::TooLong { path: path() },
+        _ => SecretFileError::Unreadable {
+            path: path(),
+            source,
+        },
+    })?;
+    let text = String::from_utf8(content.bytes);
+    let text = text.map_err(|_| SecretFileError::NotText { path: path() })?;
+    match text.trim() {
+        "" => Err(SecretFileError::Empty { path: path() }),
+        secret if secret.contains(char::is_control) => {
+            Err(SecretFileError::NotText { path: path() })
+        }
+        secret => Ok(secret.into()),
     }
-    let text = String::from_utf8(text).map_err(|_| SecretFileError::NotText { path: path() })?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.trim().is_empty() {
-        return Err(SecretFileError::Empty { path: path() });
-    }
-    if secret.contains(char::is_control) {
-        return Err(SecretFileError::NotText { path: path() });
-    }
-    Ok(SecretString::from(secret))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn read(content: &[u8]) -> Result<String, SecretFileError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        fs::write(&path, content).unwrap();
-        let secret = SecretSource::File(path).read()?;
+        let bytes = content.to_vec();
+        let exposed = false;
+        let secret = secret(Path::new("secret"), Ok(Content { bytes, exposed }))?;
         Ok(secret.expose_secret().to_owned())
     }
 
     #[test]
-    fn only_the_end_of_the_line_is_trimmed() {
-        assert_eq!(read(b" s3cr3t \r\n").unwrap(), " s3cr3t ");
-        assert_eq!(read(b"s3cr3t").unwrap(), "s3cr3t");
+    fn white_space_at_the_ends_is_no_part_of_a_secret() {
+        for content in ["s3 cr3t", " s3 cr3t \r\n", "\ts3 cr3t\n\n", "\ns3 cr3t"] {
+            assert_eq!(read(content.as_bytes()).unwrap(), "s3 cr3t");
+        }
     }
 
     #[test]
     fn files_without_one_secret_are_refused() {
-        assert!(matches!(read(b" \n"), Err(SecretFileError::Empty { .. })));
-        assert!(matches!(
-            read(b"a\nb\n"),
-            Err(SecretFileError::NotText { .. })
-        ));
-        assert!(matches!(
-            read(b"\xff"),
-            Err(SecretFileError::NotText { .. })
-        ));
-        let long = vec![b'a'; 64 * 1024 + 1];
-        assert!(matches!(read(&long), Err(SecretFileError::TooLong { .. })));
-        let missing = SecretSource::File("/nowhere/secret".into()).read();
-        assert!(matches!(missing, Err(SecretFileError::Unreadable { .. })));
+        for empty in ["", " \n"] {
+            let error = read(empty.as_bytes()).unwrap_err();
+            assert!(matches!(error, SecretFileError::Empty { .. }));
+        }
+        // The third is what PowerShell writes by default.
+        for content in [&b"a\nb\n"[..], b"\xff", b"\xff\xfes\0", b"a\0b", b"a\x1bb"] {
+            let error = read(content).unwrap_err();
+            assert!(matches!(error, SecretFileError::NotText { .. }));
+        }
+    }
+
+    #[tokio::test]
+    async fn files_that_can_not_be_read_are_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, vec![b'a'; 64 * 1024 + 1]).unwrap();
+        let long = read_secret_file(&path).await.unwrap_err();
+        assert!(matches!(long, SecretFileError::TooLong { .. }));
+        let device = check_secret_file(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(
+            device.to_string(),
+            "expected a readable file, but found `/dev/zero`: a device; name a regular file"
+        );
+        let missing = read_secret_file(Path::new("/nowhere")).await.unwrap_err();
+        assert!(matches!(missing, SecretFileError::Unreadable { .. }));
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn read(
     )?;
     let name = read_name(&mut section, report);
     let tenant_id = read_tenant_id(&mut section, report);
-    let addresses = read_addresses(&mut section, report);
+    let addresses = read_addresses(&mut section, report, world);
     let credential = section
         .require(report, "credential", "a mapping with `type`")
         .and_then(|value| credential::read(&value, report, world));
@@ -51,12 +51,12 @@ pub(super) fn read(
     };
     let limits = match section.take("quota") {
         Some(value) => read_quota(&value, report),
-        None => Some(default_limits()),
+        None => Some((default_limits(), false)),
     };
     section.finish(report);
     let addresses = addresses?;
     let (credential, inline) = credential?;
-    let [limits, api_limits] = limits?;
+    let ([limits, api_limits], exclusive) = limits?;
     let tenant = Tenant {
         name: name?,
         tenant_id: tenant_id?,
@@ -68,6 +68,7 @@ pub(super) fn read(
         poll: poll?,
         limits,
         api_limits,
+        exclusive,
     };
     Some((tenant, inline))
 }
@@ -93,15 +94,25 @@ struct Addresses {
     scope: String,
 }
 
-fn read_addresses(section: &mut Section<'_>, report: &mut Report) -> Option<Addresses> {
-    let cloud = match section.take("cloud") {
+fn read_addresses(
+    section: &mut Section<'_>,
+    report: &mut Report,
+    world: &World<'_>,
+) -> Option<Addresses> {
+    let [cloud, region, api, authority] =
+        ["cloud", "region", "api_base_url", "authority_host"].map(|key| section.take(key));
+    let scope = section.take("scope");
+    // What the file says goes before the environment; a region is one of the public cloud.
+    let silent = cloud.is_none() && region.is_none() && authority.is_none();
+    let environment = silent.then(|| world.authority(report)).flatten();
+    let cloud = match cloud {
         Some(value) => {
             let what = "`public`, `gcc`, `gcc-high` or `dod`";
             value.parse(report, what, "choose one of these", Cloud::from_name)
         }
-        None => Some(Cloud::Public),
+        None => Some(Cloud::of_authority(environment.and_then(Url::host_str))),
     };
-    let region = section.take("region").and_then(|value| {
+    let region = region.and_then(|value| {
         let what = "`us`, `eu`, `uk`, `au`, `swa` or `ina`";
         let region = value.parse(report, what, "choose one of these, or remove it", |text| {
             REGIONS.into_iter().find(|region| *region == text)
@@ -113,9 +124,6 @@ fn read_addresses(section: &mut Section<'_>, report: &mut Report) -> Option<Addr
         }
         Some(region)
     });
-    let api = section.take("api_base_url");
-    let authority = section.take("authority_host");
-    let scope = section.take("scope");
     // A cloud that could not be read is a mistake already; the overrides are checked all the same.
     let implied = cloud.unwrap_or(Cloud::Public);
     let api = match api {
@@ -124,7 +132,10 @@ fn read_addresses(section: &mut Section<'_>, report: &mut Report) -> Option<Addr
     };
     let authority = match authority {
         Some(value) => read_origin(&value, report, Scheme::Https),
-        None => origin(implied.authority_host(), Scheme::Https).ok(),
+        None => match environment {
+            Some(authority) => Some(authority.clone()),
+            None => origin(implied.authority_host(), Scheme::Https).ok(),
+        },
     };
     let scope = match scope {
         Some(value) => {
@@ -275,10 +286,13 @@ pub(super) fn default_limits() -> [Limits; 2] {
 }
 
 fn shares([minute, hour]: [usize; 2], percent: usize) -> [Limits; 2] {
-    [percent, 100].map(|percent| Limits::new(minute * percent / 100, hour * percent / 100))
+    let share = |percent| Limits::new(minute * percent / 100, hour * percent / 100);
+    let api = share(100);
+    [share(percent).out_of(api), api]
 }
 
-fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<[Limits; 2]> {
+/// Our share, the API's own limits, and whether nothing else spends them.
+fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<([Limits; 2], bool)> {
     let mut section = value.section(report, "a mapping")?;
     let [minute, hour] = DOCUMENTED;
     let mut read = |key, documented| {
@@ -299,6 +313,8 @@ fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<[Limits; 2]> {
     let percent = section
         .take("use")
         .map_or(Some(80), |value| percent(&value, report));
+    let exclusive = section.take("exclusive");
+    let exclusive = exclusive.map_or(Some(false), |value| boolean(&value, report));
     section.finish(report);
-    Some(shares([minute?, hour?], percent?))
+    Some((shares([minute?, hour?], percent?), exclusive?))
 }

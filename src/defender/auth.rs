@@ -11,18 +11,23 @@
 //! the API refused. Ends are counted on the clock that never jumps.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderValue;
 use arc_swap::ArcSwapOption;
+use futures::FutureExt as _;
 use tokio::sync::Mutex;
 
 pub use super::auth_error::AuthError;
+use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, issuer};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::Tenant;
 use crate::health::AuthReason;
+use crate::small_file;
 
 /// A new token is fetched so long before the end of the old one, or after half
 /// of its life if that is later.
@@ -37,6 +42,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a failed sign-in: doubled after each, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// How often the files of a credential that does not work are looked at.
+const LOOK: Duration = Duration::from_secs(2);
 
 const SCHEME: &str = "Bearer ";
 
@@ -84,9 +92,23 @@ impl fmt::Debug for Bearer {
 pub struct TokenSource {
     clock: Clock,
     issuer: Box<dyn Issuer>,
+    state: Arc<State>,
+}
+
+/// What outlives a change of the tenant's other settings.
+#[derive(Default)]
+struct State {
     current: ArcSwapOption<Held>,
     /// Held while a token is fetched, so that one task fetches and the others wait.
-    failed: Mutex<Option<Failed>>,
+    last: Mutex<Last>,
+}
+
+/// The last sign-in.
+#[derive(Default)]
+struct Last {
+    failed: Option<Failed>,
+    /// A hash of what the credential's files held; `None` if it has no files.
+    files: Option<u64>,
 }
 
 /// The token in use.
@@ -100,7 +122,7 @@ struct Held {
     end: Uptime,
 }
 
-/// The last sign-in failed.
+/// Why the last sign-in failed.
 #[derive(Debug)]
 struct Failed {
     error: AuthError,
@@ -111,7 +133,7 @@ struct Failed {
 impl TokenSource {
     /// The source that the tenant's configuration names. Reads nothing yet.
     #[must_use]
-    pub fn new(tenant: &Tenant, http: reqwest::Client, clock: Clock) -> Self {
+    pub fn new(tenant: &Tenant, http: HttpClient, clock: Clock) -> Self {
         Self::with_issuer(issuer(tenant, http, clock.clone()), clock)
     }
 
@@ -119,9 +141,45 @@ impl TokenSource {
         Self {
             clock,
             issuer,
-            current: ArcSwapOption::empty(),
-            failed: Mutex::new(None),
+            state: Arc::default(),
         }
+    }
+
+    /// The same, going on with the token of `former`, which must sign in as this one does.
+    #[must_use]
+    pub fn succeeding(self, former: &Self) -> Self {
+        let state = Arc::clone(&former.state);
+        Self { state, ..self }
+    }
+
+    /// Ends the pause after a failed sign-in: what it needs may have changed.
+    pub async fn end_pause(&self) {
+        self.state.last.lock().await.failed = None;
+    }
+
+    /// Waits until the credential's files differ from what the last sign-in found, and ends
+    /// the pause after its failure. Waits for ever if there are no files.
+    pub async fn credential_changed(&self) {
+        loop {
+            self.clock.sleep_until(self.clock.uptime() + LOOK).await;
+            let mut last = self.state.last.lock().await;
+            if last.files.is_some() && self.files().await != last.files {
+                last.failed = None;
+                return;
+            }
+        }
+    }
+
+    /// A hash of what is in the credential's files, or of why they cannot be read.
+    async fn files(&self) -> Option<u64> {
+        let paths = self.issuer.files();
+        let mut hasher = DefaultHasher::new();
+        for path in &paths {
+            let content = small_file::read(path, small_file::CERTIFICATES).await;
+            let content = content.map(|content| content.bytes);
+            content.map_err(|error| error.kind()).hash(&mut hasher);
+        }
+        (!paths.is_empty()).then(|| hasher.finish())
     }
 
     /// A token that works for 30 s at least, as far as its issuer said.
@@ -133,12 +191,12 @@ impl TokenSource {
         if let Some(bearer) = self.held(|held| held.refresh) {
             return Ok(bearer);
         }
-        let mut failed = self.failed.lock().await;
+        let mut last = self.state.last.lock().await;
         // Another task may have fetched one meanwhile.
         if let Some(bearer) = self.held(|held| held.refresh) {
             return Ok(bearer);
         }
-        let fetched = self.fetch(&mut failed).await;
+        let fetched = self.fetch(&mut last).await;
         // While the old one works, a failure to replace it does no harm.
         fetched.or_else(|error| self.held(|held| held.gone).ok_or(error))
     }
@@ -160,17 +218,17 @@ impl TokenSource {
 
     async fn forget(&self, refused: &Bearer) {
         // Nobody fetches meanwhile, so no newer token is lost.
-        let _alone = self.failed.lock().await;
-        let current = self.current.load();
+        let _alone = self.state.last.lock().await;
+        let current = self.state.current.load();
         if current.as_ref().is_some_and(|held| held.bearer == *refused) {
-            self.current.store(None);
+            self.state.current.store(None);
         }
     }
 
     /// When the current token ends; `None` if there is none.
     #[must_use]
     pub fn expiry(&self) -> Option<Timestamp> {
-        let current = self.current.load();
+        let current = self.state.current.load();
         let left = current.as_ref()?.end.since(self.clock.uptime());
         (!left.is_zero()).then(|| self.clock.wall() + left)
     }
@@ -183,25 +241,34 @@ impl TokenSource {
 
     /// The current token, before that moment of its life.
     fn held(&self, until: impl FnOnce(&Held) -> Uptime) -> Option<Bearer> {
-        let current = self.current.load();
+        let current = self.state.current.load();
         let held = current.as_ref()?;
         (self.clock.uptime() < until(held)).then(|| held.bearer.clone())
     }
 
-    async fn fetch(&self, failed: &mut Option<Failed>) -> Result<Bearer, AuthError> {
-        let last = failed.as_ref();
-        if let Some(last) = last.filter(|last| self.clock.uptime() < last.again) {
-            return Err(last.error.clone());
+    async fn fetch(&self, last: &mut Last) -> Result<Bearer, AuthError> {
+        if let Some(failed) = last.failed.as_ref()
+            && self.clock.uptime() < failed.again
+        {
+            return Err(failed.error.clone());
         }
-        let issued = tokio::time::timeout(TIMEOUT, self.issuer.issue()).await;
-        match issued.unwrap_or_else(|_| Err(AuthError::timeout(self.issuer.whom()))) {
+        last.files = self.files().await;
+        // What panics in a library costs this sign-in, and not the process.
+        let issuing = AssertUnwindSafe(self.issuer.issue()).catch_unwind();
+        let issued = match tokio::time::timeout(TIMEOUT, issuing).await {
+            Ok(Ok(issued)) => issued,
+            Ok(Err(_)) => Err(AuthError::panicked(self.issuer.whom())),
+            Err(_) => Err(AuthError::timeout(self.issuer.whom())),
+        };
+        match issued {
             Ok(issued) => {
-                *failed = None;
+                last.failed = None;
                 Ok(self.hold(issued))
             }
             Err(error) => {
-                let pause = last.map_or(FIRST_PAUSE, |last| (last.pause * 2).min(LONGEST_PAUSE));
-                *failed = Some(Failed {
+                let longer = |failed: &Failed| (failed.pause * 2).min(LONGEST_PAUSE);
+                let pause = last.failed.as_ref().map_or(FIRST_PAUSE, longer);
+                last.failed = Some(Failed {
                     error: error.clone(),
                     pause,
                     again: self.clock.uptime() + pause,
@@ -216,7 +283,7 @@ impl TokenSource {
         let now = self.clock.uptime();
         let usable = lifetime.saturating_sub(UNUSABLE_BEFORE);
         let fresh = lifetime.saturating_sub(REFRESH_BEFORE).max(lifetime / 2);
-        self.current.store(Some(Arc::new(Held {
+        self.state.current.store(Some(Arc::new(Held {
             bearer: bearer.clone(),
             refresh: now + fresh.min(usable),
             gone: now + usable,
@@ -229,7 +296,7 @@ impl TokenSource {
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenSource")
-            .field("current", &self.current.load())
+            .field("current", &self.state.current.load())
             .finish_non_exhaustive()
     }
 }

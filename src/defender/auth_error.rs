@@ -83,6 +83,16 @@ impl AuthError {
         }
     }
 
+    /// What `whom` said made a library panic, which is a mistake there.
+    pub(super) fn panicked(whom: &str) -> Self {
+        Self::new(
+            AuthReason::Other,
+            format!(
+                "the answer of {whom} was too much for a library of this program, which gave up (a panic); please report it"
+            ),
+        )
+    }
+
     /// `whom` was asked, but did not answer in time.
     pub(super) fn timeout(whom: &str) -> Self {
         Self::new(

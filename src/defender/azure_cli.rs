@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,12 +12,12 @@ use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, AzureDeveloperCliCredential,
     AzureDeveloperCliCredentialOptions, Executor,
 };
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 
 use super::auth_error::AuthError;
 use super::issuer::{Issued, Issuer};
 use crate::advice;
+use crate::children;
 use crate::config::Tenant;
 use crate::health::AuthReason;
 
@@ -62,7 +62,7 @@ impl CommandLine {
     }
 
     fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
-        let (tenant_id, executor) = (Some(self.tenant_id.clone()), Some(Arc::new(Group) as _));
+        let (tenant_id, executor) = (Some(self.tenant_id.clone()), Some(Arc::new(Bounded) as _));
         Ok(match self.tool {
             Tool::Az => AzureCliCredential::new(Some(AzureCliCredentialOptions {
                 tenant_id,
@@ -116,38 +116,13 @@ impl Issuer for CommandLine {
     }
 }
 
-/// Runs a command in a group of its own, all of which ends when nobody waits for
-/// it any longer: the command line is the child of a shell.
+/// Runs a command as [`children`] do: bounded, and with an end in any case.
 #[derive(Debug)]
-struct Group;
+struct Bounded;
 
 #[async_trait]
-impl Executor for Group {
+impl Executor for Bounded {
     async fn run(&self, program: &OsStr, args: &[&OsStr]) -> io::Result<Output> {
-        let child = Command::new(program)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let mut guard = Guard(group);
-        let output = child.wait_with_output().await;
-        guard.0 = None;
-        output
-    }
-}
-
-/// Kills a process group when dropped.
-struct Guard(Option<Pid>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It may be gone already, which is as good.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        children::output(Command::new(program).args(args)).await
     }
 }

@@ -7,6 +7,7 @@
 //! Nothing is repeated here: every further request is the planner's decision.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
@@ -15,7 +16,8 @@ use bytes::BytesMut;
 use url::Url;
 
 use super::auth::Bearer;
-use super::error::{ApiError, Refusal};
+use super::error::{ApiError, Refusal, hangs};
+use super::http::HttpClient;
 use super::wire::{FromWire, NextLink, Page, page};
 use crate::clock::Clock;
 use crate::model::{Agent, Definition, DefinitionId, Session};
@@ -46,7 +48,9 @@ pub struct Answer<T> {
 /// A client of one tenant's API.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    http: HttpClient,
+    /// Whether each request has a connection of its own.
+    fresh: bool,
     base_url: Url,
     clock: Clock,
     body_limit: usize,
@@ -55,12 +59,23 @@ pub struct Client {
 impl Client {
     /// A client of the API at `base_url`, of which only the origin counts.
     #[must_use]
-    pub fn new(http: reqwest::Client, base_url: Url, clock: Clock) -> Self {
+    pub fn new(http: HttpClient, base_url: Url, clock: Clock) -> Self {
         Self {
             http,
+            fresh: false,
             base_url,
             clock,
             body_limit: BODY_LIMIT,
+        }
+    }
+
+    /// The same client, each of whose requests opens a connection: for one that was sent on a
+    /// connection that had broken.
+    #[must_use]
+    pub fn on_fresh_connections(&self) -> Self {
+        Self {
+            fresh: true,
+            ..self.clone()
         }
     }
 
@@ -162,26 +177,39 @@ impl Client {
         status: &mut Option<u16>,
     ) -> Result<Page<T>, ApiError> {
         let batch = body.is_some();
+        let http = if self.fresh {
+            Arc::new(self.http.fresh().clone())
+        } else {
+            self.http.get()
+        };
+        let broken = |error: reqwest::Error| {
+            if hangs(&error) {
+                self.http.retire(&http);
+            }
+            error
+        };
         let request = match body {
-            Some(body) => self
-                .http
+            Some(body) => http
                 .request(Method::POST, url)
                 .header(CONTENT_TYPE, "application/json")
                 .body(body),
-            None => self.http.request(Method::GET, url),
+            None => http.request(Method::GET, url),
         };
         let request = request.header(AUTHORIZATION, token.header());
         // If this fails, the permit is dropped: the service may have seen the request.
-        let mut response = request.send().await.map_err(ApiError::broken)?;
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| ApiError::unanswered(broken(error)))?;
         permit.answered();
         let code = response.status();
         *status = Some(code.as_u16());
         if code.is_success() {
-            let body = read(&mut response, self.body_limit).await?;
+            let body = read(&mut response, self.body_limit, broken).await?;
             return Ok(page(&body)?);
         }
         // An error without a readable body is still that error.
-        let body = read(&mut response, ERROR_BODY_LIMIT).await;
+        let body = read(&mut response, ERROR_BODY_LIMIT, broken).await;
         Err(ApiError::refused(&Refusal {
             status: code.as_u16(),
             retry_after: retry_after(response.headers()),
@@ -208,9 +236,17 @@ fn retry_after(headers: &HeaderMap) -> Option<&str> {
 
 /// Reads the body as it is decompressed, so that a small one that grows large
 /// is given up in time.
-async fn read(response: &mut reqwest::Response, limit: usize) -> Result<BytesMut, ApiError> {
+async fn read(
+    response: &mut reqwest::Response,
+    limit: usize,
+    broken: impl Fn(reqwest::Error) -> reqwest::Error,
+) -> Result<BytesMut, ApiError> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(ApiError::broken)? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| ApiError::broken(broken(error)))?
+    {
         if body.len() + chunk.len() > limit {
             return Err(ApiError::BodyTooLarge { limit });
         }

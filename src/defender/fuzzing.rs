@@ -120,6 +120,7 @@ pub(crate) fn assertion(certificate: &ClientCertificate) {
         poll: Poll::default(),
         limits: Limits::new(1, 1),
         api_limits: Limits::new(1, 1),
+        exclusive: false,
     };
     if let Ok(assertion) = sign(&tenant, "client", certificate, NOW) {
         assert_eq!(assertion.expose_secret().split('.').count(), 3);

@@ -2,6 +2,7 @@
 //! `azure_identity`'s credentials are built anew each time, with secrets read
 //! anew, so that its own cache never answers and a rotated secret is found.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use secrecy::{ExposeSecret, SecretString};
 use super::auth::Bearer;
 use super::auth_error::AuthError;
 use super::azure_cli::{CommandLine, Tool};
+use super::http::HttpClient;
+use super::lifetime;
 use super::managed_identity::MetadataService;
 use super::sign_in::{Proof, SignIn};
 use crate::advice;
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Credential, Tenant};
+use crate::config::{Credential, SecretFileError, Tenant, read_secret_file};
 use crate::health::AuthReason;
 
 /// How long a token without a readable end is used before its file is read again.
@@ -38,7 +41,7 @@ impl Issued {
         let end = Timestamp::from_unix_millis(token.expires_on.unix_timestamp() * 1_000);
         Ok(Self {
             bearer: Bearer::new(token.token.secret())?,
-            lifetime: end.since(Clock::system().wall()),
+            lifetime: lifetime::bounded(end.since(Clock::system().wall())),
         })
     }
 }
@@ -55,6 +58,11 @@ pub(super) trait Issuer: Send + Sync {
     /// Who is asked, for errors.
     fn whom(&self) -> &'static str;
 
+    /// The files that a sign-in reads.
+    fn files(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
     /// When the client certificate ends that was last read, if there is one.
     fn certificate_end(&self) -> Option<Timestamp> {
         None
@@ -62,7 +70,7 @@ pub(super) trait Issuer: Send + Sync {
 }
 
 /// The issuer that the tenant's configuration names.
-pub(super) fn issuer(tenant: &Tenant, http: reqwest::Client, clock: Clock) -> Box<dyn Issuer> {
+pub(super) fn issuer(tenant: &Tenant, http: HttpClient, clock: Clock) -> Box<dyn Issuer> {
     let (client_id, proof) = match &tenant.credential {
         Credential::TokenFile { path } => {
             let path = path.as_path().into();
@@ -121,6 +129,10 @@ impl Issuer for TokenFile {
     fn whom(&self) -> &'static str {
         "the token's file"
     }
+
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.path]
+    }
 }
 
 /// The claim `exp` of a JSON Web Token (RFC 7519); `None` if it is not one.
@@ -135,23 +147,19 @@ pub(super) fn end_of(token: &str) -> Option<Timestamp> {
     Some(Timestamp::from_unix_millis(i64::from(claims.exp) * 1_000))
 }
 
-/// The trimmed text of a file; `what` says what it holds.
+/// The secret in a file; `what` says what it is.
 pub(super) async fn read(path: &Path, what: &str) -> Result<SecretString, AuthError> {
-    let failed = |why: String| {
-        let path = path.display();
-        AuthError::new(
-            AuthReason::Other,
-            format!("can not read the {what} in {path}: {why}"),
-        )
-        .advise(advice::FILE)
-    };
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    match text.trim() {
-        "" => Err(failed("the file is empty".to_owned())),
-        text => Ok(text.into()),
-    }
+    read_secret_file(path).await.map_err(|error| {
+        let (path, why) = (path.display(), error.why());
+        let text = format!("can not read the {what} in {path}: {why}");
+        let advice = match error {
+            SecretFileError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+                advice::FILE
+            }
+            _ => advice::BROKEN_FILE,
+        };
+        AuthError::new(AuthReason::Other, text).advise(advice)
+    })
 }
 
 #[cfg(test)]

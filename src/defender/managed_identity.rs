@@ -84,6 +84,7 @@ impl Issuer for MetadataService {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(Policy::none())
+            .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             // Its addresses are http; without roots, the system need not have any.

@@ -1,6 +1,7 @@
 //! Sign-in at the authority as an application, by `azure_identity`: one request,
 //! with a secret or an assertion that is read or made anew each time.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -17,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::assertion::assertion;
 use super::auth_error::AuthError;
 use super::bounded::Bounded;
+use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
 use crate::advice;
 use crate::clock::{Clock, Timestamp};
@@ -28,7 +30,7 @@ pub(super) struct SignIn {
     tenant: Tenant,
     client_id: String,
     proof: Proof,
-    http: reqwest::Client,
+    http: HttpClient,
     clock: Clock,
     /// When the certificate ended that was last read.
     certificate_end: ArcSwapOption<Timestamp>,
@@ -37,7 +39,7 @@ pub(super) struct SignIn {
 /// What the application shows with its id.
 pub(super) enum Proof {
     Secret(SecretSource),
-    FederatedToken(std::path::PathBuf),
+    FederatedToken(PathBuf),
     Certificate(CertificateFiles),
 }
 
@@ -46,7 +48,7 @@ impl SignIn {
         tenant: &Tenant,
         client_id: &str,
         proof: Proof,
-        http: reqwest::Client,
+        http: HttpClient,
         clock: Clock,
     ) -> Self {
         Self {
@@ -65,7 +67,7 @@ impl SignIn {
             Proof::Secret(SecretSource::Inline(secret)) => secret.clone(),
             Proof::Secret(SecretSource::File(path)) => read(path, "client secret").await?,
             Proof::FederatedToken(path) => read(path, "federated token").await?,
-            Proof::Certificate(files) => self.sign(files.clone()).await?,
+            Proof::Certificate(files) => self.sign(files).await?,
         };
         let credential = match &self.proof {
             Proof::Secret(_) => self.with_secret(&secret),
@@ -107,8 +109,7 @@ impl SignIn {
     }
 
     /// An assertion signed with the certificate as it is now.
-    async fn sign(&self, files: CertificateFiles) -> Result<SecretString, AuthError> {
-        let reading = tokio::task::spawn_blocking(move || ClientCertificate::read(&files));
+    async fn sign(&self, files: &CertificateFiles) -> Result<SecretString, AuthError> {
         let failed = |why: String| {
             AuthError::new(
                 AuthReason::BadAssertion,
@@ -116,10 +117,8 @@ impl SignIn {
             )
             .advise(advice::CERTIFICATE)
         };
-        let certificate = reading
-            .await
-            .map_err(|error| failed(error.to_string()))?
-            .map_err(|error| failed(error.to_string()))?;
+        let certificate = ClientCertificate::read(files).await;
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
         self.certificate_end
             .store(Some(Arc::new(certificate.end())));
         let now = self.clock.wall();
@@ -136,7 +135,8 @@ impl SignIn {
             .as_str()
             .clone_into(&mut cloud.authority_host);
         ClientOptions {
-            transport: Some(Transport::new(Arc::new(Bounded(self.http.clone())))),
+            // Sign-ins are rare: each has a connection of its own, which nobody has left to die.
+            transport: Some(Transport::new(Arc::new(Bounded(self.http.fresh().clone())))),
             cloud: Some(Arc::new(cloud.into())),
             // Its own would go on for 82 s and obey any `Retry-After`.
             retry: RetryOptions::none(),
@@ -159,6 +159,19 @@ impl Issuer for SignIn {
 
     fn whom(&self) -> &'static str {
         SIGN_IN_HOST
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        match &self.proof {
+            Proof::Secret(SecretSource::Inline(_)) => Vec::new(),
+            Proof::Secret(SecretSource::File(path)) | Proof::FederatedToken(path) => vec![path],
+            Proof::Certificate(files) => {
+                let key = files.key.as_deref();
+                std::iter::once(files.certificate.as_path())
+                    .chain(key)
+                    .collect()
+            }
+        }
     }
 
     fn certificate_end(&self) -> Option<Timestamp> {

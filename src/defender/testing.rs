@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use super::http::http_client;
+use super::http::HttpClient;
 use crate::config::Http;
 
 /// A request as it came: head and body in one text.
@@ -68,8 +68,8 @@ impl Server {
     }
 
     /// A client that trusts this server.
-    pub(super) fn client(&self) -> reqwest::Client {
-        http_client(&Http {
+    pub(super) fn client(&self) -> HttpClient {
+        HttpClient::new(&Http {
             timeout: Duration::from_secs(1),
             ca_file: Some(self.ca_file.path().to_owned()),
             proxy_url: None,

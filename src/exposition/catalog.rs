@@ -150,6 +150,10 @@ catalog! {
             "Calls that the exporter allows itself in the window, its share of the API's limit.";
         QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "window"]
             "Calls that count against the limit now, worked out at each scrape.";
+        QUOTA_RESERVE: Gauge "defender_api_quota_reserve" ["tenant"]
+            "1 while it is not known how many calls were made before, and polling keeps to the calls that quota.use leaves to others, else 0.";
+        RESTARTS: Counter "defender_exporter_poller_restarts_total" ["tenant"]
+            "How often the polling of the tenant was started anew after an error of the exporter itself.";
         THROTTLED_UNTIL: Gauge "defender_api_throttled_until_timestamp_seconds" ["tenant"]
             "Unix time until which the service asked for a pause; 0 if it did not. Cached from the last poll.";
         BATCH_SIZE: Gauge "defender_api_batch_size" ["tenant"]
@@ -174,6 +178,8 @@ catalog! {
             "Failures to read or write the exporter's state on disk.";
         LOG_LINES_DROPPED: Counter "defender_exporter_log_lines_dropped_total" []
             "Lines of the log that its reader did not take in time, or at all.";
+        STORE_COMMITS: Histogram "defender_exporter_store_commit_duration_seconds" []
+            "How long it took to make changes of the exporter's state durable; calls wait for that.";
         CPU: Counter "process_cpu_seconds_total" []
             "Total user and system CPU time spent in seconds.";
         OPEN_FDS: Gauge "process_open_fds" []

@@ -8,18 +8,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric as Registrable, Registry};
 
-use super::catalog::{self, Handler, Metric};
+use super::catalog::{self, Handler, Kind, Metric};
 use super::format::{Format, header};
 use crate::clock::Timestamp;
+
+/// Upper bounds of `defender_exporter_store_commit_duration_seconds`.
+const COMMIT_SECONDS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
 
 /// Labels of `defender_exporter_http_requests_total`, in the catalogue's order.
 type RequestLabels = [(&'static str, String); 2];
@@ -32,6 +37,7 @@ pub struct OwnMetrics {
     reload_ok: Gauge,
     reload_time: Gauge<f64, AtomicU64>,
     store_errors: Counter,
+    store_commits: Histogram,
 }
 
 impl OwnMetrics {
@@ -50,6 +56,7 @@ impl OwnMetrics {
             reload_ok: Gauge::default(),
             reload_time: Gauge::default(),
             store_errors: Counter::default(),
+            store_commits: Histogram::new(COMMIT_SECONDS),
         };
         let build = Info::new([
             ("version", env!("CARGO_PKG_VERSION")),
@@ -74,6 +81,11 @@ impl OwnMetrics {
             own.store_errors.clone(),
         );
         register(&mut registry, &catalog::LOG_LINES_DROPPED, lines_dropped);
+        register(
+            &mut registry,
+            &catalog::STORE_COMMITS,
+            own.store_commits.clone(),
+        );
         registry.register_collector(Box::new(Process));
         own.registry = Arc::new(registry);
         own.reload(true, loaded);
@@ -102,6 +114,11 @@ impl OwnMetrics {
         self.store_errors.inc();
     }
 
+    /// Counts a commit of the state, which took so long.
+    pub fn store_commit(&self, took: Duration) {
+        self.store_commits.observe(took.as_secs_f64());
+    }
+
     /// Appends all of them.
     pub(super) fn write(&self, out: &mut String, format: Format) {
         let mut text = String::new();
@@ -113,10 +130,20 @@ impl OwnMetrics {
             samples.entry(name).or_default().push(line);
         }
         for metric in catalog::all() {
-            let Some(mut lines) = samples.remove(metric.name) else {
-                continue;
+            let lines: Vec<&str> = if metric.kind == Kind::Histogram {
+                // Its buckets stand in their order already.
+                let parts = ["_bucket", "_sum", "_count"].iter();
+                let parts = parts.map(|part| format!("{}{part}", metric.name));
+                let parts = parts.filter_map(|part| samples.remove(part.as_str()));
+                parts.flatten().collect()
+            } else {
+                let mut lines = samples.remove(metric.name).unwrap_or_default();
+                lines.sort_unstable();
+                lines
             };
-            lines.sort_unstable();
+            if lines.is_empty() {
+                continue;
+            }
             header(out, metric, format);
             for line in lines {
                 out.extend([line, "\n"]);

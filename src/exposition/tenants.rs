@@ -21,7 +21,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 19] = [
+static FAMILIES: [(&Metric, Content); 21] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -54,6 +54,17 @@ static FAMILIES: [(&Metric, Content); 19] = [
     (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),
     (&catalog::QUOTA_USED, Content::Used),
+    (
+        &catalog::QUOTA_RESERVE,
+        Content::Lines(|lines, tenant| {
+            let on_reserve = tenant.health.reserve_until.is_some();
+            one(lines, tenant, Some(u64::from(on_reserve)));
+        }),
+    ),
+    (
+        &catalog::RESTARTS,
+        Content::Lines(|lines, tenant| one(lines, tenant, Some(tenant.health.restarts))),
+    ),
     (
         &catalog::THROTTLED_UNTIL,
         Content::Lines(|lines, tenant| {
@@ -234,7 +245,7 @@ fn request_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
 }
 
 fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
-    let limits = tenant.quota.limits();
+    let limits = tenant.quota.share();
     let limits = [limits.minute, limits.hour];
     for (window, limit) in catalog::WINDOWS.into_iter().zip(limits) {
         lines.sample(&[tenant.name.as_str(), window], limit.calls);

@@ -22,7 +22,7 @@ pub(super) fn exposition(data: &[u8]) {
     let clock = Clock::anchored(Timestamp::from_unix_millis(1_700_000_000_000));
     let quota = Quota::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
-    let mut tenant = Tenant::new(name, DefinitionFilter::default(), quota);
+    let mut tenant = Tenant::new(name, "directory", DefinitionFilter::default(), quota);
     tenant.relist(listed, Uptime::default());
     let view = tenant.view();
     let expected: BTreeSet<(String, String)> = view
@@ -53,7 +53,12 @@ pub(super) fn store_rows(data: &[u8]) {
     }
     let quota = Quota::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
-    let mut tenant = Tenant::new(name, DefinitionFilter::default(), quota.clone());
+    let mut tenant = Tenant::new(
+        name,
+        "directory",
+        DefinitionFilter::default(),
+        quota.clone(),
+    );
     let mut plan = Plan::new(Poll::default(), clock.uptime(), 1);
     tenant.restore(&mut plan, loaded, &clock);
     let _ = plan.next(clock.uptime(), &quota);

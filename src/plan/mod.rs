@@ -27,13 +27,16 @@ use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::health::{Collector, Reason};
 use crate::model::DefinitionId;
-use crate::quota::{Permit, Quota, Reserved, Retry};
+use crate::quota::{Quota, Reserved, Retry, Slot};
 
 /// How long to wait after `429` without a readable `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
 
 /// The shortest pause after `429`, whatever `Retry-After` says: "0" would be a tight loop.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait before asking again for what could not be written down.
+const NOT_WRITTEN: Duration = Duration::from_secs(5);
 
 /// How long to wait before trying again what is forbidden.
 const FORBIDDEN: Duration = Duration::from_hours(1);
@@ -64,8 +67,8 @@ impl Request {
 /// What to do now.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this; it is paid for.
-    Call(Request, Permit),
+    /// Pay for this, then send it.
+    Call(Request, Slot),
     /// Nothing until then, or until a call that is under way ends.
     Sleep(Option<Uptime>),
 }
@@ -163,7 +166,7 @@ impl Plan {
         self.history.times(id)
     }
 
-    /// The next call with its permit, or how long to sleep.
+    /// The next call with its slot in the budget, or how long to sleep.
     pub fn next(&mut self, now: Uptime, quota: &Quota) -> Step {
         if let Some(until) = self.held_until().filter(|until| *until > now) {
             return Step::Sleep(Some(until));
@@ -179,7 +182,7 @@ impl Plan {
             match self.due(collector) {
                 Some(due) if due <= now => {
                     match quota.try_acquire(collector, self.reserved(collector, quota)) {
-                        Ok(permit) => return Step::Call(self.start(collector, now), permit),
+                        Ok(slot) => return Step::Call(self.start(collector, now), slot),
                         Err(Retry::At(free)) => sleep_until(free),
                         Err(Retry::AfterAnswer) => {}
                     }
@@ -239,6 +242,11 @@ impl Plan {
     /// No token can be had: nothing is sent, and none asked for, for a while.
     pub fn no_token(&mut self, now: Uptime) {
         self.no_token_until = Some(now + self.token_backoff.next());
+    }
+
+    /// What sign-in needs has changed: it is time to ask for a token.
+    pub fn retry_token(&mut self) {
+        self.no_token_until = None;
     }
 
     /// Until when nothing is sent, for want of a token or in a pause; it may have passed.
@@ -322,6 +330,11 @@ impl Plan {
             (Request::History(ids), Failure::Refused) => self.history.refused(now, ids),
             (Request::History(ids), _) => self.history.failed(now, ids, wait),
         }
+    }
+
+    /// A call could not be written down and did not leave: its round goes on later.
+    pub fn not_written(&mut self, now: Uptime, request: &Request) {
+        self.go_on(request, now + NOT_WRITTEN);
     }
 
     /// Whether the list can not be had, and history is fetched all the same.

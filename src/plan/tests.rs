@@ -34,8 +34,8 @@ impl Bench {
     /// The next request, answered at once, or `None` if the plan sleeps.
     fn next(&mut self) -> Option<Request> {
         match self.plan.next(self.clock.uptime(), &self.quota) {
-            Step::Call(request, permit) => {
-                permit.answered();
+            Step::Call(request, slot) => {
+                slot.pay_at_once().expect("no disk").answered();
                 Some(request)
             }
             Step::Sleep(_) => None,
@@ -46,8 +46,8 @@ impl Bench {
     async fn wait(&mut self) -> Request {
         loop {
             match self.plan.next(self.clock.uptime(), &self.quota) {
-                Step::Call(request, permit) => {
-                    permit.answered();
+                Step::Call(request, slot) => {
+                    slot.pay_at_once().expect("no disk").answered();
                     return request;
                 }
                 Step::Sleep(until) => {

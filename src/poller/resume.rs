@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::{Poller, Source};
 use crate::config;
+use crate::defender::TokenSource;
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::quota::Quota;
+use crate::store::TenantStore;
 
 impl Poller {
     /// Whom it polls.
@@ -15,25 +17,35 @@ impl Poller {
         self.tenant.name()
     }
 
-    /// The budget; it goes on counting without the poller.
+    /// Notes that it was started anew, after an error of this program.
+    pub fn restarted(&mut self, times: u64) {
+        self.tenant.health.restarts = times;
+    }
+
+    /// Where its token comes from; it may go on without the poller.
     #[must_use]
-    pub fn quota(&self) -> &Quota {
-        &self.quota
+    pub fn tokens(&self) -> &TokenSource {
+        &self.source.tokens
     }
 
     /// A poller that has not started, of the same tenant under the settings of
-    /// `config`. Its lists are due at once: whoever changed something wants to see
+    /// `config`, which `quota` counts the calls of. Its lists are due at once: whoever changed something wants to see
     /// whether it works. A pause that the service asked for goes on.
     #[must_use]
-    pub fn resume(self, config: &config::Tenant, source: Arc<Source>) -> Self {
+    pub fn resume(
+        self,
+        config: &config::Tenant,
+        source: Arc<Source>,
+        quota: Quota,
+        store: Option<TenantStore>,
+    ) -> Self {
         let now = self.clock.uptime();
-        let quota = self.quota.with_limits(config.limits);
         let mut plan = Plan::new(config.poll, now, fastrand::u64(..));
         let filter = config.definitions.clone();
         let tenant = self
             .tenant
             .resume(&self.plan, &mut plan, filter, quota.clone(), now);
-        let (snapshot, store, clock) = (self.snapshot, self.store, self.clock);
+        let (snapshot, clock) = (self.snapshot, self.clock);
         Self {
             polled: self.polled,
             ..Self::new(tenant, plan, quota, source, snapshot, store, clock)

@@ -26,10 +26,19 @@ pub(super) struct Round<T> {
     so_far: Pages<T>,
     /// Whether a refused token was renewed already, with nothing answered since.
     renewed: bool,
+    /// Whether the last call was given up by the connection, without an answer.
+    broken: bool,
     /// Whether a round began anew because its next page was refused, with none complete since.
     restarted: bool,
-    /// Whether every round asks for the same, so that one can go on where another failed.
-    resumes: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Every round asks for the same, so that one can go on where another failed.
+    List,
+    /// Each round asks for something else.
+    Batches,
 }
 
 /// Pages so far.
@@ -59,6 +68,8 @@ impl<T> Default for Pages<T> {
 pub(super) enum Turn<T> {
     /// There is another page; or its link is good no longer, and the first is asked for again.
     More,
+    /// The connection broke for the first time: ask again, on a fresh one.
+    Again,
     /// The token was refused for the first time: renew it and ask again.
     Renew,
     /// That was the last page.
@@ -113,7 +124,7 @@ impl<T> Round<T> {
     /// many pages, one that always began anew might never come to its end.
     pub(super) fn of_list() -> Self {
         Self {
-            resumes: true,
+            kind: Kind::List,
             ..Self::of_batches()
         }
     }
@@ -123,19 +134,30 @@ impl<T> Round<T> {
         Self {
             so_far: Pages::default(),
             renewed: false,
+            broken: false,
             restarted: false,
-            resumes: false,
+            kind: Kind::Batches,
         }
     }
 
     /// The page to ask for.
-    pub(super) fn start(&mut self, now: Uptime) -> Option<NextLink> {
+    fn start(&mut self, now: Uptime) -> Option<NextLink> {
         self.so_far.started.get_or_insert(now);
         self.so_far.next.clone()
     }
 
+    /// The page to ask for, and whether on a fresh connection: where one broke that was kept
+    /// alive, others may be at an end too.
+    pub(super) fn ask(&mut self, now: Uptime) -> (Option<NextLink>, bool) {
+        (self.start(now), self.broken)
+    }
+
     /// Takes an answer in.
     pub(super) fn turn(&mut self, answer: Result<Page<T>, ApiError>, now: Uptime) -> Turn<T> {
+        let broken = matches!(answer, Err(ApiError::Unanswered(_)));
+        if !std::mem::replace(&mut self.broken, broken) && broken {
+            return Turn::Again;
+        }
         let page = match answer {
             Err(ApiError::Unauthorized(_)) if !self.renewed => {
                 self.renewed = true;
@@ -192,10 +214,11 @@ impl<T> Round<T> {
                 | ApiError::Server(_)
                 | ApiError::Timeout
                 | ApiError::Connect(_)
+                | ApiError::Unanswered(_)
                 | ApiError::Decode(_)
         );
         let young = |started| now.since(started) < RESUMED;
-        self.resumes && passing && self.so_far.started.is_some_and(young)
+        self.kind == Kind::List && passing && self.so_far.started.is_some_and(young)
     }
 }
 

@@ -121,6 +121,7 @@ pub(super) async fn handle(
             endpoint,
             // Read under the lock, so that the log is in order.
             arrived: shared.options.clock.uptime(),
+            connection: peer.connection,
             host: host(&parts),
             scope,
             ids: ids.clone(),
@@ -146,7 +147,7 @@ pub(super) async fn handle(
             api_answer(&shared, &peer, call, gzip).await
         }
     };
-    if !peer.severed() {
+    if !peer.severed() && !faults::is_reset(&response) {
         lock(&shared.calls)[number].status = response.status().as_u16();
     }
     response

@@ -11,6 +11,9 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::TlsAcceptor;
 
+/// The protocols that are offered.
+const BOTH: [&str; 2] = ["h2", "http/1.1"];
+
 /// What the servers of a simulator show.
 #[derive(Clone)]
 pub(super) struct Certificates {
@@ -18,6 +21,8 @@ pub(super) struct Certificates {
     pub(super) ca_pem: String,
     /// For `localhost`, 127.0.0.1 and the names of the options.
     pub(super) good: TlsAcceptor,
+    /// The same, for HTTP/1.1 alone.
+    pub(super) http1: TlsAcceptor,
     /// For another name.
     pub(super) wrong_name: TlsAcceptor,
     /// Ended in 2021.
@@ -41,10 +46,11 @@ impl Certificates {
             (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         Ok(Self {
             ca_pem: ours.pem(),
-            unknown_issuer: acceptor(&good, &stranger)?,
-            good: acceptor(&good, &ours)?,
-            wrong_name: acceptor(&other, &ours)?,
-            expired: acceptor(&expired, &ours)?,
+            unknown_issuer: acceptor(&good, &stranger, &BOTH)?,
+            good: acceptor(&good, &ours, &BOTH)?,
+            http1: acceptor(&good, &ours, &BOTH[1..])?,
+            wrong_name: acceptor(&other, &ours, &BOTH)?,
+            expired: acceptor(&expired, &ours, &BOTH)?,
         })
     }
 }
@@ -60,6 +66,7 @@ fn authority(name: &str) -> io::Result<CertifiedIssuer<'static, KeyPair>> {
 fn acceptor(
     leaf: &CertificateParams,
     authority: &CertifiedIssuer<'static, KeyPair>,
+    protocols: &[&str],
 ) -> io::Result<TlsAcceptor> {
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let leaf = leaf.signed_by(&key, authority).map_err(io::Error::other)?;
@@ -71,6 +78,6 @@ fn acceptor(
         .with_no_client_auth()
         .with_single_cert(vec![leaf.der().clone()], private)
         .map_err(io::Error::other)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| (*name).into()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATIO
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use flate2::{Compression, FlushCompress};
 use futures::stream::{self, StreamExt as _};
+use h2::Reason;
 use tokio_util::sync::CancellationToken;
 
 use super::Endpoint;
@@ -38,6 +39,14 @@ pub enum Fault {
     BrokenGzip,
     /// Resets the connection before any answer.
     Reset,
+    /// Refuses the request below HTTP: over HTTP/2 by `REFUSED_STREAM`, over HTTP/1.1 by closing
+    /// the connection before any byte of an answer.
+    Refuse,
+    /// Resets the request's stream over HTTP/2 by `CANCEL`; over HTTP/1.1 as [`Fault::Refuse`].
+    Cancel,
+    /// Closes the connection before any byte of an answer; over HTTP/2 after
+    /// `GOAWAY(NO_ERROR)`, which says that no request was processed.
+    GoAway,
     /// Answers 200 with this body.
     Body {
         /// The `Content-Type`.
@@ -153,6 +162,12 @@ pub(super) async fn answer(
             peer.sever();
             Some(Response::new(Body::empty()))
         }
+        Fault::Refuse => Some(reset(Reason::REFUSED_STREAM)),
+        Fault::Cancel => Some(reset(Reason::CANCEL)),
+        Fault::GoAway => {
+            peer.go_away();
+            Some(Response::new(Body::empty()))
+        }
         Fault::Body {
             content_type,
             bytes,
@@ -182,6 +197,18 @@ pub(super) async fn answer(
         Fault::HugeJson => Some(huge_json()),
         _ => None,
     }
+}
+
+/// What stands for the end of a stream without an answer.
+fn reset(reason: Reason) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(reason);
+    response
+}
+
+/// Whether that is no answer, but the end of a stream.
+pub(super) fn is_reset(response: &Response<Body>) -> bool {
+    response.extensions().get::<Reason>().is_some()
 }
 
 /// Spoils an answer that the endpoint gave.

@@ -1,90 +1,111 @@
 //! The two faces, http and https, and connections that can be severed.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use h2::Reason;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::lock;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+/// `GOAWAY(NO_ERROR)` after no stream: RFC 9113, section 6.8.
+const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// What a request may know of, and do to, its connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    severed: Arc<AtomicBool>,
+    ending: Arc<Mutex<Option<Ending>>>,
     /// Whether it came in by https.
     pub(super) secure: bool,
+    http2: bool,
+    /// Its number.
+    pub(super) connection: usize,
+}
+
+/// How a connection ends, as soon as an answer is to be sent.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Reset,
+    Closed,
+    /// Closed, once these bytes of [`GO_AWAY`] have left.
+    GoesAway(usize),
 }
 
 impl Peer {
     /// Resets the connection as soon as the answer is to be sent.
     pub(super) fn sever(&self) {
-        self.severed.store(true, Ordering::Relaxed);
+        *lock(&self.ending) = Some(Ending::Reset);
     }
 
+    /// Closes the connection as soon as the answer is to be sent, over HTTP/2 with a word.
+    pub(super) fn go_away(&self) {
+        *lock(&self.ending) = Some(if self.http2 {
+            Ending::GoesAway(0)
+        } else {
+            Ending::Closed
+        });
+    }
+
+    /// Whether no answer reaches the client.
     pub(super) fn severed(&self) -> bool {
-        self.severed.load(Ordering::Relaxed)
+        lock(&self.ending).is_some()
     }
 }
 
-impl Connected<IncomingStream<'_, Face>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Face>) -> Self {
-        stream.io().peer.clone()
-    }
+/// Listens on a free port of the loopback address, and serves until `stop`. Returns the port.
+pub(super) async fn open(
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    numbers: Arc<AtomicUsize>,
+    stop: CancellationToken,
+) -> io::Result<(u16, JoinHandle<()>)> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let port = listener.local_addr()?.port();
+    Ok((
+        port,
+        tokio::spawn(serve(listener, tls, router, numbers, stop)),
+    ))
 }
 
-/// A listener whose connections have passed the handshake, if there is one.
-#[derive(Debug)]
-pub(super) struct Face {
-    address: SocketAddr,
-    connections: mpsc::Receiver<(Connection, SocketAddr)>,
-}
-
-impl Face {
-    /// Listens on a free port of the loopback address.
-    pub(super) async fn open(tls: Option<TlsAcceptor>) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let (sender, connections) = mpsc::channel(64);
-        tokio::spawn(accept(listener, tls, sender));
-        Ok(Self {
-            address,
-            connections,
-        })
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        self.address.port()
-    }
-}
-
-/// Accepts until the face is dropped. Each handshake has a task of its own, so
-/// that a slow one holds up nobody.
-async fn accept(
+/// Each connection has a task of its own, so that a slow handshake holds up nobody.
+async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    sender: mpsc::Sender<(Connection, SocketAddr)>,
+    router: Router,
+    numbers: Arc<AtomicUsize>,
+    stop: CancellationToken,
 ) {
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            () = sender.closed() => return,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
         };
-        let Ok((stream, address)) = accepted else {
+        let Ok((stream, _)) = accepted else {
             // Out of file handles, most likely: let others run first.
             tokio::task::yield_now().await;
             continue;
         };
+        let number = numbers.fetch_add(1, Ordering::Relaxed);
         let _ = stream.set_nodelay(true);
-        let (tls, sender) = (tls.clone(), sender.clone());
-        tokio::spawn(async move {
+        let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+        connections.spawn(async move {
             let io = match tls {
                 None => Io::Plain(stream),
                 Some(tls) => match tls.accept(stream).await {
@@ -93,33 +114,54 @@ async fn accept(
                     Err(_) => return,
                 },
             };
-            let peer = Peer {
-                severed: Arc::default(),
-                secure: matches!(io, Io::Tls(_)),
-            };
-            let _ = sender.send((Connection { io, peer }, address)).await;
+            answer(io, number, router, stop).await;
         });
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
-impl Listener for Face {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        match self.connections.recv().await {
-            Some(connection) => connection,
-            // The accepting task ends only with its runtime.
-            None => std::future::pending().await,
+/// Answers what comes in by one connection.
+async fn answer(io: Io, connection: usize, router: Router, stop: CancellationToken) {
+    let protocol = match &io {
+        Io::Plain(_) => None,
+        Io::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+    };
+    let peer = Peer {
+        ending: Arc::default(),
+        secure: matches!(io, Io::Tls(_)),
+        http2: protocol == Some(b"h2"),
+        connection,
+    };
+    let io = TokioIo::new(Connection {
+        io,
+        peer: peer.clone(),
+    });
+    let service = tower::service_fn(move |request: Request<_>| {
+        let (router, peer) = (router.clone(), peer.clone());
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let Ok(response) = router.oneshot(request).await;
+            match response.extensions().get::<Reason>() {
+                Some(reason) => Err(h2::Error::from(*reason)),
+                None => Ok(response),
+            }
         }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let service = TowerToHyperService::new(service);
+    let serving = builder.serve_connection(io, service);
+    tokio::pin!(serving);
+    tokio::select! {
+        // Whoever breaks a connection off knows why.
+        _ = &mut serving => return,
+        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
-    }
+    let _ = serving.await;
 }
 
-/// A connection that ends in a reset once it is severed.
+/// A connection that ends as its peer says.
 #[derive(Debug)]
 pub(super) struct Connection {
     io: Io,
@@ -133,26 +175,35 @@ enum Io {
 }
 
 impl Connection {
-    fn check(&self) -> io::Result<()> {
-        if !self.peer.severed() {
-            return Ok(());
+    /// Ends the connection, if it is to end.
+    fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ending = *lock(&self.peer.ending);
+        match (ending, &mut self.io) {
+            (None, _) => return Poll::Ready(Ok(())),
+            (Some(Ending::Reset), Io::Plain(stream)) => stream.set_zero_linger()?,
+            (Some(Ending::Reset), Io::Tls(stream)) => stream.get_ref().0.set_zero_linger()?,
+            (Some(Ending::GoesAway(left)), Io::Tls(stream)) if left < GO_AWAY.len() => {
+                let mut stream = Pin::new(stream.as_mut());
+                let written = ready!(stream.as_mut().poll_write(cx, &GO_AWAY[left..]))?;
+                *lock(&self.peer.ending) = Some(Ending::GoesAway(left + written));
+                return self.check(cx);
+            }
+            (Some(Ending::GoesAway(_)), Io::Tls(stream)) => {
+                ready!(Pin::new(stream.as_mut()).poll_shutdown(cx))?;
+            }
+            (Some(Ending::Closed | Ending::GoesAway(_)), _) => {}
         }
-        let stream = match &self.io {
-            Io::Plain(stream) => stream,
-            Io::Tls(stream) => stream.get_ref().0,
-        };
-        stream.set_zero_linger()?;
-        Err(io::ErrorKind::ConnectionReset.into())
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
     }
 }
 
 macro_rules! forward {
-    ($self:ident, $method:ident $(, $argument:ident)*) => {{
+    ($self:ident, $method:ident, $cx:ident $(, $argument:ident)*) => {{
         let this = $self.get_mut();
-        this.check()?;
+        ready!(this.check($cx))?;
         match &mut this.io {
-            Io::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            Io::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+            Io::Plain(stream) => Pin::new(stream).$method($cx $(, $argument)*),
+            Io::Tls(stream) => Pin::new(stream.as_mut()).$method($cx $(, $argument)*),
         }
     }};
 }

@@ -76,6 +76,7 @@ pub(super) async fn answer(shared: &Shared, peer: &Peer, parts: &Parts) -> Optio
         tenant: Some(TENANT),
         endpoint: Endpoint::Metadata,
         arrived: shared.options.clock.uptime(),
+        connection: peer.connection,
         host: host(parts),
         scope: query.get("resource").cloned(),
         ids: Vec::new(),

@@ -180,10 +180,10 @@ impl Shared {
 /// A running simulator. It stops when dropped; [`Simulator::stop`] also waits.
 pub struct Simulator {
     shared: Arc<Shared>,
-    /// Of the http and the https face.
-    ports: [u16; 2],
+    /// Of the http face, the https face, and the https face that speaks HTTP/1.1 alone.
+    ports: [u16; 3],
     certificates: certificates::Certificates,
-    servers: Vec<JoinHandle<io::Result<()>>>,
+    servers: Vec<JoinHandle<()>>,
 }
 
 impl Simulator {
@@ -195,23 +195,23 @@ impl Simulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(options));
         let certificates = certificates::Certificates::new(&shared.options.host_names)?;
-        let http = listen::Face::open(None).await?;
-        let https = listen::Face::open(Some(certificates.good.clone())).await?;
-        let ports = [http.port(), https.port()];
-        let servers = [http, https].map(|face| {
-            let app = axum::Router::new()
-                .fallback(api::handle)
-                .with_state(Arc::clone(&shared))
-                .into_make_service_with_connect_info::<listen::Peer>();
-            let stopped = shared.stop.clone().cancelled_owned();
-            let server = axum::serve(face, app).with_graceful_shutdown(stopped);
-            tokio::spawn(async move { server.await })
-        });
+        let router = axum::Router::new()
+            .fallback(api::handle)
+            .with_state(Arc::clone(&shared));
+        let numbers = Arc::default();
+        let (mut ports, mut servers) = ([0; 3], Vec::new());
+        let https = [&certificates.good, &certificates.http1].map(|tls| Some(tls.clone()));
+        for (port, tls) in ports.iter_mut().zip([None].into_iter().chain(https)) {
+            let (numbers, stop) = (Arc::clone(&numbers), shared.stop.clone());
+            let (open, server) = listen::open(tls, router.clone(), numbers, stop).await?;
+            *port = open;
+            servers.push(server);
+        }
         Ok(Self {
             shared,
             ports,
             certificates,
-            servers: servers.into(),
+            servers,
         })
     }
 
@@ -249,6 +249,15 @@ impl Simulator {
     /// If no port can be bound.
     pub async fn front(&self) -> io::Result<Front> {
         Front::open(self.ports[1], self.certificates.clone()).await
+    }
+
+    /// The same, where HTTP/1.1 alone is spoken.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be bound.
+    pub async fn http1_front(&self) -> io::Result<Front> {
+        Front::open(self.ports[2], self.certificates.clone()).await
     }
 
     /// How to sign in at a tenant; `None` if there is no such tenant.

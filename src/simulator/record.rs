@@ -15,6 +15,8 @@ pub struct CallRecord {
     pub endpoint: Endpoint,
     /// When the request arrived.
     pub arrived: Uptime,
+    /// The connection by which it came, unique in its simulator.
+    pub connection: usize,
     /// The host, and the port unless it is the usual one, as the client named them.
     pub host: String,
     /// What a token was asked for: a scope, or at the metadata service a resource.

@@ -1,23 +1,26 @@
 //! Rows of a damaged state, for fuzzers and their tests.
 
 use super::Loaded;
-use super::rows::{self, CallRow};
+use super::rows::{self, BudgetRow, CallRow, DefinitionRow, TenantRow};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
 
 /// What would be loaded if every row were these bytes.
 pub(crate) fn loaded(data: &[u8]) -> Loaded {
     let call = rows::read::<CallRow>("contoso", data);
-    let definition = rows::read("contoso", data);
+    let definition = rows::read::<DefinitionRow>("contoso", data);
+    let budget = rows::read::<BudgetRow>("contoso", data);
     Loaded {
         calls: call
             .map(|row| (0, row.call(Some("boot"), Uptime::default())))
             .into_iter()
             .collect(),
-        tenant: rows::read("contoso", data),
+        reserve: budget.map(|row| row.reserve()).unwrap_or_default(),
+        tenant: rows::read::<TenantRow>("contoso", data).map(Into::into),
         definitions: definition
-            .map(|row| (DefinitionId::new("a"), row))
+            .map(|row| (DefinitionId::new("a"), row.into()))
             .into_iter()
             .collect(),
+        ..Loaded::default()
     }
 }

@@ -3,59 +3,387 @@
 //! | to | what changed |
 //! | --- | --- |
 //! | 2 | a scan ends with its newest sessions; they are learned anew from history |
+//! | 3 | rows are CBOR with numbered fields; they were postcard, in the order of live types |
+//!
+//! The types here are the layouts of schemas 1 and 2, and so are never changed: postcard
+//! knows fields by their order alone.
 
-use redb::{ReadableTable as _, WriteTransaction};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redb::{Key, ReadableTable as _, TableDefinition, Value, WriteTransaction};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use super::DEFINITIONS;
-use crate::clock::Timestamp;
-use crate::model::{Definition, ScanStatus};
-use crate::snapshot::SessionCounts;
+use super::agent_row::AgentRow;
+use super::rows::{
+    self, CallRow, CollectorRow, CountRow, DefinitionRow, HistogramRow, Stamp, TenantRow,
+};
+use super::scan_row::{CountsRow, RunRow, ScanRow, SessionRow, StatusRow};
+use super::{CALLS, DEFINITIONS, TENANTS};
 
-/// A scan of schema 1. Read only to find where it ends.
+/// Labels in the order of their enums at the time of schemas 1 and 2.
+const COLLECTORS: [&str; 3] = ["definitions", "history", "agents"];
+const REASONS: [&str; 8] = [
+    "auth",
+    "forbidden",
+    "throttled",
+    "timeout",
+    "connect",
+    "server",
+    "client",
+    "decode",
+];
+const AUTH_REASONS: [&str; 11] = [
+    "wrong_secret",
+    "expired_secret",
+    "unknown_application",
+    "unknown_tenant",
+    "bad_assertion",
+    "missing_service_principal",
+    "conditional_access",
+    "refused",
+    "timeout",
+    "connect",
+    "other",
+];
+
+/// A member of an enum without fields, by its place.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
+struct Member(u32);
+
+impl Member {
+    fn label(&self, labels: &[&str]) -> String {
+        let label = usize::try_from(self.0)
+            .ok()
+            .and_then(|place| labels.get(place));
+        (*label.unwrap_or(&"other")).to_owned()
+    }
+}
+
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "the fields are the layout")]
-struct Scan1 {
-    definition: Definition,
-    newest: Option<Newest1>,
-    covered: bool,
-    last_success: Option<Timestamp>,
-    seen: Vec<u64>,
-    met: bool,
-    counts: SessionCounts,
+enum Status {
+    Failure,
+    Success,
+    PartialSuccess,
+    Unknown(String),
+}
+
+#[derive(Deserialize)]
+enum ScanType {
+    Network,
+    Windows,
+    Linux,
+    AdvancedActive,
+    Other(String),
+}
+
+#[derive(Deserialize)]
+enum TargetType {
+    Ip,
+    Hostname,
+    Combined,
+    Other(String),
+}
+
+#[derive(Deserialize)]
+struct Definition {
+    id: String,
+    scan_name: String,
+    scan_type: Option<ScanType>,
+    target_type: Option<TargetType>,
+    is_active: bool,
+    interval: Option<Duration>,
+    agent_id: Option<String>,
+    latest: Option<(i64, Status)>,
 }
 
 /// When, how, of how many targets, and how many of them.
-type Newest1 = (Option<Timestamp>, ScanStatus, Option<u32>, Option<u32>);
+type Newest = (Option<i64>, Status, Option<u32>, Option<u32>);
 
-/// An empty list in postcard.
-const NO_SESSIONS: &[u8] = &[0];
+/// A scan of schema 1.
+#[derive(Deserialize)]
+struct Scan1 {
+    definition: Definition,
+    newest: Option<Newest>,
+    covered: bool,
+    last_success: Option<i64>,
+    seen: Vec<u64>,
+    met: bool,
+    /// Success, partial success, failure, unknown.
+    counts: (u64, u64, u64, u64),
+}
 
-/// Brings all rows from schema 1 to 2. A row that can not be read is left out.
-pub(super) fn to_2(writing: &WriteTransaction) -> Result<(), redb::Error> {
-    let mut definitions = writing.open_table(DEFINITIONS)?;
-    let mut rows = Vec::new();
-    for row in definitions.iter()? {
-        let (key, value) = row?;
-        let (tenant, id) = key.value();
-        let migrated = definition_to_2(value.value()).inspect_err(
-            |error| tracing::warn!(tenant, %error, "a row of the state can not be read and is left out"),
-        );
-        rows.push(((tenant.to_owned(), id.to_owned()), migrated.ok()));
-    }
-    for ((tenant, id), row) in rows {
-        let key = (tenant.as_str(), id.as_str());
-        match row {
-            Some(row) => definitions.insert(key, row.as_slice())?,
-            None => definitions.remove(key)?,
+/// Identity, and what [`Newest`] has.
+type Known = (u64, Option<i64>, Status, Option<u32>, Option<u32>);
+
+/// A scan of schema 2.
+#[derive(Deserialize)]
+struct Scan2 {
+    scan: Scan1,
+    recent: Vec<Known>,
+}
+
+/// When it was fetched, until when it is quarantined, and when it vanished.
+type Times = (Option<i64>, Option<i64>, Option<i64>);
+
+/// Boot id, uptime and wall clock.
+type StampTuple = (Option<String>, u64, i64);
+
+type HistogramTuple = (Vec<u64>, f64);
+
+#[derive(Deserialize)]
+struct Collector {
+    last_success: Option<i64>,
+    last_duration: Option<f64>,
+    errors: BTreeMap<Member, u64>,
+    requests: BTreeMap<Option<u16>, u64>,
+    request_seconds: HistogramTuple,
+}
+
+/// Id, machine id, DNS name, last seen, last command, versions of scanner and client.
+type Agent = (
+    String,
+    String,
+    String,
+    Option<i64>,
+    Option<i64>,
+    String,
+    String,
+);
+
+#[derive(Deserialize)]
+struct Tenant {
+    stamp: StampTuple,
+    batch_size: usize,
+    pause: Option<Duration>,
+    agents: Vec<Agent>,
+    target_seconds: HistogramTuple,
+    collectors: [Collector; 3],
+    auth_errors: BTreeMap<Member, u64>,
+}
+
+/// Collector, boot id, sent and answered.
+type Call = (Member, Option<String>, u64, Option<u64>);
+
+/// Brings all rows from schema 1 or 2, which is `from`, to 3. A row that cannot be read is left out.
+pub(super) fn to_3(writing: &WriteTransaction, from: u64) -> Result<(), redb::Error> {
+    rewrite(writing, DEFINITIONS, |(tenant, id), row| {
+        let (scan, times): (Scan2, Times) = if from == 1 {
+            let (scan, times) = read(tenant, row)?;
+            let recent = Vec::new();
+            (Scan2 { scan, recent }, times)
+        } else {
+            read(tenant, row)?
         };
+        Some((
+            (tenant.to_owned(), id.to_owned()),
+            rows::encode(&definition(scan, times)).ok()?,
+        ))
+    })?;
+    rewrite(writing, TENANTS, |tenant, row| {
+        let row = tenant_row(read(tenant, row)?);
+        Some((tenant.to_owned(), rows::encode(&row).ok()?))
+    })?;
+    // Of whose budget they are follows when the tenant is loaded: until then by its name.
+    rewrite(writing, CALLS, |(tenant, number), row| {
+        let (collector, boot_id, sent_ms, answered_ms): Call = read(tenant, row)?;
+        let row = CallRow {
+            collector: collector.label(&COLLECTORS),
+            boot_id,
+            sent_ms,
+            answered_ms,
+        };
+        Some(((tenant.to_owned(), number), rows::encode(&row).ok()?))
+    })
+}
+
+fn read<T: DeserializeOwned>(tenant: &str, row: &[u8]) -> Option<T> {
+    let row = postcard::from_bytes(row);
+    row.inspect_err(
+        |error| tracing::warn!(tenant, %error, "a row of the state cannot be read and is left out"),
+    )
+    .ok()
+}
+
+/// Writes each row of a table anew; those that become `None` go.
+fn rewrite<K, O>(
+    writing: &WriteTransaction,
+    table: TableDefinition<K, &[u8]>,
+    row: impl Fn(K::SelfType<'_>, &[u8]) -> Option<(O, Vec<u8>)>,
+) -> Result<(), redb::Error>
+where
+    K: Key + 'static,
+    O: OwnedKey<K>,
+{
+    let mut table = writing.open_table(table)?;
+    let mut written = Vec::new();
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        written.extend(row(key.value(), value.value()));
+    }
+    table.retain(|_, _| false)?;
+    for (key, value) in written {
+        table.insert(key.borrowed(), value.as_slice())?;
     }
     Ok(())
 }
 
-/// The sessions come right behind what the scan was.
-fn definition_to_2(row: &[u8]) -> Result<Vec<u8>, postcard::Error> {
-    let (_, rest) = postcard::take_from_bytes::<Scan1>(row)?;
-    let (scan, rest) = row.split_at(row.len() - rest.len());
-    Ok([scan, NO_SESSIONS, rest].concat())
+/// A key that outlives the table it was read from.
+trait OwnedKey<K: Key + 'static> {
+    fn borrowed(&self) -> <K as Value>::SelfType<'_>;
+}
+
+impl OwnedKey<&'static str> for String {
+    fn borrowed(&self) -> &str {
+        self
+    }
+}
+
+impl OwnedKey<(&'static str, &'static str)> for (String, String) {
+    fn borrowed(&self) -> (&str, &str) {
+        (&self.0, &self.1)
+    }
+}
+
+impl OwnedKey<(&'static str, u64)> for (String, u64) {
+    fn borrowed(&self) -> (&str, u64) {
+        (&self.0, self.1)
+    }
+}
+
+fn definition(
+    scan: Scan2,
+    (fetched_ms, quarantined_until_ms, vanished_ms): Times,
+) -> DefinitionRow {
+    let Scan2 { scan, recent } = scan;
+    let of = scan.definition;
+    let (success, partial_success, failure, unknown) = scan.counts;
+    let session = |(identity, at_ms, status, targets, targets_succeeded): Known| SessionRow {
+        identity,
+        at_ms,
+        status: status_row(status),
+        targets,
+        targets_succeeded,
+    };
+    let newest = scan
+        .newest
+        .map(|(at, status, targets, succeeded)| session((0, at, status, targets, succeeded)));
+    let scan = ScanRow {
+        id: of.id,
+        scan_name: of.scan_name,
+        scan_type: of.scan_type.map(|it| match it {
+            ScanType::Network => "Network".to_owned(),
+            ScanType::Windows => "Windows".to_owned(),
+            ScanType::Linux => "Linux".to_owned(),
+            ScanType::AdvancedActive => "AdvancedActive".to_owned(),
+            ScanType::Other(name) => name,
+        }),
+        target_type: of.target_type.map(|it| match it {
+            TargetType::Ip => "Ip".to_owned(),
+            TargetType::Hostname => "Hostname".to_owned(),
+            TargetType::Combined => "Combined".to_owned(),
+            TargetType::Other(name) => name,
+        }),
+        is_active: of.is_active,
+        interval_seconds: of.interval.map(|interval| interval.as_secs()),
+        agent_id: of.agent_id,
+        latest: of.latest.map(|(at_ms, status)| RunRow {
+            at_ms,
+            status: status_row(status),
+        }),
+        newest,
+        covered: scan.covered,
+        last_success_ms: scan.last_success,
+        seen: scan.seen,
+        met: scan.met,
+        counts: CountsRow {
+            success,
+            partial_success,
+            failure,
+            unknown,
+        },
+        recent: recent.into_iter().map(session).collect(),
+    };
+    DefinitionRow {
+        scan,
+        fetched_ms,
+        quarantined_until_ms,
+        vanished_ms,
+    }
+}
+
+fn status_row(status: Status) -> StatusRow {
+    let (code, word) = match status {
+        Status::Failure => (0, None),
+        Status::Success => (1, None),
+        Status::PartialSuccess => (2, None),
+        Status::Unknown(word) => (-1, Some(word)),
+    };
+    StatusRow { code, word }
+}
+
+fn tenant_row(row: Tenant) -> TenantRow {
+    let (boot_id, uptime_ms, wall_ms) = row.stamp;
+    let histogram = |(counts, sum): HistogramTuple| HistogramRow { counts, sum };
+    let labelled = |counts: BTreeMap<Member, u64>, labels: &[&str]| {
+        let counts = counts.into_iter();
+        counts
+            .map(|(member, count)| CountRow {
+                label: member.label(labels),
+                count,
+            })
+            .collect()
+    };
+    let collectors = row.collectors.into_iter().map(|it| CollectorRow {
+        last_success_ms: it.last_success,
+        last_duration: it.last_duration,
+        errors: labelled(it.errors, &REASONS),
+        requests: it
+            .requests
+            .into_iter()
+            .map(|(status, count)| CountRow {
+                label: status.map_or_else(String::new, |code| code.to_string()),
+                count,
+            })
+            .collect(),
+        request_seconds: histogram(it.request_seconds),
+    });
+    let agents = row.agents.into_iter().map(
+        |(
+            id,
+            machine_id,
+            computer_dns_name,
+            last_seen_ms,
+            last_command_ms,
+            scanner_version,
+            client_version,
+        )| AgentRow {
+            id,
+            machine_id,
+            computer_dns_name,
+            last_seen_ms,
+            last_command_ms,
+            scanner_version,
+            client_version,
+        },
+    );
+    TenantRow {
+        stamp: Stamp {
+            boot_id,
+            uptime_ms,
+            wall_ms,
+        },
+        batch_size: row.batch_size,
+        pause_ms: row
+            .pause
+            .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+        agents: agents.collect(),
+        target_seconds: histogram(row.target_seconds),
+        collectors: collectors.collect(),
+        auth_errors: labelled(row.auth_errors, &AUTH_REASONS),
+        directory: None,
+        restarts: 0,
+    }
 }

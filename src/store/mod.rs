@@ -2,43 +2,71 @@
 //! and per tenant what was learned.
 //!
 //! ```text
-//! calls        (tenant, number)      one call; durable before its request leaves
+//! calls        (budget, number)      one call; durable before its request leaves
+//! budgets      budget                who held it until when, and whether it runs on the reserve
 //! definitions  (tenant, definition)  a scan with its counters, when it was fetched
 //! tenants      tenant                counters, batch size, pause, agents
+//! stamps       "alive", "created"    when this exporter last wrote, and when the file began
 //! meta         "schema"              the version of all of these
 //! ```
 //!
-//! A file that can not be read is moved aside, and the exporter goes on. If
+//! One thread owns the file (`disk`). Everyone else sends it what to write and waits, if at
+//! all, without a lock and off the threads that serve: a slow or hung disk holds up calls,
+//! which must be durable before they leave, and nothing else. What is sent while a commit
+//! runs shares the next one.
+//!
+//! A file that cannot be read is moved aside, and the exporter goes on. If
 //! nothing can be written, no call leaves, and serving goes on from memory.
 
+mod agent_row;
+mod ask;
+mod attend;
+mod disk;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod handle;
+mod load;
 mod migrate;
 mod prune;
 mod rows;
+mod scan_row;
+mod tenant;
+mod trouble;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use redb::{Database, Durability, ReadableDatabase as _, TableDefinition, WriteTransaction};
+use redb::{TableDefinition, WriteTransaction};
 use thiserror::Error;
+use tokio::sync::{oneshot, watch};
 
-pub use self::rows::{CollectorRow, DefinitionRow, HistogramRow, Stamp, TenantRow};
-use crate::clock::{Clock, Uptime};
-use crate::model::{DefinitionId, TenantName};
-use crate::quota::{Call, CallLog};
-use rows::CallRow;
+pub use self::ask::ask;
+use self::disk::Disk;
+use self::handle::{Handle, Job, Priority, Write};
+pub use self::load::Loaded;
+pub use self::rows::Stamp;
+pub use self::tenant::TenantStore;
+use crate::clock::{Clock, Timestamp, Uptime};
+use crate::health::{AuthReason, CollectorHealth};
+use crate::histogram::Histogram;
+use crate::model::{Agent, DefinitionId, TenantName};
+use crate::quota::{BudgetKey, Quota, WeakQuota};
+use crate::scans::Scan;
 
 const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls");
+const BUDGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("budgets");
 const DEFINITIONS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("definitions");
 const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
+const STAMPS: TableDefinition<&str, &[u8]> = TableDefinition::new("stamps");
 
 /// Definitions written in one transaction, at most.
 const ROWS: usize = 1_000;
 
-/// Why the state can not be opened, read or written.
+/// Why the state cannot be opened, read or written.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Another process has it open: two would spend one budget twice.
@@ -56,19 +84,7 @@ pub enum StoreError {
         /// What it says.
         source: std::io::Error,
     },
-    /// It was written by a later version of this program.
-    #[error(
-        "expected schema {expected} in {path}, but found {found}; it was written by a later version, use that one"
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// This program's version of it.
-        expected: u64,
-        /// The file's.
-        found: u64,
-    },
-    /// Its content can not be understood.
+    /// Its content cannot be understood.
     #[error("expected the state in {path}, but found a damaged file: {damage}")]
     Damaged {
         /// The file.
@@ -77,15 +93,30 @@ pub enum StoreError {
         damage: String,
     },
     /// The database refuses.
-    #[error("the state can not be written: {0}")]
+    #[error("the database refuses: {0}")]
     Database(#[from] redb::Error),
-    /// A row can not be encoded.
-    #[error("the state can not be encoded: {0}")]
-    Encode(#[from] postcard::Error),
+    /// A row cannot be encoded.
+    #[error("a row cannot be encoded: {0}")]
+    Encode(String),
+    /// Its thread has ended.
+    #[error("expected the state in {0} to be open, but it was closed")]
+    Closed(PathBuf),
+    /// The disk does not answer.
+    #[error("expected an answer of the disk of {0}, but it hangs; check the disk")]
+    Hangs(PathBuf),
 }
 
-/// Called when the store begins to fail, and when a file was moved aside.
-pub type OnError = Box<dyn Fn() + Send + Sync>;
+/// Something that happened to the state, to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreEvent {
+    /// It could not be written, was moved aside, or was lost.
+    Failed,
+    /// A commit took so long.
+    Committed(Duration),
+}
+
+/// Called for each event.
+pub type OnEvent = Arc<dyn Fn(StoreEvent) + Send + Sync>;
 
 /// The open state; clones share it.
 #[derive(Clone)]
@@ -95,14 +126,10 @@ struct Shared {
     path: PathBuf,
     clock: Clock,
     boot_id: Option<String>,
-    on_error: OnError,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// `None` after a failure, until it can be opened again.
-    database: Option<Database>,
-    failing: bool,
+    on_event: OnEvent,
+    disk: Handle,
+    /// Whether the disk does not answer, as `attend` sees it.
+    hangs: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Store {
@@ -113,35 +140,83 @@ impl fmt::Debug for Store {
     }
 }
 
-/// What is known of one tenant from before.
+/// The budgets that this exporter holds: what a lost file is written anew from.
 #[derive(Debug, Default)]
-pub struct Loaded {
-    /// Calls that may still count, by number.
-    pub calls: Vec<(u64, Call)>,
-    /// The tenant's own row.
-    pub tenant: Option<TenantRow>,
-    /// Its definitions.
-    pub definitions: Vec<(DefinitionId, DefinitionRow)>,
+struct Held(Mutex<BTreeMap<BudgetKey, WeakQuota>>);
+
+impl Held {
+    /// An entry is whole or not there: poison is harmless.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<BudgetKey, WeakQuota>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn quotas(&self) -> Vec<(BudgetKey, Quota)> {
+        let held = self.lock();
+        held.iter()
+            .filter_map(|(key, quota)| Some((key.clone(), quota.upgrade()?)))
+            .collect()
+    }
+}
+
+/// What is known of a definition: of its runs, and of its history's fetching.
+#[derive(Clone, Debug)]
+pub struct DefinitionState {
+    /// What is known of its runs.
+    pub scan: Scan,
+    /// When its history was last fetched.
+    pub fetched: Option<Timestamp>,
+    /// Until when it is not asked about.
+    pub quarantined_until: Option<Timestamp>,
+    /// When it vanished from the list, if it did.
+    pub vanished: Option<Timestamp>,
+}
+
+/// What is known of a tenant beside its definitions.
+#[derive(Clone, Debug)]
+pub struct TenantState {
+    /// When this was so.
+    pub stamp: Stamp,
+    /// The learned maximum of ids a call.
+    pub batch_size: usize,
+    /// How long the service's pause lasted from then on.
+    pub pause: Option<Duration>,
+    /// The agents.
+    pub agents: Vec<Agent>,
+    /// How long single targets took.
+    pub target_seconds: Histogram,
+    /// Definitions, history, agents.
+    pub collectors: [CollectorHealth; 3],
+    /// Failures to get a token.
+    pub auth_errors: BTreeMap<AuthReason, u64>,
+    /// The directory that all of this is about; `None` if an older version wrote it.
+    pub directory: Option<String>,
+    /// How often the poller was started anew after a panic.
+    pub restarts: u64,
 }
 
 /// What changed of one tenant since it was last saved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Changes {
-    /// The tenant's own row.
-    pub tenant: TenantRow,
+    /// The tenant itself.
+    pub tenant: TenantState,
     /// Definitions; `None`: forgotten.
-    pub definitions: Vec<(DefinitionId, Option<DefinitionRow>)>,
+    pub definitions: Vec<(DefinitionId, Option<DefinitionState>)>,
 }
 
 impl Store {
     /// Opens the state in `folder`, or makes it.
     ///
     /// # Errors
-    /// [`StoreError`], but not if the file is damaged: then it is moved aside.
-    pub fn open(folder: &Path, clock: Clock, on_error: OnError) -> Result<Self, StoreError> {
-        let path = file::prepare(folder)?;
-        let database = file::open(&path, &clock, &on_error)?;
-        Ok(Self::with(path, database, clock, on_error))
+    /// [`StoreError`], but not if the file is damaged or of a later version: then it is moved
+    /// aside.
+    pub async fn open(folder: &Path, clock: Clock, on_event: OnEvent) -> Result<Self, StoreError> {
+        let path = file::path(folder);
+        let disk = Disk::new(path.clone(), clock.clone(), Arc::clone(&on_event));
+        let disk = disk.start(file::Opening::Make).await?;
+        match disk {
+            Some(disk) => Ok(Self::with(path, clock, on_event, disk)),
+            None => Err(StoreError::Closed(path)),
+        }
     }
 
     /// Opens the state in `folder` as it is: `None` if there is none, and a damaged
@@ -149,232 +224,74 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], also if the file is damaged.
-    pub fn open_existing(folder: &Path, clock: Clock) -> Result<Option<Self>, StoreError> {
-        let Some((path, database)) = file::open_existing(folder)? else {
-            return Ok(None);
-        };
-        Ok(Some(Self::with(path, database, clock, Box::new(|| ()))))
+    pub async fn open_existing(folder: &Path, clock: Clock) -> Result<Option<Self>, StoreError> {
+        let path = file::path(folder);
+        let nobody: OnEvent = Arc::new(|_| ());
+        let disk = Disk::new(path.clone(), clock.clone(), Arc::clone(&nobody));
+        let disk = disk.start(file::Opening::AsItIs).await?;
+        Ok(disk.map(|disk| Self::with(path, clock, nobody, disk)))
     }
 
-    fn with(path: PathBuf, database: Database, clock: Clock, on_error: OnError) -> Self {
+    fn with(path: PathBuf, clock: Clock, on_event: OnEvent, disk: Handle) -> Self {
         let boot_id = clock.boot_id();
-        let state = Mutex::new(State {
-            database: Some(database),
-            failing: false,
-        });
         Self(Arc::new(Shared {
             path,
             clock,
             boot_id,
-            on_error,
-            state,
+            on_event,
+            disk,
+            hangs: watch::Sender::new(false),
         }))
     }
 
-    /// Everything known of `tenant`. A row that can not be read is left out.
+    /// What `work` on the state gives, unless the disk hangs.
     ///
     /// # Errors
-    /// If the database can not be read.
-    pub fn load(&self, tenant: &TenantName) -> Result<Loaded, StoreError> {
-        let mut state = self.lock();
-        let mut loaded = Loaded::default();
-        let reading = self
-            .database(&mut state)?
-            .begin_read()
-            .map_err(redb::Error::from)?;
-        let name = tenant.as_str();
-        let calls = reading.open_table(CALLS).map_err(redb::Error::from)?;
-        for row in calls
-            .range((name, 0)..=(name, u64::MAX))
-            .map_err(redb::Error::from)?
-        {
-            let (key, value) = row.map_err(redb::Error::from)?;
-            if let Some(row) = rows::read::<CallRow>(name, value.value()) {
-                loaded.calls.push((
-                    key.value().1,
-                    row.call(self.0.boot_id.as_deref(), self.0.clock.uptime()),
-                ));
-            }
+    /// [`StoreError::Hangs`], as soon as [`Self::attend`] sees it.
+    pub async fn unless_it_hangs<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let mut hangs = self.0.hangs.subscribe();
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            _ = hangs.wait_for(|hangs| *hangs) => Err(StoreError::Hangs(self.0.path.clone())),
         }
-        let definitions = reading.open_table(DEFINITIONS).map_err(redb::Error::from)?;
-        for row in definitions.range((name, "")..).map_err(redb::Error::from)? {
-            let (key, value) = row.map_err(redb::Error::from)?;
-            let (owner, id) = key.value();
-            if owner != name {
-                break;
-            }
-            if let Some(row) = rows::read(name, value.value()) {
-                loaded.definitions.push((DefinitionId::new(id), row));
-            }
-        }
-        let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
-        let row = tenants.get(name).map_err(redb::Error::from)?;
-        loaded.tenant = row.and_then(|row| rows::read(name, row.value()));
-        Ok(loaded)
     }
 
-    /// The part of the store that belongs to `tenant`.
+    /// How often the file was lost under the running process and made anew: then all that
+    /// is known is to be saved again.
     #[must_use]
-    pub fn of(&self, tenant: &TenantName) -> TenantStore {
+    pub fn generation(&self) -> u64 {
+        self.0.disk.generation()
+    }
+
+    /// The part of the store that belongs to `tenant`, whose calls come out of `budget`.
+    #[must_use]
+    pub fn of(&self, tenant: &TenantName, budget: &BudgetKey) -> TenantStore {
         TenantStore {
             store: self.clone(),
             tenant: tenant.clone(),
+            budget: budget.clone(),
         }
     }
 
-    /// One transaction. A failure is counted and logged when it begins, and the
-    /// file is opened again at the next try.
+    fn stamp(&self, now: Uptime) -> Stamp {
+        Stamp::new(self.0.boot_id.clone(), now, self.0.clock.wall())
+    }
+
+    /// Sends a change to the disk.
     fn write(
         &self,
-        durability: Durability,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
-    ) -> bool {
-        let mut state = self.lock();
-        let result = self.try_write(&mut state, durability, change);
-        match result {
-            Ok(()) => {
-                if std::mem::take(&mut state.failing) {
-                    tracing::info!(path = %self.0.path.display(), "the state can be written again");
-                }
-                true
-            }
-            Err(error) => {
-                state.database = None;
-                if !std::mem::replace(&mut state.failing, true) {
-                    (self.0.on_error)();
-                    tracing::error!(path = %self.0.path.display(), %error, "the state can not be written; no call leaves until it can");
-                }
-                false
-            }
-        }
+        priority: Priority,
+        change: impl Fn(&WriteTransaction) -> Result<(), StoreError> + Send + 'static,
+    ) -> oneshot::Receiver<bool> {
+        let (done, receiver) = oneshot::channel();
+        self.0.disk.send(Job::Write(Write {
+            priority,
+            change: Box::new(change),
+            done: Some(done),
+        }));
+        receiver
     }
-
-    fn try_write(
-        &self,
-        state: &mut State,
-        durability: Durability,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut writing = self
-            .database(state)?
-            .begin_write()
-            .map_err(redb::Error::from)?;
-        writing
-            .set_durability(durability)
-            .map_err(redb::Error::from)?;
-        change(&writing)?;
-        writing.commit().map_err(redb::Error::from)?;
-        Ok(())
-    }
-
-    /// The open file; after a failure it is opened again.
-    fn database<'s>(&self, state: &'s mut State) -> Result<&'s Database, StoreError> {
-        let database = match state.database.take() {
-            Some(database) => database,
-            None => file::open(&self.0.path, &self.0.clock, &self.0.on_error)?,
-        };
-        Ok(state.database.insert(database))
-    }
-
-    /// A transaction is whole or not at all: poison is harmless.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One tenant's part of the store.
-#[derive(Clone, Debug)]
-pub struct TenantStore {
-    store: Store,
-    tenant: TenantName,
-}
-
-impl TenantStore {
-    /// Makes `changes` durable, in several transactions if there are many, so that no
-    /// other tenant waits long. Returns the definitions that could not be written.
-    #[must_use]
-    pub fn save(&self, changes: &Changes) -> Vec<DefinitionId> {
-        let mut rest = changes.definitions.as_slice();
-        while rest.len() > ROWS {
-            let (now, later) = rest.split_at(ROWS);
-            if !self.save_some(now, None) {
-                return ids(rest);
-            }
-            rest = later;
-        }
-        if self.save_some(rest, Some(&changes.tenant)) {
-            return Vec::new();
-        }
-        ids(rest)
-    }
-
-    fn save_some(
-        &self,
-        changes: &[(DefinitionId, Option<DefinitionRow>)],
-        tenant: Option<&TenantRow>,
-    ) -> bool {
-        let name = self.tenant.as_str();
-        self.store.write(Durability::Immediate, |writing| {
-            if let Some(tenant) = tenant {
-                let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
-                let row = postcard::to_stdvec(tenant)?;
-                tenants
-                    .insert(name, row.as_slice())
-                    .map_err(redb::Error::from)?;
-            }
-            let mut definitions = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
-            for (id, row) in changes {
-                let key = (name, id.as_str());
-                match row {
-                    Some(row) => {
-                        let row = postcard::to_stdvec(row)?;
-                        definitions
-                            .insert(key, row.as_slice())
-                            .map_err(redb::Error::from)?;
-                    }
-                    None => {
-                        definitions.remove(key).map_err(redb::Error::from)?;
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// The moment `now`, in a form that another process can translate.
-    #[must_use]
-    pub fn stamp(&self, now: Uptime) -> Stamp {
-        Stamp::new(self.store.0.boot_id.clone(), now, self.store.0.clock.wall())
-    }
-
-    fn put(&self, durability: Durability, number: u64, call: &Call, oldest: u64) -> bool {
-        let name = self.tenant.as_str();
-        self.store.write(durability, |writing| {
-            let row = postcard::to_stdvec(&CallRow::of(call, self.store.0.boot_id.clone()))?;
-            let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
-            calls
-                .retain_in((name, 0)..(name, oldest), |_, _| false)
-                .map_err(redb::Error::from)?;
-            calls
-                .insert((name, number), row.as_slice())
-                .map_err(redb::Error::from)?;
-            Ok(())
-        })
-    }
-}
-
-impl CallLog for TenantStore {
-    fn sent(&self, number: u64, call: &Call, oldest: u64) -> bool {
-        self.put(Durability::Immediate, number, call, oldest)
-    }
-
-    fn answered(&self, number: u64, call: &Call) {
-        self.put(Durability::None, number, call, 0);
-    }
-}
-
-fn ids(changes: &[(DefinitionId, Option<DefinitionRow>)]) -> Vec<DefinitionId> {
-    changes.iter().map(|(id, _)| id.clone()).collect()
 }
 
 #[cfg(test)]

@@ -4,71 +4,91 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use redb::{Durability, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
+use redb::{ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
-use super::rows::{self, TenantRow};
-use super::{CALLS, DEFINITIONS, Store, StoreError, TENANTS};
+use super::disk::Disk;
+use super::handle::Priority;
+use super::rows::{self, BudgetRow, TenantRow};
+use super::{BUDGETS, CALLS, DEFINITIONS, Store, StoreError, TENANTS};
+use crate::clock::Clock;
 use crate::model::TenantName;
+use crate::quota::BudgetKey;
 
 /// How long what is known of a removed tenant is kept.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
 impl Store {
     /// Forgets the tenants that are not `configured`, and were last polled 30 days ago.
-    pub fn prune(&self, configured: &BTreeSet<TenantName>) {
-        let departed = match self.departed(configured) {
-            Ok(departed) => departed,
-            Err(error) => {
-                tracing::warn!(%error, "what is known of removed tenants can not be looked through");
+    pub async fn prune(&self, configured: BTreeSet<TenantName>) {
+        let clock = self.0.clock.clone();
+        let removed = self
+            .run(move |disk| removed(disk, &configured, &clock))
+            .await;
+        let (tenants, budgets) = match removed {
+            Ok(Ok(removed)) => removed,
+            Ok(Err(error)) | Err(error) => {
+                tracing::warn!(%error, "what is known of removed tenants cannot be looked through");
                 return;
             }
         };
-        if departed.is_empty() {
+        if tenants.is_empty() && budgets.is_empty() {
             return;
         }
-        let forgotten = self.write(Durability::Immediate, |writing| {
-            departed
+        let names = tenants.join(" ");
+        let forgotten = self.write(Priority::Later, move |writing| {
+            tenants
                 .iter()
-                .try_for_each(|tenant| forget(writing, tenant))
+                .try_for_each(|tenant| forget(writing, tenant))?;
+            budgets
+                .iter()
+                .try_for_each(|budget| forget_budget(writing, budget))
         });
-        if forgotten {
+        if forgotten.await.unwrap_or(false) && !names.is_empty() {
             tracing::info!(
-                tenants = departed.join(" "),
+                tenants = names,
                 "forgotten, 30 days after they were removed"
             );
         }
     }
-
-    fn departed(&self, configured: &BTreeSet<TenantName>) -> Result<Vec<String>, StoreError> {
-        let mut state = self.lock();
-        let reading = self
-            .database(&mut state)?
-            .begin_read()
-            .map_err(redb::Error::from)?;
-        let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
-        let mut departed = Vec::new();
-        for row in tenants.iter().map_err(redb::Error::from)? {
-            let (name, row) = row.map_err(redb::Error::from)?;
-            let name = name.value();
-            if configured.contains(&TenantName::new(name)) {
-                continue;
-            }
-            let row = rows::read::<TenantRow>(name, row.value());
-            if row.is_some_and(|row| row.stamp.age(&self.0.clock) >= KEPT) {
-                departed.push(name.to_owned());
-            }
-        }
-        Ok(departed)
-    }
 }
 
-fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), StoreError> {
+/// Tenants and budgets of which nothing is of use any more.
+fn removed(
+    disk: &mut Disk,
+    configured: &BTreeSet<TenantName>,
+    clock: &Clock,
+) -> Result<(Vec<String>, Vec<String>), StoreError> {
+    let held: BTreeSet<_> = disk.held.quotas().into_iter().map(|(key, _)| key).collect();
+    let reading = disk.database()?.begin_read().map_err(redb::Error::from)?;
+    let mut old = (Vec::new(), Vec::new());
+    let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
+    for row in tenants.iter().map_err(redb::Error::from)? {
+        let (name, row) = row.map_err(redb::Error::from)?;
+        let name = name.value();
+        if configured.contains(&TenantName::new(name)) {
+            continue;
+        }
+        let row = rows::read::<TenantRow>(name, row.value());
+        if row.is_some_and(|row| row.stamp.age(clock) >= KEPT) {
+            old.0.push(name.to_owned());
+        }
+    }
+    let budgets = reading.open_table(BUDGETS).map_err(redb::Error::from)?;
+    for row in budgets.iter().map_err(redb::Error::from)? {
+        let (budget, row) = row.map_err(redb::Error::from)?;
+        let row = rows::read::<BudgetRow>(budget.value(), row.value());
+        let is_held = held.contains(&BudgetKey::new(budget.value()));
+        if !is_held && row.is_some_and(|row| row.stamp.age(clock) >= KEPT) {
+            old.1.push(budget.value().to_owned());
+        }
+    }
+    Ok(old)
+}
+
+/// Forgets what is known of a tenant.
+pub(super) fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), StoreError> {
     let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
     tenants.remove(tenant).map_err(redb::Error::from)?;
-    let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
-    calls
-        .retain_in((tenant, 0)..=(tenant, u64::MAX), |_, _| false)
-        .map_err(redb::Error::from)?;
     let mut definitions = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
     // The first name behind: no name holds a zero byte.
     let behind = format!("{tenant}\0");
@@ -78,91 +98,68 @@ fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn forget_budget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
+    let mut budgets = writing.open_table(BUDGETS).map_err(redb::Error::from)?;
+    budgets.remove(budget).map_err(redb::Error::from)?;
+    let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
+    calls
+        .retain_in((budget, 0)..=(budget, u64::MAX), |_, _| false)
+        .map_err(redb::Error::from)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Changes, CollectorRow, DefinitionRow, HistogramRow};
+    use super::super::tests::{budget, changes, open};
     use super::*;
     use crate::clock::{Clock, Timestamp};
-    use crate::health::{Collector, CollectorHealth};
-    use crate::histogram::Histogram;
-    use crate::model::{Definition, DefinitionId};
+    use crate::health::Collector;
     use crate::quota::{Call, CallLog as _};
-    use crate::scans::Scan;
 
-    fn definition() -> Definition {
-        Definition {
-            id: DefinitionId::new("d"),
-            scan_name: "".into(),
-            scan_type: None,
-            target_type: None,
-            is_active: true,
-            interval: None,
-            agent_id: None,
-            latest: None,
-        }
-    }
-
-    /// Saves a tenant's row, one of its definitions and one of its calls.
-    fn save(store: &Store, name: &str) {
+    /// Saves a tenant, one of its definitions and one of its calls.
+    async fn save(store: &Store, name: &str) {
         let now = store.0.clock.uptime();
-        let of = store.of(&TenantName::new(name));
-        let collectors = [(); 3].map(|()| CollectorRow::from(&CollectorHealth::default()));
-        let tenant = TenantRow {
-            stamp: of.stamp(now),
-            batch_size: 7,
-            pause: None,
-            agents: Vec::new(),
-            target_seconds: HistogramRow::from(&Histogram::new(&[1.0])),
-            collectors,
-            auth_errors: std::collections::BTreeMap::new(),
-        };
-        let row = DefinitionRow {
-            scan: Scan::new(definition()),
-            fetched: None,
-            quarantined_until: None,
-            vanished: None,
-        };
-        let definitions = vec![(DefinitionId::new("d"), Some(row))];
-        let changes = Changes {
-            tenant,
-            definitions,
-        };
-        assert!(of.save(&changes).is_empty());
+        let of = store.of(&TenantName::new(name), &budget(name));
+        assert!(of.save(changes(&of, now, 1)).await.is_empty());
         let call = Call {
             collector: Collector::History,
             sent: now,
             answered: Some(now),
         };
-        assert!(of.sent(1, &call, 0));
+        assert!(of.sent(1, &call, 0).await);
     }
 
-    fn is_known(store: &Store, name: &str) -> bool {
-        let loaded = store.load(&TenantName::new(name)).unwrap();
+    async fn is_known(store: &Store, name: &str) -> bool {
+        let tenant = TenantName::new(name);
+        let loaded = store.load(&tenant, &budget(name), "directory").await;
+        let loaded = loaded.unwrap();
         let rows = [
             usize::from(loaded.tenant.is_some()),
-            loaded.calls.len(),
             loaded.definitions.len(),
         ];
-        assert!(rows == [1; 3] || rows == [0; 3], "{name}: {rows:?}");
-        rows == [1; 3]
+        assert!(rows == [1; 2] || rows == [0; 2], "{name}: {rows:?}");
+        rows == [1; 2]
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_removed_tenant_is_forgotten_after_thirty_days_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-        let store = Store::open(folder.path(), clock, Box::new(|| ())).unwrap();
+        let store = open(folder.path(), &clock).await;
         for name in ["a", "a-b", "ab", "b"] {
-            save(&store, name);
+            save(&store, name).await;
         }
-        let configured = BTreeSet::from(["b"].map(TenantName::new));
-        tokio::time::advance(KEPT.saturating_sub(Duration::from_secs(1))).await;
-        save(&store, "ab");
-        store.prune(&configured);
-        assert!(is_known(&store, "a") && is_known(&store, "a-b"));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        store.prune(&configured);
-        let known = ["a", "a-b", "ab", "b"].map(|name| is_known(&store, name));
+        let configured = || BTreeSet::from(["b"].map(TenantName::new));
+        tokio::time::advance(KEPT.saturating_sub(Duration::from_mins(1))).await;
+        save(&store, "ab").await;
+        store.prune(configured()).await;
+        assert!(is_known(&store, "a").await && is_known(&store, "a-b").await);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        store.prune(configured()).await;
+        let mut known = Vec::new();
+        for name in ["a", "a-b", "ab", "b"] {
+            known.push(is_known(&store, name).await);
+        }
         assert_eq!(known, [false, false, true, true]);
     }
 }

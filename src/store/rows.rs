@@ -1,70 +1,46 @@
-//! The rows, in postcard. A change to their shape is a change of the schema.
+//! The rows of the file: CBOR arrays whose fields are numbered, with types of their own.
+//!
+//! A field keeps its number for ever. A new one is optional or has a default, so that rows
+//! that an older version wrote can be read; the number of a removed one is not used again.
+//! What the model calls by an enum is a name or a code here: reordering the enum cannot
+//! misread a saved state.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use minicbor::{Decode, Encode};
 
+use super::{DefinitionState, StoreError, TenantState};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::health::{AuthReason, Collector, CollectorHealth, REQUEST_SECONDS, Reason};
 use crate::histogram::Histogram;
 use crate::model::Agent;
-use crate::quota::Call;
-use crate::scans::Scan;
+use crate::quota::{Call, Reserve};
+use crate::snapshot::TARGET_SECONDS;
 
-/// Reads a row; one that can not be read is logged and left out.
-pub(super) fn read<T: DeserializeOwned>(tenant: &str, bytes: &[u8]) -> Option<T> {
-    let row = postcard::from_bytes(bytes);
-    row.inspect_err(|error| tracing::warn!(tenant, %error, "a row of the state can not be read and is left out")).ok()
+use super::agent_row::AgentRow;
+use super::scan_row::ScanRow;
+
+/// Encodes a row.
+pub(super) fn encode<T: Encode<()>>(row: &T) -> Result<Vec<u8>, StoreError> {
+    minicbor::to_vec(row).map_err(|error| StoreError::Encode(error.to_string()))
 }
 
-/// A call. Uptimes count only in the boot in which they were taken.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct CallRow {
-    collector: Collector,
-    boot_id: Option<String>,
-    sent_ms: u64,
-    answered_ms: Option<u64>,
-}
-
-impl CallRow {
-    pub(super) fn of(call: &Call, boot_id: Option<String>) -> Self {
-        let (sent_ms, answered_ms) = (millis(call.sent), call.answered.map(millis_up));
-        Self {
-            collector: call.collector,
-            boot_id,
-            sent_ms,
-            answered_ms,
-        }
-    }
-
-    /// The call, as far as this boot can tell: of another boot, or from the
-    /// future, it has no answer yet, and so counts from now.
-    pub(super) fn call(&self, boot_id: Option<&str>, now: Uptime) -> Call {
-        let same_boot = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
-        let sent = moment(self.sent_ms);
-        if same_boot && sent <= now {
-            return Call {
-                collector: self.collector,
-                sent,
-                answered: self.answered_ms.map(moment),
-            };
-        }
-        Call {
-            collector: self.collector,
-            sent: now,
-            answered: None,
-        }
-    }
+/// Reads a row; one that cannot be read is logged and left out.
+pub(super) fn read<T: for<'b> Decode<'b, ()>>(owner: &str, bytes: &[u8]) -> Option<T> {
+    let row = minicbor::decode(bytes);
+    row.inspect_err(|error| tracing::warn!(tenant = owner, %error, "a row of the state cannot be read and is left out")).ok()
 }
 
 /// A moment in a form that survives a restart, and a reboot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Stamp {
-    boot_id: Option<String>,
-    uptime_ms: u64,
-    wall: Timestamp,
+    #[n(0)]
+    pub(super) boot_id: Option<String>,
+    #[n(1)]
+    pub(super) uptime_ms: u64,
+    /// Milliseconds since the Unix epoch.
+    #[n(2)]
+    pub(super) wall_ms: i64,
 }
 
 impl Stamp {
@@ -72,71 +48,256 @@ impl Stamp {
         Self {
             boot_id,
             uptime_ms: millis(uptime),
-            wall,
+            wall_ms: wall.unix_millis(),
         }
     }
 
     /// How long ago the stamp was made. Within one boot no jump of the wall
-    /// clock counts; across boots nothing else is known, and the past can not be negative.
+    /// clock counts; across boots nothing else is known, and the past cannot be negative.
     #[must_use]
     pub fn age(&self, clock: &Clock) -> Duration {
         let boot_id = clock.boot_id();
-        if boot_id.is_some() && self.boot_id == boot_id {
-            return clock.uptime().since(moment(self.uptime_ms));
+        self.age_in(boot_id.as_deref(), clock.uptime())
+            .unwrap_or_else(|| {
+                clock
+                    .wall()
+                    .since(Timestamp::from_unix_millis(self.wall_ms))
+            })
+    }
+
+    /// How long ago the stamp was made, if it was in this boot, and not in its future.
+    pub(super) fn age_in(&self, boot_id: Option<&str>, now: Uptime) -> Option<Duration> {
+        let then = moment(self.uptime_ms);
+        let same_boot = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
+        (same_boot && then <= now).then(|| now.since(then))
+    }
+}
+
+/// A call. Uptimes count only in the boot in which they were taken.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct CallRow {
+    /// The label of the collector.
+    #[n(0)]
+    pub(super) collector: String,
+    #[n(1)]
+    pub(super) boot_id: Option<String>,
+    #[n(2)]
+    pub(super) sent_ms: u64,
+    #[n(3)]
+    pub(super) answered_ms: Option<u64>,
+}
+
+impl CallRow {
+    pub(super) fn of(call: &Call, boot_id: Option<String>) -> Self {
+        Self {
+            collector: call.collector.as_label().to_owned(),
+            boot_id,
+            sent_ms: millis(call.sent),
+            // Rounded up: an answer must not seem earlier than it was.
+            answered_ms: call.answered.map(|at| millis(at).saturating_add(1)),
         }
-        clock.wall().since(self.wall)
+    }
+
+    /// The call, as far as this boot can tell: of another boot, or from the
+    /// future, it has no answer yet, and so counts from now.
+    pub(super) fn call(&self, boot_id: Option<&str>, now: Uptime) -> Call {
+        let same_boot = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
+        let collector = Collector::from_label(&self.collector).unwrap_or(Collector::History);
+        let sent = moment(self.sent_ms);
+        let (sent, answered) = if same_boot && sent <= now {
+            (sent, self.answered_ms.map(moment))
+        } else {
+            (now, None)
+        };
+        Call {
+            collector,
+            sent,
+            answered,
+        }
+    }
+}
+
+/// What is known of who held a budget.
+#[derive(Clone, Debug, Encode, Decode)]
+pub(super) struct BudgetRow {
+    /// When this exporter took it, or gave it up.
+    #[n(0)]
+    pub(super) stamp: Stamp,
+    /// Whether it was given up: if not, it was held for as long as the exporter lived.
+    #[n(1)]
+    pub(super) released: bool,
+    /// Until when it runs on the reserve of the minute, as uptime in the boot of the stamp.
+    #[n(2)]
+    minute_ms: Option<u64>,
+    /// The same, of the hour.
+    #[n(3)]
+    hour_ms: Option<u64>,
+}
+
+impl BudgetRow {
+    pub(super) fn new(stamp: Stamp, released: bool, reserve: Reserve) -> Self {
+        Self {
+            stamp,
+            released,
+            minute_ms: reserve.minute.map(millis),
+            hour_ms: reserve.hour.map(millis),
+        }
+    }
+
+    pub(super) fn reserve(&self) -> Reserve {
+        Reserve {
+            minute: self.minute_ms.map(moment),
+            hour: self.hour_ms.map(moment),
+        }
     }
 }
 
 /// A definition: what is known of its runs, and of its history's fetching.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DefinitionRow {
-    /// What is known of its runs.
-    pub scan: Scan,
-    /// When its history was last fetched.
-    pub fetched: Option<Timestamp>,
-    /// Until when it is not asked about.
-    pub quarantined_until: Option<Timestamp>,
-    /// When it vanished from the list, if it did.
-    pub vanished: Option<Timestamp>,
+#[derive(Debug, Encode, Decode)]
+pub(super) struct DefinitionRow {
+    #[n(0)]
+    pub(super) scan: ScanRow,
+    #[n(1)]
+    pub(super) fetched_ms: Option<i64>,
+    #[n(2)]
+    pub(super) quarantined_until_ms: Option<i64>,
+    #[n(3)]
+    pub(super) vanished_ms: Option<i64>,
+}
+
+impl From<&DefinitionState> for DefinitionRow {
+    fn from(state: &DefinitionState) -> Self {
+        Self {
+            scan: ScanRow::from(&state.scan),
+            fetched_ms: state.fetched.map(Timestamp::unix_millis),
+            quarantined_until_ms: state.quarantined_until.map(Timestamp::unix_millis),
+            vanished_ms: state.vanished.map(Timestamp::unix_millis),
+        }
+    }
+}
+
+impl From<DefinitionRow> for DefinitionState {
+    fn from(row: DefinitionRow) -> Self {
+        Self {
+            scan: row.scan.into(),
+            fetched: row.fetched_ms.map(Timestamp::from_unix_millis),
+            quarantined_until: row.quarantined_until_ms.map(Timestamp::from_unix_millis),
+            vanished: row.vanished_ms.map(Timestamp::from_unix_millis),
+        }
+    }
 }
 
 /// What is known of a tenant beside its definitions.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TenantRow {
-    /// When the row was made.
-    pub stamp: Stamp,
-    /// The learned maximum of ids a call.
-    pub batch_size: usize,
-    /// How long the service's pause lasted from then on.
-    pub pause: Option<Duration>,
-    /// The agents.
-    pub agents: Vec<Agent>,
-    /// How long single targets took.
-    pub target_seconds: HistogramRow,
+#[derive(Debug, Encode, Decode)]
+pub(super) struct TenantRow {
+    #[n(0)]
+    pub(super) stamp: Stamp,
+    #[n(1)]
+    pub(super) batch_size: usize,
+    #[n(2)]
+    pub(super) pause_ms: Option<u64>,
+    #[n(3)]
+    pub(super) agents: Vec<AgentRow>,
+    #[n(4)]
+    pub(super) target_seconds: HistogramRow,
     /// Definitions, history, agents.
-    pub collectors: [CollectorRow; 3],
-    /// Failures to get a token.
-    pub auth_errors: BTreeMap<AuthReason, u64>,
+    #[n(5)]
+    pub(super) collectors: Vec<CollectorRow>,
+    /// By label.
+    #[n(6)]
+    pub(super) auth_errors: Vec<CountRow>,
+    #[n(7)]
+    pub(super) directory: Option<String>,
+    #[n(8)]
+    #[cbor(default)]
+    pub(super) restarts: u64,
+}
+
+impl From<&TenantState> for TenantRow {
+    fn from(state: &TenantState) -> Self {
+        Self {
+            stamp: state.stamp.clone(),
+            batch_size: state.batch_size,
+            pause_ms: state.pause.map(whole_millis),
+            agents: state.agents.iter().map(AgentRow::from).collect(),
+            target_seconds: HistogramRow::from(&state.target_seconds),
+            collectors: state.collectors.iter().map(CollectorRow::from).collect(),
+            auth_errors: counts(&state.auth_errors, |reason| reason.as_label().to_owned()),
+            directory: state.directory.clone(),
+            restarts: state.restarts,
+        }
+    }
+}
+
+impl From<TenantRow> for TenantState {
+    fn from(row: TenantRow) -> Self {
+        let mut collectors = row.collectors.into_iter().map(CollectorHealth::from);
+        let mut next = || collectors.next().unwrap_or_default();
+        let collectors = [next(), next(), next()];
+        let auth_errors = row.auth_errors.into_iter();
+        Self {
+            stamp: row.stamp,
+            batch_size: row.batch_size,
+            pause: row.pause_ms.map(Duration::from_millis),
+            agents: row.agents.into_iter().map(Agent::from).collect(),
+            target_seconds: row.target_seconds.restore(TARGET_SECONDS),
+            collectors,
+            auth_errors: auth_errors
+                .filter_map(|row| Some((AuthReason::from_label(&row.label)?, row.count)))
+                .collect(),
+            directory: row.directory,
+            restarts: row.restarts,
+        }
+    }
+}
+
+/// A counter by a label's value.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct CountRow {
+    #[n(0)]
+    pub(super) label: String,
+    #[n(1)]
+    pub(super) count: u64,
+}
+
+fn counts<'a, K: Copy + 'a>(
+    counts: impl IntoIterator<Item = (&'a K, &'a u64)>,
+    label: impl Fn(K) -> String,
+) -> Vec<CountRow> {
+    let counts = counts.into_iter();
+    counts
+        .map(|(key, count)| CountRow {
+            label: label(*key),
+            count: *count,
+        })
+        .collect()
 }
 
 /// A collector's counters.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CollectorRow {
-    last_success: Option<Timestamp>,
-    last_duration: Option<f64>,
-    errors: BTreeMap<Reason, u64>,
-    requests: BTreeMap<Option<u16>, u64>,
-    request_seconds: HistogramRow,
+#[derive(Debug, Encode, Decode)]
+pub(super) struct CollectorRow {
+    #[n(0)]
+    pub(super) last_success_ms: Option<i64>,
+    #[n(1)]
+    pub(super) last_duration: Option<f64>,
+    /// By the label of the reason.
+    #[n(2)]
+    pub(super) errors: Vec<CountRow>,
+    /// By HTTP status; empty: no answer.
+    #[n(3)]
+    pub(super) requests: Vec<CountRow>,
+    #[n(4)]
+    pub(super) request_seconds: HistogramRow,
 }
 
 impl From<&CollectorHealth> for CollectorRow {
     fn from(health: &CollectorHealth) -> Self {
+        let status = |status: Option<u16>| status.map_or_else(String::new, |code| code.to_string());
         Self {
-            last_success: health.last_success,
+            last_success_ms: health.last_success.map(Timestamp::unix_millis),
             last_duration: health.last_duration,
-            errors: health.errors.clone(),
-            requests: health.requests.clone(),
+            errors: counts(&health.errors, |reason| reason.as_label().to_owned()),
+            requests: counts(&health.requests, status),
             request_seconds: HistogramRow::from(&health.request_seconds),
         }
     }
@@ -144,22 +305,30 @@ impl From<&CollectorHealth> for CollectorRow {
 
 impl From<CollectorRow> for CollectorHealth {
     fn from(row: CollectorRow) -> Self {
+        let errors = row.errors.into_iter();
+        let requests = row.requests.into_iter();
         Self {
-            last_success: row.last_success,
-            last_duration: row.last_duration,
-            errors: row.errors,
+            last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
+            last_duration: row.last_duration.filter(|seconds| seconds.is_finite()),
+            errors: errors
+                .filter_map(|row| Some((Reason::from_label(&row.label)?, row.count)))
+                .collect(),
             failure: None,
-            requests: row.requests,
+            requests: requests
+                .map(|row| (row.label.parse().ok(), row.count))
+                .collect(),
             request_seconds: row.request_seconds.restore(REQUEST_SECONDS),
         }
     }
 }
 
 /// A histogram without its bounds, which are the program's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct HistogramRow {
-    counts: Vec<u64>,
-    sum: f64,
+#[derive(Debug, Encode, Decode)]
+pub(super) struct HistogramRow {
+    #[n(0)]
+    pub(super) counts: Vec<u64>,
+    #[n(1)]
+    pub(super) sum: f64,
 }
 
 impl From<&Histogram> for HistogramRow {
@@ -173,19 +342,17 @@ impl From<&Histogram> for HistogramRow {
 
 impl HistogramRow {
     /// The histogram, or an empty one if the bounds have changed since.
-    #[must_use]
-    pub fn restore(self, bounds: &'static [f64]) -> Histogram {
+    fn restore(self, bounds: &'static [f64]) -> Histogram {
         Histogram::restore(bounds, self.counts, self.sum).unwrap_or_else(|| Histogram::new(bounds))
     }
 }
 
-fn millis(uptime: Uptime) -> u64 {
-    u64::try_from(uptime.since_boot().as_millis()).unwrap_or(u64::MAX)
+pub(super) fn millis(uptime: Uptime) -> u64 {
+    whole_millis(uptime.since_boot())
 }
 
-/// Rounded up: an answer must not seem earlier than it was.
-fn millis_up(uptime: Uptime) -> u64 {
-    millis(uptime).saturating_add(1)
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn moment(millis: u64) -> Uptime {

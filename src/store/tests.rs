@@ -1,29 +1,57 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+
+use redb::Database;
 
 use super::*;
-use crate::clock::Timestamp;
 use crate::health::Collector;
 use crate::model::Definition;
-use crate::quota::{Limits, Quota, Reserved};
-use crate::scans::Scan;
+use crate::quota::{CallLog, Limits, NotWritten, Reserve, Reserved};
 
 const DAY_MS: i64 = 86_400_000;
+const STATE: &str = "state.redb";
 
 fn clock() -> Clock {
     Clock::anchored(Timestamp::from_unix_millis(1_000 * DAY_MS))
 }
 
-fn open(folder: &Path, clock: &Clock) -> Store {
-    Store::open(folder, clock.clone(), Box::new(|| ())).expect("the folder can be written")
+pub(super) async fn open(folder: &Path, clock: &Clock) -> Store {
+    let store = Store::open(folder, clock.clone(), Arc::new(|_| ())).await;
+    store.expect("the folder can be written")
+}
+
+/// Opens the state, and counts failures.
+async fn open_counting(folder: &Path, clock: &Clock) -> (Store, Arc<AtomicUsize>) {
+    let failures = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&failures);
+    let on_event = move |event| {
+        if event == StoreEvent::Failed {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let store = Store::open(folder, clock.clone(), Arc::new(on_event)).await;
+    (store.expect("the folder can be written"), failures)
 }
 
 fn name() -> TenantName {
     TenantName::new("contoso")
 }
 
-fn row(id: &DefinitionId) -> DefinitionRow {
+pub(super) fn budget(name: &str) -> BudgetKey {
+    BudgetKey::of("directory", name, "https://api.example")
+}
+
+fn key() -> BudgetKey {
+    budget("application")
+}
+
+async fn load(store: &Store) -> Loaded {
+    let loaded = store.load(&name(), &key(), "directory").await;
+    loaded.expect("it can be read")
+}
+
+fn definition(id: &DefinitionId) -> DefinitionState {
     let definition = Definition {
         id: id.clone(),
         scan_name: "core".into(),
@@ -34,7 +62,7 @@ fn row(id: &DefinitionId) -> DefinitionRow {
         agent_id: None,
         latest: None,
     };
-    DefinitionRow {
+    DefinitionState {
         scan: Scan::new(definition),
         fetched: None,
         quarantined_until: None,
@@ -42,41 +70,65 @@ fn row(id: &DefinitionId) -> DefinitionRow {
     }
 }
 
-fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> Changes {
+pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> Changes {
     let ids = (0..definitions).map(|number| DefinitionId::new(&format!("{number:05}")));
-    let health = crate::health::CollectorHealth::default();
+    let collectors = [(); 3].map(|()| CollectorHealth::default());
     Changes {
-        tenant: TenantRow {
+        tenant: TenantState {
             stamp: store.stamp(now),
             batch_size: 100,
             pause: Some(Duration::from_mins(5)),
             agents: Vec::new(),
-            target_seconds: HistogramRow::from(&health.request_seconds),
-            collectors: [&health, &health, &health].map(CollectorRow::from),
-            auth_errors: std::collections::BTreeMap::new(),
+            target_seconds: Histogram::new(crate::snapshot::TARGET_SECONDS),
+            collectors,
+            auth_errors: BTreeMap::new(),
+            directory: Some("directory".to_owned()),
+            restarts: 0,
         },
-        definitions: ids.map(|id| (id.clone(), Some(row(&id)))).collect(),
+        definitions: ids.map(|id| (id.clone(), Some(definition(&id)))).collect(),
     }
+}
+
+/// The budget as an exporter holds it that has just taken the tenant over.
+async fn hold(store: &Store, clock: &Clock, limits: Limits) -> Quota {
+    let loaded = load(store).await;
+    let of = store.of(&name(), &key());
+    let log: Arc<dyn CallLog> = Arc::new(of.clone());
+    let quota = Quota::restore(clock.clone(), limits, loaded.calls, Some(log));
+    quota.run_on_reserve(loaded.reserve);
+    of.hold(&quota);
+    quota
+}
+
+async fn call(quota: &Quota) -> Result<(), NotWritten> {
+    let slot = quota.try_acquire(Collector::History, Reserved::default());
+    slot.expect("one is free").pay().await?.answered();
+    Ok(())
 }
 
 #[tokio::test]
 async fn what_was_saved_comes_back_and_only_its_owner_may_read_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clock = clock();
-    let store = open(folder.path(), &clock);
-    let saved = changes(&store.of(&name()), clock.uptime(), 2 * ROWS + 1);
-    assert!(store.of(&name()).save(&saved).is_empty());
-    drop(store);
-    let mode = std::fs::metadata(folder.path().join("state.redb"))
-        .expect("the file is there")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let store = open(folder.path(), &clock);
-    let loaded = store.load(&name()).expect("it can be read");
+    let store = open(folder.path(), &clock).await;
+    let of = store.of(&name(), &key());
+    let saved = changes(&of, clock.uptime(), 2 * ROWS + 1);
+    assert!(of.save(saved).await.is_empty());
+    drop((of, store));
+    let path = folder.path().join(STATE);
+    let mode = || {
+        let metadata = fs::metadata(&path).expect("the file is there");
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    let store = open(folder.path(), &clock).await;
+    assert_eq!(mode(), 0o600, "others have no business in it");
+    let loaded = load(&store).await;
     assert_eq!(loaded.definitions.len(), 2 * ROWS + 1);
     assert_eq!(loaded.tenant.map(|tenant| tenant.batch_size), Some(100));
-    let other = store.load(&TenantName::new("contos"));
+    let (name, key) = (TenantName::new("contos"), budget("other"));
+    let other = store.load(&name, &key, "directory").await;
     assert!(other.expect("it can be read").definitions.is_empty());
 }
 
@@ -87,34 +139,29 @@ async fn a_wall_clock_that_jumps_while_down_frees_no_call_and_holds_none() {
     for jump in [-400 * DAY_MS, -3_600_000, 3_600_000, 400 * DAY_MS] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = clock();
-        let start = |store: &Store| {
-            let calls = store.load(&name()).expect("it can be read").calls;
-            let log: Arc<dyn CallLog> = Arc::new(store.of(&name()));
-            Quota::restore(clock.clone(), Limits::new(1, 10), calls, Some(log))
-        };
-        let acquire = |quota: &Quota| quota.try_acquire(Collector::History, Reserved::default());
-        let store = open(folder.path(), &clock);
-        acquire(&start(&store))
-            .expect("the first call is free")
-            .answered();
+        let limits = Limits::new(1, 10);
+        let store = open(folder.path(), &clock).await;
+        call(&hold(&store, &clock, limits).await)
+            .await
+            .expect("it can be written");
         drop(store);
-        tokio::time::advance(Duration::from_secs(59)).await;
         clock.jump(jump);
-        let store = open(folder.path(), &clock);
-        let quota = start(&store);
-        assert!(acquire(&quota).is_err(), "{jump}");
-        // Rows keep whole milliseconds and round up.
-        tokio::time::advance(Duration::from_millis(1_002)).await;
-        assert!(acquire(&quota).is_ok(), "{jump}");
+        tokio::time::advance(Duration::from_secs(59)).await;
+        let store = open(folder.path(), &clock).await;
+        let quota = hold(&store, &clock, limits).await;
+        let free = || quota.try_acquire(Collector::History, Reserved::default());
+        assert!(free().is_err(), "a jump of {jump} ms frees nothing");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(free().is_ok(), "a jump of {jump} ms holds nothing");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stamp_ages_with_uptime_and_across_boots_with_the_wall_clock_but_never_below_zero() {
+async fn a_stamp_is_as_old_as_its_boot_says_and_else_as_the_wall_clock_says() {
     let clock = clock();
-    let minute = Duration::from_mins(1);
     let here = Stamp::new(clock.boot_id(), clock.uptime(), clock.wall());
-    let elsewhere = Stamp::new(Some("before".to_owned()), clock.uptime(), clock.wall());
+    let elsewhere = Stamp::new(Some("other".to_owned()), clock.uptime(), clock.wall());
+    let minute = Duration::from_mins(1);
     tokio::time::advance(minute).await;
     assert_eq!((here.age(&clock), elsewhere.age(&clock)), (minute, minute));
     clock.jump(-DAY_MS);
@@ -124,48 +171,169 @@ async fn a_stamp_ages_with_uptime_and_across_boots_with_the_wall_clock_but_never
     );
 }
 
-#[tokio::test]
-async fn a_state_of_a_later_version_is_refused_and_left_alone() {
+/// How long ago the budget was held follows from the exporter's own sign of life, or from when
+/// it was given up; another boot, another file and another application are unknown.
+#[tokio::test(start_paused = true)]
+async fn how_long_a_budget_was_in_other_hands_is_known() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("state.redb");
-    let database = Database::create(&path).expect("a new file");
+    let clock = clock();
+    let minutes = |minutes| Some(Duration::from_mins(minutes));
+    let store = open(folder.path(), &clock).await;
+    let first = load(&store).await;
+    assert_eq!((first.gap, first.is_complete), (None, false));
+    let limits = Limits::new(9, 90).out_of(Limits::new(18, 180));
+    let quota = hold(&store, &clock, limits).await;
+    let reserve = Reserve::after(None, clock.uptime());
+    quota.run_on_reserve(reserve);
+    store.of(&name(), &key()).hold(&quota);
+    // A sign of life goes with each transaction, if the last is old enough.
+    tokio::time::advance(Duration::from_mins(10)).await;
+    call(&quota).await.expect("it can be written");
+    drop((quota, store));
+    tokio::time::advance(Duration::from_mins(2)).await;
+    let store = open(folder.path(), &clock).await;
+    let killed = load(&store).await;
+    assert_eq!((killed.gap, killed.is_complete), (minutes(2), true));
+    assert_eq!(killed.reserve, reserve, "it goes on");
+    let quota = hold(&store, &clock, limits).await;
+    store.of(&name(), &key()).release(&quota);
+    tokio::time::advance(Duration::from_mins(5)).await;
+    call(&quota).await.expect("another sign of life");
+    let released = load(&store).await;
+    assert_eq!(released.gap, minutes(5), "given up is given up");
+    let other = store.load(&name(), &budget("another"), "directory").await;
+    let other = other.expect("it can be read");
+    assert_eq!((other.gap, other.is_complete), (None, false));
+    tokio::time::advance(Duration::from_hours(1)).await;
+    let other = store.load(&name(), &budget("another"), "directory").await;
+    let other = other.expect("it can be read");
+    assert_eq!((other.gap, other.is_complete), (None, true));
+}
+
+/// A tenant that is another directory under the same name starts as if it were new.
+#[tokio::test]
+async fn what_is_known_of_another_directory_is_forgotten() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = clock();
+    let store = open(folder.path(), &clock).await;
+    let of = store.of(&name(), &key());
+    let saved = changes(&of, clock.uptime(), 3);
+    assert!(of.save(saved).await.is_empty());
+    let moved = store.load(&name(), &key(), "another directory").await;
+    let moved = moved.expect("it can be read");
+    assert!(moved.tenant.is_none() && moved.definitions.is_empty());
+    assert!(load(&store).await.definitions.is_empty(), "for good");
+}
+
+fn write_schema(path: &Path, schema: u64) {
+    let database = Database::create(path).expect("a new file");
     let writing = database.begin_write().expect("it can be written");
     let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
     writing
         .open_table(meta)
-        .and_then(|mut table| Ok(table.insert("schema", 99).map(drop)?))
+        .and_then(|mut table| Ok(table.insert("schema", schema).map(drop)?))
         .expect("it can be written");
     writing.commit().expect("it can be written");
-    drop(database);
-    let failures = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&failures);
-    let on_error = move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-    };
-    let error = Store::open(folder.path(), clock(), Box::new(on_error)).expect_err("it is newer");
-    assert!(matches!(error, StoreError::Newer { found: 99, .. }));
-    assert!(path.exists());
-    assert_eq!(failures.load(Ordering::Relaxed), 0);
 }
 
-/// `tests/fixtures/state-1.redb.gz` was written by the last program with schema 1:
-/// one definition that is merely known, and one of which everything is.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let names = entries.map(|entry| entry.expect("it can be read").file_name());
+    let mut names: Vec<_> = names
+        .map(|name| name.into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Rolled back to, this version moves the state of the later one aside, and starts anew.
+#[tokio::test]
+async fn a_state_of_a_later_version_is_moved_aside_under_its_schema() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write_schema(&folder.path().join(STATE), 99);
+    let (store, failures) = open_counting(folder.path(), &clock()).await;
+    assert_eq!(failures.load(Ordering::Relaxed), 1);
+    assert_eq!(load(&store).await.gap, None, "so it runs on the reserve");
+    assert_eq!(names(folder.path()), [STATE, "state.redb.schema-99"]);
+}
+
+/// Rolled forward again, it finds its own state where the earlier version put it.
+#[tokio::test]
+async fn a_state_that_an_earlier_version_moved_aside_is_in_force_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = clock();
+    let store = open(folder.path(), &clock).await;
+    let of = store.of(&name(), &key());
+    let saved = changes(&of, clock.uptime(), 3);
+    assert!(of.save(saved).await.is_empty());
+    drop((of, store));
+    let path = folder.path().join(STATE);
+    let aside = folder.path().join("state.redb.schema-3");
+    fs::rename(&path, &aside).expect("as the earlier version does");
+    write_schema(&path, 2);
+    let store = open(folder.path(), &clock).await;
+    assert_eq!(load(&store).await.definitions.len(), 3);
+    let seconds = 1_000 * DAY_MS / 1_000;
+    let kept = format!("state.redb.schema-2-{seconds}");
+    assert_eq!(names(folder.path()), [STATE.to_owned(), kept]);
+}
+
+/// Whatever happens to the file under the running process: the next call is written into a
+/// new one, with all that count, and what is known is saved again.
+#[tokio::test]
+async fn a_file_that_is_lost_in_mid_life_is_written_anew_from_memory() {
+    type Fault = fn(&Path);
+    let faults: [(&str, Fault); 4] = [
+        ("removed", |path| fs::remove_file(path).expect("removed")),
+        ("cut", |path| {
+            let file = fs::OpenOptions::new().write(true).open(path);
+            file.and_then(|file| file.set_len(4_096)).expect("cut");
+        }),
+        ("emptied", |path| {
+            drop(fs::File::create(path).expect("emptied"));
+        }),
+        ("replaced", |path| {
+            let other = path.with_file_name("other");
+            write_schema(&other, 3);
+            fs::rename(other, path).expect("replaced");
+        }),
+    ];
+    for (fault, change) in faults {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = clock();
+        let (store, failures) = open_counting(folder.path(), &clock).await;
+        let quota = hold(&store, &clock, Limits::new(9, 90)).await;
+        for _ in 0..3 {
+            call(&quota).await.expect("it can be written");
+        }
+        let generation = store.generation();
+        change(&folder.path().join(STATE));
+        call(&quota).await.expect(fault);
+        assert_eq!(store.generation(), generation + 1, "{fault}");
+        assert!(failures.load(Ordering::Relaxed) > 0, "{fault}");
+        drop((quota, store));
+        let store = open(folder.path(), &clock).await;
+        let loaded = load(&store).await;
+        assert_eq!(loaded.calls.len(), 4, "{fault}");
+        assert!(loaded.gap.is_some(), "{fault}: it was ours all the time");
+    }
+}
+
+/// Schema 1: one definition that is merely known, and one of which everything is.
 #[tokio::test]
 async fn a_state_of_the_first_version_is_migrated_and_loses_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let packed = include_bytes!("../../tests/fixtures/state-1.redb.gz");
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut bytes)
-        .expect("it is packed with gzip");
-    let path = folder.path().join("state.redb");
-    std::fs::write(&path, bytes).expect("the folder can be written");
+    unpack(
+        include_bytes!("../../tests/fixtures/state-1.redb.gz"),
+        folder.path(),
+    );
     let clock = clock();
     let now = Timestamp::from_unix_millis(1_000 * DAY_MS);
     let hours = |hours| now - Duration::from_hours(hours);
-    let damaged = || panic!("the file is not damaged");
     for opening in ["the first time", "migrated"] {
-        let store = Store::open(folder.path(), clock.clone(), Box::new(damaged)).expect(opening);
-        let loaded = store.load(&name()).expect("it can be read");
+        let (store, failures) = open_counting(folder.path(), &clock).await;
+        assert_eq!(failures.load(Ordering::Relaxed), 0, "{opening}");
+        let loaded = load(&store).await;
         assert_eq!(loaded.calls.len(), 1);
         let tenant = loaded.tenant.expect("the tenant is known");
         assert_eq!((tenant.batch_size, tenant.agents.len()), (42, 1));
@@ -192,4 +360,11 @@ async fn a_state_of_the_first_version_is_migrated_and_loses_nothing() {
         );
         assert!(view.recent.is_empty(), "history tells them again");
     }
+}
+
+fn unpack(packed: &[u8], folder: &Path) {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut bytes)
+        .expect("it is packed with gzip");
+    fs::write(folder.join(STATE), bytes).expect("the folder can be written");
 }

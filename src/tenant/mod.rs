@@ -6,6 +6,7 @@
 
 mod saved;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,17 @@ use crate::snapshot::{DefinitionView, TARGET_SECONDS, TenantView};
 /// How long what is known of a vanished definition is kept.
 const KEPT: Duration = Duration::from_hours(24);
 
+/// Of how many vanished definitions that much is kept, at most, if fewer are published, and
+/// in how many bytes: a service whose ids change with each list must not fill the memory.
+const MOST_VANISHED: usize = 1_000;
+const MOST_VANISHED_BYTES: usize = 8 * 1024 * 1024;
+
 /// What is known of one tenant.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     name: TenantName,
+    /// The directory (tenant) id or domain that all of this is about.
+    directory: Box<str>,
     filter: DefinitionFilter,
     quota: Quota,
     scans: BTreeMap<DefinitionId, Box<Scan>>,
@@ -49,9 +57,10 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant of which nothing is known.
     #[must_use]
-    pub fn new(name: TenantName, filter: DefinitionFilter, quota: Quota) -> Self {
+    pub fn new(name: TenantName, directory: &str, filter: DefinitionFilter, quota: Quota) -> Self {
         Self {
             name,
+            directory: directory.into(),
             filter,
             quota,
             scans: BTreeMap::new(),
@@ -132,8 +141,32 @@ impl Tenant {
             }
             kept
         });
+        self.forget_excess();
         self.restored = false;
         news
+    }
+
+    /// Forgets the vanished that are too many, those that vanished first before the others.
+    fn forget_excess(&mut self) {
+        if self.vanished.is_empty() {
+            return;
+        }
+        let published: usize = self.scans.values().map(|scan| scan.bytes()).sum();
+        let mut places = MOST_VANISHED.max(self.scans.len());
+        let mut bytes = MOST_VANISHED_BYTES.max(published);
+        let mut newest: Vec<_> = self.vanished.iter().collect();
+        newest.sort_unstable_by_key(|(_, (at, _))| Reverse(*at));
+        let excess = newest.into_iter().skip_while(|(_, (_, scan))| {
+            let fits = places > 0 && bytes >= scan.bytes();
+            places = places.saturating_sub(1);
+            bytes = bytes.saturating_sub(scan.bytes());
+            fits
+        });
+        let excess: Vec<_> = excess.map(|(id, _)| id.clone()).collect();
+        for id in excess {
+            self.vanished.remove(&id);
+            self.unsaved.insert(id);
+        }
     }
 
     /// Leaves out what is beyond the limit: of those not known yet, the last by id. So
@@ -207,6 +240,12 @@ impl Tenant {
             }
         }
         unsettled
+    }
+
+    /// Everything is to be saved again: the store lost it.
+    pub fn save_all(&mut self) {
+        self.unsaved.extend(self.scans.keys().cloned());
+        self.unsaved.extend(self.vanished.keys().cloned());
     }
 
     /// What a quarantine changed.

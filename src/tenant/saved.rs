@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::Tenant;
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::DefinitionFilter;
+use crate::health::CollectorHealth;
 use crate::model::DefinitionId;
 use crate::plan::{FetchTimes, Plan};
 use crate::quota::Quota;
 use crate::scans::Scan;
-use crate::snapshot::TARGET_SECONDS;
-use crate::store::{Changes, CollectorRow, DefinitionRow, HistogramRow, Loaded, Stamp, TenantRow};
+use crate::store::{Changes, DefinitionState, Loaded, Stamp, TenantState};
 
 /// Both time scales at one moment, to translate between them.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ impl Tenant {
             };
             let row = row.map(|(scan, vanished)| {
                 let times = plan.fetch_times(&id);
-                DefinitionRow {
+                DefinitionState {
                     scan: Scan::clone(scan),
                     fetched: times.last.map(|moment| now.wall(moment)),
                     quarantined_until: times.quarantined_until.map(|moment| now.wall(moment)),
@@ -68,18 +68,19 @@ impl Tenant {
         });
         let definitions = rows.collect();
         let health = &self.health;
-        let collectors =
-            [&health.definitions, &health.history, &health.agents].map(CollectorRow::from);
-        let tenant = TenantRow {
+        let collectors = [&health.definitions, &health.history, &health.agents];
+        let tenant = TenantState {
             stamp,
             batch_size: plan.batch_size(),
             pause: plan
                 .paused_until(now.uptime)
                 .map(|until| until.since(now.uptime)),
             agents: self.agents.to_vec(),
-            target_seconds: HistogramRow::from(&self.target_seconds),
-            collectors,
+            target_seconds: self.target_seconds.clone(),
+            collectors: collectors.map(CollectorHealth::clone),
             auth_errors: health.auth_errors.clone(),
+            directory: Some(self.directory.to_string()),
+            restarts: health.restarts,
         };
         Changes {
             tenant,
@@ -137,12 +138,14 @@ impl Tenant {
                 pause.filter(|pause| !pause.is_zero()),
             );
             self.set_agents(row.agents);
-            self.target_seconds = row.target_seconds.restore(TARGET_SECONDS);
-            let [definitions, history, agents] = row.collectors;
-            self.health.definitions = definitions.into();
-            self.health.history = history.into();
-            self.health.agents = agents.into();
+            self.target_seconds = row.target_seconds;
+            [
+                self.health.definitions,
+                self.health.history,
+                self.health.agents,
+            ] = row.collectors;
             self.health.auth_errors = row.auth_errors;
+            self.health.restarts = row.restarts;
         }
         for (id, row) in loaded.definitions {
             if let Some(vanished) = row.vanished {

@@ -9,6 +9,7 @@ fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
     Tenant::new(
         TenantName::new("t"),
+        "directory",
         filter,
         Quota::new(clock, Limits::new(1, 1)),
     )
@@ -181,4 +182,40 @@ fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
     tenant.relist(listed(&["a", "b", "d"]), now);
     assert_eq!(ids(&tenant.view()), ["a"]);
     assert_eq!(tenant.health.dropped, 2);
+}
+
+/// A service whose ids, or names, change with each list: what is kept of those that vanished
+/// is bounded in number and in bytes, the newest first, and the store forgets the rest.
+#[test]
+fn what_is_kept_of_the_vanished_is_bounded() {
+    for (definitions, name) in [(3_000, 8), (300, 50_000)] {
+        let mut tenant = tenant(all());
+        let mut forgotten = 0;
+        for list in 0..20_u64 {
+            let listed = (0..definitions).map(|number| Definition {
+                scan_name: "x".repeat(name).into(),
+                ..definition(&format!("{list}-{number}"), false)
+            });
+            tenant.relist(
+                listed.collect(),
+                Uptime::from_boot(Duration::from_secs(list)),
+            );
+            let gone = |id: &&DefinitionId| {
+                !tenant.scans.contains_key(*id) && !tenant.vanished.contains_key(*id)
+            };
+            forgotten += tenant.unsaved.iter().filter(gone).count();
+            tenant.unsaved.clear();
+        }
+        let bytes = |scans: &mut dyn Iterator<Item = &Box<Scan>>| -> usize {
+            scans.map(|scan| scan.bytes()).sum()
+        };
+        let kept = bytes(&mut tenant.vanished.values().map(|(_, scan)| scan));
+        let published = bytes(&mut tenant.scans.values());
+        assert!(tenant.vanished.len() <= MOST_VANISHED.max(definitions));
+        assert!(kept <= MOST_VANISHED_BYTES.max(published), "{kept}");
+        assert!(!tenant.vanished.is_empty());
+        let newest = tenant.vanished.values().map(|(at, _)| *at).max();
+        assert_eq!(newest, Some(Uptime::from_boot(Duration::from_secs(19))));
+        assert_eq!(forgotten + tenant.vanished.len(), 19 * definitions);
+    }
 }

@@ -30,7 +30,11 @@ struct Said {
 fn folder(simulator: &Simulator, credential: &str) -> Arc<TempDir> {
     let folder = tempfile::tempdir().expect("a folder can be made");
     configure(simulator, folder.path(), credential, "");
-    edit(folder.path(), "use: 100%", "use: 80%");
+    edit(
+        folder.path(),
+        "per_minute: 200, per_hour: 3000, use: 50%",
+        "use: 80%",
+    );
     let private = fs::Permissions::from_mode(0o600);
     fs::set_permissions(folder.path().join("exporter.yml"), private).expect("it is ours");
     folder.into()

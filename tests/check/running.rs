@@ -14,7 +14,11 @@ async fn several() -> (Simulator, Arc<TempDir>) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     common::configuration(&simulator, folder.path(), (100, 1_500), &[]);
     fs::write(folder.path().join("secret-1"), "another").expect("it can be written");
-    edit(folder.path(), "use: 100%", "use: 80%");
+    edit(
+        folder.path(),
+        "per_minute: 200, per_hour: 3000, use: 50%",
+        "use: 80%",
+    );
     (simulator, folder.into())
 }
 
@@ -126,26 +130,30 @@ fn left(said: &Said) -> u32 {
 async fn beside_a_running_exporter_and_after_it() {
     let simulator = simulator().await;
     let folder = folder(&simulator, &secret(&simulator));
+    let whole = "per_minute: 200, per_hour: 3000, use: 50%";
+    edit(folder.path(), "use: 80%", whole);
+    edit(folder.path(), "definitions: 1s", "definitions: 1h");
     let exporter = Exporter::start_adjusted(Arc::clone(&folder), |_| ()).await;
     exporter.ready().await;
+    let before = exporter.metrics().await;
+    let before = before.value("defender_api_quota_used", &["\"hour\""]);
+    let before = before.expect("it is published");
     let said = check(&folder, &[]).await;
     assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
     let note = format!(
-        "an exporter runs on {}/state/state.redb; ",
+        "an exporter runs on {}/state; the calls of this check, 4 a tenant at most, come out of its budget\n",
         folder.path().display()
     );
-    assert!(said.stdout.starts_with(&note), "{}", said.stdout);
-    assert!(
-        said.stdout
-            .contains("calls taken: 3, out of a reserve of 20 a minute and 300 an hour")
-    );
-
-    edit(folder.path(), "use: 80%", "use: 100%");
-    let said = check(&folder, &[]).await;
-    let warning = "warning: quota.use leaves no reserve of 4 calls for contoso: ";
-    let second = said.stdout.lines().nth(1).unwrap_or_default();
-    assert!(second.starts_with(warning), "{}", said.stdout);
-    edit(folder.path(), "use: 100%", "use: 80%");
+    assert!(said.stdout.contains(&note), "{}", said.stdout);
+    let budget = "calls taken: 3, out of the budget of the exporter that runs";
+    assert!(said.stdout.contains(budget), "{}", said.stdout);
+    let used = |used: f64| used >= before + 3.0;
+    exporter
+        .shows("defender_api_quota_used", &["\"hour\""], used)
+        .await;
+    let left_over = fs::read_dir(folder.path().join("state")).expect("it is there");
+    assert_eq!(left_over.count(), 1, "no question is left");
+    edit(folder.path(), whole, "use: 80%");
 
     let mut exporter = exporter;
     exporter.process.signal("TERM");

@@ -14,6 +14,7 @@ messages! {
     WRONG_SECRET = "AADSTS7000215: the client secret is wrong; was its id given instead of its value? (the sign-in host says: …)";
     EXPIRED_SECRET = "AADSTS7000222: the client secret has expired; make a new one (the sign-in host says: …)";
     SECRET_FILE = "can not read the client secret in …: No such file or directory (os error 2)";
+    HANGING_FILE = "can not read the client secret in …: no answer from its file system within 5 s";
     UNKNOWN_APPLICATION = "AADSTS700016: the tenant does not know the application; check client_id and tenant_id (the sign-in host says: …)";
     UNKNOWN_TENANT = "AADSTS90002: there is no such tenant in this cloud; check tenant_id and the cloud (the sign-in host says: …)";
     UNKNOWN_API = "AADSTS500011: the tenant does not know the API; check cloud and scope, and that the tenant has Defender for Endpoint (the sign-in host says: …)";

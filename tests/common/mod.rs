@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod messages;
+pub mod nginx;
 pub mod process;
 pub mod settings;
 pub mod tenants;
@@ -42,7 +43,7 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
 }
 
 /// Calls a minute and an hour of a budget that does not matter to a test.
-const AMPLE: (usize, usize) = (1_000, 60_000);
+const AMPLE: (usize, usize) = (1_000, 50_000);
 
 /// The options of a simulator on real time, with an ample budget.
 pub fn options() -> Options {
@@ -101,8 +102,10 @@ pub fn configuration(
             text,
             "  - name: tenant-{number}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
              credential: {{type: client_secret, client_id: {}, client_secret_file: {secret}}}\n    \
-             poll: {{definitions: 1s, agents: 10s}}\n    quota: {{per_minute: {per_minute}, per_hour: {per_hour}, use: 100%}}\n    definitions: {{ids: {ids:?}}}\n",
-            identity.tenant_id, identity.client_id
+             poll: {{definitions: 1s, agents: 10s}}\n    quota: {}\n    definitions: {{ids: {ids:?}}}\n",
+            identity.tenant_id,
+            identity.client_id,
+            settings::quota(per_minute, per_hour)
         )
         .expect("a string can be written");
     }

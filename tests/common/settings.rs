@@ -50,12 +50,23 @@ pub fn write(simulator: &Simulator, folder: &Path, entries: &[Entry], timeout: &
             text,
             "  - name: {}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
              credential: {{type: client_secret, client_id: {}, client_secret: {secret}}}\n    \
-             poll: {}\n    quota: {{per_minute: {}, per_hour: 60000, use: 100%}}\n",
-            entry.name, identity.tenant_id, identity.client_id, entry.poll, entry.per_minute
+             poll: {}\n    quota: {}\n",
+            entry.name,
+            identity.tenant_id,
+            identity.client_id,
+            entry.poll,
+            quota(entry.per_minute, 50_000)
         )
         .expect("a string can be written");
     }
     write_text(folder, &text);
+}
+
+/// The section `quota` for so many calls of our own. Twice as many are the API's, so that the
+/// reserve, on which an exporter runs that has just met its tenants, is as large as our share.
+pub fn quota(per_minute: usize, per_hour: usize) -> String {
+    let (minute, hour) = (2 * per_minute, 2 * per_hour);
+    format!("{{per_minute: {minute}, per_hour: {hour}, use: 50%}}")
 }
 
 /// Replaces `exporter.yml` in `folder`.

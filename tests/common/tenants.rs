@@ -43,7 +43,7 @@ pub fn configure(simulator: &Simulator, folder: &Path, credential: &str, http: &
     let text = format!(
         "tenants:\n  - name: contoso\n    tenant_id: {id}\n    api_base_url: {url}\n    authority_host: {url}\n    \
          credential: {{{credential}}}\n    poll: {{definitions: 1s, agents: 10s}}\n    \
-         quota: {{use: 100%}}\nhttp: {{ca_file: {ca}, timeout: 5s{http}}}\n"
+         quota: {{per_minute: 200, per_hour: 3000, use: 50%}}\nhttp: {{ca_file: {ca}, timeout: 5s{http}}}\n"
     );
     fs::write(folder.join("exporter.yml"), text).expect("the folder can be written");
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use defender_scan_exporter::clock::{Clock, Timestamp};
 use defender_scan_exporter::config::{Config, Poll};
-use defender_scan_exporter::defender::{Client, TokenSource, http_client};
+use defender_scan_exporter::defender::{Client, HttpClient, TokenSource};
 use defender_scan_exporter::exposition::{Format, OwnMetrics, render};
 use defender_scan_exporter::plan::Plan;
 use defender_scan_exporter::poller::{Poller, Source};
@@ -65,7 +65,7 @@ impl Exporter {
     fn start(config: &Config, clock: &Clock) -> Self {
         let snapshot = Snapshot::default();
         let stop = CancellationToken::new();
-        let http = http_client(&config.http).expect("the client can be made");
+        let http = HttpClient::new(&config.http).expect("the client can be made");
         for tenant in &config.tenants {
             let poll = Poll {
                 definitions: Duration::from_millis(20),
@@ -80,6 +80,7 @@ impl Exporter {
             let poller = Poller::new(
                 Tenant::new(
                     tenant.name.clone(),
+                    &tenant.tenant_id,
                     tenant.definitions.clone(),
                     quota.clone(),
                 ),
@@ -154,7 +155,7 @@ pub async fn live() -> Day {
         .expect("the simulator starts");
     simulator.world().set_secret_expired(2, true);
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = common::configuration(&simulator, folder.path(), (1_000, 60_000), &[]);
+    let file = common::configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
     let (config, _) = Config::load(&file).expect("the configuration is right");
     let exporter = Exporter::start(&config, &clock);
     let start = clock.wall().unix_seconds();

@@ -31,7 +31,7 @@ pub struct Bench {
 pub struct Cell {
     pub row: usize,
     pub column: usize,
-    pub from_start: bool,
+    pub when: When,
     /// Its number in the simulator.
     pub tenant: usize,
     cause: Cause,
@@ -47,8 +47,28 @@ pub fn host_name(tenant: usize) -> String {
     format!("host-{tenant}.test")
 }
 
-/// Where a cell is: row, column, from the start or not.
-pub type Place = (usize, usize, bool);
+/// When a fault begins, and by which protocol the exporter speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    Start,
+    MidLife,
+    MidLifeHttp1,
+}
+
+impl When {
+    pub const ALL: [Self; 3] = [Self::Start, Self::MidLife, Self::MidLifeHttp1];
+
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Start => "from the start",
+            Self::MidLife => "in mid-life",
+            Self::MidLifeHttp1 => "in mid-life over HTTP/1.1",
+        }
+    }
+}
+
+/// Where a cell is: row, column, when.
+pub type Place = (usize, usize, When);
 
 /// The names of the hosts of those cells where names are what fails.
 pub fn host_names(rows: &[Row], places: &[Place]) -> Vec<String> {
@@ -63,13 +83,21 @@ pub fn places(rows: &[Row]) -> Vec<Place> {
     for (number, row) in rows.iter().enumerate() {
         for column in 0..ENDPOINTS.len() {
             if row.reasons[column].is_some() {
-                places.extend([(number, column, true), (number, column, false)]);
+                places.extend(When::ALL.map(|when| (number, column, when)));
             }
         }
     }
     let waits = |reason: Option<&str>| matches!(reason, Some("throttled" | "timeout"));
     places.sort_by_key(|(row, ..)| !waits(rows[*row].reasons[1]));
     places
+}
+
+async fn front(simulator: &Simulator, when: When) -> Front {
+    let front = match when {
+        When::Start | When::MidLife => simulator.front().await,
+        When::MidLifeHttp1 => simulator.http1_front().await,
+    };
+    front.expect("a port is free")
 }
 
 /// All cells, with their ports.
@@ -80,19 +108,19 @@ pub async fn all(
     folder: &Path,
 ) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (tenant, &(row, column, from_start)) in places.iter().enumerate() {
+    for (tenant, &(row, column, when)) in places.iter().enumerate() {
         let found = &rows[row];
         cells.push(Cell {
             row,
             column,
-            from_start,
+            when,
             tenant,
             cause: found.cause.clone(),
             reason: found.reasons[column].expect("only such places"),
             hourly: found.hourly,
             heavy: found.heavy,
-            api: simulator.front().await.expect("a port is free"),
-            authority: simulator.front().await.expect("a port is free"),
+            api: front(simulator, when).await,
+            authority: front(simulator, when).await,
         });
     }
     fs::write(folder.join("hosts"), "127.0.0.1 localhost\n").expect("it can be written");
@@ -126,7 +154,7 @@ impl Bench {
         if matches!(cell.cause, Cause::Name) {
             self.name(cell.tenant, true);
         }
-        if cell.from_start {
+        if cell.when == When::Start {
             cell.set(self, true);
         }
     }
@@ -143,6 +171,10 @@ impl Cell {
             Cause::Name => "10s",
             _ => "4s",
         }
+    }
+
+    fn is_from_start(&self) -> bool {
+        self.when == When::Start
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -232,7 +264,7 @@ impl Cell {
     /// Runs it; returns how long after the fault's end it worked again.
     pub async fn run(&self, bench: &Bench, watch: &Watch) -> Result<Duration, String> {
         let name = self.name();
-        let good = if self.from_start {
+        let good = if self.is_from_start() {
             None
         } else {
             Some(
@@ -242,7 +274,7 @@ impl Cell {
             )
         };
         // From the start all are wrong at once; later, one large one after the other.
-        let _alone = if self.heavy && !self.from_start {
+        let _alone = if self.heavy && !self.is_from_start() {
             Some(bench.heavy.lock().await)
         } else {
             None
@@ -253,7 +285,7 @@ impl Cell {
                 (!errors.is_empty()).then_some(errors)
             })
             .await?;
-        if !self.from_start {
+        if !self.is_from_start() {
             self.set(bench, true);
             self.provoke(bench);
         }
@@ -261,7 +293,11 @@ impl Cell {
             let found = errors.iter().find(|(reason, _)| reason == self.reason);
             found.map_or(0.0, |(_, count)| *count)
         };
-        let base = if self.from_start { 0.0 } else { count(&before) };
+        let base = if self.is_from_start() {
+            0.0
+        } else {
+            count(&before)
+        };
         let what = format!("it is counted as {}", self.reason);
         let counted = watch
             .until(&name, &what, PATIENCE, |samples| {

@@ -1,4 +1,5 @@
-//! Every fault at every endpoint, from the start and in mid-life, on the real binary.
+//! Every fault at every endpoint, from the start and in mid-life, over HTTP/2 and over
+//! HTTP/1.1, on the real binary.
 //!
 //! An exporter has one tenant for each of many cells, and each tenant its own ports to
 //! the simulator, so that they run beside each other. `MATRIX_ROWS` chooses rows by a
@@ -19,9 +20,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use common::{Exporter, options};
+use common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::Simulator;
+use defender_scan_exporter::simulator::{Endpoint, Simulator};
 use tokio::task::JoinSet;
 
 use cell::{Bench, Cell, Place};
@@ -54,7 +55,7 @@ fn configuration(simulator: &Simulator, cells: &[Cell]) -> String {
             text,
             "  - name: {}\n    tenant_id: {}\n    api_base_url: {api}\n    authority_host: {authority}\n    \
              credential: {{type: client_secret, client_id: {}, client_secret: '{}'}}\n    \
-             poll: {{definitions: {}, agents: 10s}}\n    quota: {{per_minute: 100, per_hour: 1500, use: 100%}}\n",
+             poll: {{definitions: {}, agents: 10s}}\n    quota: {{per_minute: 200, per_hour: 3000, use: 50%}}\n",
             cell.name(), identity.tenant_id, identity.client_id, identity.client_secret,
             cell.interval()
         )
@@ -84,6 +85,26 @@ async fn start(folder: Arc<tempfile::TempDir>) -> Exporter {
     .await
 }
 
+/// Waits for a moment with no call under way, when whatever the service has seen was counted.
+async fn all_is_counted(simulator: &Simulator, exporter: &Exporter, tenant: usize) {
+    let seen = || {
+        let calls = simulator.calls();
+        let ours = calls.iter().filter(|call| call.tenant == Some(tenant));
+        ours.filter(|call| call.endpoint != Endpoint::Token).count()
+    };
+    let labels = format!("defender_api_requests_total{{tenant=\"cell-{tenant}\"");
+    eventually(
+        &format!("all that cell-{tenant} sent is counted"),
+        async || {
+            let metrics = exporter.metrics().await;
+            let ours = metrics.0.lines().filter(|line| line.starts_with(&labels));
+            let counts = ours.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+            (seen() <= counts.sum()).then_some(())
+        },
+    )
+    .await;
+}
+
 /// Runs the cells at these places beside each other.
 async fn run(rows: &[Row], places: &[Place], report: &mut Report) {
     let mut options = options();
@@ -108,6 +129,7 @@ async fn run(rows: &[Row], places: &[Place], report: &mut Report) {
     }
     let mut exporter = start(Arc::clone(&folder)).await;
     let watch = Arc::new(Watch::start(exporter.url.clone()));
+    let tenants = cells.len();
     let mut running = JoinSet::new();
     for cell in cells {
         let (bench, watch) = (Arc::clone(&bench), Arc::clone(&watch));
@@ -123,6 +145,9 @@ async fn run(rows: &[Row], places: &[Place], report: &mut Report) {
     report.measured(exporter.process.id(), watch.slowest());
 
     assert!(exporter.process.is_running(), "it has ended");
+    for tenant in 0..tenants {
+        all_is_counted(&bench.simulator, &exporter, tenant).await;
+    }
     let mut seen = exporter.process.output();
     for path in ["/", "/metrics", "/-/ready"] {
         seen += &exporter.get(path).await.1;

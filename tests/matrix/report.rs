@@ -6,12 +6,12 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cell::Cell;
+use super::cell::{Cell, When};
 use super::rows::{ENDPOINTS, Row};
 
 pub struct Report {
     rows: Arc<Vec<Row>>,
-    results: BTreeMap<(usize, usize, bool), Result<Duration, String>>,
+    results: BTreeMap<(usize, usize, When), Result<Duration, String>>,
     most_mib: u64,
     slowest_scrape: Duration,
 }
@@ -28,15 +28,11 @@ impl Report {
 
     pub fn add(&mut self, cell: &Cell, result: Result<Duration, String>) {
         if let Err(why) = &result {
-            let when = if cell.from_start {
-                "from the start"
-            } else {
-                "in mid-life"
-            };
+            let when = cell.when.text();
             let (name, endpoint) = (self.rows[cell.row].name, ENDPOINTS[cell.column]);
             println!("{}: {name}, {endpoint:?}, {when}: {why}", cell.name());
         }
-        let key = (cell.row, cell.column, cell.from_start);
+        let key = (cell.row, cell.column, cell.when);
         self.results.insert(key, result);
     }
 
@@ -72,27 +68,23 @@ impl Report {
         table(rows, |_, _, reason| format!("`{reason}`"))
     }
 
-    /// The table with results: of the start, then of mid-life.
+    /// The table with results: of the start, then of mid-life over HTTP/2 and HTTP/1.1.
     pub fn table(&self) -> String {
         table(&self.rows, |row, column, reason| {
-            let result = |from_start| match self.results.get(&(row, column, from_start)) {
+            let results = When::ALL.map(|when| match self.results.get(&(row, column, when)) {
                 Some(Ok(_)) => "ok",
                 Some(Err(_)) => "FAILED",
                 None => "not run",
-            };
-            format!("{reason}: {}, {}", result(true), result(false))
+            });
+            format!("{reason}: {}", results.join(", "))
         })
     }
 
     pub fn assert_good(&self) {
         let mut failures = String::new();
-        for ((row, column, from_start), result) in &self.results {
+        for ((row, column, when), result) in &self.results {
             let Err(why) = result else { continue };
-            let when = if *from_start {
-                "from the start"
-            } else {
-                "in mid-life"
-            };
+            let when = when.text();
             let (name, endpoint) = (self.rows[*row].name, ENDPOINTS[*column]);
             writeln!(failures, "{name}, {endpoint:?}, {when}: {why}").expect("a string");
         }

@@ -137,6 +137,24 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
             Some("connect"),
             "connect",
         ),
+        row(
+            "refused stream (HTTP/1.1: closed)",
+            Fault::Refuse,
+            Some("connect"),
+            "connect",
+        ),
+        row(
+            "cancelled stream (HTTP/1.1: closed)",
+            Fault::Cancel,
+            Some("connect"),
+            "connect",
+        ),
+        row(
+            "GOAWAY (HTTP/1.1: closed)",
+            Fault::GoAway,
+            Some("connect"),
+            "connect",
+        ),
         row("body cut off", Fault::CutOff, Some("connect"), "connect"),
         row(
             "wrong Content-Length",

@@ -3,9 +3,10 @@
 //! | the state | calls |
 //! | --- | --- |
 //! | is free | are written to the log as the exporter's are, up to the limits of the API |
-//! | is in use, missing, or can not be read | are not, and come out of the reserve that `quota.use` leaves |
+//! | is in use | are asked for, one by one, from the exporter that uses it |
+//! | is missing, cannot be read, or its exporter does not answer | are not written, and come out of the reserve that `quota.use` leaves |
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::cli::Storage;
 use crate::clock::Clock;
 use crate::config::Tenant;
 use crate::health::Collector;
-use crate::quota::{Limits, Permit, Quota, Reserved, Usage};
-use crate::store::{Loaded, Store, StoreError};
+use crate::quota::{BudgetKey, Limits, Permit, Quota, Reserved, Usage};
+use crate::store::{Loaded, Store, StoreError, ask};
 
 /// Calls that a check of one tenant may take.
 pub(super) const CALLS: usize = 4;
@@ -24,37 +25,44 @@ const NAMES: usize = 20;
 
 /// The log of calls, if it is free.
 pub(super) struct Ledger {
-    store: Option<Store>,
-    /// Why it is not.
-    note: Option<String>,
+    log: Log,
     clock: Clock,
+}
+
+enum Log {
+    Free(Store),
+    /// By the exporter whose state is in this folder.
+    InUse(PathBuf),
+    /// For this reason.
+    Unknown(String),
 }
 
 impl Ledger {
     /// Looks at the state, without making or moving any file.
-    pub(super) fn open(storage: &Storage, clock: Clock) -> Self {
-        let opened = match storage {
-            Storage::Folder(folder) => open(folder, clock.clone()),
-            Storage::Memory => Err("the exporter keeps its state in memory".to_owned()),
+    pub(super) async fn open(storage: &Storage, clock: Clock) -> Self {
+        let log = match storage {
+            Storage::Folder(folder) => match Store::open_existing(folder, clock.clone()).await {
+                Ok(Some(store)) => Log::Free(store),
+                Ok(None) => Log::Unknown(format!("there is no state in {} yet", folder.display())),
+                Err(StoreError::InUse(_)) => Log::InUse(folder.clone()),
+                Err(error) => Log::Unknown(error.to_string()),
+            },
+            Storage::Memory => Log::Unknown("the exporter keeps its state in memory".to_owned()),
         };
-        match opened {
-            Ok(store) => Self {
-                store: Some(store),
-                note: None,
-                clock,
-            },
-            Err(why) => Self {
-                store: None,
-                note: Some(why),
-                clock,
-            },
-        }
+        Self { log, clock }
     }
 
     /// What is to be said before anything is sent.
     pub(super) fn notes(&self, tenants: &[&Tenant]) -> Vec<String> {
-        let Some(why) = &self.note else {
-            return Vec::new();
+        let why = match &self.log {
+            Log::Free(_) => return Vec::new(),
+            Log::InUse(folder) => {
+                return vec![format!(
+                    "an exporter runs on {}; the calls of this check, {CALLS} a tenant at most, come out of its budget",
+                    folder.display()
+                )];
+            }
+            Log::Unknown(why) => why,
         };
         let mut notes = vec![format!(
             "{why}; so the calls of this check, {CALLS} a tenant at most, are not written down, and come out of the reserve that quota.use leaves"
@@ -80,15 +88,27 @@ impl Ledger {
     }
 
     /// The budget of a tenant's check; an error says why there is none.
-    pub(super) fn purse(&self, tenant: &Tenant) -> Result<Purse, StoreError> {
-        let Some(store) = &self.store else {
-            let quota = Quota::new(self.clock.clone(), Limits::new(CALLS, CALLS));
-            return Ok(Purse::new(quota, None));
+    pub(super) async fn purse(&self, tenant: &Tenant) -> Result<Purse, StoreError> {
+        let key = tenant.budget_key();
+        let store = match &self.log {
+            Log::Free(store) => store,
+            Log::InUse(folder) => {
+                let quota = Quota::new(self.clock.clone(), Limits::new(CALLS, CALLS));
+                return Ok(Purse {
+                    asks: Some((folder.clone(), key)),
+                    has_reserve: reserve(tenant).into_iter().all(|calls| calls >= CALLS),
+                    ..Purse::new(quota, None)
+                });
+            }
+            Log::Unknown(_) => {
+                let quota = Quota::new(self.clock.clone(), Limits::new(CALLS, CALLS));
+                return Ok(Purse::new(quota, None));
+            }
         };
         let Loaded {
             calls, tenant: row, ..
-        } = store.load(&tenant.name)?;
-        let log = Arc::new(store.of(&tenant.name));
+        } = store.load(&tenant.name, &key, &tenant.tenant_id).await?;
+        let log = Arc::new(store.of(&tenant.name, &key));
         let quota = Quota::restore(self.clock.clone(), tenant.api_limits, calls, Some(log));
         let share = quota.with_limits(tenant.limits);
         let pause = row.and_then(|row| {
@@ -99,15 +119,6 @@ impl Ledger {
             pause,
             ..Purse::new(quota, Some(share))
         })
-    }
-}
-
-fn open(folder: &Path, clock: Clock) -> Result<Store, String> {
-    match Store::open_existing(folder, clock) {
-        Ok(Some(store)) => Ok(store),
-        Ok(None) => Err(format!("there is no state in {} yet", folder.display())),
-        Err(StoreError::InUse(path)) => Err(format!("an exporter runs on {}", path.display())),
-        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -128,6 +139,10 @@ pub(super) struct Purse {
     /// How long the service still wants to be left alone, as far as is known.
     pub(super) pause: Option<Duration>,
     left: usize,
+    /// The exporter that is asked for each call, and for whose budget.
+    asks: Option<(PathBuf, BudgetKey)>,
+    /// Whether the calls can come out of the reserve, should it not answer.
+    has_reserve: bool,
 }
 
 impl Purse {
@@ -137,20 +152,40 @@ impl Purse {
             share,
             pause: None,
             left: CALLS,
+            asks: None,
+            has_reserve: true,
         }
     }
 
     /// The right to one more call; an error says why there is none.
-    pub(super) fn permit(&mut self, collector: Collector) -> Result<Permit, &'static str> {
+    pub(super) async fn permit(&mut self, collector: Collector) -> Result<Permit, &'static str> {
         if self.left == 0 {
             return Err("this check has no call left");
         }
-        let permit = self.quota.try_acquire(collector, Reserved::default());
-        let permit = permit.map_err(
-            |_| "the API's limit is spent, or the call can not be written down; wait a minute",
-        )?;
+        if let Some((folder, key)) = &self.asks {
+            match ask(folder, key, collector).await {
+                Ok(Some(true)) => {}
+                Ok(Some(false)) => {
+                    return Err("the exporter that runs has spent the API's limit; wait a minute");
+                }
+                Ok(None) | Err(_) if self.has_reserve => self.asks = None,
+                Ok(None) | Err(_) => {
+                    return Err(
+                        "the exporter that runs does not answer, and quota.use leaves no reserve; stop it first",
+                    );
+                }
+            }
+        }
+        let none = "the API's limit is spent, or the call cannot be written down; wait a minute";
+        let slot = self.quota.try_acquire(collector, Reserved::default());
+        let permit = slot.map_err(|_| none)?.pay().await.map_err(|_| none)?;
         self.left -= 1;
         Ok(permit)
+    }
+
+    /// Whether a running exporter is asked for the calls.
+    pub(super) fn is_of_an_exporter(&self) -> bool {
+        self.asks.is_some()
     }
 
     /// Calls so far.

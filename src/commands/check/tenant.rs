@@ -7,7 +7,7 @@ use super::report::{Checked, Finding, Outcome, Step};
 use crate::advice;
 use crate::clock::Clock;
 use crate::config::{Credential, Tenant};
-use crate::defender::{ApiError, AuthError, Bearer, Client, Page, TokenSource, reach};
+use crate::defender::{ApiError, AuthError, Bearer, Client, HttpClient, Page, TokenSource, reach};
 use crate::health::Collector;
 use crate::model::{Definition, DefinitionId};
 use crate::tenant::publishes;
@@ -21,13 +21,13 @@ const SOON: Duration = Duration::from_hours(30 * 24);
 /// Takes all steps, or as many as there is time for.
 pub(super) async fn check(
     tenant: &Tenant,
-    http: reqwest::Client,
+    http: HttpClient,
     ledger: &Ledger,
     clock: Clock,
 ) -> Checked {
     let mut steps = Vec::new();
     let mut calls = 0;
-    match ledger.purse(tenant) {
+    match ledger.purse(tenant).await {
         Ok(purse) => {
             let mut check = Check {
                 tenant,
@@ -60,7 +60,7 @@ pub(super) async fn check(
 /// A check under way.
 struct Check<'t> {
     tenant: &'t Tenant,
-    http: reqwest::Client,
+    http: HttpClient,
     client: Client,
     tokens: TokenSource,
     clock: Clock,
@@ -203,7 +203,7 @@ impl Check<'_> {
     }
 
     async fn list(&mut self, bearer: &Bearer) -> Result<Page<Definition>, Trouble> {
-        let permit = self.purse.permit(Collector::Definitions);
+        let permit = self.purse.permit(Collector::Definitions).await;
         let permit = permit.map_err(Trouble::Permit)?;
         let answer = self.client.definitions(permit, bearer, None).await;
         answer.result.map_err(Trouble::Api)
@@ -215,7 +215,7 @@ impl Check<'_> {
             self.note(Finding::skipped(Step::History, why));
             return Ok(());
         };
-        let page = match self.purse.permit(Collector::History) {
+        let page = match self.purse.permit(Collector::History).await {
             Ok(permit) => {
                 let answer = self.client.history(permit, bearer, &[id], None).await;
                 answer.result.map_err(Trouble::Api)
@@ -231,7 +231,7 @@ impl Check<'_> {
             self.note(Finding::skipped(Step::Agents, why));
             return Ok(());
         }
-        let page = match self.purse.permit(Collector::Agents) {
+        let page = match self.purse.permit(Collector::Agents).await {
             Ok(permit) => {
                 let answer = self.client.agents(permit, bearer, None).await;
                 answer.result.map_err(Trouble::Api)
@@ -305,10 +305,14 @@ impl Check<'_> {
     fn budget(&mut self) {
         let spent = self.purse.spent();
         let Some([minute, hour]) = self.purse.usage() else {
-            let [minute, hour] = reserve(self.tenant);
-            let text = format!(
-                "calls taken: {spent}, out of a reserve of {minute} a minute and {hour} an hour"
-            );
+            let text = if self.purse.is_of_an_exporter() {
+                format!("calls taken: {spent}, out of the budget of the exporter that runs")
+            } else {
+                let [minute, hour] = reserve(self.tenant);
+                format!(
+                    "calls taken: {spent}, out of a reserve of {minute} a minute and {hour} an hour"
+                )
+            };
             self.note(Finding::ok(Step::Budget, text));
             return;
         };

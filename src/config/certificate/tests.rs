@@ -18,7 +18,7 @@ fn pem(name: &str) -> PathBuf {
 }
 
 fn read(certificate: &str, key: Option<&str>) -> Result<ClientCertificate, CertificateError> {
-    ClientCertificate::read(&CertificateFiles {
+    ClientCertificate::blocking_read(&CertificateFiles {
         certificate: pem(certificate),
         key: key.map(pem),
     })
@@ -45,7 +45,7 @@ fn of_a_chain_the_one_of_the_key_is_taken() {
         certificate: chain,
         key: None,
     };
-    let found = ClientCertificate::read(&files).unwrap();
+    let found = ClientCertificate::blocking_read(&files).unwrap();
     let wanted = read("good.pem", None).unwrap();
     assert_eq!(found.thumbprint(), wanted.thumbprint());
 }
@@ -63,7 +63,7 @@ fn the_time_is_checked_to_the_second() {
         certificate: file.clone(),
         key: None,
     };
-    let found = ClientCertificate::read(&files).unwrap();
+    let found = ClientCertificate::blocking_read(&files).unwrap();
     let at = |seconds: i64| Timestamp::from_unix_millis(seconds * 1_000);
     assert_eq!(found.end(), at(1_800_000_000));
     for now in [1_700_000_000, 1_800_000_000] {
@@ -111,7 +111,9 @@ fn a_certificate_with_something_behind_it_is_none() {
         certificate: file,
         key: None,
     };
-    let error = ClientCertificate::read(&files).unwrap_err().to_string();
+    let error = ClientCertificate::blocking_read(&files)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("but found one that can not be read in"),
         "{error}"

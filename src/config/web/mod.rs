@@ -31,6 +31,7 @@ pub use users::PasswordHash;
 use self::source::Source;
 use super::mistake::{Mistakes, Report, Reported, Warning, expected};
 use super::node::{self, Value};
+use crate::small_file;
 
 /// How the web server protects itself.
 #[derive(Clone, Default)]
@@ -93,7 +94,7 @@ impl WebConfig {
                 }
             }
             Err(error) => {
-                let advice = "check that it exists and who may read it";
+                let advice = small_file::advice(&error);
                 let text = expected("a readable file", &error.to_string(), advice);
                 report.mistake(None, "", text);
                 None

@@ -1,9 +1,11 @@
 //! Files that the web configuration names, and by what a change is noticed.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::small_file;
 
 /// Longer than any bundle of certificates.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -62,14 +64,10 @@ impl<'f> Source<'f> {
     /// The mark is taken before the content is read: a file that changes
     /// meanwhile has another one afterwards.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        let opened = File::open(path).and_then(|file| Ok((Mark::new(&file.metadata()?), file)));
-        let (mark, file) = match opened {
-            Ok((mark, file)) => (Some(mark), Ok(file)),
-            Err(error) => (None, Err(error)),
-        };
-        self.files.push((path.to_owned(), mark));
+        self.files.push((path.to_owned(), Mark::of(path)));
+        let (file, _) = small_file::open(path)?;
         let mut content = Vec::new();
-        file?.take(MAX_BYTES).read_to_end(&mut content)?;
+        file.take(MAX_BYTES).read_to_end(&mut content)?;
         Ok(content)
     }
 

@@ -12,6 +12,7 @@ use super::Reported;
 use super::client::{ClientAuth, verifier};
 use super::protocol::Protocol;
 use super::source::Source;
+use crate::small_file;
 
 /// What a key with PEM text says, in the file that it names or by itself.
 struct Pem<'n> {
@@ -145,7 +146,7 @@ fn pem<'n>(
         Some((_, Ok(content))) => Some(content),
         Some((path, Err(error))) => {
             let found = format!("`{}`: {error}", path.display());
-            let advice = "check that it exists and who may read it";
+            let advice = small_file::advice(&error);
             value.mistake(report, expected("a readable file", &found, advice));
             return Err(Reported);
         }

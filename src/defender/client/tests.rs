@@ -36,6 +36,8 @@ impl Bench {
         self.quota
             .try_acquire(Collector::History, Reserved::default())
             .expect("a free slot")
+            .pay_at_once()
+            .expect("no disk")
     }
 
     async fn definitions(&self, next: Option<&str>) -> Answer<Definition> {

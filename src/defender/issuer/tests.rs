@@ -39,6 +39,7 @@ fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
         },
         limits: Limits::new(1, 1),
         api_limits: Limits::new(1, 1),
+        exclusive: false,
     }
 }
 
@@ -103,6 +104,31 @@ async fn signs_in_with_a_federated_token() {
     sign_in(&server, credential).await.expect("a token");
     let requests = server.requests.lock().expect("unpoisoned");
     assert!(requests[0].contains("client_assertion=the-assertion&"));
+}
+
+/// A sum that is no date made the library panic; a number in quotes was an error.
+#[tokio::test]
+async fn any_lifetime_gives_a_token_with_a_bounded_one() {
+    for (expires_in, seconds) in [
+        (r#","expires_in":3599"#, 3_599),
+        (r#","expires_in":"3599""#, 3_599),
+        (r#","expires_in":1000000000000"#, 86_400),
+        (r#","expires_in":9223372036854775807"#, 86_400),
+        (r#","expires_in":1e300"#, 86_400),
+        (r#","expires_in":-9223372036854775808"#, 60),
+        (r#","expires_in":0,"ext_expires_in":"x""#, 60),
+        (r#","expires_in":null"#, 60),
+        ("", 60),
+    ] {
+        let body = format!(r#"{{"token_type":"Bearer","access_token":"the-token"{expires_in}}}"#);
+        let server = Server::answering(true, answer("200 OK", "", body.as_bytes())).await;
+        let issued = sign_in(&server, inline()).await.expect("a token");
+        assert_eq!(issued.bearer.secret(), "the-token");
+        // Time passes while it is on the way.
+        let least = (seconds - 10).max(60);
+        let found = issued.lifetime.as_secs();
+        assert!((least..=seconds).contains(&found), "{expires_in}: {found}");
+    }
 }
 
 /// Traps 6 and 7.

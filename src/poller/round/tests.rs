@@ -141,3 +141,20 @@ fn a_round_of_too_many_bytes_is_given_up() {
         assert!(round.start(at(3)).is_none(), "it begins anew");
     }
 }
+
+#[test]
+fn what_a_broken_connection_lost_is_asked_for_once_more() {
+    let broken = || Err(ApiError::Unanswered("closed".to_owned()));
+    let mut round = Round::<u32>::of_list();
+    assert!(!round.ask(at(0)).1);
+    for failure in 0..3 {
+        let turn = round.turn(broken(), at(failure));
+        assert_eq!(matches!(turn, Turn::Again), failure == 0, "{turn:?}");
+        assert_eq!(matches!(turn, Turn::Failed(_)), failure > 0, "{turn:?}");
+        assert!(round.ask(at(failure)).1, "on a fresh connection");
+    }
+    let answered = round.turn(Err(ApiError::Timeout), at(4));
+    assert!(matches!(answered, Turn::Failed(_)), "{answered:?}");
+    assert!(!round.ask(at(5)).1);
+    assert!(matches!(round.turn(broken(), at(5)), Turn::Again));
+}

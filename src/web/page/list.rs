@@ -346,6 +346,8 @@ fn tenant(tenant: &TenantStatus, query: &Query) -> Markup {
             td data-label="Polling" {
                 span.condition.(class) { (word) }
                 @if let Some(until) = tenant.throttled_until { small { "throttled until " (moment(until)) } }
+                @if let Some(until) = tenant.reserve_until { small { "slower until " (moment(until)) ": which calls were made before is not known" } }
+                @if view.health.restarts > 0 { small { "polling was restarted " (count(usize::try_from(view.health.restarts).unwrap_or(usize::MAX), "time")) " after an internal error" } }
                 @if view.health.quarantined > 0 { small { (count(view.health.quarantined, "definition")) " in quarantine" } }
             }
             td data-label="Data age" {

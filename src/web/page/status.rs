@@ -124,6 +124,8 @@ pub(super) struct TenantStatus<'s> {
     pub(super) failures: Vec<(Collector, Reason, &'s str)>,
     /// Until when the service asked for a pause, if that has not passed.
     pub(super) throttled_until: Option<Timestamp>,
+    /// Until when polling runs on the reserve, if that has not passed.
+    pub(super) reserve_until: Option<Timestamp>,
     /// The age of the list of definitions; `None` if it was never fetched.
     pub(super) data_age: Option<Duration>,
 }
@@ -223,6 +225,7 @@ impl<'s> TenantStatus<'s> {
             usage: view.quota.usage(),
             failures: Collector::ALL.iter().filter_map(failure).collect(),
             throttled_until: view.health.throttled_until.filter(|until| *until > now),
+            reserve_until: view.health.reserve_until.filter(|until| *until > now),
             data_age: view.health.definitions.last_success.map(|at| now.since(at)),
         }
     }

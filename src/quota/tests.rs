@@ -1,6 +1,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::future::ready;
 use proptest::prelude::*;
 
 use super::*;
@@ -11,8 +12,13 @@ fn quota(per_minute: usize, per_hour: usize) -> Quota {
     Quota::new(clock, Limits::new(per_minute, per_hour))
 }
 
+fn acquire(quota: &Quota, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
+    let slot = quota.try_acquire(collector, reserved)?;
+    Ok(slot.pay_at_once().expect("it can be written"))
+}
+
 fn history(quota: &Quota) -> Result<Permit, Retry> {
-    quota.try_acquire(Collector::History, Reserved::default())
+    acquire(quota, Collector::History, Reserved::default())
 }
 
 async fn pass(duration: Duration) {
@@ -51,23 +57,17 @@ async fn reserved_slots_are_kept_for_the_others() {
     let quota = quota(10, 100);
     let reserved = Reserved { minute: 4, hour: 4 };
     for _ in 0..6 {
-        quota
-            .try_acquire(Collector::History, reserved)
+        acquire(&quota, Collector::History, reserved)
             .expect("six are ours")
             .answered();
     }
-    assert!(quota.try_acquire(Collector::History, reserved).is_err());
+    assert!(acquire(&quota, Collector::History, reserved).is_err());
     for _ in 0..4 {
-        quota
-            .try_acquire(Collector::Definitions, Reserved::default())
+        acquire(&quota, Collector::Definitions, Reserved::default())
             .expect("four are theirs")
             .answered();
     }
-    assert!(
-        quota
-            .try_acquire(Collector::Definitions, Reserved::default())
-            .is_err()
-    );
+    assert!(acquire(&quota, Collector::Definitions, Reserved::default()).is_err());
     assert_eq!(
         quota.usage()[0],
         Usage {
@@ -87,7 +87,7 @@ async fn restored_calls_still_count() {
     };
     let quota = Quota::restore(clock, Limits::new(1, 10), [(7, call)], None);
     assert!(history(&quota).is_err());
-    pass(UNANSWERED + Duration::from_mins(1)).await;
+    pass(LONGEST_WRITE + UNANSWERED + Duration::from_mins(1)).await;
     assert!(history(&quota).is_err(), "it may have been on its way");
     pass(Duration::from_millis(1)).await;
     assert_eq!(
@@ -102,8 +102,8 @@ async fn restored_calls_still_count() {
 struct FullDisk;
 
 impl CallLog for FullDisk {
-    fn sent(&self, _: u64, _: &Call, _: u64) -> bool {
-        false
+    fn sent(&self, _: u64, _: &Call, _: u64) -> BoxFuture<'static, bool> {
+        Box::pin(ready(false))
     }
 
     fn answered(&self, _: u64, _: &Call) {}
@@ -113,7 +113,9 @@ impl CallLog for FullDisk {
 async fn a_call_that_can_not_be_written_down_does_not_leave_and_costs_nothing() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
     let quota = Quota::restore(clock, Limits::new(1, 10), [], Some(Arc::new(FullDisk)));
-    assert!(matches!(history(&quota), Err(Retry::At(_))));
+    let slot = quota.try_acquire(Collector::History, Reserved::default());
+    let paid = slot.expect("one is free").pay().await;
+    assert_eq!(paid.expect_err("it cannot be written"), NotWritten);
     assert_eq!(quota.usage()[0].used, 0);
 }
 
@@ -165,12 +167,12 @@ impl Life {
 }
 
 impl CallLog for Life {
-    fn sent(&self, number: u64, call: &Call, oldest: u64) -> bool {
+    fn sent(&self, number: u64, call: &Call, oldest: u64) -> BoxFuture<'static, bool> {
         self.write(|rows| {
             rows.retain(|number, _| *number >= oldest);
             rows.insert(number, *call);
         });
-        true
+        Box::pin(ready(true))
     }
 
     fn answered(&self, number: u64, call: &Call) {
@@ -194,7 +196,7 @@ impl Made {
     fn may_count(&self, window: Duration, now: Uptime) -> bool {
         // Without an answer it may still be stuck on its way: the documented reserve.
         let latest = self.answered.get().copied();
-        latest.unwrap_or(self.sent + UNANSWERED) + window >= now
+        latest.unwrap_or(self.sent + LONGEST_WRITE + UNANSWERED) + window >= now
     }
 }
 
@@ -298,4 +300,58 @@ async fn calls_count_on_under_other_limits_even_those_on_their_way() {
     assert_eq!(after.usage()[1].used, 2);
     pass(Duration::from_secs(3_601)).await;
     assert!(after.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_not_paid_for_is_free_again() {
+    let quota = quota(1, 100);
+    let slot = quota.try_acquire(Collector::History, Reserved::default());
+    assert_eq!(quota.usage()[0].used, 1);
+    drop(slot.expect("one is free"));
+    assert_eq!(quota.usage()[0].used, 0);
+    assert!(history(&quota).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_writing_took_too_long_does_not_leave_and_one_that_did_counts_from_then() {
+    let quota = quota(1, 100);
+    let late = quota.try_acquire(Collector::History, Reserved::default());
+    pass(LONGEST_WRITE + Duration::from_secs(1)).await;
+    let late = late.expect("one is free").pay().await;
+    assert_eq!(
+        late.expect_err("its row is of half a minute ago"),
+        NotWritten
+    );
+    let slow = quota.try_acquire(Collector::History, Reserved::default());
+    pass(LONGEST_WRITE).await;
+    let slow = slow
+        .expect("one is free")
+        .pay()
+        .await
+        .expect("just in time");
+    assert_eq!(slow.call().sent, quota.shared.clock.uptime());
+}
+
+/// The reserve of a minute after a short gap, of an hour after a longer one or one of unknown
+/// length, and where nothing is left to others none at all.
+#[tokio::test(start_paused = true)]
+async fn after_a_gap_the_budget_runs_on_the_reserve() {
+    for (gap, minutes) in [(Some(0), 1), (Some(3), 1), (Some(4), 60), (None, 60)] {
+        for reserve in [2, 0] {
+            let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+            let api = Limits::new(5 + reserve, 50 + reserve);
+            let limits = Limits::new(5, 50).out_of(api);
+            let quota = Quota::new(clock.clone(), limits);
+            let gap = gap.map(Duration::from_mins);
+            quota.run_on_reserve(Reserve::after(gap, clock.uptime()));
+            let all = || std::iter::from_fn(|| history(&quota).ok().map(Permit::answered)).count();
+            assert_eq!(all(), reserve, "{gap:?}");
+            pass(Duration::from_secs(minutes * 60 - 1)).await;
+            assert_eq!(all(), 0, "{gap:?}");
+            let refused = history(&quota).expect_err("it is not over");
+            assert!(matches!(refused, Retry::At(_)), "{refused:?}");
+            pass(Duration::from_secs(2)).await;
+            assert_eq!(all(), 5, "{gap:?}: the whole share");
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The budget: a sliding log of calls that hands out [`Permit`]s.
 //!
 //! ```text
-//! try_acquire ─► Permit ─► (request) ─► answered        slot free `window` after the answer
-//!                      └─► (dropped) ─► unanswered      slot free `window` after the latest
-//!                                                       moment the server may have seen it
+//! try_acquire ─► Slot ─► pay ─► Permit ─► (request) ─► answered    slot free `window` after the answer
+//!                    │                └─► (dropped) ─► unanswered  slot free `window` after the latest
+//!                    └─► not written: the slot is free             moment the server may have seen it
 //! ```
+//!
+//! Nothing here waits for a disk: [`Quota::try_acquire`] takes a slot in memory, and
+//! [`Slot::pay`] waits, without any lock, until the call is durable.
 //!
 //! A slot is held from before the request leaves until one window's length
 //! after its answer arrived. The server saw the request somewhere in between,
@@ -12,10 +15,17 @@
 //! than the limit, whatever the network does. A token bucket can not promise
 //! that: one of 100 that refills 25 a minute lets 125 calls into one minute.
 
+mod limits;
+mod permit;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
+pub use self::limits::{Limit, Limits, Reserve, Usage};
+pub use self::permit::{NotWritten, Permit, Slot};
 use crate::clock::{Clock, Uptime};
 use crate::health::Collector;
 
@@ -24,54 +34,9 @@ use crate::health::Collector;
 /// and no shorter than the longest timeout of a request.
 pub const UNANSWERED: Duration = Duration::from_mins(2);
 
-/// How long to wait before asking again, if a call can not be written down.
-const UNWRITTEN: Duration = Duration::from_secs(5);
-
-/// So many calls in any span of `window`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// The span.
-    pub window: Duration,
-    /// The number of calls, at least 1.
-    pub calls: usize,
-}
-
-/// The two limits that the API states: a minute's and an hour's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Calls in any 60 s.
-    pub minute: Limit,
-    /// Calls in any 3 600 s.
-    pub hour: Limit,
-}
-
-impl Limits {
-    /// Limits of `per_minute` and `per_hour` calls, at least 1 each.
-    #[must_use]
-    pub fn new(per_minute: usize, per_hour: usize) -> Self {
-        let limit = |seconds, calls: usize| Limit {
-            window: Duration::from_secs(seconds),
-            calls: calls.max(1),
-        };
-        Self {
-            minute: limit(60, per_minute),
-            hour: limit(3_600, per_hour),
-        }
-    }
-
-    fn both(&self) -> [Limit; 2] {
-        [self.minute, self.hour]
-    }
-}
-
-/// How much of a window is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// The limit.
-    pub limit: usize,
-    /// Calls that still count against it.
-    pub used: usize,
-}
+/// How long writing a call may take. A call that took longer does not leave: its row
+/// says that it left when the writing began.
+const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
 /// One call in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +59,56 @@ impl Call {
 /// Where calls are written down before they leave, so that neither a crash nor
 /// a restart renews the budget.
 pub trait CallLog: std::fmt::Debug + Send + Sync {
-    /// Makes `call` durable and forgets those numbered below `oldest`. False if
-    /// it could not be written; then the call must not leave.
-    fn sent(&self, number: u64, call: &Call, oldest: u64) -> bool;
+    /// Makes `call` durable and forgets those numbered below `oldest`. Returns at once;
+    /// the result is false if it could not be written, and then the call must not leave.
+    fn sent(&self, number: u64, call: &Call, oldest: u64) -> BoxFuture<'static, bool>;
 
     /// Notes the answer. It need not be durable: a call without one counts for longer.
     fn answered(&self, number: u64, call: &Call);
+}
+
+/// Whose budget it is: a directory, an application and the host of an API. The service counts
+/// by these, whatever the tenant is called in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BudgetKey(Arc<str>);
+
+impl BudgetKey {
+    /// The key that reads so.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The key of an application in a directory, at an API. Ids and hosts are the same
+    /// whatever their case.
+    #[must_use]
+    pub fn of(directory: &str, application: &str, api: &str) -> Self {
+        Self::new(&[directory, application, api].join("|").to_lowercase())
+    }
+
+    /// The text, of which a part is enough to tell it from the name of a tenant.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A budget that goes when nobody spends it any more.
+#[derive(Clone, Debug)]
+pub struct WeakQuota {
+    limits: Limits,
+    shared: Weak<Shared>,
+}
+
+impl WeakQuota {
+    /// The budget, if anyone still spends it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Quota> {
+        Some(Quota {
+            limits: self.limits,
+            shared: self.shared.upgrade()?,
+        })
+    }
 }
 
 /// A tenant's budget; clones share one log.
@@ -122,6 +131,7 @@ struct Log {
     /// Calls that count against a window or are on their way, by number.
     calls: BTreeMap<u64, Call>,
     next: u64,
+    reserve: Reserve,
 }
 
 impl Quota {
@@ -145,7 +155,8 @@ impl Quota {
         let mut log = Log::default();
         for (number, mut call) in calls {
             // From when it was sent, not from now: else each restart would make it count for longer.
-            call.answered.get_or_insert(call.sent.min(now) + UNANSWERED);
+            call.answered
+                .get_or_insert(call.sent.min(now) + LONGEST_WRITE + UNANSWERED);
             log.calls.insert(number, call);
             log.next = log.next.max(number.saturating_add(1));
         }
@@ -167,6 +178,21 @@ impl Quota {
         }
     }
 
+    /// The same log under the limits of the whole API, our share and the reserve.
+    #[must_use]
+    pub fn of_the_whole_api(&self) -> Self {
+        self.with_limits(self.limits.with_reserve())
+    }
+
+    /// The same budget, which this does not keep.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakQuota {
+        WeakQuota {
+            limits: self.limits,
+            shared: Arc::downgrade(&self.shared),
+        }
+    }
+
     /// Whether no call counts any more, and none is on its way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -175,10 +201,39 @@ impl Quota {
         log.calls.is_empty()
     }
 
-    /// The limits.
+    /// The limits that hold now: those of the reserve, while the budget runs on it.
     #[must_use]
     pub fn limits(&self) -> Limits {
+        let now = self.shared.clock.uptime();
+        self.lock().reserve.limits(self.limits, now)
+    }
+
+    /// Our share of the API's limits, whether or not all of it may be spent now.
+    #[must_use]
+    pub fn share(&self) -> Limits {
         self.limits
+    }
+
+    /// Runs on the reserve for as long as `reserve` says, or did before.
+    pub fn run_on_reserve(&self, reserve: Reserve) {
+        let mut log = self.lock();
+        log.reserve = log.reserve.max(reserve);
+    }
+
+    /// Until when the budget runs on the reserve.
+    #[must_use]
+    pub fn reserve(&self) -> Reserve {
+        self.lock().reserve
+    }
+
+    /// The calls that count, by number: what a log that was lost is written anew from.
+    #[must_use]
+    pub fn calls(&self) -> Vec<(u64, Call)> {
+        let log = self.lock();
+        log.calls
+            .iter()
+            .map(|(number, call)| (*number, *call))
+            .collect()
     }
 
     /// Takes a slot for one call of `collector`, if every window has one free
@@ -186,14 +241,13 @@ impl Quota {
     /// the other collectors, beyond what these use already.
     ///
     /// # Errors
-    /// The earliest moment to ask again, if there is no slot or the call can
-    /// not be written down.
-    pub fn try_acquire(&self, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
+    /// The earliest moment to ask again, if there is no slot.
+    pub fn try_acquire(&self, collector: Collector, reserved: Reserved) -> Result<Slot, Retry> {
         let now = self.shared.clock.uptime();
         let mut log = self.lock();
         log.forget(now, self.limits.hour.window);
-        for (limit, reserved) in self
-            .limits
+        let limits = log.reserve.limits(self.limits, now);
+        for (limit, reserved) in limits
             .both()
             .into_iter()
             .zip([reserved.minute, reserved.hour])
@@ -222,17 +276,17 @@ impl Quota {
             .first_key_value()
             .map_or(number, |(oldest, _)| *oldest);
         // Under the lock: rows are in the order of the numbers.
-        if let Some(durable) = &self.shared.durable
-            && !durable.sent(number, &call, oldest)
-        {
-            return Err(Retry::At(now + UNWRITTEN));
-        }
+        let durable = self.shared.durable.as_ref();
+        let written = durable.map(|durable| durable.sent(number, &call, oldest));
         log.calls.insert(number, call);
-        Ok(Permit {
+        drop(log);
+        let permit = Permit {
             quota: self.clone(),
             number,
             call,
-        })
+            leaves: false,
+        };
+        Ok(Slot { permit, written })
     }
 
     /// How much of the minute and of the hour is in use.
@@ -240,10 +294,19 @@ impl Quota {
     pub fn usage(&self) -> [Usage; 2] {
         let now = self.shared.clock.uptime();
         let log = self.lock();
-        self.limits.both().map(|limit| Usage {
-            limit: limit.calls,
-            used: log.held(now, limit.window).count(),
-        })
+        log.reserve
+            .limits(self.limits, now)
+            .both()
+            .map(|limit| Usage {
+                limit: limit.calls,
+                used: log.held(now, limit.window).count(),
+            })
+    }
+
+    fn leaves(&self, number: u64, at: Uptime) {
+        if let Some(call) = self.lock().calls.get_mut(&number) {
+            call.sent = at;
+        }
     }
 
     fn settle(&self, number: u64, at: Uptime) {
@@ -290,11 +353,12 @@ impl Log {
             .filter(move |call| call.free_at(window).is_none_or(|free| now <= free))
     }
 
-    /// The next moment at which any slot of `window` becomes free.
+    /// The next moment at which any slot of `window` becomes free, or the reserve ends.
     fn retry(&self, now: Uptime, window: Duration) -> Retry {
         let next = self
             .held(now, window)
             .filter_map(|call| call.free_at(window))
+            .chain(self.reserve.until(now))
             .min();
         next.map_or(Retry::AfterAnswer, |free| {
             Retry::At(free + Duration::from_millis(1))
@@ -307,48 +371,5 @@ impl Log {
     }
 }
 
-/// The right to send one request. It is consumed by sending, so a request
-/// outside the budget does not compile.
-#[derive(Debug)]
-#[must_use = "a permit that is not used still costs a call"]
-pub struct Permit {
-    quota: Quota,
-    number: u64,
-    call: Call,
-}
-
-impl Permit {
-    /// The call's number, unique and ascending within its budget.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The call as logged.
-    #[must_use]
-    pub fn call(&self) -> Call {
-        self.call
-    }
-
-    /// The answer has arrived: the service has seen the request by now.
-    pub fn answered(mut self) {
-        let now = self.quota.shared.clock.uptime();
-        self.quota.settle(self.number, now);
-        self.call.answered = Some(now);
-    }
-}
-
-/// No answer came. The service may see the request until [`UNANSWERED`] after it was sent.
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if self.call.answered.is_none() {
-            let now = self.quota.shared.clock.uptime();
-            self.quota
-                .settle(self.number, now.max(self.call.sent + UNANSWERED));
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "quota_tests.rs"]
 mod tests;

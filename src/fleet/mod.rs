@@ -3,31 +3,40 @@
 //! | a tenant that | does |
 //! | --- | --- |
 //! | is the same | go on undisturbed |
-//! | has other settings | stop, and go on with all that is known of it and was spent |
+//! | has other settings | stop, and go on with all that is known of it and was spent, and with its token if it signs in as before |
 //! | is gone | stop, and its series vanish; the store keeps what is known of it |
 //! | is new | start, with what the store knows of it |
 //!
-//! Whatever can fail is done before anything is changed.
+//! | is another directory under the same name | stop, and start as if it were new |
+//!
+//! Whatever can fail is done before anything is changed. A poller that panics costs its
+//! tenant alone: it starts anew from what was saved, later and later.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod budgets;
+mod restart;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::budgets::{Budgets, Unknown};
+use self::restart::FIRST_RESTART;
 use crate::clock::{Clock, Uptime};
 use crate::config::{self, Config, Http};
-use crate::defender::{Client, HttpError, TokenSource, http_client};
+use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::poller::{Poller, Source};
-use crate::quota::{CallLog, Quota};
+use crate::quota::Quota;
 use crate::shard::Shard;
+use crate::small_file;
 use crate::snapshot::Snapshot;
-use crate::store::{Store, StoreError};
+use crate::store::{Loaded, Store, StoreError, TenantStore};
 use crate::tenant::Tenant;
 use crate::web::Expected;
 
@@ -81,9 +90,10 @@ pub struct Fleet {
     shutdown: CancellationToken,
     http: Option<HttpInUse>,
     members: BTreeMap<TenantName, Member>,
-    /// Budgets of removed tenants with calls that still count: they may come back.
-    departed: BTreeMap<TenantName, Quota>,
+    budgets: Budgets,
     pollers: JoinSet<Poller>,
+    /// Whose task is whose.
+    tasks: HashMap<Id, TenantName>,
 }
 
 /// A tenant that is polled.
@@ -91,6 +101,10 @@ pub struct Fleet {
 struct Member {
     config: config::Tenant,
     stop: CancellationToken,
+    /// When it last started.
+    started: Uptime,
+    /// How long to wait before it starts anew after a panic.
+    restart: Duration,
 }
 
 /// The HTTP client, with what it was made of.
@@ -99,7 +113,7 @@ struct HttpInUse {
     settings: Http,
     /// The content of `ca_file`: it may change under the same name.
     roots: Option<Vec<u8>>,
-    client: reqwest::Client,
+    client: HttpClient,
 }
 
 impl Fleet {
@@ -111,8 +125,9 @@ impl Fleet {
             shutdown,
             http: None,
             members: BTreeMap::new(),
-            departed: BTreeMap::new(),
+            budgets: Budgets::default(),
             pollers: JoinSet::new(),
+            tasks: HashMap::new(),
         }
     }
 
@@ -133,10 +148,18 @@ impl Fleet {
             wanted.insert(tenant.name.clone());
             match self.members.get(&tenant.name) {
                 Some(member) if member.config == *tenant && !new_client => applied.unchanged += 1,
-                Some(_) => {
-                    changed.insert(tenant.name.clone(), tenant);
+                Some(member) if member.config.tenant_id == tenant.tenant_id => {
+                    // Nothing of a budget that is in memory need be loaded.
+                    let known = self.budgets.knows(&tenant.budget_key());
+                    let loaded = if known {
+                        Loaded::default()
+                    } else {
+                        self.load(tenant).await?
+                    };
+                    let same_token = member.config.signs_in_like(tenant);
+                    changed.insert(tenant.name.clone(), (tenant, loaded, same_token));
                 }
-                None => added.push((tenant, self.poller(tenant, &http.client)?)),
+                _ => added.push((tenant, self.load(tenant).await?)),
             }
         }
         applied.changed = changed.len();
@@ -144,44 +167,51 @@ impl Fleet {
         applied.removed = self.members.len() - applied.changed - applied.unchanged;
 
         let stays = |name: &TenantName| wanted.contains(name) && !changed.contains_key(name);
+        let starts_anew: BTreeSet<_> = added.iter().map(|(tenant, _)| &tenant.name).collect();
+        let stopped = self
+            .stop(|name| !stays(name) || starts_anew.contains(name))
+            .await;
         let mut start = self.around.clock.uptime();
-        for poller in self.stop(|name| !stays(name)).await {
+        let mut unknown = Unknown::default();
+        for poller in stopped {
             let name = poller.tenant().clone();
-            if let Some(tenant) = changed.get(&name) {
-                let source = self.source(tenant, &http.client);
-                self.start(tenant, poller.resume(tenant, source), &mut start);
+            if let Some((tenant, mut loaded, same_token)) = changed.remove(&name) {
+                let mut source = self.source(tenant, &http.client);
+                if same_token {
+                    source.tokens = source.tokens.succeeding(poller.tokens());
+                    if new_client {
+                        source.tokens.end_pause().await;
+                    }
+                }
+                let (quota, store) = self.hold(tenant, &mut loaded, &mut unknown);
+                let poller = poller.resume(tenant, Arc::new(source), quota, store);
+                self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
-                self.departed.insert(name, poller.quota().clone());
             }
         }
-        for (tenant, poller) in added {
-            self.departed.remove(&tenant.name);
+        // Those that panicked meanwhile start from what was saved.
+        for (tenant, ..) in changed.into_values() {
+            added.push((tenant, self.load(tenant).await.unwrap_or_default()));
+        }
+        for (tenant, loaded) in added {
+            let poller = self.poller(tenant, loaded, &http.client, &mut unknown);
             self.start(tenant, poller, &mut start);
         }
+        unknown.log();
         self.http = Some(http);
         self.around.expected.set(wanted.into_iter().collect());
-        self.prune();
+        self.prune().await;
         Ok(applied)
     }
 
     /// Forgets what is kept of removed tenants and no longer of use.
-    pub fn prune(&mut self) {
-        self.departed.retain(|_, quota| !quota.is_idle());
+    pub async fn prune(&mut self) {
+        self.budgets.prune(self.around.clock.uptime());
         if let Some(store) = &self.around.store {
-            store.prune(&self.members.keys().cloned().collect());
-        }
-    }
-
-    /// Waits for a poller to end, which none does by itself; for ever if there is none.
-    ///
-    /// # Panics
-    /// As the poller did: better to end, and be started again with all that was
-    /// saved, than to go on without one of the tenants.
-    pub async fn watch(&mut self) {
-        match self.pollers.join_next().await {
-            Some(ended) => drop(poller_of(ended)),
-            None => std::future::pending().await,
+            let names = self.members.keys().cloned().collect();
+            // Where the disk hangs, there is another time.
+            let _ = store.unless_it_hangs(store.prune(names)).await;
         }
     }
 
@@ -193,22 +223,36 @@ impl Fleet {
     /// Stops the members that `leaves` names, and waits for their end.
     async fn stop(&mut self, leaves: impl Fn(&TenantName) -> bool) -> Vec<Poller> {
         let mut leaving = BTreeSet::new();
+        let (budgets, now) = (&mut self.budgets, self.around.clock.uptime());
         self.members.retain(|name, member| {
             let stays = !leaves(name);
             if !stays {
                 leaving.insert(name.clone());
                 member.stop.cancel();
+                budgets.release(name, &member.config.budget_key(), now);
             }
             stays
         });
         let mut stopped = Vec::new();
+        let mut panicked = Vec::new();
         while !leaving.is_empty() {
-            let Some(ended) = self.pollers.join_next().await else {
-                break;
-            };
-            // At the end of the process others stop too, unasked.
-            let ended = poller_of(ended);
-            stopped.extend(ended.filter(|poller| leaving.remove(poller.tenant())));
+            match self.pollers.join_next_with_id().await {
+                Some(Ok((id, poller))) => {
+                    self.tasks.remove(&id);
+                    // At the end of the process others stop too, unasked.
+                    if leaving.remove(poller.tenant()) {
+                        stopped.push(poller);
+                    }
+                }
+                Some(failed) => {
+                    let name = self.panicked(failed);
+                    panicked.extend(name.filter(|name| !leaving.remove(name)));
+                }
+                None => break,
+            }
+        }
+        for name in panicked {
+            self.restart(&name).await;
         }
         stopped
     }
@@ -217,21 +261,29 @@ impl Fleet {
         poller.show();
         let stop = self.shutdown.child_token();
         *at = *at + SPREAD.mul_f64(fastrand::f64() * 2.0);
-        self.pollers.spawn(poller.run(*at, stop.clone()));
-        let config = tenant.clone();
-        self.members
-            .insert(tenant.name.clone(), Member { config, stop });
+        let task = self.pollers.spawn(poller.run(*at, stop.clone()));
+        self.tasks.insert(task.id(), tenant.name.clone());
+        let member = Member {
+            config: tenant.clone(),
+            stop,
+            started: *at,
+            restart: FIRST_RESTART,
+        };
+        self.members.insert(tenant.name.clone(), member);
     }
 
     /// The client for `settings`, and whether it is another than before.
     fn http(&self, settings: &Http) -> Result<(HttpInUse, bool), HttpError> {
-        let read = |path: &Path| std::fs::read(path).ok();
+        let read = |path: &Path| {
+            let content = small_file::blocking_read(path, small_file::CERTIFICATES).ok()?;
+            Some(content.bytes)
+        };
         let roots = settings.ca_file.as_deref().and_then(read);
         let same = |http: &&HttpInUse| http.settings == *settings && http.roots == roots;
         if let Some(http) = self.http.as_ref().filter(same) {
             return Ok((http.clone(), false));
         }
-        let client = http_client(settings)?;
+        let client = HttpClient::new(settings)?;
         let settings = settings.clone();
         let http = HttpInUse {
             settings,
@@ -241,56 +293,68 @@ impl Fleet {
         Ok((http, true))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &reqwest::Client) -> Arc<Source> {
+    fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Source {
         let clock = &self.around.clock;
-        Arc::new(Source {
+        Source {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
             tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
-        })
+        }
+    }
+
+    /// What is known of a tenant and its budget from before.
+    async fn load(&self, tenant: &config::Tenant) -> Result<Loaded, StoreError> {
+        match &self.around.store {
+            Some(store) => {
+                let key = tenant.budget_key();
+                let loaded = store.load(&tenant.name, &key, &tenant.tenant_id);
+                store.unless_it_hangs(loaded).await?
+            }
+            None => Ok(Loaded::default()),
+        }
+    }
+
+    /// The tenant's budget, which it holds from now on, and its part of the store.
+    fn hold(
+        &mut self,
+        tenant: &config::Tenant,
+        loaded: &mut Loaded,
+        unknown: &mut Unknown,
+    ) -> (Quota, Option<TenantStore>) {
+        let Surroundings { store, clock, .. } = &self.around;
+        self.budgets
+            .hold(tenant, loaded, store.as_ref(), clock, unknown)
     }
 
     /// A poller of a new tenant, with what is known of it from before.
     fn poller(
-        &self,
+        &mut self,
         tenant: &config::Tenant,
-        http: &reqwest::Client,
-    ) -> Result<Poller, StoreError> {
-        let (store, clock) = (self.around.store.as_ref(), &self.around.clock);
-        let loaded = store.map(|store| store.load(&tenant.name)).transpose()?;
-        let mut loaded = loaded.unwrap_or_default();
-        let store = store.map(|store| store.of(&tenant.name));
-        let calls = std::mem::take(&mut loaded.calls);
-        let quota = if let Some(quota) = self.departed.get(&tenant.name) {
-            quota.with_limits(tenant.limits)
-        } else {
-            let log = store
-                .clone()
-                .map(|store| Arc::new(store) as Arc<dyn CallLog>);
-            Quota::restore(clock.clone(), tenant.limits, calls, log)
-        };
+        mut loaded: Loaded,
+        http: &HttpClient,
+        unknown: &mut Unknown,
+    ) -> Poller {
+        let (quota, store) = self.hold(tenant, &mut loaded, unknown);
+        let clock = &self.around.clock;
         let filter = tenant.definitions.clone();
-        let mut known = Tenant::new(tenant.name.clone(), filter, quota.clone());
+        let mut known = Tenant::new(
+            tenant.name.clone(),
+            &tenant.tenant_id,
+            filter,
+            quota.clone(),
+        );
         let mut plan = Plan::new(tenant.poll, clock.uptime(), fastrand::u64(..));
         known.restore(&mut plan, loaded, clock);
-        Ok(Poller::new(
+        Poller::new(
             known,
             plan,
             quota,
-            self.source(tenant, http),
+            Arc::new(self.source(tenant, http)),
             self.around.snapshot.clone(),
             store,
             clock.clone(),
-        ))
+        )
     }
 }
 
-/// What a poller knew at its end; goes on with its panic.
-fn poller_of(ended: Result<Poller, JoinError>) -> Option<Poller> {
-    match ended {
-        Ok(poller) => Some(poller),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => None,
-        },
-    }
-}
+#[cfg(test)]
+mod tests;

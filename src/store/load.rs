@@ -1,0 +1,164 @@
+//! What is known from before, when a tenant is taken over.
+
+use std::time::Duration;
+
+use redb::{Database, ReadableDatabase as _};
+use tokio::sync::oneshot;
+
+use super::disk::Disk;
+use super::handle::{Job, Priority};
+use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
+use super::{
+    BUDGETS, CALLS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS, TenantState,
+    prune,
+};
+use crate::clock::Uptime;
+use crate::model::{DefinitionId, TenantName};
+use crate::quota::{BudgetKey, Call, Reserve};
+
+/// The span of the longest limit, in which calls count.
+const HOUR: Duration = Duration::from_hours(1);
+
+/// What is known of one tenant from before.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Calls of its budget that may still count, by number.
+    pub calls: Vec<(u64, Call)>,
+    /// How long ago this exporter last held the budget; `None` if that is not known.
+    pub gap: Option<Duration>,
+    /// Whether `calls` are all that this exporter made within the last hour.
+    pub is_complete: bool,
+    /// Until when the budget ran on the reserve.
+    pub reserve: Reserve,
+    /// The tenant itself.
+    pub tenant: Option<TenantState>,
+    /// Its definitions.
+    pub definitions: Vec<(DefinitionId, DefinitionState)>,
+}
+
+impl Store {
+    /// Everything known of `tenant`, if it is about `directory`, and of its budget. A row
+    /// that cannot be read is left out.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn load(
+        &self,
+        tenant: &TenantName,
+        budget: &BudgetKey,
+        directory: &str,
+    ) -> Result<Loaded, StoreError> {
+        let (owner, key) = (tenant.clone(), budget.clone());
+        let mut loaded = self.run(move |disk| load(disk, &owner, &key)).await??;
+        let known = loaded.tenant.as_ref();
+        let known = known.and_then(|tenant| tenant.directory.as_deref());
+        if known.is_some_and(|known| known != directory) {
+            tracing::warn!(%tenant, "the tenant is another directory than before: what was known under its name is forgotten");
+            loaded.tenant = None;
+            loaded.definitions = Vec::new();
+            self.forget(tenant);
+        }
+        Ok(loaded)
+    }
+
+    /// Forgets what is known of `tenant`, but not the calls of its budget.
+    pub fn forget(&self, tenant: &TenantName) {
+        let tenant = tenant.clone();
+        drop(self.write(Priority::Later, move |writing| {
+            prune::forget(writing, tenant.as_str())
+        }));
+    }
+
+    /// Runs something on the thread of the disk, and waits for as long as that takes.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Disk) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.disk.send(Job::Run(Box::new(move |disk| {
+            // Whoever asked may have gone.
+            let _ = reply.send(run(disk));
+        })));
+        answer
+            .await
+            .map_err(|_| StoreError::Closed(self.0.path.clone()))
+    }
+}
+
+fn load(disk: &mut Disk, tenant: &TenantName, budget: &BudgetKey) -> Result<Loaded, StoreError> {
+    let (boot_id, now) = (disk.boot_id.clone(), disk.clock.uptime());
+    let boot_id = boot_id.as_deref();
+    let path = disk.path.clone();
+    let database = disk.database()?;
+    super::file::caught(&path, || read(database, tenant, budget, boot_id, now))
+}
+
+fn read(
+    database: &Database,
+    tenant: &TenantName,
+    budget: &BudgetKey,
+    boot_id: Option<&str>,
+    now: Uptime,
+) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
+    let reading = database.begin_read().map_err(redb::Error::from)?;
+    let name = tenant.as_str();
+
+    let calls = reading.open_table(CALLS).map_err(redb::Error::from)?;
+    // Schema 2 kept calls by the name of the tenant.
+    for owner in [budget.as_str(), name] {
+        let next = loaded.calls.last().map_or(0, |(number, _)| number + 1);
+        let rows = calls.range((owner, 0)..=(owner, u64::MAX));
+        for row in rows.map_err(redb::Error::from)? {
+            let (key, value) = row.map_err(redb::Error::from)?;
+            if let Some(row) = rows::read::<CallRow>(name, value.value()) {
+                let number = next.saturating_add(key.value().1);
+                loaded.calls.push((number, row.call(boot_id, now)));
+            }
+        }
+    }
+
+    let definitions = reading.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+    for row in definitions.range((name, "")..).map_err(redb::Error::from)? {
+        let (key, value) = row.map_err(redb::Error::from)?;
+        let (owner, id) = key.value();
+        if owner != name {
+            break;
+        }
+        if let Some(row) = rows::read::<DefinitionRow>(name, value.value()) {
+            loaded.definitions.push((DefinitionId::new(id), row.into()));
+        }
+    }
+
+    let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
+    let row = tenants.get(name).map_err(redb::Error::from)?;
+    let row = row.and_then(|row| rows::read::<TenantRow>(name, row.value()));
+    loaded.tenant = row.map(TenantState::from);
+
+    let stamps = reading.open_table(STAMPS).map_err(redb::Error::from)?;
+    let age = |name: &str| -> Result<Option<Duration>, StoreError> {
+        let row = stamps.get(name).map_err(redb::Error::from)?;
+        let stamp = row.and_then(|row| rows::read::<Stamp>(name, row.value()));
+        Ok(stamp.and_then(|stamp| stamp.age_in(boot_id, now)))
+    };
+    let budgets = reading.open_table(BUDGETS).map_err(redb::Error::from)?;
+    let row = budgets.get(budget.as_str()).map_err(redb::Error::from)?;
+    let row = row.and_then(|row| rows::read::<BudgetRow>(name, row.value()));
+    if let Some(row) = row {
+        let since = row.stamp.age_in(boot_id, now);
+        if since.is_some() {
+            loaded.reserve = row.reserve();
+            loaded.is_complete = true;
+        }
+        loaded.gap = match since {
+            Some(since) if !row.released => Some(age("alive")?.map_or(since, |it| it.min(since))),
+            since => since,
+        };
+    } else {
+        // Written by a version that knew no budgets, whose last sign of life is its row.
+        let row = loaded.tenant.as_ref().filter(|row| row.directory.is_none());
+        loaded.gap = row.and_then(|row| row.stamp.age_in(boot_id, now));
+        loaded.is_complete = loaded.gap.is_some() || age("created")?.is_some_and(|age| age >= HOUR);
+    }
+    Ok(loaded)
+}

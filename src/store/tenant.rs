@@ -1,0 +1,206 @@
+//! One tenant's part of the store: its calls, and what changed of it.
+
+use futures::future::BoxFuture;
+use redb::WriteTransaction;
+use tokio::sync::oneshot;
+
+use super::handle::Priority;
+use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
+use super::{
+    BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,
+    TenantState,
+};
+use crate::clock::Uptime;
+use crate::model::{DefinitionId, TenantName};
+use crate::quota::{BudgetKey, Call, CallLog, Quota};
+
+/// One tenant's part of the store.
+#[derive(Clone, Debug)]
+pub struct TenantStore {
+    pub(super) store: Store,
+    pub(super) tenant: TenantName,
+    pub(super) budget: BudgetKey,
+}
+
+impl TenantStore {
+    /// Makes `changes` durable, in several transactions if there are many, so that no
+    /// other tenant waits long. Returns the definitions that could not be written.
+    #[must_use]
+    pub async fn save(&self, changes: Changes) -> Vec<DefinitionId> {
+        let Changes {
+            tenant,
+            definitions,
+        } = changes;
+        let mut tenant = Some(tenant);
+        let mut rest = definitions.as_slice();
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(ROWS));
+            let last = if later.is_empty() {
+                tenant.take()
+            } else {
+                None
+            };
+            if !self.save_some(now, last.as_ref()).await {
+                return rest.iter().map(|(id, _)| id.clone()).collect();
+            }
+            if later.is_empty() {
+                return Vec::new();
+            }
+            rest = later;
+        }
+    }
+
+    async fn save_some(
+        &self,
+        definitions: &[(DefinitionId, Option<DefinitionState>)],
+        tenant: Option<&TenantState>,
+    ) -> bool {
+        let definitions = definitions.iter().map(|(id, state)| {
+            let row = state.as_ref().map(DefinitionRow::from);
+            let row = row.map(|row| rows::encode(&row)).transpose()?;
+            Ok((id.clone(), row))
+        });
+        let definitions: Result<Vec<_>, StoreError> = definitions.collect();
+        let tenant = tenant.map(|tenant| rows::encode(&TenantRow::from(tenant)));
+        let (Ok(definitions), Ok(tenant)) = (definitions, tenant.transpose()) else {
+            return false;
+        };
+        let name = self.tenant.clone();
+        let written = self.store.write(Priority::Later, move |writing| {
+            let name = name.as_str();
+            if let Some(row) = &tenant {
+                let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
+                tenants
+                    .insert(name, row.as_slice())
+                    .map_err(redb::Error::from)?;
+            }
+            let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+            for (id, row) in &definitions {
+                let key = (name, id.as_str());
+                match row {
+                    Some(row) => table.insert(key, row.as_slice()).map(drop),
+                    None => table.remove(key).map(drop),
+                }
+                .map_err(redb::Error::from)?;
+            }
+            Ok(())
+        });
+        written.await.unwrap_or(false)
+    }
+
+    /// The moment `now`, in a form that another process can translate.
+    #[must_use]
+    pub fn stamp(&self, now: Uptime) -> Stamp {
+        self.store.stamp(now)
+    }
+
+    /// As of [`Store::unless_it_hangs`].
+    ///
+    /// # Errors
+    /// [`StoreError::Hangs`].
+    pub async fn unless_it_hangs<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        self.store.unless_it_hangs(work).await
+    }
+
+    /// As of [`Store::generation`].
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.store.generation()
+    }
+
+    /// Says that this exporter spends the budget from now on, which `quota` counts.
+    pub fn hold(&self, quota: &Quota) {
+        let held = self.store.0.disk.held();
+        held.lock().insert(self.budget.clone(), quota.downgrade());
+        let now = self.store.0.clock.uptime();
+        let row = BudgetRow::new(self.stamp(now), false, quota.reserve());
+        let (budget, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
+        let (tenant, calls) = (self.tenant.clone(), quota.calls());
+        drop(self.store.write(Priority::Now, move |writing| {
+            put_budget(writing, &budget, &row)?;
+            put_calls(writing, &budget, &calls, boot_id.as_deref())?;
+            // Schema 2 kept calls by the name of the tenant.
+            let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
+            let name = tenant.as_str();
+            table
+                .retain_in((name, 0)..=(name, u64::MAX), |_, _| false)
+                .map_err(redb::Error::from)?;
+            Ok(())
+        }));
+    }
+
+    /// Says that this exporter spends the budget, which `quota` counts, no longer.
+    pub fn release(&self, quota: &Quota) {
+        self.store.0.disk.held().lock().remove(&self.budget);
+        let now = self.store.0.clock.uptime();
+        let row = BudgetRow::new(self.stamp(now), true, quota.reserve());
+        let budget = self.budget.clone();
+        drop(self.store.write(Priority::Later, move |writing| {
+            put_budget(writing, &budget, &row)
+        }));
+    }
+
+    fn put(
+        &self,
+        priority: Priority,
+        number: u64,
+        call: &Call,
+        oldest: u64,
+    ) -> oneshot::Receiver<bool> {
+        let budget = self.budget.clone();
+        let row = rows::encode(&CallRow::of(call, self.store.0.boot_id.clone()));
+        self.store.write(priority, move |writing| {
+            let row = row
+                .as_ref()
+                .map_err(|error| StoreError::Encode(error.to_string()))?;
+            let budget = budget.as_str();
+            let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
+            calls
+                .retain_in((budget, 0)..(budget, oldest), |_, _| false)
+                .map_err(redb::Error::from)?;
+            calls
+                .insert((budget, number), row.as_slice())
+                .map_err(redb::Error::from)?;
+            Ok(())
+        })
+    }
+}
+
+impl CallLog for TenantStore {
+    fn sent(&self, number: u64, call: &Call, oldest: u64) -> BoxFuture<'static, bool> {
+        let written = self.put(Priority::Now, number, call, oldest);
+        Box::pin(async move { written.await.unwrap_or(false) })
+    }
+
+    fn answered(&self, number: u64, call: &Call) {
+        drop(self.put(Priority::WithTheNext, number, call, 0));
+    }
+}
+
+pub(super) fn put_budget(
+    writing: &WriteTransaction,
+    budget: &BudgetKey,
+    row: &BudgetRow,
+) -> Result<(), StoreError> {
+    let mut budgets = writing.open_table(BUDGETS).map_err(redb::Error::from)?;
+    budgets
+        .insert(budget.as_str(), rows::encode(row)?.as_slice())
+        .map_err(redb::Error::from)?;
+    Ok(())
+}
+
+pub(super) fn put_calls(
+    writing: &WriteTransaction,
+    budget: &BudgetKey,
+    calls: &[(u64, Call)],
+    boot_id: Option<&str>,
+) -> Result<(), StoreError> {
+    let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
+    for (number, call) in calls {
+        let row = rows::encode(&CallRow::of(call, boot_id.map(str::to_owned)))?;
+        table
+            .insert((budget.as_str(), *number), row.as_slice())
+            .map_err(redb::Error::from)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! The disk of the state: slow, hanging, full, or taken away.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::common::settings::{self, entry};
+use crate::common::{Exporter, eventually, options};
+use defender_scan_exporter::clock::Clock;
+use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use tempfile::TempDir;
+
+/// What is promised while a disk is slow or hangs; each is measured many times.
+const HEALTH: Duration = Duration::from_millis(100);
+const SCRAPE: Duration = Duration::from_millis(500);
+const END: Duration = Duration::from_secs(5);
+
+/// Other tests run on the same processors.
+const MARGIN: u32 = 5;
+
+/// The library that makes the disk slow.
+fn shim(folder: &Path) -> PathBuf {
+    let library = folder.join("slow_disk.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shims/slow_disk.c");
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .args([source, "-ldl"])
+        .status();
+    assert!(status.expect("cc (package gcc or clang) starts").success());
+    library
+}
+
+/// An exporter of `tenants` tenants, whose disk takes as long as `disk` says.
+struct Slow {
+    simulator: Simulator,
+    exporter: Exporter,
+    disk: PathBuf,
+}
+
+impl Slow {
+    async fn start(tenants: usize) -> Self {
+        Self::start_with(tenants, &[]).await
+    }
+
+    async fn start_with(tenants: usize, variables: &[(&str, &str)]) -> Self {
+        let mut options = options();
+        (options.tenants, options.definitions) = (tenants, 20);
+        let simulator = Simulator::start(options)
+            .await
+            .expect("the simulator starts");
+        let folder = Arc::new(TempDir::new().expect("a folder can be made"));
+        let entries: Vec<_> = (0..tenants).map(entry).collect();
+        settings::write(&simulator, folder.path(), &entries, "5s");
+        let disk = folder.path().join("disk");
+        fs::write(&disk, "0").expect("the folder can be written");
+        let library = shim(folder.path());
+        let exporter = Exporter::start_adjusted(Arc::clone(&folder), |command| {
+            command.env("LD_PRELOAD", library).env("SLOW_DISK", &disk);
+            command.envs(variables.iter().copied());
+        })
+        .await;
+        exporter.ready().await;
+        Self {
+            simulator,
+            exporter,
+            disk,
+        }
+    }
+
+    fn takes(&self, milliseconds: i64) {
+        let draft = self.disk.with_extension("draft");
+        fs::write(&draft, milliseconds.to_string()).expect("the folder can be written");
+        fs::rename(draft, &self.disk).expect("the folder can be written");
+    }
+
+    fn calls(&self) -> usize {
+        let calls = self.simulator.calls();
+        let of_api = calls.iter().filter(|call| call.endpoint != Endpoint::Token);
+        of_api.count()
+    }
+
+    /// The longest of many health checks, scrapes and pages.
+    async fn longest(&self) -> [Duration; 3] {
+        let clock = Clock::system();
+        let mut longest = [Duration::ZERO; 3];
+        for _ in 0..30 {
+            for (path, longest) in ["/-/healthy", "/metrics", "/"].iter().zip(&mut longest) {
+                let start = clock.uptime();
+                assert_eq!(self.exporter.get(path).await.0, 200, "{path}");
+                *longest = clock.uptime().since(start).max(*longest);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        longest
+    }
+
+    async fn holds(&self, disk: &str) {
+        let longest = self.longest().await;
+        let [health, scrape, page] = longest;
+        eprintln!("{disk}: health {health:?}, scrape {scrape:?}, page {page:?} at most");
+        assert!(health < HEALTH * MARGIN, "{disk}: {longest:?}");
+        assert!(scrape < SCRAPE * MARGIN, "{disk}: {longest:?}");
+        assert!(page < SCRAPE * MARGIN, "{disk}: {longest:?}");
+    }
+
+    /// Errors that the disk must not be taken for.
+    async fn errors(&self) -> Vec<String> {
+        let metrics = self.exporter.metrics().await;
+        let errors = metrics.0.lines().filter(|line| {
+            line.starts_with("defender_collector_errors_total{") && !line.ends_with(" 0")
+        });
+        errors.map(str::to_owned).collect()
+    }
+
+    async fn ends(mut self, disk: &str) {
+        let clock = Clock::system();
+        let start = clock.uptime();
+        self.exporter.process.signal("TERM");
+        let status = self.exporter.process.exit().await;
+        let took = clock.uptime().since(start);
+        eprintln!("{disk}: ended {took:?} after SIGTERM");
+        assert!(status.success(), "{disk}: {status}");
+        assert!(took < END + Duration::from_secs(5), "{disk}: {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_disk_holds_up_nothing_but_the_calls_that_wait_for_it() {
+    let slow = Slow::start(20).await;
+    slow.takes(300);
+    slow.exporter.says("the disk is slow").await;
+    slow.holds("300 ms a sync").await;
+    let before = slow.calls();
+    eventually("calls leave all the same", async || {
+        (slow.calls() > before + 40).then_some(())
+    })
+    .await;
+    assert_eq!(slow.errors().await, [""; 0]);
+    let commits = "defender_exporter_store_commit_duration_seconds_count";
+    slow.exporter
+        .shows(commits, &[], |commits| commits > 10.0)
+        .await;
+    slow.ends("300 ms a sync").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_stops_the_calls_and_nothing_else() {
+    let slow = Slow::start(20).await;
+    slow.takes(3_600_000);
+    slow.exporter.says("the disk does not answer").await;
+    slow.exporter
+        .shows("defender_exporter_store_errors_total", &[], |errors| {
+            errors > 0.0
+        })
+        .await;
+    let before = slow.calls();
+    slow.holds("a hanging disk").await;
+    assert_eq!(slow.calls(), before, "no call leaves without its row");
+    assert_eq!(slow.errors().await, [""; 0]);
+    // Pollers that had something to save when it began do not hold up a reload.
+    let mut entries: Vec<_> = (0..20).map(entry).collect();
+    for entry in &mut entries {
+        entry.poll = "{definitions: 2s, agents: 10s}".to_owned();
+    }
+    let folder = Arc::clone(&slow.exporter.process.folder);
+    settings::write(&slow.simulator, folder.path(), &entries, "5s");
+    slow.exporter.process.signal("HUP");
+    slow.exporter.says("reloaded…changed=20").await;
+    slow.takes(0);
+    slow.exporter.says("the disk answers again").await;
+    eventually("it goes on", async || (slow.calls() > before).then_some(())).await;
+    slow.takes(3_600_000);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    slow.ends("a hanging disk").await;
+}
+
+/// A disk that is full at one moment and not at the next: one line says so, however often.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_now_and_then_is_said_once() {
+    let slow = Slow::start(3).await;
+    for _ in 0..6 {
+        slow.takes(-1);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        slow.takes(0);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    let before = slow.calls();
+    eventually("calls leave", async || {
+        (slow.calls() > before).then_some(())
+    })
+    .await;
+    let said = slow.exporter.process.output();
+    let lines = |text: &str| said.matches(text).count();
+    assert_eq!(lines("the state cannot be written"), 1, "{said}");
+    assert_eq!(
+        lines("store::trouble"),
+        1,
+        "nothing else is said yet: {said}"
+    );
+}
+
+/// On such a file system nothing keeps a second process out: that is said, and it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_without_locks_is_warned_of_once() {
+    let slow = Slow::start_with(1, &[("NO_LOCKS", "1")]).await;
+    let said = slow.exporter.process.output();
+    assert_eq!(
+        said.matches("the file system knows no locks").count(),
+        1,
+        "{said}"
+    );
+    let labels = ["tenant=\"tenant-0\""];
+    slow.exporter
+        .shows("defender_up", &labels, |up| up > 0.5)
+        .await;
+}
+
+/// The file is taken away under the running exporter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_removed_is_written_anew_with_all_that_counts() {
+    let slow = Slow::start(2).await;
+    let folder = Arc::clone(&slow.exporter.process.folder);
+    let state = folder.path().join("state/state.redb");
+    fs::remove_file(&state).expect("it is there");
+    slow.exporter
+        .says("the state was removed, replaced or cut")
+        .await;
+    let before = slow.calls();
+    eventually("it goes on", async || {
+        (slow.calls() > before + 6 && state.exists()).then_some(())
+    })
+    .await;
+    let used = |metrics: &crate::common::Metrics| {
+        let labels = ["tenant=\"tenant-1\"", "\"hour\""];
+        metrics.value("defender_api_quota_used", &labels)
+    };
+    let before = used(&slow.exporter.metrics().await).expect("it is published");
+    let definitions = scans(&slow.exporter).await;
+    let Slow { exporter, .. } = slow;
+    let exporter = exporter.kill_and_restart().await;
+    let after = used(&exporter.metrics().await).expect("it is published");
+    assert!(after >= before, "{after} of {before} calls are known");
+    assert_eq!(scans(&exporter).await, definitions, "all was saved again");
+}
+
+async fn scans(exporter: &Exporter) -> Vec<String> {
+    let metrics = exporter.metrics().await;
+    let ids = metrics
+        .0
+        .lines()
+        .filter(|line| line.starts_with("defender_scan_definition_info"));
+    ids.map(str::to_owned).collect()
+}
+
+/// `tests/fixtures/state-2.redb.gz` was written by the last program with schema 2 while it
+/// was in use; `state-2.txt` is what it published then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_the_second_version_publishes_what_it_did() {
+    let folder = Arc::new(TempDir::new().expect("a folder can be made"));
+    let state = folder.path().join("state");
+    fs::create_dir(&state).expect("the folder can be written");
+    let packed: &[u8] = include_bytes!("fixtures/state-2.redb.gz");
+    let mut file = fs::File::create(state.join("state.redb")).expect("the folder can be written");
+    std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut file).expect("it is packed");
+    let tenant = |number: u32| {
+        format!(
+            "  - {{name: demo-{number}, tenant_id: 3f0e6d0e-0000-4000-8000-00000000000{number}, \
+             api_base_url: 'http://127.0.0.1:1', authority_host: 'https://127.0.0.1:1', \
+             credential: {{type: client_secret, client_id: 3f0e6d0e-0000-4000-8000-000000000009, client_secret: x}}}}\n"
+        )
+    };
+    let text = format!("tenants:\n{}{}", tenant(1), tenant(2));
+    fs::write(folder.path().join("exporter.yml"), text).expect("the folder can be written");
+    let exporter = Exporter::start_adjusted(folder, |_| ()).await;
+    let metrics = exporter.metrics().await;
+    let published: std::collections::BTreeSet<_> = metrics.0.lines().collect();
+    let mut checked = 0;
+    for line in include_str!("fixtures/state-2.txt").lines() {
+        assert!(published.contains(line), "{line}");
+        checked += 1;
+    }
+    assert_eq!(checked, 250);
+}
