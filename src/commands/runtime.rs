@@ -1,5 +1,5 @@
-//! The threads of the runtime, all of them made at the start: when the system allows no further one later,
-//! whatever needs a thread has it.
+//! The threads of the runtime, all of them made at the start: when the system allows no further
+//! one later, whatever needs a thread has it.
 
 use std::fs::File;
 use std::io;

@@ -68,7 +68,8 @@ impl Exporter {
         clock: Clock,
         process: &Process,
     ) -> anyhow::Result<Option<Self>> {
-        let start = Self::start_up(reader, flags, storage, clock, process);
+        // It is large, and waits but once.
+        let start = Box::pin(Self::start_up(reader, flags, storage, clock, process));
         let stop = &process.asked.stop;
         stop.run_until_cancelled(start).await.transpose()
     }
