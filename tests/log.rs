@@ -22,7 +22,7 @@ struct Muted {
 impl Muted {
     async fn start(simulator: &Simulator) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let file = configuration(simulator, folder.path(), (1_000, 60_000), &[]);
+        let file = configuration(simulator, folder.path(), (1_000, 50_000), &[]);
         let (reader, writer) = pipe().expect("a pipe can be made");
         let port = free_port();
         let mut command = binary();
@@ -154,7 +154,7 @@ fn harmless(text: &str) -> bool {
 }
 
 async fn reloaded(simulator: &Simulator, folder: &Path, format: &str) -> String {
-    let file = configuration(simulator, folder, (1_000, 60_000), &[]);
+    let file = configuration(simulator, folder, (1_000, 50_000), &[]);
     let odd = tempfile::Builder::new().prefix(HARMFUL).tempdir();
     let odd = odd.expect("a folder can be made");
     fs::copy(file, odd.path().join("exporter.yml")).expect("it can be copied");
@@ -209,7 +209,7 @@ async fn libraries_add_nothing_to_what_is_said_of_an_unknown_issuer() {
         .await
         .expect("the simulator starts");
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = configuration(&simulator, folder.path(), (1_000, 60_000), &[]);
+    let file = configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
     let text = fs::read_to_string(&file).expect("it can be read");
     let without = text.lines().filter(|line| !line.starts_with("http:"));
     fs::write(&file, without.collect::<Vec<_>>().join("\n")).expect("it can be written");

@@ -25,7 +25,7 @@ fn state(id: u32) -> (u64, u32) {
 fn start(simulator: &Simulator) -> (Process, Pid) {
     const HUP: u64 = 1;
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = configuration(simulator, folder.path(), (1_000, 60_000), &[]);
+    let file = configuration(simulator, folder.path(), (1_000, 50_000), &[]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_defender-scan-exporter"));
     command.env_clear().arg("--config.file").arg(file);
     command.args(["--web.listen-address", "127.0.0.1:0"]);

@@ -55,7 +55,7 @@ fn compile(folder: &Path) -> std::path::PathBuf {
 /// Starts an exporter of several tenants on a disk that hangs once there is the file `hang`.
 async fn on_a_disk(simulator: &Simulator) -> Exporter {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    configuration(simulator, folder.path(), (1_000, 60_000), &[]);
+    configuration(simulator, folder.path(), (1_000, 50_000), &[]);
     let library = compile(folder.path());
     let variables = [
         ("HANG", folder.path().join("hang")),
@@ -92,7 +92,7 @@ async fn while_the_disk_hangs_at_the_start() {
         .await
         .expect("the simulator starts");
     let folder = tempfile::tempdir().expect("a folder can be made");
-    configuration(&simulator, folder.path(), (1_000, 60_000), &[]);
+    configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
     let library = compile(folder.path());
     let path = folder.path().to_owned();
     fs::write(path.join("hang"), "").expect("the folder can be written");

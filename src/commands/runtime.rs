@@ -1,5 +1,5 @@
-//! The threads, all of them made at the start: when the system allows no further one later,
-//! whatever needs a thread has it.
+//! The threads of the runtime, all of them made at the start: when the system allows no further
+//! one later, whatever needs a thread has it.
 
 use std::fs::File;
 use std::io;
@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
-/// Threads beside those of the runtime: of signals and of the log.
-const OTHERS: usize = 2;
+/// Threads beside those of the runtime: of signals, of the log, of the state, and one for files.
+const OTHERS: usize = 4;
 
 /// Files that must be free to be opened: about twice as many as an exporter has open that
 /// nobody asks.
