@@ -1,4 +1,4 @@
-//! What those who come in, or try to, can take: checks of passwords, pages, and the
+//! What those who come in, or try to, can take: checks of passwords, and the
 //! patience of a file system that hangs. And where the exporter listens for them.
 
 use std::fs;
@@ -103,55 +103,6 @@ async fn strangers_and_a_costly_hash_do_not_slow_a_good_login() {
     println!("eight strangers took {:?}", clock.uptime().since(begun));
     assert!(!slow.is_finished(), "the costly check is still made");
     slow.abort();
-}
-
-fn resident(served: &Served) -> u64 {
-    let file = format!("/proc/{}/status", served.process.id());
-    let status = fs::read_to_string(file).expect("it runs");
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = kib.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.expect("Linux says it").parse().expect("a number")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_pages_at_once_take_no_more_memory_than_a_few() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let served = Served::start_with(folder, &["--definitions=5000", "--tenants=2"]).await;
-    let page = served.url("http", "/");
-    eventually("all definitions are known", async || {
-        let (_, body) = get(&page).await?;
-        body.contains("of 10000").then_some(())
-    })
-    .await;
-    let (_, body) = get(&served.url("http", "/metrics"))
-        .await
-        .expect("it answers");
-    assert!(body.len() > 1_000_000);
-    let rest = resident(&served);
-    let mut answers = Vec::new();
-    for number in 0..300 {
-        // Most want the same, some a page of their own.
-        let url = match number % 10 {
-            0 => format!("{page}?q={number}"),
-            _ => page.clone(),
-        };
-        let client = client([127, 0, 0, 1]);
-        answers.push(tokio::spawn(async move {
-            let answer = client.get(url).send().await.expect("it answers");
-            let status = answer.status().as_u16();
-            (status, answer.bytes().await.map_or(0, |body| body.len()))
-        }));
-    }
-    let (mut most, mut good) = (rest, 0);
-    for answer in answers {
-        let (status, length) = answer.await.expect("no panic");
-        assert!([200, 503].contains(&status), "{status}");
-        good += usize::from(status == 200 && length > 1_000);
-        most = most.max(resident(&served));
-    }
-    println!("300 pages, {good} of them good: {rest} KiB at rest, {most} KiB at most");
-    assert!(good >= 100, "{good}");
-    assert!(most < 2 * rest, "{rest} KiB at rest, {most} KiB at most");
 }
 
 /// Mounts a file system at its argument that answers nothing, for as long as it runs.

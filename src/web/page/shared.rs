@@ -2,6 +2,7 @@
 //! other: each looks through all definitions, and memory for one is enough.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use axum::body::Bytes;
@@ -30,6 +31,8 @@ pub(in crate::web) struct Pages {
 
 /// A page until it was sent to all who asked for it.
 struct Page {
+    /// It is being rendered: before that, it will show what is known then.
+    begun: Arc<AtomicBool>,
     /// What it shows is no older than that.
     tenants: Weak<Tenants>,
     second: i64,
@@ -60,9 +63,10 @@ impl Pages {
             let reason = "too many pages at once, see --web.max-requests\n";
             return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
         };
-        let rendered = page.rendered.get_or_init(|| async move {
-            let state = self.state.clone();
+        let rendered = page.rendered.get_or_init(|| async {
+            let (state, begun) = (self.state.clone(), Arc::clone(&page.begun));
             let work = move || {
+                begun.store(true, Ordering::SeqCst);
                 let (status, markup) = render(&state);
                 (status, Bytes::from(markup.into_string()))
             };
@@ -85,7 +89,8 @@ impl Pages {
         let mut pages = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         pages.retain(|_, page| page.strong_count() > 0);
         let same = |page: &Arc<Page>| {
-            page.second == second && std::ptr::eq(page.tenants.as_ptr(), Arc::as_ptr(&tenants))
+            let known = std::ptr::eq(page.tenants.as_ptr(), Arc::as_ptr(&tenants));
+            (known && page.second == second) || !page.begun.load(Ordering::SeqCst)
         };
         if let Some(page) = pages.get(&key).and_then(Weak::upgrade).filter(same) {
             return Some(page);
@@ -95,6 +100,7 @@ impl Pages {
             None => None,
         };
         let page = Arc::new(Page {
+            begun: Arc::default(),
             tenants: Arc::downgrade(&tenants),
             second,
             rendered: OnceCell::new(),
@@ -107,7 +113,7 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use maud::html;
 
@@ -156,5 +162,29 @@ mod tests {
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(held);
         assert_eq!(ask(&pages, "/?q=3", &rendered).await.status(), 200);
+    }
+
+    #[tokio::test]
+    async fn who_asks_before_it_is_begun_shares_it_whatever_happens_meanwhile() {
+        let (pages, rendered) = (Pages::new(state()), Arc::default());
+        // Another page's turn.
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let renderer = pages.renderer.clone();
+        let turn = tokio::spawn(async move { renderer.run(move || gone.recv()).await });
+        tokio::task::yield_now().await;
+        let mut first = std::pin::pin!(ask(&pages, "/", &rendered));
+        assert!(futures::poll!(first.as_mut()).is_pending());
+        let view = crate::web::tests::tenant("fabrikam", &pages.state.clock);
+        pages.state.snapshot.publish(view);
+        let mut second = std::pin::pin!(ask(&pages, "/", &rendered));
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        drop(go);
+        let answers = futures::future::join(first, second).await;
+        assert_eq!(
+            (answers.0.status(), answers.1.status()),
+            (StatusCode::OK, StatusCode::OK)
+        );
+        assert_eq!(rendered.load(Ordering::SeqCst), 1);
+        assert!(turn.await.unwrap().is_some());
     }
 }
