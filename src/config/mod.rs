@@ -34,6 +34,7 @@ use url::Url;
 
 pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use mistake::{Mistake, Mistakes, Place, Warning};
+pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 pub use web::{Mark, PasswordHash, RateLimit, Reading, WebConfig};
 

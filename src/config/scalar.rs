@@ -128,7 +128,12 @@ pub(super) fn origin(text: &str, scheme: Scheme) -> Result<Url, String> {
     let what = "an address such as `https://host`";
     let wrong = |found: &str, advice: &str| Err(expected(what, found, advice));
     let Ok(url) = Url::parse(text) else {
-        return wrong(&shown(text), "write scheme and host");
+        let advice = if has_zone(text) {
+            "URLs have no zones; name the host by a name, or by an address that is not link-local"
+        } else {
+            "write scheme and host"
+        };
+        return wrong(&shown(text), advice);
     };
     if !url.username().is_empty() || url.password().is_some() {
         return wrong(
@@ -170,16 +175,45 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 /// A proxy's address. It may hold a password and is never repeated.
 pub(super) fn proxy(value: &Value<'_>, report: &mut Report) -> Option<Url> {
     let what = "an address such as `http://proxy:3128`";
-    let text = value.text(report, what)?;
-    let found = match Url::parse(text) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => "another scheme",
-        Ok(url) if url.host_str().is_none_or(str::is_empty) => "no host",
-        Ok(url) if !matches!(url.path(), "" | "/") => "a path",
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => "a query or fragment",
-        Ok(url) => return Some(url),
-        Err(_) => "something else",
+    match proxy_url(value.text(report, what)?) {
+        Ok(url) => Some(url),
+        Err(found) => {
+            let advice = "write `http` or `https`, host and port";
+            value.mistake(report, expected(what, found, advice));
+            None
+        }
+    }
+}
+
+/// The proxy's address in `text`.
+///
+/// # Errors
+/// What it is instead, without repeating it: it may hold a password.
+pub fn proxy_url(text: &str) -> Result<Url, &'static str> {
+    let url = match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => return Err("another scheme"),
+        Ok(url) if url.host_str().is_none_or(str::is_empty) => return Err("no host"),
+        Ok(url) if !matches!(url.path(), "" | "/") => return Err("a path"),
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            return Err("a query or fragment");
+        }
+        Ok(url) => url,
+        Err(_) if has_zone(text) => return Err("an address with a zone, which URLs do not have"),
+        Err(_) => return Err("something else"),
     };
-    let advice = "write `http` or `https`, host and port";
-    value.mistake(report, expected(what, found, advice));
-    None
+    // The HTTP library reads it so, and goes to the hosts directly if it cannot.
+    let uri = url.as_str().parse::<::http::Uri>();
+    if uri.is_ok_and(|uri| uri.authority().is_some()) {
+        Ok(url)
+    } else {
+        Err("letters that must be percent-encoded")
+    }
+}
+
+/// Whether `text` holds an IPv6 address with a zone, such as `[fe80::1%eth0]`.
+fn has_zone(text: &str) -> bool {
+    let inside = text
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'));
+    inside.is_some_and(|(address, _)| address.contains('%'))
 }

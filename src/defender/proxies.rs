@@ -9,6 +9,7 @@ use url::Url;
 
 use super::error::chain;
 use super::http::HttpError;
+use crate::config::proxy_url;
 
 /// A variable of the environment; `None`, if it is not set.
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<OsString>;
@@ -76,36 +77,13 @@ fn variable<T>(
     Ok(found)
 }
 
-/// A proxy's address, with or without `http://`. It may hold a password and is never repeated.
+/// A proxy's address, with or without `http://`.
 fn address(text: &str) -> Result<Url, &'static str> {
     let text = text.trim();
-    let with_scheme = if text.contains("://") {
-        text.to_owned()
+    if text.contains("://") {
+        proxy_url(text)
     } else {
-        format!("http://{text}")
-    };
-    let url = Url::parse(&with_scheme).map_err(|_| {
-        if text.contains('%') && text.contains('[') {
-            "an address with a zone, which URLs do not have"
-        } else {
-            "something else"
-        }
-    })?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("another scheme; proxies for HTTP are supported, SOCKS is not");
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err("no host");
-    }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err("something behind the port; a password must be percent-encoded");
-    }
-    // The library reads it once more, and ignores what it cannot read.
-    let readable = url.as_str().parse::<::http::Uri>();
-    if readable.is_ok_and(|uri| uri.authority().is_some()) {
-        Ok(url)
-    } else {
-        Err("letters that must be percent-encoded")
+        proxy_url(&format!("http://{text}"))
     }
 }
 

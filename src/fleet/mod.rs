@@ -269,7 +269,11 @@ impl Fleet {
     /// A client with the roots of the system as they are now. Files that hang hold up nothing else.
     async fn new_http(&self, config: &Config) -> Result<HttpClient, HttpError> {
         let (settings, clock) = (config.http.clone(), self.around.clock.clone());
-        let built = tokio::task::spawn_blocking(move || HttpClient::new(&settings, clock));
+        let before = self.http.clone();
+        let built = tokio::task::spawn_blocking(move || match before {
+            Some(before) => before.anew(&settings),
+            None => HttpClient::new(&settings, clock),
+        });
         let built = built.await;
         built.unwrap_or_else(|error| Err(HttpError::Build(error.to_string())))
     }

@@ -1,0 +1,102 @@
+use std::io::Write;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::defender::testing::{Server, answer};
+
+fn settings(pem: &str) -> (tempfile::NamedTempFile, Http) {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(pem.as_bytes()).expect("written");
+    let settings = Http {
+        timeout: Duration::from_secs(1),
+        ca_file: Some(file.path().to_owned()),
+        proxy_url: None,
+    };
+    (file, settings)
+}
+
+fn client(settings: &Http) -> Result<HttpClient, HttpError> {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    HttpClient::new(settings, clock)
+}
+
+fn pem() -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]);
+    made.expect("a certificate").cert.pem()
+}
+
+const DAMAGED: [&str; 2] = [
+    "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n",
+    "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+];
+
+#[test]
+fn a_damaged_certificate_beside_good_ones_is_left_out_and_said_so() {
+    let (_file, good) = settings(&pem());
+    assert_eq!(client(&good).expect("a client").warnings(), [""; 0]);
+    for damaged in DAMAGED {
+        let (file, mixed) = settings(&format!("{}{damaged}{}", pem(), pem()));
+        let client = client(&mixed).expect("a client");
+        let [warning] = &client.warnings()[..] else {
+            panic!("{:?}", client.warnings());
+        };
+        let name = file.path().display().to_string();
+        assert!(
+            warning.contains(&name) && warning.contains("number 2 ("),
+            "{warning}"
+        );
+        let generation = client.0.current.load();
+        let of_good = super::Roots::read(good.ca_file.as_deref()).expect("roots");
+        let count = generation.parts.roots.store.len();
+        assert_eq!(count, of_good.store.len() + 1, "both good ones are in");
+    }
+}
+
+#[test]
+fn what_is_adopted_is_used_by_all_clones() {
+    let (_file, settings) = settings(&pem());
+    let (old, new) = (client(&settings).unwrap(), client(&settings).unwrap());
+    let clone = old.clone();
+    old.adopt(&new);
+    assert!(Arc::ptr_eq(
+        &clone.line(false).generation,
+        &new.line(false).generation
+    ));
+}
+
+#[test]
+fn a_file_without_certificates_is_a_clear_error() {
+    for pem in ["", "hello", DAMAGED[0], DAMAGED[1]] {
+        let (_file, settings) = settings(pem);
+        let error = client(&settings).expect_err("no certificate");
+        assert!(matches!(error, HttpError::NoCertificate { .. }), "{error}");
+    }
+    let missing = Http {
+        ca_file: Some("/nowhere/ca.pem".into()),
+        ..settings("").1
+    };
+    let error = client(&missing).expect_err("no file");
+    assert!(
+        error
+            .to_string()
+            .starts_with("can not read http.ca_file /nowhere/ca.pem: No such file"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn requests_go_through_the_proxy() {
+    let proxy = Server::answering(false, answer("200 OK", "", b"")).await;
+    let settings = Http {
+        timeout: Duration::from_secs(1),
+        ca_file: None,
+        proxy_url: Some(proxy.url.clone()),
+    };
+    let client = client(&settings).expect("a client");
+    for client in [client.line(false).client(), &client.unpooled()] {
+        let response = client.get("http://api.example/x").send().await;
+        assert!(response.is_ok());
+    }
+    let requests = proxy.requests.lock().expect("unpoisoned");
+    assert!(requests[0].starts_with("GET http://api.example/x HTTP/1.1"));
+}
