@@ -169,8 +169,8 @@ mod tests {
         let (pages, rendered) = (Pages::new(state()), Arc::default());
         // Another page's turn.
         let (go, gone) = std::sync::mpsc::channel::<()>();
-        let threads = pages.renderer.clone();
-        let turn = tokio::spawn(async move { threads.run(move || gone.recv()).await });
+        let other = pages.renderer.clone();
+        let turn = tokio::spawn(async move { other.run(move || gone.recv()).await });
         tokio::task::yield_now().await;
         let mut first = std::pin::pin!(ask(&pages, "/", &rendered));
         assert!(futures::poll!(first.as_mut()).is_pending());
