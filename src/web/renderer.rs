@@ -69,6 +69,7 @@ mod tests {
     fn it_needs_none_of_the_runtimes_blocking_threads() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
+            .enable_time()
             .max_blocking_threads(1)
             .build()
             .unwrap();
