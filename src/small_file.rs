@@ -15,7 +15,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -156,11 +156,13 @@ fn load(path: &Path, limit: u64) -> io::Result<Content> {
 static READS: LazyLock<Reads> = LazyLock::new(|| Reads {
     clock: Clock::system(),
     state: Mutex::default(),
+    queued: Condvar::new(),
 });
 
 struct Reads {
     clock: Clock,
     state: Mutex<State>,
+    queued: Condvar,
 }
 
 #[derive(Default)]
@@ -168,6 +170,8 @@ struct State {
     under_way: HashMap<Wanted, Read>,
     queue: VecDeque<Wanted>,
     threads: usize,
+    /// Those of the threads that wait for something to read.
+    idle: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -205,8 +209,12 @@ impl Reads {
         };
         state.under_way.insert(wanted.clone(), read);
         state.queue.push_back(wanted.clone());
-        if state.threads == THREADS || !state.may_begin(&wanted) {
+        if !state.may_begin(&wanted) {
             // A thread comes to it when it is done with what it reads.
+            return;
+        }
+        self.queued.notify_one();
+        if state.threads == THREADS || state.idle >= state.queue.len() {
             return;
         }
         let thread = std::thread::Builder::new().name("files".to_owned());
@@ -223,24 +231,30 @@ impl Reads {
         }
     }
 
-    /// Reads until nothing is left that may be begun.
+    /// Reads what may be begun, for ever: a thread that ended could be refused later.
     fn work(&self) {
         loop {
-            let wanted = {
-                let mut state = self.state();
-                let next = state.queue.iter().position(|next| state.may_begin(next));
-                let Some(wanted) = next.and_then(|next| state.queue.remove(next)) else {
-                    state.threads -= 1;
-                    return;
-                };
-                if let Some(read) = state.under_way.get_mut(&wanted) {
-                    read.begun = Some(self.clock.uptime());
-                }
-                wanted
-            };
+            let wanted = self.next();
             let outcome = load(&wanted.path, wanted.limit);
             let waiters = self.state().finish(&wanted);
             tell(waiters, &outcome);
+        }
+    }
+
+    fn next(&self) -> Wanted {
+        let mut state = self.state();
+        loop {
+            let next = state.queue.iter().position(|next| state.may_begin(next));
+            if let Some(wanted) = next.and_then(|next| state.queue.remove(next)) {
+                if let Some(read) = state.under_way.get_mut(&wanted) {
+                    read.begun = Some(self.clock.uptime());
+                }
+                return wanted;
+            }
+            state.idle += 1;
+            let woken = self.queued.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
     }
 

@@ -21,7 +21,7 @@ const END: Duration = Duration::from_secs(5);
 const MARGIN: u32 = 5;
 
 /// The library that makes the disk slow.
-fn shim(folder: &Path) -> PathBuf {
+pub fn shim(folder: &Path) -> PathBuf {
     let library = folder.join("slow_disk.so");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shims/slow_disk.c");
     let status = Command::new("cc")

@@ -245,7 +245,7 @@ async fn secrets_on_a_mount_that_hangs_cost_their_tenants_alone() {
     (small.tenants, small.definitions, small.agents) = (TENANTS, 2, 1);
     let simulator = Simulator::start(small).await.expect("the simulator starts");
     let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
-    let file = configuration(&simulator, folder.path(), (1_000, 60_000), &[]);
+    let file = configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
     fs::create_dir(folder.path().join("stuck")).expect("a folder can be made");
     let mut text = fs::read_to_string(&file).expect("it was written");
     for number in 1..TENANTS {

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::chown;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::geteuid;
 
@@ -11,19 +10,17 @@ use crate::common::{
 };
 use defender_scan_exporter::simulator::{Endpoint, Simulator};
 
-/// A user without processes: the limit counts those of a user, and root has none.
-fn nobody() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let next = std::process::id().wrapping_mul(7) + NEXT.fetch_add(1, Ordering::Relaxed);
-    20_000 + next % 40_000
+/// A user of this test alone: the limit counts the threads of a user, and root has none.
+fn nobody_else(test: u32) -> u32 {
+    100_000_000 + 4 * std::process::id() + test
 }
 
 /// Starts `program` as a user whom the limit on processes concerns.
-fn as_another(user: u32, program: &str) -> Command {
+fn as_another(test: u32, program: &str) -> Command {
     let mut command = if geteuid().is_root() {
         let mut command = Command::new("setpriv");
-        command.arg(format!("--reuid={user}"));
-        command.arg(format!("--regid={user}"));
+        let user = nobody_else(test);
+        command.args([format!("--reuid={user}"), format!("--regid={user}")]);
         command.arg("--clear-groups");
         command
     } else {
@@ -37,8 +34,8 @@ fn as_another(user: u32, program: &str) -> Command {
 }
 
 /// The command `binary` under a limit.
-fn limited(user: u32, limit: &str, binary: &Command) -> Command {
-    let mut command = as_another(user, "prlimit");
+fn limited(test: u32, limit: &str, binary: &Command) -> Command {
+    let mut command = as_another(test, "prlimit");
     command.env_clear().env("RUST_BACKTRACE", "0");
     command.arg(limit);
     command.arg(binary.get_program()).args(binary.get_args());
@@ -46,21 +43,21 @@ fn limited(user: u32, limit: &str, binary: &Command) -> Command {
 }
 
 /// Starts an exporter under a limit, and returns it if it serves. If it does not, it has said why.
-async fn start(simulator: &Simulator, user: u32, limit: &str) -> Option<Exporter> {
+async fn start(test: u32, simulator: &Simulator, limit: &str) -> Option<Exporter> {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = configuration(simulator, folder.path(), (1_000, 50_000), &[]);
     if geteuid().is_root() {
         let files = folder.path().read_dir().expect("it can be read");
         for path in files.map(|file| file.expect("it can be read").path()) {
-            chown(path, Some(user), None).expect("it can be given away");
+            chown(path, Some(nobody_else(test)), None).expect("it can be given away");
         }
-        chown(folder.path(), Some(user), None).expect("it can be given away");
+        chown(folder.path(), Some(nobody_else(test)), None).expect("it can be given away");
     }
     let mut exporter = binary();
     let port = free_port();
     exporter.arg("--config.file").arg(file);
     exporter.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let mut process = Process::start(folder, &mut limited(user, limit, &exporter));
+    let mut process = Process::start(folder, &mut limited(test, limit, &exporter));
     let url = format!("http://127.0.0.1:{port}");
     let serves = eventually("it serves or ends", async || {
         if !process.is_running() {
@@ -92,7 +89,7 @@ async fn with_too_few_threads_it_says_so_and_does_not_start() {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let enough = 2 * cores + 16;
     for limit in (1..=9).chain([enough]) {
-        let serves = start(&simulator, nobody(), &format!("--nproc={limit}"))
+        let serves = start(0, &simulator, &format!("--nproc={limit}"))
             .await
             .is_some();
         println!("{limit} threads: {serves}");
@@ -107,21 +104,13 @@ async fn with_too_few_files_it_says_so_and_does_not_start() {
         .await
         .expect("the simulator starts");
     for limit in (4..=28).chain([64]) {
-        let serves = start(&simulator, nobody(), &format!("--nofile={limit}"))
+        let serves = start(1, &simulator, &format!("--nofile={limit}"))
             .await
             .is_some();
         println!("{limit} files: {serves}");
         assert!(serves || limit < 64);
         assert!(!serves || limit > 4);
     }
-}
-
-fn lists(simulator: &Simulator) -> usize {
-    let calls = simulator.calls();
-    let lists = calls
-        .iter()
-        .filter(|call| call.endpoint == Endpoint::Definitions);
-    lists.count()
 }
 
 /// Has `prlimit` set the limit of a running exporter.
@@ -131,15 +120,13 @@ fn set(exporter: &Exporter, limit: &str, mut prlimit: Command) {
     assert!(status.expect("prlimit (util-linux) runs").success());
 }
 
-/// Threads are there from the start, so that no later limit keeps one from being made. Those that
-/// read files are the exception: without one, a reload or a sign-in fails, and is tried again.
+/// All threads are there from the start, so that no later limit keeps one from being made.
 #[tokio::test(flavor = "multi_thread")]
-async fn running_out_of_threads_in_mid_life_costs_calls_and_not_the_process() {
+async fn running_out_of_threads_in_mid_life_costs_nothing() {
     let simulator = Simulator::start(options())
         .await
         .expect("the simulator starts");
-    let user = nobody();
-    let exporter = start(&simulator, user, "--nproc=1000").await;
+    let exporter = start(2, &simulator, "--nproc=1000").await;
     let exporter = exporter.expect("1 000 are enough");
     let threads = async || {
         let metrics = exporter.metrics().await;
@@ -150,28 +137,28 @@ async fn running_out_of_threads_in_mid_life_costs_calls_and_not_the_process() {
     let cores = f64::from(u32::try_from(cores).expect("there are few"));
     println!("{before} threads on {cores} cores");
     assert!(before >= 2.0 * cores + 7.0);
-    set(&exporter, "--nproc=1:", as_another(user, "prlimit"));
+    set(&exporter, "--nproc=1", as_another(2, "prlimit"));
     let scrapes = (0..32).map(|_| exporter.get("/metrics"));
     for (status, _) in futures::future::join_all(scrapes).await {
         assert_eq!(status, 200);
     }
     assert_eq!(exporter.get("/").await.0, 200);
-    let asked = lists(&simulator);
-    eventually("it polls on", async || {
-        (lists(&simulator) > asked + 2).then_some(())
+    exporter.process.signal("HUP");
+    eventually("it reloads", async || {
+        exporter.process.output().contains("reloaded").then_some(())
     })
     .await;
-    exporter.process.signal("HUP");
-    let said = async |text: &str| {
-        eventually(text, async || {
-            exporter.process.output().contains(text).then_some(())
-        })
-        .await;
-    };
-    said("the configuration was not reloaded").await;
-    set(&exporter, "--nproc=1000:", as_another(user, "prlimit"));
-    exporter.process.signal("HUP");
-    said("message=reloaded").await;
+    simulator.revoke_tokens(0);
+    let asked = simulator.calls().len();
+    eventually("it signs in again", async || {
+        let calls = simulator.calls();
+        let mut later = calls.iter().skip(asked);
+        later
+            .find(|call| call.endpoint == Endpoint::Token)
+            .map(drop)
+    })
+    .await;
+    assert_eq!(threads().await.to_bits(), before.to_bits());
     assert!(!exporter.process.output().contains("panicked"));
 }
 
@@ -202,11 +189,15 @@ async fn running_out_of_files_in_mid_life_costs_calls_and_not_the_process() {
     })
     .await;
     set(&exporter, "--nofile=4096:4096", Command::new("prlimit"));
-    let asked = lists(&simulator);
-    eventually("it polls again", async || {
-        (lists(&simulator) > asked).then_some(())
-    })
-    .await;
+    let lists = || {
+        let calls = simulator.calls();
+        let lists = calls
+            .iter()
+            .filter(|call| call.endpoint == Endpoint::Definitions);
+        lists.count()
+    };
+    let asked = lists();
+    eventually("it polls again", async || (lists() > asked).then_some(())).await;
     exporter.shows("defender_up", &[], |up| up > 0.5).await;
     assert!(exporter.process.is_running());
     assert!(!exporter.process.output().contains("panicked"));

@@ -178,7 +178,7 @@ async fn text_from_elsewhere_commands_no_reader() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let logfmt = reloaded(&simulator, folder.path(), "logfmt").await;
     assert!(harmless(&logfmt), "{logfmt:?}");
-    assert!(logfmt.contains("b\\u{202e}c"), "{logfmt}");
+    assert!(logfmt.contains(r"b\u202ec"), "{logfmt}");
     let json = reloaded(&simulator, folder.path(), "json").await;
     assert!(harmless(&json), "{json:?}");
     let reloaded = json.lines().find(|line| line.contains("\"reloaded\""));

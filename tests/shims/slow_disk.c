@@ -1,4 +1,5 @@
-/* Preloaded into the exporter by tests/disk.rs: a disk that is slow, hangs, or is full.
+/* Preloaded into the exporter by tests/disk.rs and tests/stopping.rs: a disk that is slow,
+ * hangs, or is full.
  *
  * Each fdatasync and fsync of the state first waits for as many milliseconds as the file
  * that SLOW_DISK names says, and looks at it again every 10 ms: so a hang can end. A

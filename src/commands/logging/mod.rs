@@ -5,10 +5,11 @@
 //! library's, from warn up ─► once a minute ┴► format ─► printable ─► queue ─► standard error
 //! ```
 
+mod logfmt;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt::{self, Write as _};
+use std::fmt::{Debug, Write as _};
 use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
@@ -19,8 +20,9 @@ use tracing::field::{Field, Visit};
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use self::logfmt::Logfmt;
 use crate::cli::{LogFormat, LogLevel};
 use crate::clock::{Clock, Uptime};
 use crate::printable;
@@ -54,52 +56,31 @@ pub(super) fn start(level: LogLevel, format: LogFormat) -> io::Result<Lines> {
     let registry = tracing_subscriber::registry()
         .with(filter)
         .with(Repetitions::new(Clock::system()));
+    let layer = fmt::layer().with_writer(writer(&lines));
     let started = match format {
-        LogFormat::Logfmt => set_global_default(
-            registry.with(
-                tracing_logfmt::builder()
-                    .with_span_name(false)
-                    .layer()
-                    .with_writer(writer(&lines, printable::line)),
-            ),
-        ),
-        LogFormat::Json => set_global_default(
-            registry.with(
-                tracing_subscriber::fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_writer(writer(&lines, printable::json)),
-            ),
-        ),
+        LogFormat::Logfmt => set_global_default(registry.with(layer.event_format(Logfmt))),
+        LogFormat::Json => set_global_default(registry.with(layer.json().flatten_event(true))),
     };
     started.map_err(io::Error::other)?;
     panic::set_hook(Box::new(panicked));
     Ok(lines)
 }
 
-/// What makes a text printable.
-type Escape = fn(&str) -> Cow<'_, str>;
-
-fn writer(lines: &Lines, escape: Escape) -> impl Fn() -> Line + Send + Sync + 'static {
+fn writer(lines: &Lines) -> impl Fn() -> Line + Send + Sync + 'static {
     let lines = lines.clone();
-    move || Line {
-        lines: lines.clone(),
-        escape,
-    }
+    move || Line(lines.clone())
 }
 
 /// Takes one event in one piece, as the formatting layers write it.
-struct Line {
-    lines: Lines,
-    escape: Escape,
-}
+struct Line(Lines);
 
 impl io::Write for Line {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        self.lines
-            .push(format!("{}\n", (self.escape)(text)).into_bytes());
+        // In logfmt, values are strings of JSON, too, where they are not plain.
+        let line = format!("{}\n", printable::json(text));
+        self.0.push(line.into_bytes());
         Ok(event.len())
     }
 
@@ -160,7 +141,7 @@ impl<S: Subscriber> Layer<S> for Repetitions {
 struct Text(String);
 
 impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         // Writing into a String cannot fail; if a value's own code did, the rest stands.
         let _ = write!(self.0, " {field}={value:?}");
     }
