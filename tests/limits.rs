@@ -70,8 +70,8 @@ async fn start(test: u32, simulator: &Simulator, limit: &str) -> Option<Exporter
     let output = process.output();
     assert!(!output.contains("panicked"), "{limit}: {output}");
     if serves {
-        let (status, text) = get(&format!("{url}/metrics")).await.expect("it answers");
-        assert!(status == 200 && text.contains("defender_up{"), "{text}");
+        let (status, body) = get(&format!("{url}/metrics")).await.expect("it answers");
+        assert!(status == 200 && body.contains("defender_up{"), "{text}");
         return Some(Exporter { process, url });
     }
     assert_eq!(process.exit().await.code(), Some(1), "{limit}: {output}");
