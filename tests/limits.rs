@@ -71,7 +71,7 @@ async fn start(test: u32, simulator: &Simulator, limit: &str) -> Option<Exporter
     assert!(!output.contains("panicked"), "{limit}: {output}");
     if serves {
         let (status, body) = get(&format!("{url}/metrics")).await.expect("it answers");
-        assert!(status == 200 && body.contains("defender_up{"), "{text}");
+        assert!(status == 200 && body.contains("defender_up{"), "{body}");
         return Some(Exporter { process, url });
     }
     assert_eq!(process.exit().await.code(), Some(1), "{limit}: {output}");
