@@ -1,11 +1,11 @@
 //! The disk of the state: slow, hanging, full, or taken away.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::process::slow_disk;
 use crate::common::settings::{self, entry};
 use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
@@ -19,19 +19,6 @@ const END: Duration = Duration::from_secs(5);
 
 /// Other tests run on the same processors.
 const MARGIN: u32 = 5;
-
-/// The library that makes the disk slow.
-pub fn shim(folder: &Path) -> PathBuf {
-    let library = folder.join("slow_disk.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shims/slow_disk.c");
-    let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .args([source, "-ldl"])
-        .status();
-    assert!(status.expect("cc (package gcc or clang) starts").success());
-    library
-}
 
 /// An exporter of `tenants` tenants, whose disk takes as long as `disk` says.
 struct Slow {
@@ -56,7 +43,7 @@ impl Slow {
         settings::write(&simulator, folder.path(), &entries, "5s");
         let disk = folder.path().join("disk");
         fs::write(&disk, "0").expect("the folder can be written");
-        let library = shim(folder.path());
+        let library = slow_disk(folder.path());
         let exporter = Exporter::start_adjusted(Arc::clone(&folder), |command| {
             command.env("LD_PRELOAD", library).env("SLOW_DISK", &disk);
             command.envs(variables.iter().copied());

@@ -348,6 +348,6 @@ mod tests {
         assert!(made.unwrap().success());
         let own = OwnMetrics::new(NOW);
         let refused = Watched::load(&path, Clock::system(), own).err().unwrap();
-        assert!(refused.to_string().contains("a pipe"), "{refused}");
+        assert!(refused.to_string().contains("a named pipe"), "{refused}");
     }
 }

@@ -1,6 +1,7 @@
 //! Processes that end with their test, and tests that run in namespaces of their own.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
@@ -32,6 +33,19 @@ pub fn in_namespaces(kinds: &[&str], prepare: &str, test: &str) -> bool {
         "expected a pass in namespaces of its own, but found a failure; without root, user namespaces must be allowed: {said}"
     );
     false
+}
+
+/// A library to preload: a disk that takes as long as the file says that `SLOW_DISK` names.
+pub fn slow_disk(folder: &Path) -> PathBuf {
+    let library = folder.join("slow_disk.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shims/slow_disk.c");
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .args([source, "-ldl"])
+        .status();
+    assert!(status.expect("cc (package gcc or clang) starts").success());
+    library
 }
 
 /// A child process that is killed and reaped with its test.

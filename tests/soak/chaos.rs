@@ -28,6 +28,8 @@ const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 pub struct Chaos {
     simulator: Arc<Simulator>,
     folder: Arc<TempDir>,
+    /// The library that makes its disk slow.
+    library: PathBuf,
     exporter: Option<Exporter>,
     place: Place,
     random: Rng,
@@ -55,6 +57,7 @@ impl Chaos {
         common::configuration(&simulator, folder.path(), (300, 15_000), &[]);
         let mut chaos = Self {
             simulator,
+            library: common::process::slow_disk(folder.path()),
             folder,
             exporter: None,
             place: Place::new(Mutex::new(String::new())),
@@ -64,6 +67,7 @@ impl Chaos {
             created: 0,
         };
         chaos.jump("+0");
+        chaos.disk(0);
         chaos.launch().await;
         chaos
     }
@@ -83,8 +87,11 @@ impl Chaos {
     /// Starts it, with a wall clock that can be moved and a boot clock that can not.
     async fn launch(&mut self) {
         let clock = self.folder.path().join("clock");
+        let disk = self.folder.path().join("disk");
+        let libraries = format!("{}:{}", faketime().display(), self.library.display());
         let started = Exporter::start_adjusted(Arc::clone(&self.folder), |command| {
-            command.env("LD_PRELOAD", faketime());
+            command.env("LD_PRELOAD", libraries);
+            command.env("SLOW_DISK", disk);
             command.env("FAKETIME_TIMESTAMP_FILE", clock);
             command.env("FAKETIME_NO_CACHE", "1");
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
@@ -99,9 +106,18 @@ impl Chaos {
 
     /// Moves its wall clock.
     fn jump(&self, offset: &str) {
-        let draft = self.folder.path().join("clock.new");
-        fs::write(&draft, offset).expect("the folder can be written");
-        fs::rename(draft, self.folder.path().join("clock")).expect("the folder can be written");
+        self.replace("clock", offset);
+    }
+
+    /// Makes each commit of its state take so long; a negative time is a full disk.
+    fn disk(&self, milliseconds: i32) {
+        self.replace("disk", &milliseconds.to_string());
+    }
+
+    fn replace(&self, name: &str, text: &str) {
+        let draft = self.folder.path().join("draft");
+        fs::write(&draft, text).expect("the folder can be written");
+        fs::rename(draft, self.folder.path().join(name)).expect("the folder can be written");
     }
 
     fn fault(&mut self) -> Fault {
@@ -121,6 +137,9 @@ impl Chaos {
             },
             Fault::SlowDrip,
             Fault::Unauthorized(3),
+            Fault::Refuse,
+            Fault::Cancel,
+            Fault::GoAway,
             status(400),
             status(404),
             status(500),
@@ -192,6 +211,12 @@ impl Chaos {
                     self.kill().await;
                     "kill"
                 }
+                13 => {
+                    let times = [0, 0, 0, 50, 300, 2_000, 7_000, -1];
+                    let time = times[self.random.usize(..times.len())];
+                    self.disk(time);
+                    "disk"
+                }
                 _ => {
                     self.change();
                     "change"
@@ -235,6 +260,7 @@ impl Chaos {
             self.simulator.set_tenant_fault(tenant, endpoint, None);
         }
         self.jump("+0");
+        self.disk(0);
         common::configuration(&self.simulator, self.folder.path(), (300, 15_000), &[]);
         self.exporter().process.signal("HUP");
         tokio::time::sleep(Duration::from_secs(5)).await;

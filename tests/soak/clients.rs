@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
 /// Where the exporter is now; it moves when it is started again.
@@ -24,6 +25,9 @@ impl Clients {
         for number in 0..count {
             running.spawn(scrape(number, Arc::clone(place), Arc::clone(&answered)));
         }
+        for number in 0..count / 5 {
+            running.spawn(disturb(number, Arc::clone(place)));
+        }
         Self { running, answered }
     }
 
@@ -32,6 +36,28 @@ impl Clients {
         assert!(self.running.try_join_next().is_none(), "a client failed");
         self.running.shutdown().await;
         self.answered.load(Ordering::Relaxed)
+    }
+}
+
+/// A client that sends half of a request, nonsense, or a request whose answer it never reads.
+async fn disturb(number: u64, place: Place) {
+    let mut random = fastrand::Rng::with_seed(number);
+    let texts: [&[u8]; 4] = [
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        b"\x16\x03\x01\0\x05hello",
+    ];
+    loop {
+        let url = place.lock().expect("unpoisoned").clone();
+        let address = url.trim_start_matches("http://");
+        if let Ok(mut stream) = tokio::net::TcpStream::connect(address).await {
+            let text = texts[random.usize(..texts.len())];
+            // It may be turned away at once.
+            stream.write_all(text).await.ok();
+            tokio::time::sleep(Duration::from_millis(random.u64(..5_000))).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.u64(50..500))).await;
     }
 }
 
