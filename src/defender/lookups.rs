@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// Look-ups at a time of hosts whose name servers answered the last time, and as many of others.
 const SLOTS: usize = 8;
@@ -161,15 +161,21 @@ impl Shared {
     }
 
     async fn look_up(self: &Arc<Self>, host: &str) -> Answer {
-        let (sender, answer) = oneshot::channel();
-        let (shared, name) = (Arc::clone(self), host.to_owned());
+        let (sender, mut answer) = mpsc::channel(1);
+        let look_up = || {
+            let (shared, name, sender) = (Arc::clone(self), host.to_owned(), sender.clone());
+            // Whoever asked may have gone.
+            move || drop(sender.try_send((shared.look_up)(&name)))
+        };
         let thread = std::thread::Builder::new().name("look-up".to_owned());
-        thread
-            .spawn(move || sender.send((shared.look_up)(&name)))
-            .map_err(|error| LookupError::Failed(format!("cannot start a look-up: {error}")))?;
-        match answer.await {
-            Ok(found) => Ok(found?.into()),
-            Err(_) => Err(LookupError::Failed("the look-up broke off".to_owned())),
+        if thread.spawn(look_up()).is_err() {
+            // At the limit of threads: one of the runtime's, which are kept.
+            drop(tokio::task::spawn_blocking(look_up()));
+        }
+        drop(sender);
+        match answer.recv().await {
+            Some(found) => Ok(found?.into()),
+            None => Err(LookupError::Failed("the look-up broke off".to_owned())),
         }
     }
 }
