@@ -368,7 +368,9 @@ impl Poller {
 
     fn look_at_health(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
-        let reserve_until = self.quota.reserve().until(now);
+        // Where the reserve is as large as our share, it is no less.
+        let is_less = self.quota.limits() != self.quota.share();
+        let reserve_until = self.quota.reserve().until(now).filter(|_| is_less);
         let health = &mut self.tenant.health;
         health.reserve_until = reserve_until.map(|until| wall + until.since(now));
         health.throttled_until = self

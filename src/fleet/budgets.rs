@@ -123,6 +123,10 @@ impl Unknown {
             return;
         }
         let Limits { minute, hour } = tenant.limits;
+        if minute.reserve >= minute.calls && hour.reserve >= hour.calls {
+            // It costs nothing.
+            return;
+        }
         if minute.reserve == 0 || hour.reserve == 0 {
             self.waiting.push(tenant.name.clone());
         } else {
