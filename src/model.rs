@@ -2,21 +2,19 @@
 //!
 //! A [`Definition`] says what is to be scanned and how often; a [`Session`] is
 //! one run of it; an [`Agent`] is the machine that runs it. The words are those
-//! of the service's `$metadata`. Serialisation is the store's; the wire format
-//! has types of its own.
+//! of the service's `$metadata`. The wire format and the store's rows have types
+//! of their own.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -59,7 +57,7 @@ identifier! {
 }
 
 /// How a run went: `AuthenticatedScanStatus` of `$metadata`, open-ended.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ScanStatus {
     /// No target was scanned successfully.
     Failure,
@@ -96,7 +94,7 @@ impl ScanStatus {
 }
 
 /// What kind of machines a definition scans: an open set.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ScanType {
     /// Network devices, over SNMP.
     Network,
@@ -125,7 +123,7 @@ impl ScanType {
 }
 
 /// How a definition names its targets: an open set.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetType {
     /// By IP address or range.
     Ip,
@@ -151,7 +149,7 @@ impl TargetType {
 }
 
 /// A run and how it went.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// When it ran.
     pub at: Timestamp,
@@ -162,7 +160,7 @@ pub struct Run {
 /// A scan definition as the list names it (`DeviceAuthenticatedScanDefinition`).
 /// Targets, creator and credentials are left out on purpose: they are personal
 /// data or secrets.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
     /// `id`.
     pub id: DefinitionId,
@@ -199,7 +197,7 @@ impl Definition {
 }
 
 /// One run of a definition (`AuthScanHistoryContract`).
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     /// `scanDefinitionId`.
     pub definition_id: DefinitionId,
@@ -218,7 +216,7 @@ pub struct Session {
 }
 
 /// A scanning agent (`DeviceAuthenticatedScanAgent`).
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     /// `id`.
     pub id: AgentId,

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::health::Health;
@@ -20,7 +19,7 @@ use crate::quota::Quota;
 pub const TARGET_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
 /// Sessions counted by status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionCounts {
     /// All targets were scanned.
     pub success: u64,
@@ -48,7 +47,7 @@ impl SessionCounts {
 pub const SESSIONS: usize = 32;
 
 /// A session as it is remembered: without its targets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownSession {
     /// A hash of its id, or of its time if it has none.
     pub identity: u64,
