@@ -56,15 +56,13 @@ impl Budgets {
             let calls = std::mem::take(&mut loaded.calls);
             let quota = Quota::restore(clock.clone(), tenant.limits, calls, log);
             quota.run_on_reserve(loaded.reserve);
-            let before = loaded.gap.map(|gap| now - gap);
             if !(tenant.exclusive && loaded.is_complete) {
                 quota.run_on_reserve(Reserve::after(loaded.gap, now));
             }
             Budget {
                 quota,
                 holders: BTreeSet::new(),
-                // The gap before is dealt with.
-                released: before.map(|_| now),
+                released: None,
                 store: store.clone(),
             }
         });
