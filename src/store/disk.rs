@@ -169,7 +169,6 @@ impl Disk {
             self.look();
             self.signs.busy_since.store(0, Ordering::Release);
         }
-        self.write(Vec::new());
         self.flush();
     }
 
@@ -180,14 +179,16 @@ impl Disk {
             return;
         }
         self.looked = now;
-        let is_due = self.alive.is_none_or(|alive| now.since(alive) >= ALIVE);
-        if self.is_lost()
-            || self.waiting.len() > WAITING
-            || (is_due && !self.held.lock().is_empty())
-        {
+        let is_due = self.is_alive_due(now) && !self.held.lock().is_empty();
+        if is_due || self.is_lost() || self.waiting.len() > WAITING {
             self.flush();
         }
         self.trouble.look(&self.path, now);
+    }
+
+    /// Whether a sign of life is due.
+    fn is_alive_due(&self, now: Uptime) -> bool {
+        self.alive.is_none_or(|alive| now.since(alive) >= ALIVE)
     }
 
     /// Writes what waits for a transaction.
@@ -233,7 +234,7 @@ impl Disk {
     fn commit<'w>(&mut self, writes: impl Iterator<Item = &'w Write>) -> bool {
         let started = self.clock.uptime();
         let stamp = self.stamp();
-        let is_due = self.alive.is_none_or(|alive| started.since(alive) >= ALIVE);
+        let is_due = self.is_alive_due(started);
         let alive = |writing: &WriteTransaction| put_stamp(writing, "alive", &stamp);
         let mut changes: Vec<Part<'_>> = writes.map(|write| &*write.change as _).collect();
         if is_due {
