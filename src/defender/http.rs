@@ -236,8 +236,13 @@ impl HttpClient {
         if !Arc::ptr_eq(&self.0.current.load(), used) {
             return;
         }
-        match Generation::new(Arc::clone(&used.parts)) {
-            Ok(next) => {
+        match used.parts.client(usize::MAX) {
+            Ok(pooled) => {
+                let next = Generation {
+                    parts: Arc::clone(&used.parts),
+                    pooled,
+                    unpooled: used.unpooled.clone(),
+                };
                 self.0.current.compare_and_swap(used, Arc::new(next));
             }
             // The same parts served before; better an old connection than none.
