@@ -77,26 +77,31 @@ pub(super) fn verifier(
     if auth == ClientAuth::NoClientCert {
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
-    let inner: Arc<dyn ClientCertVerifier> = if auth.verifies() {
-        let roots = Arc::new(roots);
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-        let inner = if auth.is_required() {
-            builder.build()?
-        } else {
-            builder.allow_unauthenticated().build()?
-        };
-        Arc::new(Pinned { inner, pinned })
-    } else {
-        Arc::new(AnyCertificate {
+    if !auth.verifies() {
+        let inner = Arc::new(AnyCertificate {
             required: auth.is_required(),
             hints: roots.subjects(),
             provider: Arc::clone(provider),
-        })
-    };
-    if sans.is_empty() {
-        return Ok(inner);
+        });
+        let pinned = Vec::new();
+        return Ok(Arc::new(Listed {
+            inner,
+            pinned,
+            sans,
+        }));
     }
-    Ok(Arc::new(Named { inner, sans }))
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let inner = if auth.is_required() {
+        builder.build()?
+    } else {
+        builder.allow_unauthenticated().build()?
+    };
+    Ok(Arc::new(Listed {
+        inner,
+        pinned,
+        sans,
+    }))
 }
 
 /// Takes any certificate whose key the client holds, whoever signed it.
@@ -152,15 +157,18 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// Takes what `inner` takes, and as Go does, each of the trusted certificates itself:
-/// one that is its own authority, or one that somebody else signed.
+/// Takes what `inner` takes, and as Go does, each of the trusted certificates itself: one
+/// that is its own authority, or one that somebody else signed. Of these, only those one of
+/// whose alternative names is allowed.
 #[derive(Debug)]
-struct Pinned {
+struct Listed {
     inner: Arc<dyn ClientCertVerifier>,
     pinned: Vec<CertificateDer<'static>>,
+    /// Empty: every name.
+    sans: Vec<String>,
 }
 
-impl ClientCertVerifier for Pinned {
+impl ClientCertVerifier for Listed {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.inner.root_hint_subjects()
     }
@@ -175,12 +183,23 @@ impl ClientCertVerifier for Pinned {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if self.pinned.iter().any(|pinned| pinned == certificate) {
+        let verified = if self.pinned.iter().any(|pinned| pinned == certificate) {
             usable(certificate, now).map_err(Error::InvalidCertificate)?;
-            return Ok(ClientCertVerified::assertion());
+            ClientCertVerified::assertion()
+        } else {
+            self.inner
+                .verify_client_cert(certificate, intermediates, now)?
+        };
+        if self.sans.is_empty() {
+            return Ok(verified);
         }
-        self.inner
-            .verify_client_cert(certificate, intermediates, now)
+        let names = alternative_names(certificate)
+            .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        if names.iter().any(|name| self.sans.contains(name)) {
+            return Ok(verified);
+        }
+        let refused = CertificateError::ApplicationVerificationFailure;
+        Err(Error::InvalidCertificate(refused))
     }
 
     fn verify_tls12_signature(
@@ -227,65 +246,6 @@ fn usable(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Certifi
         }
         Ok(_) => Ok(()),
         Err(_) => Err(CertificateError::BadEncoding),
-    }
-}
-
-/// Takes what `inner` takes, if one of its alternative names is allowed.
-#[derive(Debug)]
-struct Named {
-    inner: Arc<dyn ClientCertVerifier>,
-    sans: Vec<String>,
-}
-
-impl ClientCertVerifier for Named {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.inner.client_auth_mandatory()
-    }
-
-    fn verify_client_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let verified = self
-            .inner
-            .verify_client_cert(certificate, intermediates, now)?;
-        let names = alternative_names(certificate)
-            .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        if names.iter().any(|name| self.sans.contains(name)) {
-            return Ok(verified);
-        }
-        let refused = CertificateError::ApplicationVerificationFailure;
-        Err(Error::InvalidCertificate(refused))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }
 
