@@ -7,7 +7,7 @@
 
 FROM --platform=$BUILDPLATFORM rust:1.95.0-slim-bookworm AS build
 WORKDIR /build
-# Versions of Debian's packages vanish from its mirrors with each update: they can not be pinned.
+# Versions of Debian's packages vanish from its mirrors with each update: they cannot be pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates clang \

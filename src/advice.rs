@@ -244,7 +244,7 @@ pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less o
 /// A check did not come to its end.
 pub const UNFINISHED: &str =
     "Set `http.timeout` to `10s` and check again, to see what does not answer.";
-/// The state can not be read.
+/// The state cannot be read.
 pub const STATE: &str = "Check `--storage.path`, its owner and the disk.";
 
 /// The code's entry, if it is known.

@@ -58,8 +58,8 @@ pub(crate) struct Newest {
 /// What one answer of history taught about a definition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
-    /// Whether the answer can not be improved by asking again soon: it holds
-    /// the latest run, or it can not say which session that is.
+    /// Whether the answer cannot be improved by asking again soon: it holds
+    /// the latest run, or it cannot say which session that is.
     pub settled: bool,
     /// Durations of single targets, of sessions that were not known.
     pub target_durations: Vec<Duration>,
@@ -108,7 +108,7 @@ impl Scan {
     /// Takes a newer listing in; true if it names a run that was not known.
     pub fn relist(&mut self, mut listed: Definition) -> bool {
         let known = self.definition.latest.clone();
-        // A run can not un-happen: an answer that lacks it, or names an earlier one, is behind.
+        // A run cannot un-happen: an answer that lacks it, or names an earlier one, is behind.
         let newer = match (&known, &listed.latest) {
             (Some(known), Some(listed)) => known.at < listed.at,
             (None, listed) => listed.is_some(),
@@ -234,7 +234,7 @@ impl Scan {
                 }
                 true
             }
-            // Which of them came last can not be told, now or later.
+            // Which of them came last cannot be told, now or later.
             _ => {
                 self.newest = None;
                 self.covered = false;

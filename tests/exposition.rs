@@ -221,7 +221,7 @@ fn run(program: &str, arguments: &[&str], input: &str, hint: &str) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("can not run {program}: {error}; {hint}"));
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}; {hint}"));
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let input = input.to_owned();
     let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()));

@@ -81,7 +81,7 @@ async fn a_managed_identity_where_there_is_none_is_said_so_at_once() {
     assert!(!exporter.process.output().contains("a-secret-of-48"));
 }
 
-/// Virtual machines have the metadata service at an address that can not be chosen,
+/// Virtual machines have the metadata service at an address that cannot be chosen,
 /// so this runs once more in a network namespace that has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_managed_identity_of_a_virtual_machine_signs_in() {

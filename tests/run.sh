@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check of the project on a Debian machine with a Rust toolchain.
-# What is missing is installed; what can not be installed is a failure.
+# What is missing is installed; what cannot be installed is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -105,7 +105,7 @@ checks=(bans licenses sources)
 if timeout 30 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
     checks+=(advisories)
 else
-    echo "NOT CHECKED: advisories; expected github.com/RustSec/advisory-db, but it can not be reached from here"
+    echo "NOT CHECKED: advisories; expected github.com/RustSec/advisory-db, but it cannot be reached from here"
 fi
 target/tools/bin/cargo-deny --locked check --hide-inclusion-graph "${checks[@]}"
 

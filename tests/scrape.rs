@@ -196,7 +196,7 @@ fn tool(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, Stri
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("can not run {program}: {error}; install it"));
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}; install it"));
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let input = input.to_vec();
     // A tool that has seen enough stops reading.

@@ -1,4 +1,4 @@
-//! Listening, and what clients can not do to it: the real binary, with many
+//! Listening, and what clients cannot do to it: the real binary, with many
 //! addresses, with sockets of systemd, and with clients that idle, dawdle or
 //! ask too much.
 

@@ -3,7 +3,7 @@
 //!
 //! What is measured is the thread's time on the processor, not time on the wall,
 //! and the least of several rounds counts: other work on the machine disturbs
-//! both little. Ratios of one run can be compared; absolute figures can not.
+//! both little. Ratios of one run can be compared; absolute figures cannot.
 
 mod decode;
 mod exposition;

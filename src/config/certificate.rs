@@ -64,7 +64,7 @@ impl ClientCertificate {
     /// Reads both files. Of several certificates it takes the one that fits the key.
     ///
     /// # Errors
-    /// [`CertificateError`], if a file can not be read, is not PEM, or if there is no
+    /// [`CertificateError`], if a file cannot be read, is not PEM, or if there is no
     /// RSA key without a password and a certificate of it. Not if it is out of date:
     /// see [`Self::check`].
     pub async fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
@@ -262,7 +262,7 @@ fn certificates(text: &[u8], path: &Path) -> Result<Vec<Found>, CertificateError
         if kind == SectionKind::Certificate {
             let certificate = Found::read(der).ok_or_else(|| {
                 let advice = "export it again";
-                CertificateError::new("a certificate", "one that can not be read", path, advice)
+                CertificateError::new("a certificate", "one that cannot be read", path, advice)
             })?;
             found.push(certificate);
         }
@@ -293,7 +293,7 @@ fn rsa_key(text: &[u8], path: &Path) -> Result<RsaKeyPair, CertificateError> {
             "WrongAlgorithm" => wrong(rsa, "a key of another kind", renew),
             "TooSmall" => wrong(rsa, "a shorter one", renew),
             "TooLarge" => wrong(rsa, "a longer one", renew),
-            _ => wrong(rsa, "one that can not be read", "export it again"),
+            _ => wrong(rsa, "one that cannot be read", "export it again"),
         },
         None if contains(text, "EC PRIVATE KEY") => wrong(rsa, "a key of another kind", renew),
         None => {

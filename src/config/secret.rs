@@ -33,7 +33,7 @@ impl PartialEq for SecretSource {
 /// Why a file does not give a secret. Never holds what is in the file.
 #[derive(Debug, Error)]
 pub enum SecretFileError {
-    /// It can not be opened or read.
+    /// It cannot be opened or read.
     #[error(
         "expected a readable file, but found `{path}`: {source}; {advice}", advice = small_file::advice(source)
     )]

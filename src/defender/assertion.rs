@@ -23,14 +23,14 @@ const LIFETIME: Duration = Duration::from_mins(5);
 /// An assertion that `client_id` is who it says, good from `now` on.
 ///
 /// # Errors
-/// [`AuthError`], if the system has no random numbers, or the key can not sign.
+/// [`AuthError`], if the system has no random numbers, or the key cannot sign.
 pub(super) fn assertion(
     tenant: &Tenant,
     client_id: &str,
     certificate: &ClientCertificate,
     now: Timestamp,
 ) -> Result<SecretString, AuthError> {
-    let failed = || AuthError::new(AuthReason::Other, "can not sign with the certificate's key");
+    let failed = || AuthError::new(AuthReason::Other, "cannot sign with the certificate's key");
     let random = SystemRandom::new();
     let mut id = [0; 16];
     random.fill(&mut id).map_err(|_| failed())?;

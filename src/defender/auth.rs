@@ -56,7 +56,7 @@ impl Bearer {
     /// Checks that the token can be sent.
     ///
     /// # Errors
-    /// [`AuthError`], if it is empty or has letters that a header can not have.
+    /// [`AuthError`], if it is empty or has letters that a header cannot have.
     pub fn new(token: &str) -> Result<Self, AuthError> {
         let sendable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
         let header = HeaderValue::try_from(format!("{SCHEME}{token}")).ok();

@@ -89,10 +89,10 @@ impl AuthError {
             }
             None if full.contains(" at line ") => Self::new(
                 AuthReason::Other,
-                format!("the answer of {whom} can not be read: {text}; is a proxy in between?"),
+                format!("the answer of {whom} cannot be read: {text}; is a proxy in between?"),
             )
             .advise(advice::DECODE),
-            None => Self::new(AuthReason::Other, format!("can not sign in: {text}")),
+            None => Self::new(AuthReason::Other, format!("cannot sign in: {text}")),
         }
     }
 
@@ -125,7 +125,7 @@ fn essence(text: &str) -> &str {
         .next()
         .unwrap_or_default()
         .trim();
-    // It can not read a description with an escape in it, and says so around the description.
+    // It cannot read a description with an escape in it, and says so around the description.
     let quoted = text.strip_prefix("invalid type: string \"");
     let quoted = quoted.and_then(|text| text.rsplit_once("\", expected a borrowed string"));
     quoted.map_or(text, |(inner, _)| inner)

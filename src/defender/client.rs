@@ -157,7 +157,7 @@ impl Client {
         };
         let foreign = |origin: String| Err(ApiError::ForeignNextLink { origin });
         let Ok(next) = url.join(next.as_str()) else {
-            return foreign("an address that can not be read".to_owned());
+            return foreign("an address that cannot be read".to_owned());
         };
         // A user name in the link would take the place of the token.
         let named = !next.username().is_empty() || next.password().is_some();

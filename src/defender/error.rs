@@ -50,7 +50,7 @@ pub enum ApiError {
     /// 400 `MaximumBatchSizeExceeded` (or 413): send fewer ids.
     #[error("too many ids in one call: {detail}")]
     BatchTooLarge {
-        /// The maximum that the message names; `None` if it can not be read.
+        /// The maximum that the message names; `None` if it cannot be read.
         allowed: Option<usize>,
         /// What the service says.
         detail: Detail,
@@ -98,7 +98,7 @@ pub enum ApiError {
     #[error("the connection failed: {0}")]
     Unanswered(String),
     /// The answer is not what the API sends.
-    #[error("the answer can not be read: {0}")]
+    #[error("the answer cannot be read: {0}")]
     Decode(#[from] DecodeError),
     /// The answer is larger than any that is believed.
     #[error("the answer is larger than {limit} bytes")]

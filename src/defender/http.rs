@@ -43,8 +43,8 @@ const ROOTS_AGAIN: Duration = Duration::from_mins(1);
 /// Why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The file of `http.ca_file` can not be read.
-    #[error("can not read http.ca_file {path}: {source}", path = .path.display())]
+    /// The file of `http.ca_file` cannot be read.
+    #[error("cannot read http.ca_file {path}: {source}", path = .path.display())]
     CaFile {
         /// The file.
         path: PathBuf,
@@ -59,8 +59,8 @@ pub enum HttpError {
         /// The file.
         path: PathBuf,
     },
-    /// `http.proxy_url` can not be used.
-    #[error("can not use http.proxy_url: {0}")]
+    /// `http.proxy_url` cannot be used.
+    #[error("cannot use http.proxy_url: {0}")]
     Proxy(String),
     /// A variable of the environment that names proxies cannot be used.
     #[error("expected {expected} in {name}, but found {problem}; correct or unset the variable")]
@@ -74,7 +74,7 @@ pub enum HttpError {
     },
     /// Most likely the system has no root certificates.
     #[error(
-        "can not build the HTTPS client: {0}; is the package ca-certificates installed? If not, install it or set http.ca_file"
+        "cannot build the HTTPS client: {0}; is the package ca-certificates installed? If not, install it or set http.ca_file"
     )]
     Build(String),
 }
@@ -119,7 +119,7 @@ impl HttpClient {
     /// reads files.
     ///
     /// # Errors
-    /// [`HttpError`], if a file can not be read, the system has no root certificates, or the
+    /// [`HttpError`], if a file cannot be read, the system has no root certificates, or the
     /// environment names a proxy that cannot be used.
     pub fn new(settings: &Http, clock: Clock) -> Result<Self, HttpError> {
         Self::build(settings, clock, Lookups::new())

@@ -151,7 +151,7 @@ pub(super) fn end_of(token: &str) -> Option<Timestamp> {
 pub(super) async fn read(path: &Path, what: &str) -> Result<SecretString, AuthError> {
     read_secret_file(path).await.map_err(|error| {
         let (path, why) = (path.display(), error.why());
-        let text = format!("can not read the {what} in {path}: {why}");
+        let text = format!("cannot read the {what} in {path}: {why}");
         let advice = match error {
             SecretFileError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
                 advice::FILE

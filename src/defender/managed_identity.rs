@@ -95,7 +95,7 @@ impl Issuer for MetadataService {
             .tls_certs_only([])
             .build()
             .map_err(|error| {
-                let text = format!("can not build the client of the metadata service: {error}");
+                let text = format!("cannot build the client of the metadata service: {error}");
                 AuthError::new(AuthReason::Other, text)
             })?;
         let hint = Hint::new(self.clock.clone());

@@ -121,7 +121,7 @@ impl SignIn {
         let failed = |why: String| {
             AuthError::new(
                 AuthReason::BadAssertion,
-                format!("can not use the client certificate: {why}"),
+                format!("cannot use the client certificate: {why}"),
             )
             .advise(advice::CERTIFICATE)
         };

@@ -1,4 +1,4 @@
-//! Times and durations as the API writes them, read liberally: what can not be
+//! Times and durations as the API writes them, read liberally: what cannot be
 //! read is absent, never an error.
 
 use std::time::Duration;

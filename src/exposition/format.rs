@@ -175,7 +175,7 @@ impl<'o> Lines<'o> {
                 out.push_str("+Inf");
             } else {
                 // With a fraction, as OpenMetrics recommends: one series in both formats.
-                // Writing into a String can not fail.
+                // Writing into a String cannot fail.
                 let _ = write!(out, "{bound:?}");
             }
             out.push('"');
@@ -200,7 +200,7 @@ pub(super) fn pairs(out: &mut String, names: &[&str], values: &[&str]) {
 
 /// Appends a value.
 pub(super) fn number(out: &mut String, value: Value) {
-    // Writing into a String can not fail.
+    // Writing into a String cannot fail.
     let _ = match value {
         Value::Count(count) => return out.push_str(itoa::Buffer::new().format(count)),
         Value::Millis(millis) => return seconds(out, millis),

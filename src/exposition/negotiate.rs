@@ -99,7 +99,7 @@ fn parameter<'p>(parameters: &'p str, wanted: &str) -> Option<&'p str> {
     })
 }
 
-/// Thousandths; 1 000 unless told; `None` if it can not be read.
+/// Thousandths; 1 000 unless told; `None` if it cannot be read.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

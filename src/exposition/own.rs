@@ -139,7 +139,7 @@ impl OwnMetrics {
         }
     }
 
-    /// The web configuration was read `at` that time, or can not be used.
+    /// The web configuration was read `at` that time, or cannot be used.
     pub fn web_reload(&self, ok: bool, at: Timestamp) {
         self.web_reload_ok.set(i64::from(ok));
         if ok {
@@ -166,7 +166,7 @@ impl OwnMetrics {
     /// Appends all of them.
     pub(super) fn write(&self, out: &mut String, format: Format) {
         let mut text = String::new();
-        // Writing into a String can not fail; if an encoder did, what it wrote before stands.
+        // Writing into a String cannot fail; if an encoder did, what it wrote before stands.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
         let mut samples: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -42,13 +42,13 @@ use crate::web::Expected;
 /// not see all of them at once.
 const SPREAD: Duration = Duration::from_millis(20);
 
-/// Why a configuration can not be put in force.
+/// Why a configuration cannot be put in force.
 #[derive(Debug, Error)]
 pub enum FleetError {
-    /// The section `http` can not be used.
+    /// The section `http` cannot be used.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// What is known of a new tenant can not be read.
+    /// What is known of a new tenant cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -303,7 +303,7 @@ impl Plan {
         self.history.fetched(now, ids, unsettled);
     }
 
-    /// The list can not be had, but the configuration names definitions, of which `listed` has
+    /// The list cannot be had, but the configuration names definitions, of which `listed` has
     /// the new ones: the history of all is swept all the time.
     pub fn without_list(&mut self, now: Uptime, listed: &Listed) {
         self.history.listed(now, listed);
@@ -342,7 +342,7 @@ impl Plan {
         self.go_on(request, now + NOT_WRITTEN);
     }
 
-    /// Whether the list can not be had, and history is fetched all the same.
+    /// Whether the list cannot be had, and history is fetched all the same.
     #[must_use]
     pub fn goes_without_list(&self) -> bool {
         self.goes_without_list

@@ -105,7 +105,7 @@ impl RoundError {
     /// What the plan needs to know.
     pub(super) fn failure(&self, collector: Collector) -> Failure {
         match self {
-            // An answer about fewer ids is smaller; a list can not be made smaller.
+            // An answer about fewer ids is smaller; a list cannot be made smaller.
             Self::Api(ApiError::BodyTooLarge { .. }) | Self::TooLarge(_)
                 if collector == Collector::History =>
             {

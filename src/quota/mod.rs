@@ -12,7 +12,7 @@
 //! A slot is held from before the request leaves until one window's length
 //! after its answer arrived. The server saw the request somewhere in between,
 //! so no window of the server's clock, sliding or fixed, can hold more calls
-//! than the limit, whatever the network does. A token bucket can not promise
+//! than the limit, whatever the network does. A token bucket cannot promise
 //! that: one of 100 that refills 25 a minute lets 125 calls into one minute.
 
 mod limits;

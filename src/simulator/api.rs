@@ -223,7 +223,7 @@ async fn api_answer(shared: &Shared, peer: &Peer, call: Call, gzip: bool) -> Res
 /// Zips what is to be zipped and spoils what is to be spoilt.
 async fn deliver(response: Response<Body>, fault: Option<&Fault>, gzip: bool) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    // The body is in memory already; reading it can not fail.
+    // The body is in memory already; reading it cannot fail.
     let mut body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.remove(CONTENT_LENGTH);
     let mut response = Response::from_parts(parts, Body::empty());

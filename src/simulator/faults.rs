@@ -296,7 +296,7 @@ fn huge_json() -> Response<Body> {
 fn deflated_block() -> Vec<u8> {
     let mut deflate = flate2::Compress::new(Compression::best(), false);
     let mut block = Vec::with_capacity(64 * 1024);
-    // Compressing blanks into 64 KiB of room can not fail, nor run out of room.
+    // Compressing blanks into 64 KiB of room cannot fail, nor run out of room.
     let _ = deflate.compress_vec(&vec![b' '; 1 << 20], &mut block, FlushCompress::Full);
     block
 }

@@ -60,7 +60,7 @@ impl Gate {
     /// turned away, is counted in `own`.
     ///
     /// # Errors
-    /// [`GateError`], if the file can not be used or not be watched.
+    /// [`GateError`], if the file cannot be used or not be watched.
     pub fn load(path: &Path, clock: Clock, own: OwnMetrics) -> Result<Self, GateError> {
         let file = File {
             watched: Watched::load(path, clock.clone(), own.clone())?,

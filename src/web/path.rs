@@ -29,7 +29,7 @@ impl fmt::Display for TelemetryPath {
     }
 }
 
-/// Why a path can not be used.
+/// Why a path cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TelemetryPathError {
     /// It is relative, or a whole URL.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub struct Peer(Option<SocketAddr>);
 
 impl Peer {
-    /// What one client can not easily have many of: an IPv4 address, or the first half
+    /// What one client cannot easily have many of: an IPv4 address, or the first half
     /// of an IPv6 address. All who come by UNIX sockets are one.
     pub(super) fn group(self) -> Option<IpAddr> {
         Some(match self.0?.ip().to_canonical() {

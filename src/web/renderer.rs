@@ -35,7 +35,7 @@ impl Renderer {
         };
         let job = Arc::new(Mutex::new(Some(job)));
         let run = move || {
-            // Taken out by the first, and only taken while it is held: it can not be poisoned.
+            // Taken out by the first, and only taken while it is held: it cannot be poisoned.
             let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(job) = job {
                 job();

@@ -3,7 +3,7 @@
 //! It and the files that it names are looked at for each connection and each
 //! request, on a thread of their own, and read again when one has changed. A
 //! request waits for the look, but not long: where a file system hangs, what was
-//! in force stays. So it does if a change can not be used.
+//! in force stays. So it does if a change cannot be used.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ const PATIENCE: Duration = Duration::from_millis(75);
 /// When a look has taken so long, it is time to say so.
 const HUNG: Duration = Duration::from_secs(10);
 
-/// Why the web configuration can not be used at the start.
+/// Why the web configuration cannot be used at the start.
 #[derive(Debug, Error)]
 pub enum GateError {
     /// What is wrong with the files.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
-    /// The thread that looks at them can not be started.
+    /// The thread that looks at them cannot be started.
     #[error("expected to start a thread that watches the web configuration, but found: {0}")]
     Thread(#[source] io::Error),
 }
@@ -70,7 +70,7 @@ impl Watched {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// [`GateError`], if it can not be used or not be watched.
+    /// [`GateError`], if it cannot be used or not be watched.
     pub(super) fn load(path: &Path, clock: Clock, own: OwnMetrics) -> Result<Self, GateError> {
         let (watched, files, dues) = Self::read_once(path, clock, own)?;
         let shared = Arc::clone(&watched.shared);
@@ -188,7 +188,7 @@ impl Shared {
         };
         tracing::error!(
             mistakes = %refused,
-            "the web configuration or a file that it names has changed and can not be used; the former stays in force"
+            "the web configuration or a file that it names has changed and cannot be used; the former stays in force"
         );
         self.own.web_reload(false, self.clock.wall());
         reading.files

@@ -13,14 +13,14 @@ macro_rules! messages {
 messages! {
     WRONG_SECRET = "AADSTS7000215: the client secret is wrong; was its id given instead of its value? (the sign-in host says: …)";
     EXPIRED_SECRET = "AADSTS7000222: the client secret has expired; make a new one (the sign-in host says: …)";
-    SECRET_FILE = "can not read the client secret in …: No such file or directory (os error 2)";
-    HANGING_FILE = "can not read the client secret in …: no answer from its file system within 5 s";
+    SECRET_FILE = "cannot read the client secret in …: No such file or directory (os error 2)";
+    HANGING_FILE = "cannot read the client secret in …: no answer from its file system within 5 s";
     UNKNOWN_APPLICATION = "AADSTS700016: the tenant does not know the application; check client_id and tenant_id (the sign-in host says: …)";
     UNKNOWN_TENANT = "AADSTS90002: there is no such tenant in this cloud; check tenant_id and the cloud (the sign-in host says: …)";
     UNKNOWN_API = "AADSTS500011: the tenant does not know the API; check cloud and scope, and that the tenant has Defender for Endpoint (the sign-in host says: …)";
     FOREIGN_CERTIFICATE = "AADSTS700027: the certificate or its assertion is not accepted; was it uploaded to the application? (the sign-in host says: …)";
-    ENDED_CERTIFICATE = "can not use the client certificate: expected a certificate that is valid now, but found one that ended at … in `…`; make a new one and upload it to the application";
-    EARLY_CERTIFICATE = "can not use the client certificate: expected a certificate that is valid now, but found one that begins at … in `…`; check this machine's clock, or use it later";
+    ENDED_CERTIFICATE = "cannot use the client certificate: expected a certificate that is valid now, but found one that ended at … in `…`; make a new one and upload it to the application";
+    EARLY_CERTIFICATE = "cannot use the client certificate: expected a certificate that is valid now, but found one that begins at … in `…`; check this machine's clock, or use it later";
     OTHER_KEY = "expected the certificate of the key in `…`, but found that of another key in `…`; name the two that were made together";
     ENCRYPTED_KEY = "expected a key without a password, but found an encrypted one in `…`; remove the password with `openssl pkey -in a.pem -out key.pem`, and let only the exporter read the file";
     PFX = "expected PEM text, but found a PFX (PKCS #12) file in `…`; convert it with `openssl pkcs12 -nodes -in a.pfx -out a.pem`";
@@ -28,7 +28,7 @@ messages! {
     NO_IDENTITY = "the metadata service gives no token (HTTP 400: Identity not found); assign a system-assigned identity to this machine, or name a user-assigned one";
     OTHER_IDENTITY = "the metadata service gives no token (HTTP 400: Identity not found); assign the identity to this machine, or correct its id";
     NO_METADATA_SERVICE = "no connection to the metadata service: …; managed identities are for machines and App Services in Azure: use another credential elsewhere";
-    RESOURCE_ID = "can not sign in: User-assigned resource IDs aren't supported for App Service. Use a client or object ID instead.";
+    RESOURCE_ID = "cannot sign in: User-assigned resource IDs aren't supported for App Service. Use a client or object ID instead.";
     NO_AZ = "expected `az` on the PATH of the exporter, but found none; install it, or use another credential";
     AZ_LOGIN = "nobody is signed in with `az`; run `az login` as the user that runs the exporter (…)";
     NO_AZD = "expected `azd` on the PATH of the exporter, but found none; install it, or use another credential";
@@ -52,7 +52,7 @@ messages! {
     REDIRECT = "the request was refused: HTTP 302";
     TIMEOUT = "no answer within the time limit";
     BROKEN = "the connection failed: …";
-    UNREADABLE = "the answer can not be read: …";
+    UNREADABLE = "the answer cannot be read: …";
     TOO_LARGE = "the answer is larger than 67108864 bytes";
     FOREIGN_PAGE = "the next page is at another origin, …; it was not fetched";
 }

@@ -13,7 +13,7 @@ fn start(ports: [u16; 3]) -> Process {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let temporary = folder.path().join("temporary");
     fs::create_dir(&temporary).expect("it can be made");
-    // A shell can not heed an interrupt that was ignored when it began, as it is for all that
+    // A shell cannot heed an interrupt that was ignored when it began, as it is for all that
     // was started in the background.
     let mut command = Command::new("env");
     command

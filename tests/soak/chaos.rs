@@ -84,7 +84,7 @@ impl Chaos {
         self.exporter().process.id()
     }
 
-    /// Starts it, with a wall clock that can be moved and a boot clock that can not.
+    /// Starts it, with a wall clock that can be moved and a boot clock that cannot.
     async fn launch(&mut self) {
         let clock = self.folder.path().join("clock");
         let disk = self.folder.path().join("disk");

@@ -200,7 +200,7 @@ impl Report {
         }
     }
 
-    /// The configuration can not be used.
+    /// The configuration cannot be used.
     pub(super) fn mistakes(&mut self, mistakes: Vec<String>) {
         self.ok = false;
         self.mistakes = mistakes;

@@ -68,7 +68,7 @@ struct Check<'t> {
     steps: Vec<Finding>,
 }
 
-/// The rest of the steps can not be taken, for that reason.
+/// The rest of the steps cannot be taken, for that reason.
 struct Stop(&'static str);
 
 /// Why a call brought nothing.

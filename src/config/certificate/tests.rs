@@ -115,7 +115,7 @@ fn a_certificate_with_something_behind_it_is_none() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("but found one that can not be read in"),
+        error.contains("but found one that cannot be read in"),
         "{error}"
     );
 }

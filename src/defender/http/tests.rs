@@ -79,7 +79,7 @@ fn a_file_without_certificates_is_a_clear_error() {
     assert!(
         error
             .to_string()
-            .starts_with("can not read http.ca_file /nowhere/ca.pem: No such file"),
+            .starts_with("cannot read http.ca_file /nowhere/ca.pem: No such file"),
         "{error}"
     );
 }

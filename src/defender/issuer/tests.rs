@@ -228,7 +228,7 @@ async fn a_missing_secret_file_is_a_clear_error() {
     assert!(
         error
             .text
-            .starts_with("can not read the client secret in /nowhere/secret: No such file"),
+            .starts_with("cannot read the client secret in /nowhere/secret: No such file"),
         "{error}"
     );
     let empty = file(" \n");

@@ -94,7 +94,7 @@ impl fmt::Display for DecodeError {
                 "expected more JSON, but the answer is cut off at line {line}, column {column}"
             ),
             Problem::NoValue => f.write_str("expected an object with a list \"value\""),
-            Problem::Compression => f.write_str("expected gzip, but it can not be decompressed"),
+            Problem::Compression => f.write_str("expected gzip, but it cannot be decompressed"),
         }
     }
 }

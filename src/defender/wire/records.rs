@@ -102,7 +102,7 @@ record! { ScannerAgent {
     id: AgentId = "id" => id(AgentId::new),
 } => AgentId: |record| record.id }
 
-// A run without a time can not be told from any other.
+// A run without a time cannot be told from any other.
 record! { LatestScan {
     status: ScanStatus = "status" => latest_status,
     at: Timestamp = "executionDateTime" => time,

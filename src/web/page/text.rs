@@ -125,7 +125,7 @@ pub(super) const fn reason(reason: Reason) -> &'static str {
         Reason::Connect => "there is no connection",
         Reason::Server => "the service fails",
         Reason::Client => "the service refuses the request",
-        Reason::Decode => "the answer can not be read",
+        Reason::Decode => "the answer cannot be read",
     }
 }
 
