@@ -65,7 +65,7 @@ const COMMANDS: [(&str, By); 36] = [
         Test("tests/stranger.rs", "(umask 077"),
     ),
     ("kill -HUP", Test("tests/reload.rs", "HUP")),
-    ("curl -X POST", Test("tests/reload.rs", "/-/reload")),
+    ("curl -X POST", Test("tests/reload.rs", "exporter.reload()")),
     ("openssl req", Here),
     ("sed -i 's|runbook_url", Here),
     (

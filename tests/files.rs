@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::common::messages;
 use crate::common::settings::{self, entry};
 use crate::common::tenants::{CERTIFICATES, simulator};
-use crate::common::{Exporter, PATIENCE, Process, binary, configuration, eventually, options};
+use crate::common::{Exporter, Process, binary, configuration, eventually, options};
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::{Endpoint, Simulator};
 use tempfile::TempDir;
@@ -107,20 +107,6 @@ async fn what_is_no_file_is_a_mistake_wherever_it_is_named() {
     }
 }
 
-async fn reload(exporter: &Exporter) -> (u16, String) {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build();
-    let answer = client
-        .expect("a client")
-        .post(format!("{}/-/reload", exporter.url))
-        .send();
-    let answer = answer.await.expect("it answers");
-    let status = answer.status().as_u16();
-    (status, answer.text().await.expect("it is text"))
-}
-
 /// A reload from a pipe hung, and every later one with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_of_what_is_no_file_changes_nothing_and_the_next_one_works() {
@@ -135,7 +121,7 @@ async fn a_reload_of_what_is_no_file_changes_nothing_and_the_next_one_works() {
     for (name, found) in kinds {
         fs::remove_file(&file).expect("it is there");
         symlink(name, &file).expect("a link can be made");
-        let (status, text) = reload(&exporter).await;
+        let (status, text) = exporter.reload().await;
         assert!(
             status == 500 && text.contains(found),
             "{name}: {status} {text}"
@@ -150,7 +136,7 @@ async fn a_reload_of_what_is_no_file_changes_nothing_and_the_next_one_works() {
         assert_eq!(exporter.get("/-/healthy").await.0, 200);
         fs::remove_file(&file).expect("it is there");
         settings::write(&simulator, folder.path(), &[entry(0)], "40s");
-        let (status, text) = reload(&exporter).await;
+        let (status, text) = exporter.reload().await;
         assert_eq!(status, 200, "{name}: {text}");
     }
 }
@@ -221,7 +207,7 @@ async fn a_configuration_on_a_mount_that_hangs_costs_that_reload_alone() {
     fs::write(&hangs, "").expect("it can be written");
     for _ in 0..3 {
         let health = async { took(&exporter, "/-/healthy").await };
-        let ((status, text), health) = tokio::join!(reload(&exporter), health);
+        let ((status, text), health) = tokio::join!(exporter.reload(), health);
         assert!(
             status == 500 && text.contains("no answer from its file system within 5 s"),
             "{text}"
@@ -231,7 +217,7 @@ async fn a_configuration_on_a_mount_that_hangs_costs_that_reload_alone() {
     }
     fs::remove_file(&hangs).expect("it is there");
     eventually("a reload works again", async || {
-        (reload(&exporter).await.0 == 200).then_some(())
+        (exporter.reload().await.0 == 200).then_some(())
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    Exporter, Metrics, Process, binary, configuration, eventually, free_port, get, options,
+    Exporter, Metrics, Process, binary, configuration, eventually, free_port, get, options, request,
 };
 use defender_scan_exporter::simulator::{Endpoint, Simulator};
 
@@ -51,13 +51,9 @@ impl Muted {
         let file = self.process.folder.path().join("exporter.yml");
         let mistakes = "  - {nome: a}\n".repeat(4_000);
         fs::write(file, format!("tenants:\n{mistakes}")).expect("it can be written");
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("a client can be made");
-        let reload = client.post(format!("{}/-/reload", self.url)).send();
-        let answer = reload.await.expect("it answers");
-        assert_eq!(answer.status(), 500);
+        let reload = format!("{}/-/reload", self.url);
+        let answer = request(reqwest::Method::POST, &reload).await;
+        assert_eq!(answer.expect("it answers").0, 500);
     }
 
     #[expect(

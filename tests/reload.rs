@@ -1,10 +1,10 @@
 //! Reloading: what did not change goes on undisturbed, nothing is forgotten, nothing leaks.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use crate::common::settings::{self, Entry, entry};
-use crate::common::{self, Exporter, PATIENCE, binary, eventually, options};
+use crate::common::{self, Exporter, binary, eventually, options};
 use defender_scan_exporter::simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
 use tempfile::TempDir;
 
@@ -30,28 +30,10 @@ fn folder(exporter: &Exporter) -> &Path {
     exporter.process.folder.path()
 }
 
-/// Keeps no connection: each test has a runtime of its own.
-static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
-    let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
-    let client = builder.pool_max_idle_per_host(0).build();
-    client.expect("a client can be made")
-});
-
-/// The answer to a request to reload.
-async fn post(exporter: &Exporter) -> (u16, String) {
-    let answer = CLIENT.post(format!("{}/-/reload", exporter.url)).send();
-    let answer = answer.await.expect("the exporter answers");
-    let status = answer.status().as_u16();
-    (status, answer.text().await.expect("it is text"))
-}
-
 /// Writes the configuration of `entries`, and waits until it is in force.
 async fn reload(exporter: &Exporter, simulator: &Simulator, entries: &[Entry]) {
     settings::write(simulator, folder(exporter), entries, "40s");
-    let (status, text) = post(exporter).await;
+    let (status, text) = exporter.reload().await;
     assert_eq!(status, 200, "{text}\n{}", exporter.process.output());
 }
 
@@ -121,7 +103,7 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
     let started = exporter.metrics().await.value(time, &[]);
     let bad = "tenants:\n  - nome: x\nhttp: {timeout: soon}\n";
     settings::write_text(folder(&exporter), bad);
-    let (status, text) = post(&exporter).await;
+    let (status, text) = exporter.reload().await;
     assert_eq!(status, 500);
     for mistake in [
         "exporter.yml:2: tenants[0].nome",
@@ -136,7 +118,7 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
     settings::write(&simulator, folder(&exporter), &[entry(0)], "40s");
     let ca = folder(&exporter).join("ca.pem");
     std::fs::write(&ca, "no certificate").expect("it can be written");
-    let (status, text) = post(&exporter).await;
+    let (status, text) = exporter.reload().await;
     assert!(status == 500 && text.contains("http.ca_file"), "{text}");
     let listed = calls(&simulator, 0, Endpoint::Definitions).len();
     eventually("it polls on", async || {
@@ -150,7 +132,7 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
     exporter.shows(ok, &[], |ok| ok > 0.5).await;
     let reloaded = exporter.metrics().await.value(time, &[]);
     assert!(reloaded > started, "{reloaded:?} {started:?}");
-    let both = tokio::join!(post(&exporter), post(&exporter));
+    let both = tokio::join!(exporter.reload(), exporter.reload());
     assert_eq!((both.0.0, both.1.0), (200, 200));
     assert_eq!(exporter.get("/-/reload").await.0, 405);
 }
@@ -159,7 +141,7 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
 async fn by_http_only_where_that_is_enabled() {
     let simulator = simulator(1).await;
     let exporter = start(&simulator, &[entry(0)], &[]).await;
-    let (status, text) = post(&exporter).await;
+    let (status, text) = exporter.reload().await;
     assert_eq!(status, 403);
     assert!(text.contains(LIFECYCLE), "{text}");
     settings::write_text(folder(&exporter), "");

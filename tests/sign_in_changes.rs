@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::common::settings::{self, Entry, entry};
 use crate::common::tenants::{configure, is_up, simulator};
-use crate::common::{Exporter, PATIENCE, eventually, messages, options};
+use crate::common::{Exporter, eventually, messages, options};
 use defender_scan_exporter::simulator::{Endpoint, Simulator};
 use tempfile::TempDir;
 
@@ -64,22 +64,11 @@ async fn a_corrected_secret_is_tried_at_once() {
     assert!(!exporter.process.output().contains("C4nary"));
 }
 
-async fn post(exporter: &Exporter) -> u16 {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build();
-    let answer = client
-        .expect("a client")
-        .post(format!("{}/-/reload", exporter.url))
-        .send();
-    answer.await.expect("it answers").status().as_u16()
-}
-
 async fn reload(exporter: &Exporter, simulator: &Simulator, entry: &Entry) {
     let folder = exporter.process.folder.path();
     settings::write(simulator, folder, std::slice::from_ref(entry), "40s");
-    assert_eq!(post(exporter).await, 200, "{}", exporter.process.output());
+    let (status, text) = exporter.reload().await;
+    assert_eq!(status, 200, "{text}\n{}", exporter.process.output());
 }
 
 /// There were 90 sign-ins in 4 s.

@@ -3,30 +3,17 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::common::process::slow_disk;
 use crate::common::{Exporter, configuration, eventually, options};
 use defender_scan_exporter::simulator::Simulator;
 
-/// Commits that hang as long as there is a file `hang`, as on a network disk that is gone.
-const HANG: &str = r#"
-#include <unistd.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-static int wait_and(long call, int fd) {
-    if (access(getenv("HANG"), F_OK) == 0) {
-        char *asked = getenv("ASKED");
-        close(syscall(SYS_openat, -100, asked, 0101, 0600));
-        while (access(getenv("HANG"), F_OK) == 0) usleep(10000);
-    }
-    return syscall(call, fd);
-}
-int fdatasync(int fd) { return wait_and(SYS_fdatasync, fd); }
-int fsync(int fd) { return wait_and(SYS_fsync, fd); }
-"#;
+/// In `SLOW_DISK`: commits hang, as on a network disk that is gone.
+const HANGS: &str = "600000";
 
 #[expect(
     clippy::disallowed_methods,
@@ -41,27 +28,20 @@ async fn stops(mut exporter: Exporter) {
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
-fn compile(folder: &Path) -> std::path::PathBuf {
-    let (source, library) = (folder.join("hang.c"), folder.join("hang.so"));
-    fs::write(&source, HANG).expect("the folder can be written");
-    let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status();
-    assert!(status.expect("cc, which links Rust, runs").success());
-    library
+/// A disk that hangs once the file `hang` says so, and then makes the file `asked`.
+fn disk(folder: &Path) -> [(&'static str, PathBuf); 3] {
+    [
+        ("SLOW_DISK", folder.join("hang")),
+        ("ASKED", folder.join("asked")),
+        ("LD_PRELOAD", slow_disk(folder)),
+    ]
 }
 
-/// Starts an exporter of several tenants on a disk that hangs once there is the file `hang`.
+/// Starts an exporter of several tenants on such a disk.
 async fn on_a_disk(simulator: &Simulator) -> Exporter {
     let folder = tempfile::tempdir().expect("a folder can be made");
     configuration(simulator, folder.path(), (1_000, 50_000), &[]);
-    let library = compile(folder.path());
-    let variables = [
-        ("HANG", folder.path().join("hang")),
-        ("ASKED", folder.path().join("asked")),
-        ("LD_PRELOAD", library),
-    ];
+    let variables = disk(folder.path());
     Exporter::start_adjusted(folder, |command| {
         command.envs(variables);
     })
@@ -78,7 +58,7 @@ async fn while_the_disk_hangs_under_every_tenant() {
     let exporter = on_a_disk(&simulator).await;
     exporter.ready().await;
     let folder = Arc::clone(&exporter.process.folder);
-    fs::write(folder.path().join("hang"), "").expect("the folder can be written");
+    fs::write(folder.path().join("hang"), HANGS).expect("the folder can be written");
     eventually("a commit hangs", async || {
         folder.path().join("asked").exists().then_some(())
     })
@@ -93,16 +73,13 @@ async fn while_the_disk_hangs_at_the_start() {
         .expect("the simulator starts");
     let folder = tempfile::tempdir().expect("a folder can be made");
     configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
-    let library = compile(folder.path());
     let path = folder.path().to_owned();
-    fs::write(path.join("hang"), "").expect("the folder can be written");
+    fs::write(path.join("hang"), HANGS).expect("the folder can be written");
     let mut command = crate::common::binary();
     command
         .arg("--config.file")
         .arg(path.join("exporter.yml"))
-        .env("HANG", path.join("hang"))
-        .env("ASKED", path.join("asked"))
-        .env("LD_PRELOAD", library)
+        .envs(disk(&path))
         .arg("--web.listen-address=127.0.0.1:0");
     let process = crate::common::Process::start(folder, &mut command);
     eventually("a commit hangs", async || {

@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
@@ -52,17 +52,24 @@ pub fn options() -> Options {
     options
 }
 
-/// The body at `url`, with its status.
-pub async fn get(url: &str) -> Option<(u16, String)> {
+/// Keeps no connection: each test has a runtime of its own.
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build()
-        .expect("a client can be made");
-    let answer = client.get(url).send().await.ok()?;
+    let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    let client = builder.pool_max_idle_per_host(0).build();
+    client.expect("a client can be made")
+});
+
+/// The body at `url`, with its status.
+pub async fn get(url: &str) -> Option<(u16, String)> {
+    request(reqwest::Method::GET, url).await
+}
+
+/// The same for any method.
+pub async fn request(method: reqwest::Method, url: &str) -> Option<(u16, String)> {
+    let answer = CLIENT.request(method, url).send().await.ok()?;
     let status = answer.status().as_u16();
     Some((status, answer.text().await.ok()?))
 }
@@ -206,6 +213,13 @@ impl Exporter {
 
     pub async fn get(&self, path: &str) -> (u16, String) {
         get(&format!("{}{path}", self.url))
+            .await
+            .unwrap_or_else(|| panic!("no answer\n{}", self.process.output()))
+    }
+
+    /// The answer to a request to reload; needs `--web.enable-lifecycle`.
+    pub async fn reload(&self) -> (u16, String) {
+        request(reqwest::Method::POST, &format!("{}/-/reload", self.url))
             .await
             .unwrap_or_else(|| panic!("no answer\n{}", self.process.output()))
     }

@@ -1,7 +1,7 @@
 //! The certificates that are trusted: as they are now, and checked as the start checks them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use defender_scan_exporter::simulator::{LineFault, Simulator};
@@ -31,6 +31,16 @@ async fn start(folder: Arc<tempfile::TempDir>) -> Exporter {
     .await
 }
 
+/// The same, of `url` and with another root only; and the file of the roots.
+async fn start_with_other_root(simulator: &Simulator, url: &str) -> (Exporter, PathBuf) {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
+    let roots = folder.path().join("roots.pem");
+    fs::write(&roots, other_root()).expect("it can be written");
+    let (timeout, interval) = ("timeout: 5s", "definitions: 1s");
+    configure(simulator, folder.path(), [url, url], timeout, interval);
+    (start(folder).await, roots)
+}
+
 async fn is_up(exporter: &Exporter) {
     exporter.shows("defender_up", &[], |up| up > 0.0).await;
 }
@@ -38,23 +48,10 @@ async fn is_up(exporter: &Exporter) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_installed_in_mid_life_is_trusted_after_a_reload() {
     let simulator = simulator().await;
-    let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
-    let (roots, url) = (folder.path().join("roots.pem"), simulator.https_url());
-    fs::write(&roots, other_root()).expect("it can be written");
-    configure(
-        &simulator,
-        folder.path(),
-        [&url, &url],
-        "timeout: 5s",
-        "definitions: 1s",
-    );
-    let exporter = start(folder).await;
+    let (exporter, roots) = start_with_other_root(&simulator, &simulator.https_url()).await;
     exporter.says(messages::UNKNOWN_ROOT).await;
     fs::write(&roots, simulator.ca_pem()).expect("it can be written");
-    let client = reqwest::Client::builder().no_proxy().build();
-    let reload = format!("{}/-/reload", exporter.url);
-    let answer = client.expect("a client").post(reload).send().await;
-    assert!(answer.expect("it answers").status().is_success());
+    assert_eq!(exporter.reload().await.0, 200);
     is_up(&exporter).await;
     let said = exporter.process.output();
     assert!(said.contains("unchanged=1 changed=0"), "{said}");
@@ -69,19 +66,9 @@ async fn a_root_installed_in_mid_life_is_trusted_after_a_reload() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_issuer_makes_it_read_the_roots_again() {
     let simulator = simulator().await;
-    let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
     let front = simulator.front().await.expect("a port is free");
     front.set(Some(LineFault::Refused));
-    let (roots, url) = (folder.path().join("roots.pem"), front.url());
-    fs::write(&roots, other_root()).expect("it can be written");
-    configure(
-        &simulator,
-        folder.path(),
-        [&url, &url],
-        "timeout: 5s",
-        "definitions: 1s",
-    );
-    let exporter = start(folder).await;
+    let (exporter, roots) = start_with_other_root(&simulator, &front.url()).await;
     exporter.says(messages::NO_SIGN_IN_HOST).await;
     fs::write(&roots, simulator.ca_pem()).expect("it can be written");
     front.set(None);
