@@ -74,6 +74,16 @@ label! {
 }
 
 label! {
+    /// Why a record of an answer was left out.
+    Skipped {
+        /// It is no object, or has nothing that says what it is about.
+        Unreadable => "unreadable",
+        /// Another record of the list has the same id.
+        Duplicate => "duplicate",
+    }
+}
+
+label! {
     /// Why no token could be had: a class of `AADSTS` codes, or how the exchange broke.
     AuthReason {
         /// `AADSTS7000215`.
@@ -113,6 +123,8 @@ pub struct CollectorHealth {
     pub last_duration: Option<f64>,
     /// Failures since the exporter first met the tenant.
     pub errors: BTreeMap<Reason, u64>,
+    /// Records left out since the exporter first met the tenant.
+    pub skipped: BTreeMap<Skipped, u64>,
     /// What is wrong now, in words for the status page; `None` if it works.
     pub failure: Option<(Reason, String)>,
     /// Requests by HTTP status; `None` for a request without an answer.
@@ -127,6 +139,13 @@ impl CollectorHealth {
         *self.requests.entry(status).or_default() += 1;
         self.request_seconds.observe(elapsed.as_secs_f64());
     }
+
+    /// Counts records that were left out.
+    pub fn skip(&mut self, reason: Skipped, records: usize) {
+        if records > 0 {
+            *self.skipped.entry(reason).or_default() += records as u64;
+        }
+    }
 }
 
 impl Default for CollectorHealth {
@@ -135,6 +154,7 @@ impl Default for CollectorHealth {
             last_success: None,
             last_duration: None,
             errors: BTreeMap::new(),
+            skipped: BTreeMap::new(),
             failure: None,
             requests: BTreeMap::new(),
             request_seconds: Histogram::new(REQUEST_SECONDS),

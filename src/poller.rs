@@ -11,7 +11,9 @@
 mod resume;
 mod round;
 mod signing_in;
+mod skipped;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +57,8 @@ pub struct Poller {
     agents: Round<Agent>,
     /// Which failures to get a token have been logged since it last worked.
     auth_failures: Said,
+    /// When records that could not be read were last logged.
+    skipped_logged: BTreeMap<Collector, Uptime>,
     /// The token that the API refused, to be renewed before the next call.
     refused: Option<Bearer>,
     /// Whether a poll of the scans came to an end in this process.
@@ -98,6 +102,7 @@ impl Poller {
             history: Round::of_batches(),
             agents: Round::of_list(),
             auth_failures: Said::default(),
+            skipped_logged: BTreeMap::new(),
             refused: None,
             polled: false,
             generation,
@@ -110,7 +115,7 @@ impl Poller {
         let mut calls = JoinSet::new();
         let clock = self.clock.clone();
         shutdown.run_until_cancelled(clock.sleep_until(start)).await;
-        while let Some(bearer) = shutdown.run_until_cancelled(self.token()).await {
+        while let Some(bearer) = shutdown.run_until_cancelled(Box::pin(self.token())).await {
             let signed_out = bearer.is_none();
             let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
@@ -255,6 +260,7 @@ impl Poller {
             .health
             .collector_mut(collector)
             .count(answer.status, answer.elapsed);
+        self.note_skipped(collector, &answer.result);
         match round(self).turn(answer.result, now) {
             Turn::More | Turn::Again => self.plan.go_on(request, now),
             Turn::Renew => {

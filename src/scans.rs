@@ -296,7 +296,7 @@ impl Newest {
 fn identity(session: &Session) -> Option<u64> {
     let mut hasher = SipHasher13::new();
     match (&session.id, session.last_scanned) {
-        (Some(id), _) => id.as_str().hash(&mut hasher),
+        (Some(id), _) => id.meaning().hash(&mut hasher),
         (None, Some(at)) => at.unix_millis().hash(&mut hasher),
         (None, None) => return None,
     }

@@ -29,6 +29,7 @@ mod environment;
 mod exposition;
 mod faults;
 mod files;
+mod hostile_answers;
 mod lifetimes;
 mod limits;
 mod log;

@@ -9,12 +9,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use ::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
+use ::http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER,
+};
 use ::http::{HeaderMap, Method};
-use bytes::BytesMut;
 use url::Url;
 
 use super::auth::Bearer;
+use super::body::{Body, ENCODING};
 use super::error::{ApiError, Refusal};
 use super::http::{HttpClient, Line};
 use super::wire::{FromWire, NextLink, Page, page};
@@ -27,6 +29,9 @@ const BODY_LIMIT: usize = 64 * 1024 * 1024;
 
 /// How much of an error's body is read, in bytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
+/// How far a time of the API may lie ahead of our clock. What is further ahead did not happen.
+const AHEAD: Duration = Duration::from_hours(24);
 
 const DEFINITIONS: &str = "/api/DeviceAuthenticatedScanDefinitions";
 const HISTORY: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
@@ -185,7 +190,9 @@ impl Client {
                 .body(body),
             None => line.client().request(Method::GET, url),
         };
-        let request = request.header(AUTHORIZATION, token.header());
+        let request = request
+            .header(AUTHORIZATION, token.header())
+            .header(ACCEPT_ENCODING, ENCODING);
         // If this fails, the permit is dropped: the service may have seen the request.
         let response = request.send().await;
         let mut response = response.map_err(|error| line.unanswered(error))?;
@@ -194,7 +201,7 @@ impl Client {
         *status = Some(code.as_u16());
         if code.is_success() {
             let body = read(&mut response, self.body_limit, &mut line).await?;
-            return Ok(page(&body)?);
+            return Ok(page(&body, self.clock.wall() + AHEAD)?);
         }
         // An error without a readable body is still that error.
         let body = read(&mut response, ERROR_BODY_LIMIT, &mut line).await;
@@ -223,25 +230,23 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Reads the body as it is decompressed, so that a small one that grows large
-/// is given up in time.
+/// Reads a body of at most `limit` bytes.
 async fn read(
     response: &mut reqwest::Response,
     limit: usize,
     line: &mut Line,
-) -> Result<BytesMut, ApiError> {
-    let mut body = BytesMut::new();
+) -> Result<Vec<u8>, ApiError> {
+    let encoding = text(response.headers(), CONTENT_ENCODING).unwrap_or_default();
+    let body = Body::new(encoding, limit);
+    // Unreadable data says nothing of the connection.
+    let mut body = body.inspect_err(|_| line.is_sound())?;
     loop {
         let chunk = response.chunk().await;
-        let Some(chunk) = chunk.map_err(|error| line.broken(error))? else {
+        let Some(chunk) = chunk.map_err(ApiError::broken)? else {
             line.is_sound();
-            return Ok(body);
+            return body.end();
         };
-        if body.len() + chunk.len() > limit {
-            line.is_sound();
-            return Err(ApiError::BodyTooLarge { limit });
-        }
-        body.extend_from_slice(&chunk);
+        body.push(&chunk).inspect_err(|_| line.is_sound())?;
     }
 }
 

@@ -4,7 +4,6 @@
 //! body is `{"error": {"code", "message", "target": "<correlation id>"}}`.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::cause::plain;
@@ -225,9 +224,6 @@ impl ApiError {
         if error.is_timeout() {
             return Self::Timeout;
         }
-        if error.is_decode() && is_malformed(&error) {
-            return Self::Decode(DecodeError::COMPRESSION);
-        }
         let text = chain(&error.without_url());
         // Which says nothing that `Connect` does not.
         let mut text = text.as_str();
@@ -252,23 +248,6 @@ pub(super) struct Refusal<'a> {
     pub(super) batch: bool,
     /// What must not appear in any text.
     pub(super) token: &'a str,
-}
-
-/// Whether the data was wrong, as opposed to the connection that carried it. The
-/// decompressor is outermost: of data that ends too early it says `UnexpectedEof`. So does a
-/// connection that broke, but inside an error of the HTTP library.
-fn is_malformed(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source.filter(|cause| cause.is::<reqwest::Error>()) {
-        source = cause.source();
-    }
-    let io = source.and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| {
-        matches!(
-            io.kind(),
-            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
-        )
-    })
 }
 
 /// An error and its causes in one line, each once.

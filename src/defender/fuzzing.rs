@@ -21,22 +21,22 @@ const NOW: Timestamp = Timestamp::from_unix_millis(1_700_000_000_000);
 
 /// The list of definitions.
 pub(crate) fn definitions(data: &[u8]) {
-    let _ = page::<Definition>(data);
+    let _ = page::<Definition>(data, NOW);
 }
 
 /// The same, if it can be read.
 pub(crate) fn listed(data: &[u8]) -> Option<Vec<Definition>> {
-    Some(page(data).ok()?.items)
+    Some(page(data, NOW).ok()?.items)
 }
 
 /// History.
 pub(crate) fn history(data: &[u8]) {
-    let _ = page::<Session>(data);
+    let _ = page::<Session>(data, NOW);
 }
 
 /// The list of agents.
 pub(crate) fn agents(data: &[u8]) {
-    let _ = page::<Agent>(data);
+    let _ = page::<Agent>(data, NOW);
 }
 
 /// An error: two bytes of status, then its body. No text of it holds the token.

@@ -281,7 +281,6 @@ impl Parts {
             .timeout(self.settings.timeout)
             .connect_timeout(connect)
             .pool_max_idle_per_host(most_idle)
-            .gzip(true)
             .tls_backend_preconfigured(self.tls.clone())
             .dns_resolver(Arc::new(lookups))
             .no_proxy();
@@ -321,13 +320,6 @@ impl Line {
         self.http.learn(&error);
         self.sound = error.is_connect();
         ApiError::unanswered(error)
-    }
-
-    /// Classifies what broke inside an answer. Unreadable data says nothing of the connection.
-    pub(super) fn broken(&mut self, error: reqwest::Error) -> ApiError {
-        let error = ApiError::broken(error);
-        self.sound = matches!(error, ApiError::Decode(_));
-        error
     }
 }
 

@@ -15,6 +15,7 @@ mod assertion;
 mod auth;
 mod auth_error;
 mod azure_cli;
+mod body;
 mod bounded;
 mod cause;
 mod client;

@@ -9,19 +9,34 @@ use time::{Date, Month, OffsetDateTime, Time};
 use crate::clock::Timestamp;
 
 /// Reads RFC 3339 with any number of fractional digits (the samples have seven),
-/// with `Z`, with an offset, or with neither, which means UTC.
+/// with `Z`, with an offset, or with neither, which means UTC. An offset may lack its
+/// colon. A leap second counts as the second before it.
 ///
-/// .NET's zero, `0001-01-01T00:00:00Z`, means *never* and gives `None`.
+/// No scan ran before 1970: .NET's zero, `0001-01-01T00:00:00Z`, that of Windows' file times
+/// (1601) and the epoch itself mean *never* and give `None`.
 pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    let moment = usual(text.as_bytes())
-        .or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok())
-        .or_else(|| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339).ok())?;
-    if moment.year() <= 1 {
-        return None;
-    }
+    let moment = usual(text.as_bytes()).or_else(|| unusual(text))?;
     let millis = moment.unix_timestamp() * 1_000 + i64::from(moment.millisecond());
-    Some(Timestamp::from_unix_millis(millis))
+    (millis > 0).then_some(Timestamp::from_unix_millis(millis))
+}
+
+fn unusual(text: &str) -> Option<OffsetDateTime> {
+    let time = text.find(['T', 't', ' '])?;
+    let offset = text[time..].find(['Z', 'z', '+', '-']);
+    let (moment, offset) = text.split_at(offset.map_or(text.len(), |offset| time + offset));
+    let offset = match offset {
+        "" => "Z".to_owned(),
+        offset if offset.len() == 5 && offset.is_ascii() => {
+            format!("{}:{}", &offset[..3], &offset[3..])
+        }
+        offset => offset.to_owned(),
+    };
+    let moment = match moment.get(16..19) {
+        Some(":60") => format!("{}:59{}", &moment[..16], &moment[19..]),
+        _ => moment.to_owned(),
+    };
+    OffsetDateTime::parse(&(moment + &offset), &Rfc3339).ok()
 }
 
 /// The usual spelling, read quickly: `2022-12-20T11:14:24.5561791Z`, to the millisecond.
@@ -147,6 +162,10 @@ mod tests {
             "2022-12-20T12:14:24.5561791+01:00",
             "2022-12-20t11:14:24.556z",
             " 2022-12-20T11:14:24.556179123456Z ",
+            "2022-12-20T11:14:24.556179123456789012345+00:00",
+            "2022-12-20T11:14:24.556+0000",
+            "2022-12-20T06:14:24.556-0500",
+            "2022-12-20 11:14:24.5561791",
         ] {
             assert_eq!(timestamp(text), expected, "{text}");
         }
@@ -161,17 +180,29 @@ mod tests {
             "",
             "yesterday",
             "2022-13-45T99:00:00Z",
+            "1601-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.9995Z",
+            "1970-01-01T00:00:00Z",
+            "-0001-01-01T00:00:00Z",
+            "2022-12-20T11:14:61Z",
+            "2022-12-20T11:14:24+é0",
+            "2022-12-20T11:14:24é",
         ] {
             assert_eq!(timestamp(text), None, "{text}");
         }
     }
 
     #[test]
-    fn moments_before_the_epoch_round_down() {
-        assert_eq!(
-            timestamp("1969-12-31T23:59:59.9995Z"),
-            Some(Timestamp::from_unix_millis(-1))
-        );
+    fn a_leap_second_is_the_second_before_it() {
+        for text in [
+            "2016-12-31T23:59:60Z",
+            "2016-12-31T23:59:60.000+0000",
+            "2017-01-01T00:59:60+01:00",
+            "2016-12-31T23:59:59",
+        ] {
+            let expected = Some(Timestamp::from_unix_millis(1_483_228_799_000));
+            assert_eq!(timestamp(text), expected, "{text}");
+        }
     }
 
     #[test]

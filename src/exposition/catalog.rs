@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::handshake::HandshakeFailure;
-use crate::health::{AuthReason, Collector, Reason};
+use crate::health::{AuthReason, Collector, Reason, Skipped};
 
 /// The type of a metric, as `OpenMetrics` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +147,8 @@ catalog! {
             "Requests to the API by HTTP status, none where no answer came. Cached from the last poll.";
         REQUEST_SECONDS: Histogram "defender_api_request_duration_seconds" ["tenant", "endpoint"]
             "How long requests to the API took, answered or not. Cached from the last poll.";
+        SKIPPED: Counter "defender_api_records_skipped_total" ["tenant", "endpoint", "reason"]
+            "Records of answers that are left out: unreadable, or with the id of another. Cached from the last poll.";
         QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "window"]
             "Calls that the exporter allows itself in the window, its share of the API's limit.";
         QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "window"]
@@ -305,6 +307,11 @@ pub fn markdown() -> String {
             "reason",
             "`defender_collector_errors_total`",
             quoted(Reason::ALL.iter().map(|value| value.as_label())),
+        ),
+        (
+            "reason",
+            "`defender_api_records_skipped_total`",
+            quoted(Skipped::ALL.iter().map(|value| value.as_label())),
         ),
         (
             "reason",

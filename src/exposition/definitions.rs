@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::catalog::{self, Metric};
 use super::chunk::Chunk;
-use super::format::{Lines, Value, pairs};
+use super::format::{Lines, Value};
+use super::label::pairs;
 use super::live::{Live, Rows};
 use super::pages::{Piece, Source, is_boundary};
 use crate::model::{AgentId, DefinitionId, TenantName};

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::catalog::{Kind, Metric};
+use super::label::{escape, pairs};
 use crate::clock::Timestamp;
 use crate::histogram::Histogram;
 
@@ -186,18 +187,6 @@ impl<'o> Lines<'o> {
     }
 }
 
-/// Appends labels with their values, escaped.
-pub(super) fn pairs(out: &mut String, names: &[&str], values: &[&str]) {
-    for (index, (name, value)) in names.iter().zip(values).enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.extend([name, "=\""]);
-        escape(out, value, true);
-        out.push('"');
-    }
-}
-
 /// Appends a value.
 pub(super) fn number(out: &mut String, value: Value) {
     // Writing into a String cannot fail.
@@ -230,26 +219,6 @@ fn seconds(out: &mut String, millis: i64) {
         let digits = &digits.format(1000 + size % 1000)[1..];
         out.extend([".", digits.trim_end_matches('0')]);
     }
-}
-
-/// Appends `text`, escaped. NUL, which ends the input for Prometheus' parser,
-/// becomes the replacement character.
-fn escape(out: &mut String, text: &str, quotes: bool) {
-    let special = |byte| matches!(byte, b'\\' | b'\n' | b'"' | b'\0');
-    let mut rest = text;
-    // All four are one byte long, and part of no other character.
-    while let Some(position) = rest.bytes().position(special) {
-        out.push_str(&rest[..position]);
-        out.push_str(match rest.as_bytes()[position] {
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'"' if quotes => "\\\"",
-            b'"' => "\"",
-            _ => "\u{fffd}",
-        });
-        rest = &rest[position + 1..];
-    }
-    out.push_str(rest);
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod chunk;
 mod definitions;
 pub mod format;
 mod handshake;
+mod label;
 mod live;
 pub mod negotiate;
 mod own;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::catalog::{self, Metric};
 use super::chunk::Chunk;
-use super::format::{Lines, Value, pairs};
+use super::format::{Lines, Value};
+use super::label::pairs;
 use super::live::{Live, Rows};
 use super::pages::{Piece, Source, is_boundary};
 use crate::clock::Timestamp;
-use crate::health::{AuthReason, Collector, CollectorHealth, Reason};
+use crate::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
 use crate::model::{Agent, TenantName};
 use crate::snapshot::TenantView;
 
@@ -21,7 +22,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 21] = [
+static FAMILIES: [(&Metric, Content); 22] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -52,6 +53,7 @@ static FAMILIES: [(&Metric, Content); 21] = [
     ),
     (&catalog::REQUESTS, Content::Lines(requests)),
     (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
+    (&catalog::SKIPPED, Content::Lines(skipped)),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),
     (&catalog::QUOTA_USED, Content::Used),
     (
@@ -241,6 +243,15 @@ fn requests(lines: &mut Lines<'_>, tenant: &TenantView) {
 fn request_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
     for (labels, health) in collectors(tenant) {
         lines.histogram(&labels, &health.request_seconds);
+    }
+}
+
+fn skipped(lines: &mut Lines<'_>, tenant: &TenantView) {
+    for ([tenant, endpoint], health) in collectors(tenant) {
+        for reason in Skipped::ALL {
+            let count = health.skipped.get(reason).copied().unwrap_or(0);
+            lines.sample(&[tenant, endpoint, reason.as_label()], count);
+        }
     }
 }
 

@@ -29,11 +29,7 @@ pub(super) fn exposition(data: &[u8]) {
         .definitions
         .iter()
         .map(|view| &view.definition)
-        // Many parsers take a NUL for the end.
-        .map(|known| {
-            [known.id.as_str(), &known.scan_name].map(|text| text.replace('\0', "\u{fffd}"))
-        })
-        .map(|[id, name]| (id, name))
+        .map(|known| (known.id.to_string(), bounded(&known.scan_name)))
         .collect();
     let snapshot = Snapshot::default();
     snapshot.publish(view);
@@ -42,6 +38,14 @@ pub(super) fn exposition(data: &[u8]) {
         let text = exposition::render(&snapshot.read(), &clock, &own, format);
         assert_eq!(names(&text), expected, "every name comes back as it was");
     }
+}
+
+/// A label as it should be.
+fn bounded(text: &str) -> String {
+    if text.chars().count() <= 512 {
+        return text.to_owned();
+    }
+    text.chars().take(511).chain(['…']).collect()
 }
 
 /// Goes on from rows of these bytes, and shows what came of them.

@@ -227,7 +227,10 @@ async fn deliver(response: Response<Body>, fault: Option<&Fault>, gzip: bool) ->
     let mut body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.remove(CONTENT_LENGTH);
     let mut response = Response::from_parts(parts, Body::empty());
-    if gzip {
+    if let Some(Fault::Damaged(damage)) = fault {
+        body = damage.applied(&body).into();
+    }
+    if gzip && !matches!(fault, Some(Fault::Encoded(_))) {
         body = faults::gzip(&body).into();
         faults::put(&mut response, CONTENT_ENCODING, "gzip");
     }
@@ -362,14 +365,14 @@ fn items(
                 let before = found.len();
                 let mut known = false;
                 for definition in definitions.clone() {
-                    known |= !by_session && definition.id == *id;
+                    known |= !by_session && definition.id.eq_ignore_ascii_case(id);
                     let runs = definition.runs.iter().map(|run| (definition, run));
                     found.extend(runs.filter(|(definition, run)| {
-                        *id == if by_session {
-                            &*run.session_id
+                        id.eq_ignore_ascii_case(if by_session {
+                            &run.session_id
                         } else {
-                            &*definition.id
-                        }
+                            &definition.id
+                        })
                     }));
                 }
                 if !known && found.len() == before {

@@ -13,6 +13,7 @@ use h2::Reason;
 use tokio_util::sync::CancellationToken;
 
 use super::Endpoint;
+use super::damage::Damage;
 use super::listen::Peer;
 
 /// Something that goes wrong at an endpoint, for as long as it is set.
@@ -76,6 +77,10 @@ pub enum Fault {
     ExpiredPages,
     /// Answers as it should, one byte each 100 ms.
     SlowDrip,
+    /// Answers as it should, but with something strange in it.
+    Damaged(Damage),
+    /// Answers as it should, zipped in two members, as this `Content-Encoding`.
+    Encoded(String),
     /// Answers 401 so many times, then as it should.
     Unauthorized(usize),
     /// Another fault so many times, then none.
@@ -247,6 +252,13 @@ pub(super) fn spoil(fault: &Fault, response: Response<Body>, body: Bytes) -> Res
             bytes[middle..].fill(0xff);
             let mut response = Response::from_parts(parts, Body::from(bytes));
             put(&mut response, CONTENT_ENCODING, "gzip");
+            response
+        }
+        Fault::Encoded(name) => {
+            let (half, rest) = body.split_at(body.len() / 2);
+            let members = [gzip(half), gzip(rest)].concat();
+            let mut response = Response::from_parts(parts, Body::from(members));
+            put(&mut response, CONTENT_ENCODING, name);
             response
         }
         Fault::SlowDrip => {

@@ -10,6 +10,7 @@
 mod api;
 mod assertion;
 mod certificates;
+mod damage;
 mod definition;
 mod faults;
 mod front;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 
+pub use damage::Damage;
 pub use definition::{Definition, Draft, Outcome, Profile, Run};
 pub use faults::Fault;
 pub use front::{Front, LineFault};

@@ -339,6 +339,7 @@ fn tenant_row(row: Tenant) -> TenantRow {
     let collectors = row.collectors.into_iter().map(|it| CollectorRow {
         last_success_ms: it.last_success,
         last_duration: it.last_duration,
+        skipped: Vec::new(),
         errors: labelled(it.errors, &REASONS),
         requests: it
             .requests

@@ -11,7 +11,7 @@ use minicbor::{Decode, Encode};
 
 use super::{DefinitionState, StoreError, TenantState};
 use crate::clock::{Clock, Timestamp, Uptime};
-use crate::health::{AuthReason, Collector, CollectorHealth, REQUEST_SECONDS, Reason};
+use crate::health::{AuthReason, Collector, CollectorHealth, REQUEST_SECONDS, Reason, Skipped};
 use crate::histogram::Histogram;
 use crate::model::Agent;
 use crate::quota::{Call, Reserve};
@@ -288,6 +288,10 @@ pub(super) struct CollectorRow {
     pub(super) requests: Vec<CountRow>,
     #[n(4)]
     pub(super) request_seconds: HistogramRow,
+    /// By the label of the reason.
+    #[n(5)]
+    #[cbor(default)]
+    pub(super) skipped: Vec<CountRow>,
 }
 
 impl From<&CollectorHealth> for CollectorRow {
@@ -299,6 +303,7 @@ impl From<&CollectorHealth> for CollectorRow {
             errors: counts(&health.errors, |reason| reason.as_label().to_owned()),
             requests: counts(&health.requests, status),
             request_seconds: HistogramRow::from(&health.request_seconds),
+            skipped: counts(&health.skipped, |reason| reason.as_label().to_owned()),
         }
     }
 }
@@ -307,11 +312,15 @@ impl From<CollectorRow> for CollectorHealth {
     fn from(row: CollectorRow) -> Self {
         let errors = row.errors.into_iter();
         let requests = row.requests.into_iter();
+        let skipped = row.skipped.into_iter();
         Self {
             last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
             last_duration: row.last_duration.filter(|seconds| seconds.is_finite()),
             errors: errors
                 .filter_map(|row| Some((Reason::from_label(&row.label)?, row.count)))
+                .collect(),
+            skipped: skipped
+                .filter_map(|row| Some((Skipped::from_label(&row.label)?, row.count)))
                 .collect(),
             failure: None,
             requests: requests

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::clock::Uptime;
 use crate::config::{DefinitionFilter, Rule};
-use crate::health::Health;
+use crate::health::{Health, Skipped};
 use crate::histogram::Histogram;
-use crate::model::{Agent, Definition, DefinitionId, ScanType, Session, TenantName};
+use crate::model::{Agent, AgentId, Definition, DefinitionId, ScanType, Session, TenantName};
 use crate::plan::Listed;
 use crate::quota::Quota;
 use crate::scans::Scan;
@@ -85,11 +85,15 @@ impl Tenant {
     pub fn relist(&mut self, listed: Vec<Definition>, now: Uptime) -> Listed {
         let names_runs =
             listed.is_empty() || listed.iter().any(|definition| definition.latest.is_some());
+        let mut published = 0;
         let listed: BTreeMap<DefinitionId, Definition> = listed
             .into_iter()
             .filter(|definition| publishes(&self.filter, definition))
+            .inspect(|_| published += 1)
             .map(|definition| (definition.id.clone(), definition))
             .collect();
+        let duplicates = published - listed.len();
+        self.health.definitions.skip(Skipped::Duplicate, duplicates);
         let listed = self.within_limit(listed);
         let mut news = Listed {
             names_runs,
@@ -109,6 +113,8 @@ impl Tenant {
         for (id, definition) in listed {
             if let Some(scan) = self.scans.get_mut(&id) {
                 let before = scan.definition();
+                // As it was spelled first: rows of the store are found by that.
+                let id = before.id.clone();
                 let before = (**before != definition).then(|| Arc::clone(before));
                 let ran = before.is_some() && scan.relist(definition);
                 if ran || (self.restored && scan.wants_history()) {
@@ -119,8 +125,6 @@ impl Tenant {
                 }
                 continue;
             }
-            news.appeared.push(id.clone());
-            self.changed(std::slice::from_ref(&id));
             let scan = match self.vanished.remove(&id) {
                 Some((_, mut scan)) => {
                     scan.relist(definition);
@@ -128,6 +132,9 @@ impl Tenant {
                 }
                 None => Box::new(Scan::new(definition)),
             };
+            let id = scan.definition().id.clone();
+            news.appeared.push(id.clone());
+            self.changed(std::slice::from_ref(&id));
             if scan.wants_history() {
                 news.changed.push(id.clone());
             }
@@ -260,10 +267,13 @@ impl Tenant {
 
     /// Takes a complete list of agents in. Of duplicates the last counts.
     pub fn set_agents(&mut self, agents: Vec<Agent>) {
-        let by_id: BTreeMap<Box<str>, Agent> = agents
+        let listed = agents.len();
+        let by_id: BTreeMap<AgentId, Agent> = agents
             .into_iter()
-            .map(|agent| (agent.id.as_str().into(), agent))
+            .map(|agent| (agent.id.clone(), agent))
             .collect();
+        let duplicates = listed - by_id.len();
+        self.health.agents.skip(Skipped::Duplicate, duplicates);
         if !by_id.values().eq(self.agents.iter()) {
             self.agents = by_id.into_values().collect();
         }

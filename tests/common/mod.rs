@@ -19,7 +19,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{Options, Simulator};
+use defender_scan_exporter::simulator::{CallRecord, Endpoint, Options, Simulator};
 use tempfile::TempDir;
 
 pub use process::Process;
@@ -256,6 +256,24 @@ impl Exporter {
             "never said: {pattern}\n{}",
             self.process.output()
         );
+    }
+
+    /// Waits until the list of definitions was asked for so many more times, and once again, so
+    /// that the last of these answers is published.
+    pub async fn next_polls(&self, simulator: &Simulator, polls: usize) {
+        let count = || {
+            let of_list = |call: &CallRecord| call.endpoint == Endpoint::Definitions;
+            simulator
+                .calls()
+                .iter()
+                .filter(|call| of_list(call))
+                .count()
+        };
+        let enough = count() + polls + 1;
+        eventually("the list is asked for", async || {
+            (count() >= enough).then_some(())
+        })
+        .await;
     }
 
     /// Waits until every tenant has been polled.

@@ -1,8 +1,8 @@
 //! JSON read liberally: property names ignoring case, values of any type.
 //!
-//! A value of the wrong type is as good as absent. Only what a [`Record`] asks
-//! for is kept; everything else is skipped by the parser without being stored.
-//! That is how secrets in `scanAuthenticationParams` stay out of memory.
+//! A value of the wrong type is as good as absent, however deeply it nests. Only what a
+//! [`Record`] asks for is kept; everything else is skipped by the parser without being
+//! stored. That is how secrets in `scanAuthenticationParams` stay out of memory.
 //!
 //! Texts are borrowed from the answer, and each record becomes the model's item as
 //! soon as it is read: nothing is copied but what is kept.
@@ -11,7 +11,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A plain value: a flag, a number, a text, or nothing usable. A list with one
 /// plain value counts as that value, as in `"ScanDefinitionIds": ["…"]`.
@@ -26,12 +27,15 @@ pub(super) enum Scalar<'de> {
 }
 
 impl<'de> Scalar<'de> {
-    /// The text; a number as it is written. Blank text is absent.
+    /// The text, or the number as text. Blank text is absent. NUL becomes U+FFFD: samples
+    /// cannot hold it, and two texts that are published alike should be alike from the start.
     pub(super) fn text(self) -> Option<Cow<'de, str>> {
         match self {
-            Self::Text(text) if !text.chars().all(char::is_whitespace) => Some(text),
+            Self::Text(text) if text.chars().all(char::is_whitespace) => None,
+            Self::Text(text) if text.contains('\0') => Some(text.replace('\0', "\u{fffd}").into()),
+            Self::Text(text) => Some(text),
             Self::Number(number) => Some(number.to_string().into()),
-            _ => None,
+            Self::Absent | Self::Flag(_) => None,
         }
     }
 
@@ -58,13 +62,25 @@ impl<'de> Scalar<'de> {
 
 impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
+        deserializer.deserialize_any(ScalarVisitor::<true>)
     }
 }
 
-struct ScalarVisitor;
+/// A list's element, which is no list itself.
+struct Plain<'de>(Scalar<'de>);
 
-impl<'de> Visitor<'de> for ScalarVisitor {
+impl<'de> Deserialize<'de> for Plain<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(ScalarVisitor::<false>)
+            .map(Self)
+    }
+}
+
+/// `LISTS`: a list of one value is that value.
+struct ScalarVisitor<const LISTS: bool>;
+
+impl<'de, const LISTS: bool> Visitor<'de> for ScalarVisitor<LISTS> {
     type Value = Scalar<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,16 +118,55 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar<'de>, A::Error> {
-        let first = list.next_element()?.unwrap_or_default();
+        if !LISTS {
+            return IgnoredAny.visit_seq(list).map(|_| Scalar::Absent);
+        }
+        let first = list.next_element()?.map(|Plain(value)| value);
         let mut alone = true;
         while list.next_element::<IgnoredAny>()?.is_some() {
             alone = false;
         }
-        Ok(if alone { first } else { Scalar::Absent })
+        Ok(first.filter(|_| alone).unwrap_or_default())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar<'de>, A::Error> {
         IgnoredAny.visit_map(map).map(|_| Scalar::Absent)
+    }
+}
+
+/// An identifier as text. A number keeps all its digits.
+pub(super) struct Id<'de>(Option<Cow<'de, str>>);
+
+impl<'de> Id<'de> {
+    pub(super) fn text(self) -> Option<Cow<'de, str>> {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Id<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut written = <&RawValue>::deserialize(deserializer)?.get();
+        if written.starts_with('[') {
+            let list: Vec<&RawValue> = serde_json::from_str(written).map_err(D::Error::custom)?;
+            let [alone] = *list else {
+                return Ok(Self(None));
+            };
+            written = alone.get();
+        }
+        // Nearly always there is nothing to unescape.
+        let plain = written
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let value = match plain.filter(|text| !text.contains('\\')) {
+            Some(text) => Scalar::Text(text.into()),
+            None => serde_json::from_str(written)
+                .map(|Plain(value)| value)
+                .map_err(D::Error::custom)?,
+        };
+        Ok(Self(match value {
+            Scalar::Number(_) => Some(written.into()),
+            value => value.text(),
+        }))
     }
 }
 
@@ -127,6 +182,11 @@ pub(super) trait Record: Default {
         name: &[u8],
         map: &mut A,
     ) -> Result<(), A::Error>;
+
+    /// Whether `name` is read, or known to be of no use.
+    fn knows(_name: &[u8]) -> bool {
+        true
+    }
 
     /// `None` if that is missing without which it means nothing.
     fn item(self) -> Option<Self::Item>;
@@ -158,6 +218,14 @@ impl<T> List<T> {
     const fn new() -> Self {
         Self {
             items: Vec::new(),
+            skipped: 0,
+        }
+    }
+
+    /// A list of one.
+    pub(super) fn of(item: T) -> Self {
+        Self {
+            items: vec![item],
             skipped: 0,
         }
     }
@@ -195,7 +263,17 @@ impl<R: Record> Shape<R> {
 
 impl<'de, R: Record> Deserialize<'de> for Shape<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShapeVisitor(PhantomData))
+        deserializer.deserialize_any(ShapeVisitor::<R, true>(PhantomData))
+    }
+}
+
+/// A list's element, which is no list itself.
+struct Element<R: Record>(Option<R::Item>);
+
+impl<'de, R: Record> Deserialize<'de> for Element<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let shape = deserializer.deserialize_any(ShapeVisitor::<R, false>(PhantomData));
+        shape.map(|shape| Self(shape.one()))
     }
 }
 
@@ -207,7 +285,7 @@ pub(super) fn is(name: &[u8], known: &str) -> bool {
 }
 
 /// A property's name. As bytes: whether they are a text does not matter to any that we know.
-struct Name<'de>(Cow<'de, [u8]>);
+pub(super) struct Name<'de>(pub(super) Cow<'de, [u8]>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -233,9 +311,10 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 }
 
-struct ShapeVisitor<R>(PhantomData<R>);
+/// `LISTS`: a list is a list, and not nothing.
+struct ShapeVisitor<R, const LISTS: bool>(PhantomData<R>);
 
-impl<'de, R: Record> Visitor<'de> for ShapeVisitor<R> {
+impl<'de, R: Record, const LISTS: bool> Visitor<'de> for ShapeVisitor<R, LISTS> {
     type Value = Shape<R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -267,9 +346,12 @@ impl<'de, R: Record> Visitor<'de> for ShapeVisitor<R> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Shape<R>, A::Error> {
+        if !LISTS {
+            return IgnoredAny.visit_seq(elements).map(|_| Shape::Nothing);
+        }
         let mut list = List::new();
-        while let Some(element) = elements.next_element::<Shape<R>>()? {
-            list.push(element.one());
+        while let Some(Element::<R>(item)) = elements.next_element()? {
+            list.push(item);
         }
         Ok(Shape::Many(list))
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bytes ─► lenient (any case, any type) ─► record ─► model, one after the other
+//!   └─► mend (damaged texts and numbers), if they cannot be read as they are ─┘
 //! ```
 //!
 //! The service's `$metadata` and its reference pages disagree on names and on
@@ -9,15 +10,18 @@
 //! the list of definitions carries secrets.
 
 mod lenient;
+mod mend;
 mod records;
-
-use std::fmt;
+mod unknown;
 
 use serde::Deserialize;
 use serde::de::MapAccess;
 
 use self::lenient::{List, Record, Scalar, Shape, is, skip};
+use self::mend::mend;
 pub use self::records::FromWire;
+use self::unknown::unknown;
+use crate::clock::Timestamp;
 
 /// One page of records.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +30,10 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page is (`@odata.nextLink`); `None` on the last.
     pub next: Option<NextLink>,
-    /// Records left out because they have no id.
+    /// Records that could not be read: no objects, or without what identifies them.
     pub skipped: usize,
+    /// Names of properties that this version does not know.
+    pub unknown: Vec<String>,
     /// The length of the answer, after decompression.
     pub bytes: usize,
 }
@@ -50,98 +56,102 @@ impl NextLink {
     }
 }
 
-/// Why an answer could not be read, and where. Holds nothing of the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    problem: Problem,
-    line: usize,
-    column: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Problem {
+/// Why an answer could not be read, and where. Holds nothing of the answer but names of
+/// properties.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No body.
+    #[error("expected JSON, but found an empty answer")]
     Empty,
+    /// HTML or XML.
+    #[error("expected JSON, but found markup, which the API never sends; is a proxy in between?")]
     Markup,
-    Syntax,
-    CutOff,
-    NoValue,
+    /// No JSON.
+    #[error("expected JSON, but found something else at line {line}, column {column}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// In bytes, counted from 1.
+        column: usize,
+    },
+    /// JSON that does not end.
+    #[error("expected more JSON, but the answer is cut off at line {line}, column {column}")]
+    CutOff {
+        /// Counted from 1.
+        line: usize,
+        /// In bytes, counted from 1.
+        column: usize,
+    },
+    /// Nothing that looks like a page.
+    #[error("expected an object with a list \"value\"{}", but_found(.unknown))]
+    NoValue {
+        /// What the object has instead.
+        unknown: Vec<String>,
+    },
+    /// A page of records of which none could be read.
+    #[error("expected records with an id, but of {records} none could be read{}; look for a newer version of the exporter", but_found(.unknown))]
+    NoRecord {
+        /// How many there were.
+        records: usize,
+        /// What they have instead.
+        unknown: Vec<String>,
+    },
+    /// No gzip, or damaged.
+    #[error("expected gzip, but it cannot be decompressed")]
     Compression,
+    /// A compression that was not asked for.
+    #[error(
+        "expected gzip or no compression, but found {0:?}, which was not asked for; is a proxy in between?"
+    )]
+    Encoding(String),
 }
 
-impl DecodeError {
-    /// The answer could not be decompressed.
-    pub(super) const COMPRESSION: Self = Self {
-        problem: Problem::Compression,
-        line: 0,
-        column: 0,
-    };
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (line, column) = (self.line, self.column);
-        match self.problem {
-            Problem::Empty => f.write_str("expected JSON, but found an empty answer"),
-            Problem::Markup => f.write_str(
-                "expected JSON, but found markup, which the API never sends; is a proxy in between?",
-            ),
-            Problem::Syntax => write!(
-                f,
-                "expected JSON, but found something else at line {line}, column {column}"
-            ),
-            Problem::CutOff => write!(
-                f,
-                "expected more JSON, but the answer is cut off at line {line}, column {column}"
-            ),
-            Problem::NoValue => f.write_str("expected an object with a list \"value\""),
-            Problem::Compression => f.write_str("expected gzip, but it cannot be decompressed"),
-        }
+fn but_found(names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
     }
+    let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+    format!(", but found {}", names.join(", "))
 }
 
-impl std::error::Error for DecodeError {}
-
-/// Reads a page.
+/// Reads a page. `latest`: what happened after that is taken for a mistake.
 ///
 /// # Errors
-/// [`DecodeError`], if the body is not JSON or has no list `value`.
-pub(crate) fn page<T: FromWire>(body: &[u8]) -> Result<Page<T>, DecodeError> {
-    let envelope = json::<Envelope<T>>(body)?.one();
-    let envelope = envelope.unwrap_or_default();
-    let List { items, skipped } = match envelope.value {
-        Some(list) => list,
-        None if T::ALONE => match envelope.alone.item() {
-            Some(item) => return Ok(Page::last(item, body.len())),
-            None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
-        },
-        None => return Err(DecodeError::at(Problem::NoValue, 0, 0)),
+/// [`DecodeError`], if the body is not JSON, has no list `value`, or nothing in it can be read.
+pub(crate) fn page<T: FromWire>(body: &[u8], latest: Timestamp) -> Result<Page<T>, DecodeError> {
+    let envelope = json::<Envelope<T>>(body)?.one().unwrap_or_default();
+    let unknown = unknown::<T::Record>(body);
+    let (next, list) = match (envelope.value, envelope.alone.item()) {
+        (Some(list), _) => (envelope.next, list),
+        (None, Some(alone)) if T::ALONE => (None, List::of(alone)),
+        (None, _) => return Err(DecodeError::NoValue { unknown }),
     };
+    let List { mut items, skipped } = list;
+    if items.is_empty() && skipped > 0 {
+        let records = skipped;
+        return Err(DecodeError::NoRecord { records, unknown });
+    }
+    for item in &mut items {
+        item.forget_after(latest);
+    }
     Ok(Page {
         items,
-        next: envelope.next,
+        next,
         skipped,
+        unknown,
         bytes: body.len(),
     })
 }
 
 impl<T: FromWire> Page<T> {
-    /// Reads a page of definitions, of sessions or of agents.
+    /// Reads a page of definitions, of sessions or of agents. `latest`: what happened after
+    /// that is taken for a mistake.
     ///
     /// # Errors
-    /// [`DecodeError`], if the body is not JSON or has no list `value`.
-    pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
-        page(body)
-    }
-}
-
-impl<T> Page<T> {
-    fn last(item: T, bytes: usize) -> Self {
-        Self {
-            items: vec![item],
-            next: None,
-            skipped: 0,
-            bytes,
-        }
+    /// [`DecodeError`], if the body is not JSON, has no list `value`, or nothing in it can be
+    /// read.
+    pub fn read(body: &[u8], latest: Timestamp) -> Result<Self, DecodeError> {
+        page(body, latest)
     }
 }
 
@@ -256,31 +266,28 @@ impl Record for ErrorBody {
 fn json<R: Record>(body: &[u8]) -> Result<Shape<R>, DecodeError> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     match body.trim_ascii_start().first() {
-        None => return Err(DecodeError::at(Problem::Empty, 0, 0)),
-        Some(b'<') => return Err(DecodeError::at(Problem::Markup, 0, 0)),
+        None => return Err(DecodeError::Empty),
+        Some(b'<') => return Err(DecodeError::Markup),
         Some(_) => {}
     }
+    match parse(body) {
+        Err(DecodeError::Syntax { .. }) => parse(mend(body).as_bytes()),
+        parsed => parsed,
+    }
+}
+
+fn parse<R: Record>(body: &[u8]) -> Result<Shape<R>, DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     Shape::deserialize(&mut deserializer)
         .and_then(|shape| deserializer.end().map(|()| shape))
         .map_err(|error| {
-            let problem = if error.is_eof() {
-                Problem::CutOff
+            let (line, column) = (error.line(), error.column());
+            if error.is_eof() {
+                DecodeError::CutOff { line, column }
             } else {
-                Problem::Syntax
-            };
-            DecodeError::at(problem, error.line(), error.column())
+                DecodeError::Syntax { line, column }
+            }
         })
-}
-
-impl DecodeError {
-    const fn at(problem: Problem, line: usize, column: usize) -> Self {
-        Self {
-            problem,
-            line,
-            column,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,13 +8,20 @@ use std::time::Duration;
 
 use serde::de::MapAccess;
 
-use super::lenient::{Record, Scalar, Shape, is, skip};
+use super::lenient::{Id, Record, Scalar, Shape, is, skip};
 use crate::clock::Timestamp;
 use crate::defender::times;
 use crate::model::{
     Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, Session, SessionId,
     TargetType,
 };
+
+/// The longest identifier, in characters. A label cannot hold a longer one, and a part of it
+/// would not identify anything.
+const LONGEST_ID: usize = 512;
+
+/// The longest text that is kept, in characters: more than any label or page shows.
+const LONGEST_TEXT: usize = 4_096;
 
 /// A model type that can be read from the wire.
 pub trait FromWire: Sized {
@@ -23,26 +30,44 @@ pub trait FromWire: Sized {
     type Record: Record<Item = Self>;
     /// Whether the answer may be one record without a list around it.
     const ALONE: bool = false;
+
+    /// Forgets times after `latest`: what lies in the future did not happen.
+    fn forget_after(&mut self, latest: Timestamp);
 }
 
 impl FromWire for Definition {
     type Record = DefinitionRecord;
+
+    fn forget_after(&mut self, latest: Timestamp) {
+        self.latest.take_if(|run| run.at > latest);
+    }
 }
 
 impl FromWire for Session {
     type Record = SessionRecord;
+
+    fn forget_after(&mut self, latest: Timestamp) {
+        self.last_scanned.take_if(|at| *at > latest);
+    }
 }
 
 impl FromWire for Agent {
     type Record = AgentRecord;
     /// "Get agent by id" is documented with a list; an object would be usual.
     const ALONE: bool = true;
+
+    fn forget_after(&mut self, latest: Timestamp) {
+        self.last_seen.take_if(|at| *at > latest);
+        self.last_command.take_if(|at| *at > latest);
+    }
 }
 
-/// Declares a record: its fields, the names of each, how it is read; then what it becomes.
+/// Declares a record: its fields, the names of each, how it is read; the names of those that
+/// are of no use; then what it becomes.
 macro_rules! record {
     ($name:ident {
         $($field:ident: $kind:ty = $($property:literal)|+ => $read:expr,)+
+        $(; unused = $($unused:literal)|+)?
     } => $item:ty: $build:expr) => {
         #[derive(Default)]
         pub struct $name {
@@ -67,6 +92,10 @@ macro_rules! record {
                 skip(map)
             }
 
+            fn knows(name: &[u8]) -> bool {
+                $($(is(name, $property) ||)+)+ $($(is(name, $unused) ||)+)? false
+            }
+
             fn item(self) -> Option<$item> {
                 let build: fn(Self) -> Option<$item> = $build;
                 build(self)
@@ -75,7 +104,7 @@ macro_rules! record {
     };
 }
 
-// `target`, `createdBy` and `scanAuthenticationParams` are left out on purpose.
+// What is unused is personal data, a secret, or says nothing of how a scan went.
 record! { DefinitionRecord {
     id: DefinitionId = "id" => id(DefinitionId::new),
     scan_name: Arc<str> = "scanName" => text,
@@ -85,6 +114,8 @@ record! { DefinitionRecord {
     interval_hours: u32 = "intervalInHours" => count,
     agent_id: AgentId = "scannerAgent" => Shape::<ScannerAgent>::one,
     latest: Run = "latestScan" => Shape::<LatestScan>::one,
+    ; unused = "orgId" | "target" | "createdBy" | "isTroubleshootMode"
+        | "advancedActiveConfiguration" | "scanAuthenticationParams"
 } => Definition: |record| Some(Definition {
     id: record.id?,
     scan_name: record.scan_name.unwrap_or_default(),
@@ -119,6 +150,7 @@ record! { AgentRecord {
     last_command: Timestamp = "lastCommandExecutionTimestamp" => time,
     scanner_version: Arc<str> = "scannerSoftwareVersion" => text,
     client_version: Arc<str> = "mdeClientVersion" => text,
+    ; unused = "assignedApplicationId"
 } => Agent: |record| Some(Agent {
     id: record.id?,
     machine_id: record.machine_id.unwrap_or_default(),
@@ -139,26 +171,40 @@ record! { SessionRecord {
     targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
     target_durations: Vec<Duration>
         = "scannedTargets" | "listScannedTargets" => durations,
-} => Session: |record| Some(Session {
-    definition_id: record.definition_id?,
-    id: record.id,
-    last_scanned: record.last_scanned,
-    status: record.status.unwrap_or_else(unknown),
-    targets: record.targets,
-    targets_succeeded: record.targets_succeeded,
-    target_durations: record.target_durations.unwrap_or_default(),
-}) }
+    ; unused = "orgId" | "scannerId" | "generalErrorMessage"
+} => Session: |record| {
+    let says_something =
+        record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
+    Some(Session {
+        definition_id: record.definition_id.filter(|_| says_something)?,
+        id: record.id,
+        last_scanned: record.last_scanned,
+        status: record.status.unwrap_or_else(unknown),
+        targets: record.targets,
+        targets_succeeded: record.targets_succeeded,
+        target_durations: record.target_durations.unwrap_or_default(),
+    })
+} }
 
 record! { TargetRecord {
     duration: Duration = "scanDuration" => length,
 } => Duration: |record| record.duration }
 
-fn id<T>(new: fn(&str) -> T) -> impl FnOnce(Scalar) -> Option<T> {
-    move |value| value.text().map(|text| new(&text))
+fn id<T>(new: fn(&str) -> T) -> impl FnOnce(Id) -> Option<T> {
+    move |value| {
+        let text = value.text()?;
+        (cut(&text, LONGEST_ID).len() == text.len()).then(|| new(&text))
+    }
 }
 
 fn text(value: Scalar) -> Option<Arc<str>> {
-    Some(value.text()?.into())
+    Some(cut(&value.text()?, LONGEST_TEXT).into())
+}
+
+/// The first `limit` characters.
+fn cut(text: &str, limit: usize) -> &str {
+    let end = text.char_indices().nth(limit);
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 fn time(value: Scalar) -> Option<Timestamp> {
@@ -215,7 +261,7 @@ fn status(value: Scalar, numbers: &[ScanStatus]) -> Option<ScanStatus> {
     if let Some(known) = member(&value, numbers) {
         return Some(known);
     }
-    let text = value.text()?;
+    let text = text(value)?;
     let names = [
         ("success", ScanStatus::Success),
         ("succeeded", ScanStatus::Success),
@@ -225,7 +271,7 @@ fn status(value: Scalar, numbers: &[ScanStatus]) -> Option<ScanStatus> {
         ("failure", ScanStatus::Failure),
     ];
     let known = names.into_iter().find(|(name, _)| names_alike(&text, name));
-    Some(known.map_or_else(|| ScanStatus::Unknown((&*text).into()), |(_, known)| known))
+    Some(known.map_or_else(|| ScanStatus::Unknown(text.clone()), |(_, known)| known))
 }
 
 fn unknown() -> ScanStatus {
@@ -242,19 +288,19 @@ fn scan_type(value: Scalar) -> Option<ScanType> {
     if let Some(known) = member(&value, &numbers) {
         return Some(known);
     }
-    let text = value.text()?;
+    let text = text(value)?;
     let named = numbers
         .into_iter()
         .find(|member| names_alike(&text, member.as_str()));
-    Some(named.unwrap_or_else(|| ScanType::Other(text.into())))
+    Some(named.unwrap_or(ScanType::Other(text)))
 }
 
 fn target_type(value: Scalar) -> Option<TargetType> {
-    let text = value.text()?;
+    let text = text(value)?;
     let named = [TargetType::Ip, TargetType::Hostname, TargetType::Combined]
         .into_iter()
         .find(|member| names_alike(&text, member.as_str()));
-    Some(named.unwrap_or_else(|| TargetType::Other(text.into())))
+    Some(named.unwrap_or(TargetType::Other(text)))
 }
 
 /// The enum's member of that number.

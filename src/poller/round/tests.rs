@@ -6,6 +6,7 @@ fn page(items: &[u8], next: Option<&str>) -> Page<u8> {
         items: items.to_vec(),
         next: next.map(NextLink::new),
         skipped: 0,
+        unknown: Vec::new(),
         bytes: 1,
     }
 }

@@ -1,0 +1,178 @@
+//! What no service should send: it costs as little as can be.
+
+use super::*;
+
+/// Each damaged in another way: what JSON forbids within a text, and numbers that are none.
+const DAMAGE: [&[u8]; 9] = [
+    br#""caf\ud83d""#,
+    br#""\ude00 first""#,
+    br#""an \x escape""#,
+    br#""a cut \u12 escape""#,
+    b"\"a raw \t tab\"",
+    b"\"a raw \x00 NUL\"",
+    b"\"Latin-1: \xe9\"",
+    b"1e309",
+    b"NaN",
+];
+
+#[test]
+fn damage_costs_the_text_or_number_that_it_is_in_and_nothing_else() {
+    let around = |damage: &[u8], property: &str| {
+        let head = format!(r#"{{"value":[{{"id":"before","scanName":"fine"}},{{"{property}":"#);
+        let tail = br#","latestScan":{"status":"Success","executionDateTime":"2026-05-01T10:00:00Z"},"intervalInHours":4},{"id":"after"}]}"#;
+        [head.as_bytes(), damage, tail].concat()
+    };
+    for damage in DAMAGE {
+        let shown = String::from_utf8_lossy(damage);
+        for property in [
+            "scanName",
+            "target",
+            "created\u{fffd}By",
+            "scanAuthenticationParams",
+        ] {
+            let body = around(damage, &format!(r#"id":"damaged","{property}"#));
+            let page = definitions(&body);
+            let [before, damaged, after] = page.items.as_slice() else {
+                panic!(
+                    "expected 3 definitions, but found {} with {shown}",
+                    page.items.len()
+                );
+            };
+            assert_eq!(page.skipped, 0, "{shown}");
+            assert_eq!((&*before.scan_name, after.id.as_str()), ("fine", "after"));
+            assert_eq!(damaged.latest.as_ref().map(|run| run.at), Some(MAY_10H));
+            assert_eq!(damaged.interval, Some(Duration::from_hours(4)));
+            let is_text = damage.starts_with(b"\"");
+            let replaced = damaged.scan_name.contains('\u{fffd}');
+            assert_eq!(replaced, is_text && property == "scanName", "{shown}");
+        }
+        // A damaged id is an id all the same; a number that is none is not.
+        let page = definitions(&around(damage, "id"));
+        let damaged = usize::from(damage.starts_with(b"\""));
+        assert_eq!(
+            (page.items.len(), page.skipped),
+            (2 + damaged, 1 - damaged),
+            "{shown}"
+        );
+    }
+    let keys = b"{\"value\":[{\"id\":\"a\",\"\\ud83d\":1,\"\xff\":2,\"a\tb\":{\"\t\":3},\"scanName\":\"b\"}]}";
+    assert_eq!(&*definitions(keys).items[0].scan_name, "b");
+}
+
+#[test]
+fn depth_costs_the_property_that_it_is_in() {
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let objects = r#"{"a":"#.repeat(100_000) + "1" + &"}".repeat(100_000);
+    for nested in [deep, objects] {
+        let body = format!(
+            r#"{{"value":[{nested},{{"id":"a","scanName":{nested},"scannerAgent":{nested},"scanDefinitionId":{nested},"other":{nested}}},{{"id":{nested}}}],"other":{nested}}}"#
+        );
+        let page = definitions(body.as_bytes());
+        assert_eq!((page.items.len(), page.skipped), (1, 2));
+    }
+}
+
+#[test]
+fn an_answer_of_which_nothing_can_be_read_is_an_error_that_names_what_it_has() {
+    for (body, expected) in [
+        (
+            r#"{"@odata.context":"x","value":[{"definition":"a","hunter2":1},{"State":{"inner":2}}]}"#,
+            r#"expected records with an id, but of 2 none could be read, but found "State", "definition", "hunter2"; look for a newer version of the exporter"#,
+        ),
+        (
+            r#"{"value":["a",null,[1]]}"#,
+            "expected records with an id, but of 3 none could be read; look for a newer version of the exporter",
+        ),
+        (
+            r#"{"values":[],"count":0}"#,
+            r#"expected an object with a list "value", but found "count", "values""#,
+        ),
+        (
+            // A session that neither says which it is nor how it went.
+            r#"{"value":[{"scanDefinitionId":"a","result":"Success"}]}"#,
+            r#"expected records with an id, but of 1 none could be read, but found "result"; look for a newer version of the exporter"#,
+        ),
+    ] {
+        assert_eq!(error(body.as_bytes()), expected, "{body}");
+    }
+    let many: Vec<_> = (0..99)
+        .map(|number| format!(r#""{number:099}":1"#))
+        .collect();
+    let body = format!(r#"{{"value":[{{{}}}]}}"#, many.join(","));
+    assert!(error(body.as_bytes()).len() < 1_000, "names are bounded");
+}
+
+#[test]
+fn fields_that_are_not_known_are_named_and_those_of_no_use_are_not() {
+    for (body, unknown) in [
+        (&fixture!("definitions.json")[..], &[][..]),
+        (
+            br#"{"value":[{"id":"a","ScanNAME":"b","owner":"hunter2","next\nRun":1}]}"#,
+            &["next Run", "owner"],
+        ),
+    ] {
+        assert_eq!(definitions(body).unknown, unknown);
+    }
+    assert_eq!(sessions(fixture!("history-metadata.json")).unknown, [""; 0]);
+    assert_eq!(sessions(fixture!("history-repaired.json")).unknown, [""; 0]);
+}
+
+#[test]
+fn an_id_keeps_all_digits_and_none_is_longer_than_a_label() {
+    let long = "x".repeat(513);
+    for (written, expected) in [
+        (
+            "12345678901234567890123456789",
+            Some("12345678901234567890123456789"),
+        ),
+        ("-7", Some("-7")),
+        ("[ 7.50 ]", Some("7.50")),
+        (r#"["a"]"#, Some("a")),
+        (r#"[["a"]]"#, None),
+        (r#""a\u0000b""#, Some("a\u{fffd}b")),
+        ("true", None),
+        (r#"" ""#, None),
+        (&format!("\"{long}\""), None),
+        (&format!("\"{}\"", &long[1..]), Some(&long[1..])),
+    ] {
+        let body = format!(r#"{{"value":[{{"id":{written}}},{{"id":"other"}}]}}"#);
+        let page = definitions(body.as_bytes());
+        let found = page.items.first().map(|found| found.id.as_str());
+        assert_eq!(found.filter(|id| *id != "other"), expected, "{written}");
+        assert_eq!(page.skipped, usize::from(expected.is_none()), "{written}");
+    }
+}
+
+#[test]
+fn what_lies_in_the_future_did_not_happen() {
+    let run = |time: &str| {
+        let body = format!(
+            r#"{{"value":[{{"id":"a","latestScan":{{"status":"Fail","executionDateTime":"{time}"}}}}]}}"#
+        );
+        definitions(body.as_bytes()).items.remove(0).latest
+    };
+    assert!(run("2026-05-02T10:00:00Z").is_some());
+    for time in [
+        "2026-05-02T10:00:01Z",
+        "2099-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.9999999Z",
+    ] {
+        assert_eq!(run(time), None, "{time}");
+        let body = format!(
+            r#"{{"value":[{{"scanDefinitionId":"a","sessionId":"s","lastScanned":"{time}"}}]}}"#
+        );
+        assert_eq!(
+            sessions(body.as_bytes()).items[0].last_scanned,
+            None,
+            "{time}"
+        );
+        let body = format!(
+            r#"{{"value":[{{"id":"a","lastSeen":"{time}","lastCommandExecutionTimestamp":"{time}"}}]}}"#
+        );
+        let page: Page<Agent> = page(body.as_bytes(), NOW).expect("readable");
+        assert_eq!(
+            (page.items[0].last_seen, page.items[0].last_command),
+            (None, None)
+        );
+    }
+}

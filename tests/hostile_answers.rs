@@ -1,0 +1,252 @@
+//! One strange record in every answer: it costs what is strange, and nothing else.
+
+use std::collections::BTreeSet;
+
+use defender_scan_exporter::simulator::{Damage, Endpoint, Fault, Simulator};
+
+use crate::common::{Exporter, Metrics, options};
+
+const ENDPOINTS: [Endpoint; 3] = [Endpoint::Definitions, Endpoint::History, Endpoint::Agents];
+
+async fn simulator() -> Simulator {
+    let mut options = options();
+    options.last_scanned = true;
+    Simulator::start(options)
+        .await
+        .expect("the simulator starts")
+}
+
+/// An exporter that polled each endpoint, with `fault` in every answer.
+async fn polled(simulator: &Simulator, fault: Option<&Fault>) -> (Exporter, Metrics) {
+    for endpoint in ENDPOINTS {
+        simulator.set_fault(endpoint, fault.cloned());
+    }
+    let exporter = Exporter::start(simulator).await;
+    for collector in ["\"definitions\"", "\"history\"", "\"agents\""] {
+        let name = "defender_collector_last_success_timestamp_seconds";
+        exporter.shows(name, &[collector], |at| at > 0.0).await;
+    }
+    let metrics = exporter.metrics().await;
+    assert_eq!(metrics.value("defender_up", &[]), Some(1.0), "{fault:?}");
+    (exporter, metrics)
+}
+
+/// What does not change from one second to the next.
+fn samples(metrics: &Metrics) -> BTreeSet<String> {
+    let lasting = |line: &&str| {
+        line.starts_with("defender_scan_")
+            && !line.starts_with("defender_scan_last_age_seconds")
+            && !line.starts_with("defender_scan_target_duration_seconds")
+            && !line.starts_with("defender_scan_agent_last_")
+    };
+    let samples: Vec<_> = metrics
+        .0
+        .lines()
+        .filter(lasting)
+        .map(str::to_owned)
+        .collect();
+    let distinct: BTreeSet<_> = samples.iter().cloned().collect();
+    assert_eq!(distinct.len(), samples.len(), "a series comes twice");
+    distinct
+}
+
+/// The definitions and agents that samples are about.
+fn subjects<'s>(samples: impl IntoIterator<Item = &'s String>) -> BTreeSet<&'s str> {
+    let subject = |sample: &'s String| {
+        let (_, rest) = sample
+            .split_once("definition_id=\"")
+            .or(sample.split_once("agent_id=\""))?;
+        Some(rest.split_once('"')?.0)
+    };
+    samples.into_iter().filter_map(subject).collect()
+}
+
+fn skipped(metrics: &Metrics, reason: &str) -> f64 {
+    let count = |endpoint| {
+        let labels = [endpoint, reason];
+        metrics.value("defender_api_records_skipped_total", &labels)
+    };
+    ["\"definitions\"", "\"history\"", "\"agents\""]
+        .into_iter()
+        .map(|endpoint| count(endpoint).expect("it starts at 0"))
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_strange_record_costs_nothing_else() {
+    let simulator = simulator().await;
+    let (_, reference) = polled(&simulator, None).await;
+    let reference = samples(&reference);
+    let names: [&[u8]; 7] = [
+        br#""half an emoji \ud83d""#,
+        br#""\ude00""#,
+        br#""\x""#,
+        b"\"a tab \t and a bell \x07\"",
+        b"\"NUL \x00\"",
+        b"\"Latin-1 \xe9\"",
+        b"NaN",
+    ];
+    let damages = names
+        .map(|name| Damage::Name(name.to_vec()))
+        .into_iter()
+        .chain([
+            Damage::Name(format!("\"{}\"", "🦀".repeat(250_000)).into_bytes()),
+            Damage::Number("1e309".to_owned()),
+            Damage::Number("-1e999".to_owned()),
+            Damage::Number("\"many\"".to_owned()),
+            Damage::Deep(200),
+            Damage::Deep(1_000_000),
+            Damage::NewProperty("owner".to_owned()),
+            Damage::UpperCase,
+            Damage::Time("2099-01-01T00:00:00Z".to_owned()),
+            Damage::Time("9999-12-31T23:59:59.9999999Z".to_owned()),
+            Damage::Time("1601-01-01T00:00:00Z".to_owned()),
+            Damage::Time("yesterday".to_owned()),
+        ]);
+    for damage in damages {
+        let name = format!("{damage:?}").chars().take(100).collect::<String>();
+        let (_exporter, metrics) = polled(&simulator, Some(&Fault::Damaged(damage.clone()))).await;
+        let found = samples(&metrics);
+        if !matches!(damage, Damage::UpperCase) {
+            let differing = reference.symmetric_difference(&found);
+            let subjects = subjects(differing);
+            // The middle one of each answer.
+            assert!(subjects.len() <= 3, "{name}: {subjects:?}");
+        }
+        let known = |samples| subjects(samples).len();
+        assert_eq!(known(&found), known(&reference), "{name}");
+        assert!(
+            metrics.0.lines().all(|line| line.len() < 2 * 4 * 512 + 600),
+            "{name}"
+        );
+        let age = |line: &&str| line.starts_with("defender_scan_last_age_seconds");
+        let young = metrics
+            .0
+            .lines()
+            .filter(age)
+            .filter(|line| line.ends_with(" 0"));
+        assert_eq!(young.count(), 0, "{name}");
+        assert!(skipped(&metrics, "\"unreadable\"") < 1.0, "{name}");
+    }
+    let (exporter, metrics) = polled(&simulator, Some(&Fault::Damaged(Damage::NoRecords))).await;
+    assert_eq!(samples(&metrics), reference);
+    assert!(
+        skipped(&metrics, "\"unreadable\"") >= 15.0,
+        "five in each answer"
+    );
+    exporter
+        .says("records of an answer cannot be read and are left out")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_look_alike_are_one_series_and_what_is_left_out_is_counted() {
+    let simulator = simulator().await;
+    let (exporter, metrics) = polled(&simulator, Some(&Fault::Damaged(Damage::Twins))).await;
+    let found = samples(&metrics);
+    assert!(subjects(&found).contains("twin\u{fffd}"));
+    assert!(
+        skipped(&metrics, "\"duplicate\"") >= 2.0,
+        "a definition and an agent"
+    );
+    let (exporter, again) = (
+        exporter.kill_and_restart().await,
+        skipped(&metrics, "\"duplicate\""),
+    );
+    exporter.ready().await;
+    let metrics = exporter.metrics().await;
+    assert!(
+        skipped(&metrics, "\"duplicate\"") >= again,
+        "the count survives"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_case_of_an_id_may_change_at_any_time() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    let upper = Fault::Damaged(Damage::UpperCase);
+    for fault in [Some(upper), None] {
+        for endpoint in ENDPOINTS {
+            simulator.set_fault(endpoint, fault.clone());
+        }
+        exporter.next_polls(&simulator, 2).await;
+        let definitions = |sample: &&String| !sample.starts_with("defender_scan_agent");
+        let now = samples(&exporter.metrics().await);
+        let [before, now] = [&before, &now].map(|all| all.iter().filter(definitions).count());
+        assert_eq!(now, before);
+    }
+    let exporter = exporter.kill_and_restart().await;
+    exporter.ready().await;
+    let after = samples(&exporter.metrics().await);
+    assert_eq!(subjects(&after), subjects(&before), "nothing is kept twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_in_the_future_hides_nothing_and_heals() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    let time = Damage::Time("2099-01-01T00:00:00Z".to_owned());
+    for endpoint in ENDPOINTS {
+        simulator.set_fault(endpoint, Some(Fault::Damaged(time.clone())));
+    }
+    exporter.next_polls(&simulator, 2).await;
+    assert_eq!(samples(&exporter.metrics().await), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_can_read_is_a_failed_poll_that_names_the_fields() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    simulator.set_fault(
+        Endpoint::Definitions,
+        Some(Fault::Damaged(Damage::OtherNames)),
+    );
+    let labels = ["\"definitions\"", "\"decode\""];
+    exporter
+        .shows("defender_collector_errors_total", &labels, |errors| {
+            errors >= 2.0
+        })
+        .await;
+    let metrics = exporter.metrics().await;
+    assert_eq!(metrics.value("defender_up", &[]), Some(0.0));
+    assert_eq!(samples(&metrics), before, "the last good data stays");
+    exporter.says("none could be read, but found").await;
+    let said = exporter
+        .process
+        .output()
+        .matches("none could be read")
+        .count();
+    assert_eq!(said, 1, "it is said once");
+    let (_, page) = exporter.get("/").await;
+    assert!(page.contains("none could be read"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gzip_has_two_names_and_other_compressions_are_named() {
+    let simulator = simulator().await;
+    for name in ["gzip", "GZIP", "x-gzip", "X-GZip"] {
+        let (exporter, _) = polled(&simulator, Some(&Fault::Encoded(name.to_owned()))).await;
+        drop(exporter);
+    }
+    let exporter = Exporter::start(&simulator).await;
+    for name in ["br", "deflate", "zstd"] {
+        let labels = ["\"definitions\"", "\"decode\""];
+        let metrics = exporter.metrics().await;
+        let before = metrics
+            .value("defender_collector_errors_total", &labels)
+            .unwrap_or(0.0);
+        simulator.set_fault(Endpoint::Definitions, Some(Fault::Encoded(name.to_owned())));
+        exporter
+            .shows("defender_collector_errors_total", &labels, |errors| {
+                errors > before
+            })
+            .await;
+        let (_, page) = exporter.get("/").await;
+        let expected = format!("expected gzip or no compression, but found &quot;{name}&quot;");
+        assert!(page.contains(&expected), "{page}");
+    }
+}
