@@ -239,6 +239,9 @@ pub const NO_DEFINITIONS: &str =
 /// The configuration leaves out all definitions.
 pub const NONE_PUBLISHED: &str =
     "Correct `definitions` in the configuration: it leaves out all that there are.";
+/// Answers have fields that this version does not know.
+pub const UNKNOWN_FIELDS: &str =
+    "Nothing to do if all scans are shown; else look for a newer version of the exporter.";
 /// Our share of the calls is spent.
 pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less often.";
 /// A check did not come to its end.

@@ -15,6 +15,9 @@ use url::Url;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a connection that broke is tried again.
+const AGAIN: usize = 3;
+
 pub(super) async fn run(url: Url) -> anyhow::Result<()> {
     // The certificate is for another name than that of the own machine. Nothing secret is sent.
     let client = reqwest::Client::builder()
@@ -26,7 +29,19 @@ pub(super) async fn run(url: Url) -> anyhow::Result<()> {
         .timeout(TIMEOUT)
         .build()
         .context("no HTTP client")?;
-    let status = match client.get(url.clone()).send().await {
+    let mut answer = client.get(url.clone()).send().await;
+    for _ in 0..AGAIN {
+        // If the refusal arrives before the request is handed over, the library does not pass
+        // its reason on.
+        if !answer
+            .as_ref()
+            .is_err_and(|error| is_broken(error) && !wants_certificate(error))
+        {
+            break;
+        }
+        answer = client.get(url.clone()).send().await;
+    }
+    let status = match answer {
         Ok(answer) => answer.status(),
         Err(error) if wants_certificate(&error) => return Ok(()),
         // The library's own text names the address, and with it a password that may be in it.
@@ -38,6 +53,11 @@ pub(super) async fn run(url: Url) -> anyhow::Result<()> {
         "expected status 200, but found {status}"
     );
     Ok(())
+}
+
+/// Whether a connection was made, and broke before an answer came.
+fn is_broken(error: &reqwest::Error) -> bool {
+    !error.is_connect() && !error.is_timeout()
 }
 
 /// Whether the other side broke off since the check has no client certificate.

@@ -163,6 +163,9 @@ async fn what_the_configuration_is_not_meant_to_be() {
         edit(folder, "    quota:", rule);
     })
     .await;
+    let new = Damage::NewProperty("retiredOn".to_owned());
+    let new = (Endpoint::Definitions, Fault::Damaged(new));
+    case("new_property", Some(new), |_, _| ()).await;
     case("no_reserve", None, |_, folder| {
         edit(folder, "use: 80%", "use: 100%");
     })

@@ -249,7 +249,13 @@ impl Check<'_> {
     ) -> Result<Option<Page<T>>, Stop> {
         let trouble = match page {
             Ok(page) => {
-                self.note(Finding::ok(step, "may be read"));
+                self.note(if page.unknown.is_empty() {
+                    Finding::ok(step, "may be read")
+                } else {
+                    let fields = page.unknown.join(", ");
+                    let text = format!("may be read, but has unknown fields: {fields}");
+                    Finding::warning(step, text, advice::UNKNOWN_FIELDS)
+                });
                 return Ok(Some(page));
             }
             Err(trouble) => trouble,
