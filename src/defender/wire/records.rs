@@ -203,6 +203,10 @@ fn text(value: Scalar) -> Option<Arc<str>> {
 
 /// The first `limit` characters.
 fn cut(text: &str, limit: usize) -> &str {
+    // Nearly all are shorter in bytes, too.
+    if text.len() <= limit {
+        return text;
+    }
     let end = text.char_indices().nth(limit);
     end.map_or(text, |(end, _)| &text[..end])
 }
