@@ -176,7 +176,7 @@ impl Client {
         status: &mut Option<u16>,
     ) -> Result<Page<T>, ApiError> {
         let batch = body.is_some();
-        let mut line = self.http.line(self.fresh);
+        let line = self.http.line(self.fresh);
         let request = match body {
             Some(body) => line
                 .client()
@@ -193,11 +193,11 @@ impl Client {
         let code = response.status();
         *status = Some(code.as_u16());
         if code.is_success() {
-            let body = read(&mut response, self.body_limit, &mut line).await?;
+            let body = read(&mut response, self.body_limit, &line).await?;
             return Ok(page(&body)?);
         }
         // An error without a readable body is still that error.
-        let body = read(&mut response, ERROR_BODY_LIMIT, &mut line).await;
+        let body = read(&mut response, ERROR_BODY_LIMIT, &line).await;
         Err(ApiError::refused(&Refusal {
             status: code.as_u16(),
             retry_after: text(response.headers(), RETRY_AFTER),
@@ -228,17 +228,15 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 async fn read(
     response: &mut reqwest::Response,
     limit: usize,
-    line: &mut Line,
+    line: &Line,
 ) -> Result<BytesMut, ApiError> {
     let mut body = BytesMut::new();
     loop {
         let chunk = response.chunk().await;
         let Some(chunk) = chunk.map_err(|error| line.broken(error))? else {
-            line.is_sound();
             return Ok(body);
         };
         if body.len() + chunk.len() > limit {
-            line.is_sound();
             return Err(ApiError::BodyTooLarge { limit });
         }
         body.extend_from_slice(&chunk);

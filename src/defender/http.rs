@@ -168,7 +168,6 @@ impl HttpClient {
             http: self.clone(),
             generation: self.0.current.load_full(),
             fresh,
-            sound: false,
         }
     }
 
@@ -294,12 +293,11 @@ impl Parts {
     }
 }
 
-/// The connection of one call. Unless it is found sound, it is not used again.
+/// The connection of one call.
 pub(super) struct Line {
     http: HttpClient,
     generation: Arc<Generation>,
     fresh: bool,
-    sound: bool,
 }
 
 impl Line {
@@ -311,29 +309,28 @@ impl Line {
         }
     }
 
-    /// The answer came, whatever it says.
-    pub(super) fn is_sound(&mut self) {
-        self.sound = true;
-    }
-
     /// Classifies what broke before an answer began.
-    pub(super) fn unanswered(&mut self, error: reqwest::Error) -> ApiError {
+    pub(super) fn unanswered(&self, error: reqwest::Error) -> ApiError {
         self.http.learn(&error);
-        self.sound = error.is_connect();
+        // One that was never made says nothing of those that were.
+        if !error.is_connect() && !error.is_builder() {
+            self.is_dead();
+        }
         ApiError::unanswered(error)
     }
 
     /// Classifies what broke inside an answer. Unreadable data says nothing of the connection.
-    pub(super) fn broken(&mut self, error: reqwest::Error) -> ApiError {
+    pub(super) fn broken(&self, error: reqwest::Error) -> ApiError {
         let error = ApiError::broken(error);
-        self.sound = matches!(error, ApiError::Decode(_));
+        if !matches!(error, ApiError::Decode(_)) {
+            self.is_dead();
+        }
         error
     }
-}
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        if !self.sound {
+    /// Gives up all connections that were kept; a fresh one is not among them.
+    fn is_dead(&self) {
+        if !self.fresh {
             self.http.abandon(&self.generation);
         }
     }
