@@ -181,7 +181,7 @@ impl Client {
         status: &mut Option<u16>,
     ) -> Result<Page<T>, ApiError> {
         let batch = body.is_some();
-        let mut line = self.http.line(self.fresh);
+        let line = self.http.line(self.fresh);
         let request = match body {
             Some(body) => line
                 .client()
@@ -200,11 +200,11 @@ impl Client {
         let code = response.status();
         *status = Some(code.as_u16());
         if code.is_success() {
-            let body = read(&mut response, self.body_limit, &mut line).await?;
+            let body = read(&mut response, self.body_limit, &line).await?;
             return Ok(page(&body, self.clock.wall() + AHEAD)?);
         }
         // An error without a readable body is still that error.
-        let body = read(&mut response, ERROR_BODY_LIMIT, &mut line).await;
+        let body = read(&mut response, ERROR_BODY_LIMIT, &line).await;
         Err(ApiError::refused(&Refusal {
             status: code.as_u16(),
             retry_after: text(response.headers(), RETRY_AFTER),
@@ -234,19 +234,16 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 async fn read(
     response: &mut reqwest::Response,
     limit: usize,
-    line: &mut Line,
+    line: &Line,
 ) -> Result<Vec<u8>, ApiError> {
     let encoding = text(response.headers(), CONTENT_ENCODING).unwrap_or_default();
-    let body = Body::new(encoding, limit);
-    // Unreadable data says nothing of the connection.
-    let mut body = body.inspect_err(|_| line.is_sound())?;
+    let mut body = Body::new(encoding, limit)?;
     loop {
         let chunk = response.chunk().await;
-        let Some(chunk) = chunk.map_err(ApiError::broken)? else {
-            line.is_sound();
+        let Some(chunk) = chunk.map_err(|error| line.broken(error))? else {
             return body.end();
         };
-        body.push(&chunk).inspect_err(|_| line.is_sound())?;
+        body.push(&chunk)?;
     }
 }
 

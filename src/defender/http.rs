@@ -168,7 +168,6 @@ impl HttpClient {
             http: self.clone(),
             generation: self.0.current.load_full(),
             fresh,
-            sound: false,
         }
     }
 
@@ -293,12 +292,11 @@ impl Parts {
     }
 }
 
-/// The connection of one call. Unless it is found sound, it is not used again.
+/// The connection of one call.
 pub(super) struct Line {
     http: HttpClient,
     generation: Arc<Generation>,
     fresh: bool,
-    sound: bool,
 }
 
 impl Line {
@@ -310,22 +308,25 @@ impl Line {
         }
     }
 
-    /// The answer came, whatever it says.
-    pub(super) fn is_sound(&mut self) {
-        self.sound = true;
-    }
-
     /// Classifies what broke before an answer began.
-    pub(super) fn unanswered(&mut self, error: reqwest::Error) -> ApiError {
+    pub(super) fn unanswered(&self, error: reqwest::Error) -> ApiError {
         self.http.learn(&error);
-        self.sound = error.is_connect();
+        // One that was never made says nothing of those that were.
+        if !error.is_connect() && !error.is_builder() {
+            self.is_dead();
+        }
         ApiError::unanswered(error)
     }
-}
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        if !self.sound {
+    /// Classifies what broke inside an answer.
+    pub(super) fn broken(&self, error: reqwest::Error) -> ApiError {
+        self.is_dead();
+        ApiError::broken(error)
+    }
+
+    /// Gives up all connections that were kept; a fresh one is not among them.
+    fn is_dead(&self) {
+        if !self.fresh {
             self.http.abandon(&self.generation);
         }
     }

@@ -31,7 +31,7 @@ use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
 use crate::plan::Plan;
 use crate::poller::{Poller, Source};
-use crate::quota::Quota;
+use crate::quota::{BudgetKey, Quota};
 use crate::shard::Shard;
 use crate::snapshot::Snapshot;
 use crate::store::{Loaded, Store, StoreError, TenantStore};
@@ -163,9 +163,8 @@ impl Fleet {
 
         let stays = |name: &TenantName| wanted.contains(name) && !changed.contains_key(name);
         let starts_anew: BTreeSet<_> = added.iter().map(|(tenant, _)| &tenant.name).collect();
-        let stopped = self
-            .stop(|name| !stays(name) || starts_anew.contains(name))
-            .await;
+        let leaves = |name: &TenantName| !stays(name) || starts_anew.contains(name);
+        let (stopped, held) = self.stop(leaves).await;
         let mut start = self.around.clock.uptime();
         let mut unknown = Unknown::default();
         for poller in stopped {
@@ -193,6 +192,8 @@ impl Fleet {
             self.start(tenant, poller, &mut start);
         }
         unknown.log();
+        // Only now: what is still held was in no other hands meanwhile.
+        self.release(held);
         self.http = Some(http);
         self.around.expected.set(wanted.into_iter().collect());
         self.prune().await;
@@ -211,19 +212,24 @@ impl Fleet {
 
     /// Stops all pollers and waits for their end.
     pub async fn shut_down(mut self) {
-        self.stop(|_| true).await;
+        let (_, held) = self.stop(|_| true).await;
+        self.release(held);
     }
 
-    /// Stops the members that `leaves` names, and waits for their end.
-    async fn stop(&mut self, leaves: impl Fn(&TenantName) -> bool) -> Vec<Poller> {
+    /// Stops the members that `leaves` names, and waits for their end. Returns the budgets that
+    /// they still hold too.
+    async fn stop(
+        &mut self,
+        leaves: impl Fn(&TenantName) -> bool,
+    ) -> (Vec<Poller>, BTreeMap<TenantName, BudgetKey>) {
         let mut leaving = BTreeSet::new();
-        let (budgets, now) = (&mut self.budgets, self.around.clock.uptime());
+        let mut held = BTreeMap::new();
         self.members.retain(|name, member| {
             let stays = !leaves(name);
             if !stays {
                 leaving.insert(name.clone());
                 member.stop.cancel();
-                budgets.release(name, &member.config.budget_key(), now);
+                held.insert(name.clone(), member.config.budget_key());
             }
             stays
         });
@@ -248,7 +254,18 @@ impl Fleet {
         for name in panicked {
             self.restart(&name).await;
         }
-        stopped
+        (stopped, held)
+    }
+
+    /// Releases the budgets that stopped members held and that are not theirs any more.
+    fn release(&mut self, held: BTreeMap<TenantName, BudgetKey>) {
+        let now = self.around.clock.uptime();
+        for (name, key) in held {
+            let member = self.members.get(&name);
+            if member.is_none_or(|member| member.config.budget_key() != key) {
+                self.budgets.release(&name, &key, now);
+            }
+        }
     }
 
     fn start(&mut self, tenant: &config::Tenant, mut poller: Poller, at: &mut Uptime) {

@@ -64,6 +64,7 @@ impl Fleet {
         });
         let mut unknown = Unknown::default();
         let mut poller = self.poller(&tenant, loaded, &http, &mut unknown);
+        unknown.log();
         poller.restarted(times);
         self.start(&tenant, poller, &mut (now + wait));
         if let Some(member) = self.members.get_mut(name) {

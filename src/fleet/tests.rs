@@ -120,6 +120,40 @@ async fn a_tenant_that_was_away_runs_on_the_reserve() {
     fleet.shut_down().await;
 }
 
+/// Whoever holds a budget throughout a reload knows all that was spent of it: a tenant with other
+/// settings or under another name, and two that change places. Another application has a budget
+/// of its own, and the former one's is released.
+#[tokio::test]
+async fn a_reload_releases_only_budgets_that_nobody_goes_on_with() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = Some(folder.path().to_owned());
+    let mut fleet = fleet(path, &clock, Shard::default()).await;
+    // The length of a name is its application.
+    let changes = [
+        (vec!["a", "bc"], "", true),
+        (vec!["a", "bc"], "poll: {definitions: 2m}", false),
+        (vec!["a", "bc"], "quota: {use: 100%}", false),
+        (vec!["z", "bc"], "", false),
+        (vec!["xy", "b"], "", false),
+        (vec!["xyz", "b"], "", true),
+        (vec!["xy", "b"], "", true),
+    ];
+    for (names, settings, is_on_reserve) in changes {
+        let applied = fleet.apply(&config(&names, settings)).await;
+        applied.expect("it can be applied");
+        let now = clock.uptime();
+        let on_reserve = |name: &&str| view(&fleet, name).quota.reserve().until(now).is_some();
+        let found = names.iter().any(on_reserve);
+        assert_eq!(found, is_on_reserve, "{names:?} {settings}");
+        // Time passes during a reload, but not two hours.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_hours(2)).await;
+        tokio::time::resume();
+    }
+    fleet.shut_down().await;
+}
+
 /// Shards hand a tenant to each other under load, 1 → 3 → 1, by turns, with gaps of all
 /// lengths: whoever takes it over does not know what the other spent, and yet the service
 /// never sees more than the API allows. Every exporter spends all that it may.

@@ -20,6 +20,7 @@ mod reload;
 mod renderer;
 mod routes;
 mod serve;
+mod slots;
 mod stall;
 mod watched;
 

@@ -19,6 +19,12 @@ impl Peer {
             address @ IpAddr::V4(_) => address,
         })
     }
+
+    /// The same, of a client on another machine. On this one, proxies come in the name of many.
+    pub(super) fn remote(self) -> Option<IpAddr> {
+        let is_local = self.0?.ip().to_canonical().is_loopback();
+        if is_local { None } else { self.group() }
+    }
 }
 
 impl From<SocketAddr> for Peer {
@@ -54,5 +60,23 @@ mod tests {
         assert_ne!(group("192.0.2.1:1"), group("192.0.2.2:1"));
         assert_eq!(group("[2001:db8::1]:1"), group("[2001:db8::9:9:9:9]:1"));
         assert_ne!(group("[2001:db8::1]:1"), group("[2001:db8:0:1::1]:1"));
+    }
+
+    #[test]
+    fn whoever_is_on_this_machine_is_not_remote() {
+        let remote = |address: &str| Peer::from(address.parse::<SocketAddr>().unwrap()).remote();
+        for local in [
+            "127.0.0.1:1",
+            "127.9.9.9:1",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert_eq!(remote(local), None, "{local}");
+        }
+        assert_eq!(Peer::default().remote(), None, "a UNIX socket");
+        for address in ["192.0.2.1:1", "[2001:db8::1]:1", "[::2]:1"] {
+            let peer = Peer::from(address.parse::<SocketAddr>().unwrap());
+            assert!(remote(address).is_some() && remote(address) == peer.group());
+        }
     }
 }

@@ -14,9 +14,7 @@
 //! is counted and carries headers that keep browsers from doing more with it.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -27,13 +25,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
+use axum::{Extension, Router};
 use futures::stream;
-use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::held::hold;
 use super::reload::reload;
 use super::renderer::Renderer;
-use super::{WebState, gate, page, ready};
+use super::slots::Slots;
+use super::{Peer, WebState, gate, page, ready};
 use crate::exposition::catalog::Handler;
 use crate::exposition::{Exposition, OwnMetrics, negotiate};
 
@@ -43,8 +42,8 @@ struct Routes {
     state: WebState,
     exposition: Exposition,
     renderer: Renderer,
-    /// One permit a scrape under way; `None`: no limit.
-    scrapes: Option<Arc<Semaphore>>,
+    /// One for each scrape under way.
+    slots: Slots,
 }
 
 /// All routes over `state`.
@@ -67,12 +66,11 @@ pub fn router(state: WebState) -> Router {
             router = router.route(path, route);
         }
     }
-    let limit = state.max_requests.min(Semaphore::MAX_PERMITS);
     let gate = state.gate.clone();
     let served = Routes {
         exposition: Exposition::default(),
         renderer: Renderer::default(),
-        scrapes: (limit > 0).then(|| Arc::new(Semaphore::new(limit))),
+        slots: Slots::new(state.max_requests),
         state,
     };
     let not_found = any(|| async { (StatusCode::NOT_FOUND, "not found\n") });
@@ -96,13 +94,15 @@ pub fn router(state: WebState) -> Router {
         .with_state(served)
 }
 
-async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
-    let permit = match routes.scrapes.map(Semaphore::try_acquire_owned).transpose() {
-        Ok(permit) => permit,
-        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
-            let reason = "too many scrapes at once, see --web.max-requests\n";
-            return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
-        }
+async fn metrics(
+    State(routes): State<Routes>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    let client = peer.and_then(|Extension(peer)| peer.remote());
+    let slot = match routes.slots.take(client) {
+        Ok(slot) => slot,
+        Err(reason) => return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
     };
     let format = negotiate::format(&headers);
     let gzip = negotiate::gzip(&headers);
@@ -131,7 +131,7 @@ async fn metrics(State(routes): State<Routes>, headers: HeaderMap) -> Response {
     };
     let body = Body::from_stream(stream::iter(scrape.map(Ok::<_, Infallible>)));
     // The scrape is under way until its last piece was sent, or the client hung up.
-    let mut response = hold(body.into_response(), permit);
+    let mut response = hold(body.into_response(), slot);
     let headers = response.headers_mut();
     let content_type = HeaderValue::from_static(format.content_type());
     headers.insert(CONTENT_TYPE, content_type);
@@ -190,6 +190,7 @@ async fn harden(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::net::SocketAddr;
 
     use axum::body::to_bytes;
     use flate2::read::GzDecoder;
@@ -322,23 +323,31 @@ mod tests {
 
     #[tokio::test]
     async fn too_many_scrapes_are_refused() {
-        let state = state();
-        let scrapes = Arc::new(Semaphore::new(1));
-        let routes = Routes {
-            state,
-            exposition: Exposition::default(),
-            renderer: Renderer::default(),
-            scrapes: Some(Arc::clone(&scrapes)),
+        let mut state = state();
+        state.max_requests = 3;
+        let router = router(state);
+        let scrape = async |address: &str| {
+            let mut request = Request::get("/metrics");
+            let peer = Peer::from(address.parse::<SocketAddr>().unwrap());
+            request.extensions_mut().unwrap().insert(peer);
+            let request = request.body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let is_good = response.status() == StatusCode::OK;
+            assert!(is_good || response.status() == StatusCode::SERVICE_UNAVAILABLE);
+            is_good.then_some(response)
         };
-        let held = scrapes.acquire().await.unwrap();
-        let response = metrics(State(routes.clone()), HeaderMap::new()).await;
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        drop(held);
-        let response = metrics(State(routes), HeaderMap::new()).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(scrapes.available_permits(), 0, "until it was sent");
-        drop(response);
-        assert_eq!(scrapes.available_permits(), 1);
+        let first = scrape("[2001:db8::1]:1").await;
+        let second = scrape("[2001:db8::2]:1").await;
+        assert!(first.is_some() && second.is_some());
+        assert!(scrape("[2001:db8::3]:1").await.is_none(), "one network");
+        let third = scrape("192.0.2.1:1").await;
+        assert!(third.is_some() && scrape("127.0.0.1:1").await.is_none());
+        // Until they were sent or given up.
+        drop([first, second]);
+        let local = [scrape("127.0.0.1:1").await, scrape("127.0.0.1:2").await];
+        assert!(local.iter().all(Option::is_some));
+        text(third.unwrap()).await;
+        assert!(scrape("127.0.0.1:3").await.is_some(), "they may be many");
     }
 
     #[tokio::test]

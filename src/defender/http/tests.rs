@@ -2,7 +2,11 @@ use std::io::Write;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::defender::auth::Bearer;
+use crate::defender::client::Client;
 use crate::defender::testing::{Server, answer};
+use crate::health::Collector;
+use crate::quota::{Limits, Quota, Reserved};
 
 fn settings(pem: &str) -> (tempfile::NamedTempFile, Http) {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -99,4 +103,59 @@ async fn requests_go_through_the_proxy() {
     }
     let requests = proxy.requests.lock().expect("unpoisoned");
     assert!(requests[0].starts_with("GET http://api.example/x HTTP/1.1"));
+}
+
+/// What all tenants share is given up for a connection that broke or went silent while it was in
+/// use, and for nothing else.
+#[tokio::test]
+async fn only_a_connection_that_was_found_dead_gives_up_the_others() {
+    let cut_off = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec();
+    let malformed = answer("200 OK", "Content-Encoding: gzip\r\n", b"{}");
+    let long = Duration::from_mins(1);
+    let short = Duration::from_millis(100);
+    for (what, bytes, patience, is_dead) in [
+        ("an answer", answer("200 OK", "", b"{}"), long, false),
+        ("an error", answer("500 Oh", "", b"{}"), long, false),
+        ("malformed data", malformed, long, false),
+        ("half an answer", Some(cut_off), long, true),
+        ("no answer", Some(Vec::new()), long, true),
+        ("silence", None, long, true),
+        ("the end of the call", None, short, false),
+    ] {
+        for fresh in [false, true] {
+            let server = Server::answering(false, bytes.clone()).await;
+            let http = server.client();
+            let before = http.line(fresh);
+            tokio::time::timeout(patience, get(&http, &server.url, fresh))
+                .await
+                .ok();
+            assert_eq!(
+                Arc::ptr_eq(&before.generation, &http.line(fresh).generation),
+                fresh || !is_dead,
+                "{what}, fresh: {fresh}"
+            );
+        }
+    }
+    let server = Server::answering(false, None).await;
+    let (http, refused) = (server.client(), Url::parse("http://localhost:1").unwrap());
+    let before = http.line(false);
+    get(&http, &refused, false).await;
+    assert!(Arc::ptr_eq(
+        &before.generation,
+        &http.line(false).generation
+    ));
+}
+
+/// A call, with a budget of its own.
+async fn get(http: &HttpClient, origin: &Url, fresh: bool) {
+    let clock = Clock::system();
+    let mut client = Client::new(http.clone(), origin.clone(), clock.clone());
+    if fresh {
+        client = client.on_fresh_connections();
+    }
+    let slot = Quota::new(clock, Limits::new(1, 1));
+    let slot = slot.try_acquire(Collector::Agents, Reserved::default());
+    let permit = slot.expect("a free slot").pay_at_once().expect("no disk");
+    let token = Bearer::new("the-token").expect("sendable");
+    let _ = client.agents(permit, &token, None).await;
 }
