@@ -41,6 +41,7 @@ mod pages;
 mod process;
 mod proxy;
 mod ready;
+mod refusals;
 mod reload;
 mod restart;
 mod scrape;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
-use super::cloud::Cloud;
+use super::cloud::{CLOUDS, Cloud};
 use super::mistake::{Mistakes, Report, expected};
+use super::node::shown;
 use super::scalar::{Scheme, is_client_id, is_directory, origin};
 use super::secret::check_secret_file;
 use super::tenant::default_limits;
@@ -20,11 +21,13 @@ const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// The sign-in host, as Azure's libraries read it.
 pub(super) const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
+/// The cloud: GCC signs in where the public cloud does, so no variable of Azure's tells them apart.
+const CLOUD: &str = "DEFENDER_EXPORTER_CLOUD";
 
 impl Config {
     /// The tenant `default`, made from the variables that `env` knows. An empty
     /// variable counts as unset. The sign-in host of US Government's cloud
-    /// implies its API.
+    /// implies its API, unless a cloud is named.
     ///
     /// # Errors
     /// All [`Mistakes`] in the variables; what to set, if there are none.
@@ -76,14 +79,18 @@ impl Variables<'_> {
             valid
         });
         let proof = self.proof(report);
+        let cloud = self.cloud(report);
         let authority = match self.get(AUTHORITY) {
             Some(text) => origin(&text, Scheme::Https)
                 .map_err(|mistake| report.mistake(None, AUTHORITY, mistake))
                 .ok(),
-            None => origin(Cloud::Public.authority_host(), Scheme::Https).ok(),
+            None => {
+                let cloud = cloud.flatten().unwrap_or(Cloud::Public);
+                origin(cloud.authority_host(), Scheme::Https).ok()
+            }
         };
-        let authority_host = authority?;
-        let cloud = Cloud::of_authority(authority_host.host_str());
+        let (cloud, authority_host) = (cloud?, authority?);
+        let cloud = cloud.unwrap_or_else(|| Cloud::of_authority(authority_host.host_str()));
         let (client_id, proof) = (client_id?, proof?);
         let credential = match proof {
             Proof::Secret(secret) => Credential::ClientSecret {
@@ -101,6 +108,7 @@ impl Variables<'_> {
             name: TenantName::new("default"),
             tenant_id: tenant_id?,
             api_base_url: origin(&cloud.api_base_url(None), Scheme::Https).ok()?,
+            api_version: None,
             authority_host,
             scope: cloud.scope(),
             credential,
@@ -114,6 +122,19 @@ impl Variables<'_> {
             tenants: vec![tenant],
             http: Http::default(),
         })
+    }
+
+    /// The cloud that is named, if any; `None` after a mistake.
+    fn cloud(&self, report: &mut Report) -> Option<Option<Cloud>> {
+        let Some(text) = self.get(CLOUD) else {
+            return Some(None);
+        };
+        let cloud = Cloud::from_name(&text);
+        if cloud.is_none() {
+            let advice = "choose one of these, or unset it";
+            report.mistake(None, CLOUD, expected(CLOUDS, &shown(&text), advice));
+        }
+        cloud.map(Some)
     }
 
     fn required(&self, report: &mut Report, name: &str, what: &str) -> Option<String> {

@@ -92,6 +92,8 @@ pub struct Tenant {
     pub tenant_id: String,
     /// Origin of the API: `https`, or `http` to a loopback address; no path.
     pub api_base_url: Url,
+    /// The API's version as its paths have it, such as `v1.0`; `None`: the latest.
+    pub api_version: Option<String>,
     /// Origin of the sign-in host: `https`; no path.
     pub authority_host: Url,
     /// Scope of the token.

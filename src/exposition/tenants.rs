@@ -21,7 +21,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 21] = [
+static FAMILIES: [(&Metric, Content); 24] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -45,6 +45,12 @@ static FAMILIES: [(&Metric, Content); 21] = [
         Content::Lines(|lines, tenant| per_collector(lines, tenant, |health| health.last_duration)),
     ),
     (&catalog::ERRORS, Content::Lines(errors)),
+    (
+        &catalog::NEXT_ATTEMPT,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| or_zero(health.next_attempt));
+        }),
+    ),
     (&catalog::DEFINITIONS, Content::Lines(states)),
     (
         &catalog::DEFINITIONS_DROPPED,
@@ -52,6 +58,16 @@ static FAMILIES: [(&Metric, Content); 21] = [
     ),
     (&catalog::REQUESTS, Content::Lines(requests)),
     (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
+    (
+        &catalog::LINKS_REFUSED,
+        Content::Lines(|lines, tenant| one(lines, tenant, Some(tenant.health.links_refused))),
+    ),
+    (
+        &catalog::SUNSET,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| health.lifecycle.sunset);
+        }),
+    ),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),
     (&catalog::QUOTA_USED, Content::Used),
     (
@@ -68,9 +84,7 @@ static FAMILIES: [(&Metric, Content); 21] = [
     (
         &catalog::THROTTLED_UNTIL,
         Content::Lines(|lines, tenant| {
-            let until = tenant.health.throttled_until;
-            let none = Timestamp::from_unix_millis(0);
-            one(lines, tenant, Some(until.unwrap_or(none)));
+            one(lines, tenant, or_zero(tenant.health.throttled_until));
         }),
     ),
     (
@@ -147,6 +161,11 @@ fn one<V: Into<Value>>(lines: &mut Lines<'_>, tenant: &TenantView, value: Option
     if let Some(value) = value {
         lines.sample(&[tenant.name.as_str()], value);
     }
+}
+
+/// A moment; 0 if there is none.
+fn or_zero(moment: Option<Timestamp>) -> Option<Timestamp> {
+    moment.or(Some(Timestamp::from_unix_millis(0)))
 }
 
 fn target_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {

@@ -19,6 +19,8 @@ pub struct CallRecord {
     pub connection: usize,
     /// The host, and the port unless it is the usual one, as the client named them.
     pub host: String,
+    /// Whether its path named the version, `v1.0`.
+    pub versioned: bool,
     /// What a token was asked for: a scope, or at the metadata service a resource.
     pub scope: Option<String>,
     /// The definition, session or agent ids that it named.

@@ -32,10 +32,12 @@ pub(super) async fn check(
             let mut check = Check {
                 tenant,
                 http: http.clone(),
-                client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
+                client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone())
+                    .of_version(tenant.api_version.as_deref()),
                 tokens: TokenSource::new(tenant, http, clock.clone()),
                 clock,
                 purse,
+                refused_link: None,
                 steps,
             };
             if tokio::time::timeout(LONGEST, check.run()).await.is_err() {
@@ -65,6 +67,8 @@ struct Check<'t> {
     tokens: TokenSource,
     clock: Clock,
     purse: Purse,
+    /// Where the list's next page is said to be, if it was not followed.
+    refused_link: Option<String>,
     steps: Vec<Finding>,
 }
 
@@ -196,8 +200,8 @@ impl Check<'_> {
                 Err(error) => Err(Trouble::Auth(error)),
             };
         }
-        if let Err(Trouble::Api(ApiError::Unauthorized(_))) = &page {
-            page = Err(Trouble::Auth(AuthError::refused()));
+        if let Err(Trouble::Api(ApiError::Unauthorized(detail))) = &page {
+            page = Err(Trouble::Auth(AuthError::refused_with(detail)));
         }
         self.conclude(Step::Definitions, page)
     }
@@ -206,6 +210,7 @@ impl Check<'_> {
         let permit = self.purse.permit(Collector::Definitions).await;
         let permit = permit.map_err(Trouble::Permit)?;
         let answer = self.client.definitions(permit, bearer, None).await;
+        self.refused_link = answer.refused_link;
         answer.result.map_err(Trouble::Api)
     }
 
@@ -290,8 +295,9 @@ impl Check<'_> {
             ""
         };
         let text = format!("{seen}{further}, of which {published} are published");
-        let follows = page.next.as_ref().map(|next| self.client.follows(next));
-        self.note(if let Some(Err(error)) = follows {
+        let refused = self.refused_link.take();
+        self.note(if let Some(to) = refused {
+            let error = ApiError::ForeignNextLink { to };
             Finding::of_api(Step::DefinitionsSeen, &error)
         } else if seen == 0 {
             Finding::warning(Step::DefinitionsSeen, text, advice::NO_DEFINITIONS)
