@@ -102,6 +102,8 @@ fn every_key_is_read() {
         eu.api_base_url.as_str(),
         "https://eu.api.security.microsoft.com/"
     );
+    assert_eq!(eu.api_version.as_deref(), Some("v1.0"));
+    assert_eq!(dod.api_version, None);
     assert_eq!(eu.definitions.include.scan_types, ["Network"]);
     assert!(eu.definitions.include.names[0].is_match("prod-1"));
     assert!(!eu.definitions.include.names[0].is_match("my prod-1"));

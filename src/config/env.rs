@@ -79,18 +79,14 @@ impl Variables<'_> {
             valid
         });
         let proof = self.proof(report);
-        let cloud = self.cloud(report);
-        let authority = match self.get(AUTHORITY) {
-            Some(text) => origin(&text, Scheme::Https)
-                .map_err(|mistake| report.mistake(None, AUTHORITY, mistake))
-                .ok(),
-            None => {
-                let cloud = cloud.flatten().unwrap_or(Cloud::Public);
-                origin(cloud.authority_host(), Scheme::Https).ok()
-            }
-        };
-        let (cloud, authority_host) = (cloud?, authority?);
-        let cloud = cloud.unwrap_or_else(|| Cloud::of_authority(authority_host.host_str()));
+        let named = self.cloud(report);
+        let implied = named.unwrap_or(Cloud::Public).authority_host();
+        let authority = self.get(AUTHORITY);
+        let authority = authority.as_deref().unwrap_or(implied);
+        let authority_host = origin(authority, Scheme::Https)
+            .map_err(|mistake| report.mistake(None, AUTHORITY, mistake))
+            .ok()?;
+        let cloud = named.unwrap_or_else(|| Cloud::of_authority(authority_host.host_str()));
         let (client_id, proof) = (client_id?, proof?);
         let credential = match proof {
             Proof::Secret(secret) => Credential::ClientSecret {
@@ -124,17 +120,15 @@ impl Variables<'_> {
         })
     }
 
-    /// The cloud that is named, if any; `None` after a mistake.
-    fn cloud(&self, report: &mut Report) -> Option<Option<Cloud>> {
-        let Some(text) = self.get(CLOUD) else {
-            return Some(None);
-        };
+    /// The cloud that is named, if any.
+    fn cloud(&self, report: &mut Report) -> Option<Cloud> {
+        let text = self.get(CLOUD)?;
         let cloud = Cloud::from_name(&text);
         if cloud.is_none() {
             let advice = "choose one of these, or unset it";
             report.mistake(None, CLOUD, expected(CLOUDS, &shown(&text), advice));
         }
-        cloud.map(Some)
+        cloud
     }
 
     fn required(&self, report: &mut Report, name: &str, what: &str) -> Option<String> {
@@ -240,6 +234,42 @@ mod tests {
         assert_eq!(
             tenant.scope,
             "https://api-gov.securitycenter.microsoft.us/.default"
+        );
+    }
+
+    #[test]
+    fn a_named_cloud_implies_what_no_sign_in_host_tells() {
+        let gcc = "https://api-gcc.securitycenter.microsoft.us";
+        let government = "https://api-gov.securitycenter.microsoft.us";
+        let commercial = "https://login.microsoftonline.com/";
+        let us = "https://login.microsoftonline.us/";
+        for (cloud, host, api, authority) in [
+            ("gcc", "", gcc, commercial),
+            ("gcc", commercial, gcc, commercial),
+            ("gcc-high", "", government, us),
+            ("dod", "", government, us),
+            ("dod", commercial, government, commercial),
+            ("", us, government, us),
+            ("public", us, "https://api.security.microsoft.com", us),
+        ] {
+            let tenant = read(&[
+                IDS[0],
+                IDS[1],
+                (SECRET, "s3cr3t"),
+                (CLOUD, cloud),
+                (AUTHORITY, host),
+            ])
+            .unwrap();
+            assert_eq!(tenant.api_base_url.as_str(), format!("{api}/"), "{cloud}");
+            assert_eq!(tenant.authority_host.as_str(), authority, "{cloud}");
+            if cloud != "public" {
+                assert_eq!(tenant.scope, format!("{api}/.default"), "{cloud}");
+            }
+        }
+        let error = read(&[IDS[0], IDS[1], (SECRET, "s3cr3t"), (CLOUD, "mars")]).unwrap_err();
+        assert_eq!(
+            error,
+            "environment: DEFENDER_EXPORTER_CLOUD: expected `public`, `gcc`, `gcc-high` or `dod`, but found `mars`; choose one of these, or unset it"
         );
     }
 

@@ -63,7 +63,8 @@ impl Poller {
                 Some(bearer)
             }
             Err(error) => {
-                self.no_token(&error).await;
+                // Large, and seldom.
+                Box::pin(self.no_token(&error)).await;
                 None
             }
         }

@@ -39,7 +39,7 @@ impl Refusal {
         };
         let text = "Resource not found".to_owned();
         let is_bad = ids.iter().any(|id| bad.contains(id));
-        is_bad.then(|| Self(StatusCode::NOT_FOUND, code, text))
+        is_bad.then_some(Self(StatusCode::NOT_FOUND, code, text))
     }
 
     /// As an answer, with a correlation id.

@@ -30,6 +30,18 @@ const UNUSED: &[(&str, &str)] = &[
         "costs nothing but lines, and the log says it as soon as somebody reads it again",
     ),
     (
+        "defender_collector_next_attempt_timestamp_seconds",
+        "tells whoever mends a permission how long to wait; the status page and the log say it too",
+    ),
+    (
+        "defender_api_links_refused_total",
+        "0 unless the service or a proxy sends links out of the API; the log says it too",
+    ),
+    (
+        "defender_api_sunset_timestamp_seconds",
+        "absent until the service announces an end; the log and the status page say it too",
+    ),
+    (
         "defender_api_quota_reserve",
         "it ends by itself within an hour, and the status page says when",
     ),

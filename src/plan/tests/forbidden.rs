@@ -72,7 +72,7 @@ async fn a_pause_outlasts_a_request_to_try_again() {
     let all = ids(0..1);
     bench.listed(&set(&all), &all);
     let history = bench.next().expect("a change");
-    let pause = Duration::from_secs(600);
+    let pause = Duration::from_mins(10);
     bench.failed(&history, Failure::Throttled(Some(pause)));
     bench.failed(&Request::Definitions, Failure::Forbidden);
     let now = bench.clock.uptime();
