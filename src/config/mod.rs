@@ -171,6 +171,20 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// Its type, as the configuration names it; nothing of what it holds.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ClientSecret { .. } => "client_secret",
+            Self::ClientCertificate { .. } => "client_certificate",
+            Self::WorkloadIdentity { .. } => "workload_identity",
+            Self::TokenFile { .. } => "token_file",
+            Self::ManagedIdentity(_) => "managed_identity",
+            Self::AzureCli => "azure_cli",
+            Self::AzureDeveloperCli => "azure_developer_cli",
+        }
+    }
+
     /// The application, as far as the configuration tells: its id, or where its identity is
     /// from.
     fn application(&self) -> Cow<'_, str> {

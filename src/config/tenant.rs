@@ -15,7 +15,7 @@ use super::scalar::{
 };
 use super::{DefinitionFilter, Poll, Rule, Tenant};
 use crate::model::{DefinitionId, TenantName};
-use crate::quota::Limits;
+use crate::quota::{Limits, Scope};
 
 /// Calls a minute and an hour that the API's reference pages allow.
 const DOCUMENTED: [usize; 2] = [100, 1_500];
@@ -294,11 +294,11 @@ fn read_poll(value: &Value<'_>, report: &mut Report, local: bool) -> Option<Poll
 /// Four fifths of what is documented: the application may have other callers.
 /// Our share, and the API's own.
 pub(super) fn default_limits() -> [Limits; 2] {
-    shares(DOCUMENTED, 80)
+    shares(DOCUMENTED, 80, Scope::Application)
 }
 
-fn shares([minute, hour]: [usize; 2], percent: usize) -> [Limits; 2] {
-    let share = |percent| Limits::new(minute * percent / 100, hour * percent / 100);
+fn shares([minute, hour]: [usize; 2], percent: usize, scope: Scope) -> [Limits; 2] {
+    let share = |percent| Limits::new(minute * percent / 100, hour * percent / 100).of_scope(scope);
     let api = share(100);
     [share(percent).out_of(api), api]
 }
@@ -327,6 +327,17 @@ fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<([Limits; 2], bo
         .map_or(Some(80), |value| percent(&value, report));
     let exclusive = section.take("exclusive");
     let exclusive = exclusive.map_or(Some(false), |value| boolean(&value, report));
+    let scope = section
+        .take("scope")
+        .map_or(Some(Scope::Application), |value| {
+            let what = "`application` or `endpoint`";
+            let advice = "choose one of these; if unsure, `application`";
+            value.parse(report, what, advice, |text| match text {
+                "application" => Some(Scope::Application),
+                "endpoint" => Some(Scope::Endpoint),
+                _ => None,
+            })
+        });
     section.finish(report);
-    Some((shares([minute?, hour?], percent?), exclusive?))
+    Some((shares([minute?, hour?], percent?, scope?), exclusive?))
 }

@@ -153,10 +153,10 @@ catalog! {
             "Links to next pages that were not followed, because they lead out of the API: the pages before them count as all. Cached from the last poll.";
         SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
             "Unix time at which the endpoint ends, as the service says by its header Sunset, or by 410: then the first if no time was announced; absent if it says nothing. Cached from the last poll.";
-        QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "window"]
-            "Calls that the exporter allows itself in the window, its share of the API's limit.";
-        QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "window"]
-            "Calls that count against the limit now, worked out at each scrape.";
+        QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "endpoint", "window"]
+            "Calls that the exporter allows itself in the window, its share of the API's limit; by endpoint with quota.scope: endpoint, else without that label.";
+        QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "endpoint", "window"]
+            "Calls that count against the limit now, worked out at each scrape; labelled as the limit is.";
         QUOTA_RESERVE: Gauge "defender_api_quota_reserve" ["tenant"]
             "1 while it is not known how many calls were made before, and polling keeps to the calls that quota.use leaves to others, else 0.";
         RESTARTS: Counter "defender_exporter_poller_restarts_total" ["tenant"]

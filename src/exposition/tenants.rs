@@ -11,6 +11,7 @@ use super::pages::{Piece, Source, is_boundary};
 use crate::clock::Timestamp;
 use crate::health::{AuthReason, Collector, CollectorHealth, Reason};
 use crate::model::{Agent, TenantName};
+use crate::quota::Scope;
 use crate::snapshot::TenantView;
 
 /// What a family says of a tenant.
@@ -145,15 +146,36 @@ impl Source for Arc<TenantView> {
 fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
     let mut used = Rows::default();
     for tenant in tenants {
-        for (index, window) in catalog::WINDOWS.into_iter().enumerate() {
-            let mut labels = String::new();
-            pairs(&mut labels, metric.labels, &[tenant.name.as_str(), window]);
-            used.add((tenant.quota.clone(), index), |out| {
+        for (of, window, labels) in windows(tenant) {
+            used.add((tenant.quota.clone(), of, window), |out| {
                 Lines::new(metric, out).start_of(&labels, &[]);
             });
         }
     }
     Live::used(used)
+}
+
+/// The windows of a tenant's budgets with their labels: of one for all endpoints, or of one each.
+fn windows(tenant: &TenantView) -> Vec<(Collector, usize, String)> {
+    let budgets = match tenant.quota.share().scope {
+        Scope::Application => &Collector::ALL[..1],
+        Scope::Endpoint => Collector::ALL,
+    };
+    let mut windows = Vec::new();
+    for of in budgets {
+        for (index, window) in catalog::WINDOWS.into_iter().enumerate() {
+            let (name, mut labels) = (tenant.name.as_str(), String::new());
+            match tenant.quota.share().scope {
+                Scope::Application => pairs(&mut labels, &["tenant", "window"], &[name, window]),
+                Scope::Endpoint => {
+                    let values = [name, of.as_label(), window];
+                    pairs(&mut labels, &["tenant", "endpoint", "window"], &values);
+                }
+            }
+            windows.push((*of, index, labels));
+        }
+    }
+    windows
 }
 
 /// The tenant's one sample, if there is a value.
@@ -266,8 +288,8 @@ fn request_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
 fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
     let limits = tenant.quota.share();
     let limits = [limits.minute, limits.hour];
-    for (window, limit) in catalog::WINDOWS.into_iter().zip(limits) {
-        lines.sample(&[tenant.name.as_str(), window], limit.calls);
+    for (_, window, labels) in windows(tenant) {
+        lines.sample_of(&labels, &[], limits[window].calls);
     }
 }
 

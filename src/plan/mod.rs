@@ -28,7 +28,7 @@ use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::health::{Collector, Reason};
 use crate::model::DefinitionId;
-use crate::quota::{Quota, Reserved, Retry, Slot};
+use crate::quota::{Quota, Reserved, Retry, Scope, Slot};
 
 /// How long to wait after `429` without a readable `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
@@ -361,9 +361,14 @@ impl Plan {
     }
 }
 
-/// The shortest interval at which a list of so many pages takes one `share`th of the budget.
+/// The shortest interval at which a list of so many pages takes one `share`th of the budget, or
+/// all of one of its own.
 fn least_interval(pages: usize, share: u32, quota: &Quota) -> Duration {
     let limits = quota.limits();
+    let share = match limits.scope {
+        Scope::Application => share,
+        Scope::Endpoint => 1,
+    };
     let calls = u32::try_from(pages)
         .unwrap_or(u32::MAX)
         .saturating_mul(share);

@@ -194,7 +194,10 @@ async fn api_answer(shared: &Shared, peer: &Peer, call: Call, gzip: bool) -> Res
         let mut quotas = lock(&shared.quotas);
         let options = &shared.options;
         let quota = quotas
-            .entry(call.tenant)
+            .entry((
+                call.tenant,
+                options.quota_by_endpoint.then_some(call.endpoint),
+            ))
             .or_insert_with(|| Quota::new(options.per_minute, options.per_hour));
         // Read again under the lock, so that the log is in order.
         quota.count(options.clock.uptime())

@@ -31,7 +31,7 @@ pub struct CallRecord {
     pub status: u16,
 }
 
-/// One tenant's budget, shared by the four endpoints.
+/// One tenant's budget, of all four endpoints or of one.
 ///
 /// Every call counts, refused ones too. Each limit holds for any window that
 /// slides with time and for each window of the clock; the sliding one is the

@@ -10,6 +10,7 @@ use crate::config::{Credential, Tenant};
 use crate::defender::{ApiError, AuthError, Bearer, Client, HttpClient, Page, TokenSource, reach};
 use crate::health::Collector;
 use crate::model::{Definition, DefinitionId};
+use crate::quota::Scope;
 use crate::tenant::publishes;
 
 /// The longest time for one tenant.
@@ -106,7 +107,7 @@ impl Check<'_> {
 
     fn configuration(&mut self) {
         let tenant = self.tenant;
-        let text = format!("{}, scope {}", credential(&tenant.credential), tenant.scope);
+        let text = format!("{}, scope {}", tenant.credential.kind(), tenant.scope);
         self.note(Finding::ok(Step::Configuration, text));
     }
 
@@ -297,8 +298,7 @@ impl Check<'_> {
         let text = format!("{seen}{further}, of which {published} are published");
         let refused = self.refused_link.take();
         self.note(if let Some(to) = refused {
-            let error = ApiError::ForeignNextLink { to };
-            Finding::of_api(Step::DefinitionsSeen, &error)
+            Finding::of_api(Step::DefinitionsSeen, &ApiError::ForeignNextLink { to })
         } else if seen == 0 {
             Finding::warning(Step::DefinitionsSeen, text, advice::NO_DEFINITIONS)
         } else if published == 0 && !more {
@@ -323,8 +323,12 @@ impl Check<'_> {
             return;
         };
         let left = |usage: crate::quota::Usage| usage.limit.saturating_sub(usage.used);
+        let whose = match self.tenant.limits.scope {
+            Scope::Application => "",
+            Scope::Endpoint => "for the endpoint with the fewest, ",
+        };
         let text = format!(
-            "{} of {} calls of this minute are left, and {} of {} of this hour; calls taken: {spent}",
+            "{whose}{} of {} calls of this minute are left, and {} of {} of this hour; calls taken: {spent}",
             left(minute),
             minute.limit,
             left(hour),
@@ -380,17 +384,4 @@ fn signs_in(credential: &Credential) -> bool {
             | Credential::ClientCertificate { .. }
             | Credential::WorkloadIdentity { .. }
     )
-}
-
-/// The credential, as the configuration names it; nothing of what it holds.
-fn credential(credential: &Credential) -> &'static str {
-    match credential {
-        Credential::ClientSecret { .. } => "client_secret",
-        Credential::ClientCertificate { .. } => "client_certificate",
-        Credential::WorkloadIdentity { .. } => "workload_identity",
-        Credential::TokenFile { .. } => "token_file",
-        Credential::ManagedIdentity(_) => "managed_identity",
-        Credential::AzureCli => "azure_cli",
-        Credential::AzureDeveloperCli => "azure_developer_cli",
-    }
 }
