@@ -212,6 +212,8 @@ pub const AZD_LOGIN: &str = "Run `azd auth login` as that user.";
 /// 403.
 pub const FORBIDDEN: &str =
     "Grant the application permission `Machine.Read.All` with an administrator's consent.";
+/// 401 or 403 for want of a licence or feature.
+pub const UNLICENSED: &str = "Give the tenant a licence for Microsoft Defender Vulnerability Management, and switch the feature on in the Defender portal.";
 /// 429.
 pub const THROTTLED: &str =
     "Something else spends the tenant's calls. Lower `quota.use`, or stop the other.";
@@ -223,12 +225,14 @@ pub const TIMEOUT: &str = "Wait; if it goes on, raise `http.timeout`.";
 pub const REDIRECT: &str = "A proxy or a sign-in page is in between, for the API never redirects. Take the API's host out of it.";
 /// Other 4xx.
 pub const CLIENT: &str = "Remove `api_base_url` from the configuration, unless you know why it is there. If it is not there, report it, without names and ids.";
+/// 410.
+pub const GONE: &str = "The API has ended at this address. Remove `api_version` if it is set; else look for a newer version of the exporter.";
 /// The answer is not what the API sends.
 pub const DECODE: &str = "A proxy answers in the API's place, or the API has changed. Ask the proxy's operator; else report it, without names and ids.";
 /// The answer is too large.
 pub const TOO_LARGE: &str = "No answer of the API is that large. Look at what is in between.";
 /// A link leads to another origin.
-pub const FOREIGN_PAGE: &str = "Set `api_base_url` to the origin that is named, if that is one of Microsoft's. The token goes to one origin alone.";
+pub const FOREIGN_PAGE: &str = "Look for a proxy that changes answers; if there is none, report it. Of the list only the pages before that link are published.";
 /// Ids or their number were refused.
 pub const IDS: &str =
     "Nothing to do: the definition that the API does not know is found and set apart for a day.";

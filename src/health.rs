@@ -114,6 +114,17 @@ label! {
 /// Upper bounds, in seconds, of `defender_api_request_duration_seconds`.
 pub const REQUEST_SECONDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// What the service says of the end of an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Header `Deprecation`: it is not to be used any more, now or soon.
+    pub is_deprecated: bool,
+    /// Header `Sunset`: when it ends. Without one, the first 410.
+    pub sunset: Option<Timestamp>,
+    /// 410: it has ended.
+    pub is_gone: bool,
+}
+
 /// What is known of one collector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectorHealth {
@@ -127,6 +138,10 @@ pub struct CollectorHealth {
     pub skipped: BTreeMap<Skipped, u64>,
     /// What is wrong now, in words for the status page; `None` if it works.
     pub failure: Option<(Reason, String)>,
+    /// When it is tried again, if it fails: not before.
+    pub next_attempt: Option<Timestamp>,
+    /// What the service says of the end of the endpoint.
+    pub lifecycle: Lifecycle,
     /// Requests by HTTP status; `None` for a request without an answer.
     pub requests: BTreeMap<Option<u16>, u64>,
     /// How long requests took, answered or not.
@@ -146,6 +161,16 @@ impl CollectorHealth {
             *self.skipped.entry(reason).or_default() += records as u64;
         }
     }
+
+    /// Takes in what an answer says of the end of the endpoint.
+    pub fn hear(&mut self, said: Lifecycle, now: Timestamp) {
+        let announced = self.lifecycle.sunset;
+        let gone = said.is_gone.then(|| announced.unwrap_or(now));
+        self.lifecycle = Lifecycle {
+            sunset: said.sunset.or(gone),
+            ..said
+        };
+    }
 }
 
 impl Default for CollectorHealth {
@@ -156,6 +181,8 @@ impl Default for CollectorHealth {
             errors: BTreeMap::new(),
             skipped: BTreeMap::new(),
             failure: None,
+            next_attempt: None,
+            lifecycle: Lifecycle::default(),
             requests: BTreeMap::new(),
             request_seconds: Histogram::new(REQUEST_SECONDS),
         }
@@ -194,6 +221,8 @@ pub struct Health {
     pub reserve_until: Option<Timestamp>,
     /// How often the poller was started anew after an error of this program.
     pub restarts: u64,
+    /// Links to next pages that were not followed, because they lead out of the API.
+    pub links_refused: u64,
 }
 
 impl Health {

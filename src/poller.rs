@@ -8,6 +8,8 @@
 //!
 //! Calls run beside each other, one of each kind at most; their answers come in here.
 
+mod answers;
+mod failures;
 mod resume;
 mod round;
 mod signing_in;
@@ -17,13 +19,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::answers::Announced;
 use self::round::{Complete, Round, RoundError, Turn};
 use self::signing_in::Said;
 use crate::clock::{Clock, Uptime};
-use crate::defender::{Answer, Bearer, Client, TokenSource};
+use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session};
 use crate::plan::{Failure, Plan, Request, Step};
@@ -61,6 +65,12 @@ pub struct Poller {
     skipped_logged: BTreeMap<Collector, Uptime>,
     /// The token that the API refused, to be renewed before the next call.
     refused: Option<Bearer>,
+    /// The token with which something was forbidden: a newer one may have the permission.
+    forbidden: Option<Bearer>,
+    /// Somebody asks to try at once what is forbidden.
+    retry: Arc<Notify>,
+    /// What answers said beside what was asked for, and has been logged.
+    announced: Announced,
     /// Whether a poll of the scans came to an end in this process.
     polled: bool,
     /// The [`TenantStore::generation`] in which all was saved.
@@ -104,6 +114,9 @@ impl Poller {
             auth_failures: Said::default(),
             skipped_logged: BTreeMap::new(),
             refused: None,
+            forbidden: None,
+            retry: Arc::default(),
+            announced: Announced::default(),
             polled: false,
             generation,
         }
@@ -138,6 +151,7 @@ impl Poller {
                     },
                 },
                 () = self.clock.sleep_until(wake) => {}
+                () = self.retry.notified() => self.plan.retry_forbidden(self.clock.uptime()),
                 () = self.source.tokens.credential_changed(), if signed_out => {
                     tracing::info!(tenant = %self.tenant.name(), "the credential's files have changed, signing in");
                     self.plan.retry_token();
@@ -254,12 +268,7 @@ impl Poller {
     ) -> Option<Complete<T>> {
         let now = self.clock.uptime();
         let collector = request.collector();
-        let (status, seconds) = (answer.status, answer.elapsed.as_secs_f64());
-        tracing::debug!(tenant = %self.tenant.name(), collector = collector.as_label(), status, seconds, "called");
-        self.tenant
-            .health
-            .collector_mut(collector)
-            .count(answer.status, answer.elapsed);
+        self.note_answer(collector, &answer);
         self.note_skipped(collector, &answer.result);
         match round(self).turn(answer.result, now) {
             Turn::More | Turn::Again => self.plan.go_on(request, now),
@@ -271,7 +280,12 @@ impl Poller {
                 self.succeeded(collector, complete.took);
                 return Some(complete);
             }
-            Turn::Failed(error) => self.failed(request, &error),
+            Turn::Failed(error) => {
+                if matches!(error, RoundError::Api(ApiError::Forbidden(_))) {
+                    self.forbidden = Some(bearer.clone());
+                }
+                self.failed(request, &error);
+            }
         }
         None
     }
@@ -320,28 +334,6 @@ impl Poller {
         self.note_failure(collector, failure.reason(), &error.to_string());
     }
 
-    /// Counts a failure; logs it once, until it changes or ends.
-    fn note_failure(&mut self, collector: Collector, reason: Reason, text: &str) {
-        if self.count_failure(collector, reason, text.to_owned()) {
-            tracing::warn!(
-                tenant = %self.tenant.name(),
-                collector = collector.as_label(),
-                reason = reason.as_label(),
-                error = text,
-                "failed"
-            );
-        }
-    }
-
-    /// Counts a failure; returns whether it is another than before.
-    fn count_failure(&mut self, collector: Collector, reason: Reason, text: String) -> bool {
-        self.polled |= collector == Collector::Definitions;
-        let health = self.tenant.health.collector_mut(collector);
-        *health.errors.entry(reason).or_default() += 1;
-        let before = health.failure.replace((reason, text));
-        before.is_none_or(|(before, _)| before != reason)
-    }
-
     /// Saves before publishing: a counter that was seen does not go back after a crash.
     async fn save(&mut self) {
         let Some(store) = self.store.clone() else {
@@ -383,6 +375,15 @@ impl Poller {
             .plan
             .paused_until(now)
             .map(|until| wall + until.since(now));
+        for collector in Collector::ALL {
+            let next = self.plan.next_attempt(*collector);
+            let health = health.collector_mut(*collector);
+            // While it is tried again, the last word holds.
+            let next = next
+                .map(|next| wall + next.since(now))
+                .or(health.next_attempt);
+            health.next_attempt = next.filter(|_| health.failure.is_some());
+        }
         health.batch_size = self.plan.batch_size();
         health.quarantined = self.plan.quarantined(now);
         health.token_expiry = self.source.tokens.expiry();

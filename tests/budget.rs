@@ -76,6 +76,53 @@ async fn starts_without_a_state_keep_to_the_limit_together() {
     assert!(calls <= MINUTE, "{calls}");
 }
 
+/// Where each endpoint has its own limits, all are used; after a change of `quota.scope`, all
+/// calls so far count together, also after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_endpoint_may_have_a_budget_of_its_own() {
+    const LIMIT: usize = 20;
+    let mut options = options();
+    (options.per_minute, options.quota_by_endpoint) = (LIMIT, true);
+    (options.definitions, options.max_batch, options.page_size) = (DEFINITIONS, 1, 100);
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    let folder = Arc::new(TempDir::new().expect("a folder can be made"));
+    let write = |scope| {
+        settings::write(&simulator, folder.path(), &[entry(0)], "5s");
+        let file = folder.path().join("exporter.yml");
+        let text = fs::read_to_string(&file).expect("it is there");
+        let quota = format!("{{per_minute: {}, use: 50%, scope: {scope}}}", 2 * LIMIT);
+        let text = text.replace(&settings::quota(1_000, 50_000), &quota);
+        settings::write_text(folder.path(), &text);
+    };
+    write("endpoint");
+    let exporter = Exporter::start_adjusted(Arc::clone(&folder), |_| ()).await;
+    let used = "defender_api_quota_used";
+    let full = |used: f64| used >= 20.0;
+    let of_history = ["\"history\"", "\"minute\""];
+    exporter.shows(used, &of_history, full).await;
+    let of_list = ["\"definitions\"", "\"minute\""];
+    exporter.shows(used, &of_list, |used| used >= 6.0).await;
+    let (_, page) = exporter.get("/").await;
+    assert!(page.contains("20 of 20"), "that of the fullest: {page}");
+    assert_eq!(simulator.violations(), 0);
+
+    write("application");
+    exporter.process.signal("HUP");
+    exporter.says("changed=1").await;
+    let calls = of_api(&simulator).len();
+    let together = ["\"minute\""];
+    exporter.shows(used, &together, |used| used > 20.0).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(of_api(&simulator).len(), calls, "all count together");
+    let exporter = exporter.kill_and_restart().await;
+    exporter.shows(used, &together, |used| used > 20.0).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(of_api(&simulator).len(), calls, "after a restart too");
+    assert_eq!(simulator.violations(), 0);
+}
+
 /// The service counts by directory and application, whatever the tenant is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renamed_tenant_keeps_its_budget() {

@@ -60,6 +60,12 @@ const ROWS: &[[&str; 4]] = &[
         PUBLIC,
     ],
     [
+        "region: aea",
+        "aea.api.security.microsoft.com",
+        COMMERCIAL,
+        PUBLIC,
+    ],
+    [
         "cloud: gcc",
         "api-gcc.securitycenter.microsoft.us",
         COMMERCIAL,
@@ -266,8 +272,18 @@ async fn each_row_of_the_table_leads_to_its_hosts_with_its_scope() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_the_environment_the_sign_in_host_implies_the_cloud() {
-    for (host, row) in [(None, &ROWS[0]), (Some(GOVERNMENT), &ROWS[9])] {
+async fn from_the_environment_a_variable_or_the_sign_in_host_names_the_cloud() {
+    for (variable, value, settings) in [
+        ("AZURE_AUTHORITY_HOST", "", ""),
+        (
+            "AZURE_AUTHORITY_HOST",
+            "https://login.microsoftonline.us",
+            "cloud: gcc-high",
+        ),
+        ("DEFENDER_EXPORTER_CLOUD", "gcc", "cloud: gcc"),
+    ] {
+        let row = ROWS.iter().find(|row| row[0] == settings);
+        let row = row.expect("it is a row");
         let simulator = simulator().await;
         let (proxy, _) = proxy(port(&simulator)).await;
         let identity = simulator.tenant(0).expect("there is a tenant");
@@ -280,10 +296,8 @@ async fn from_the_environment_the_sign_in_host_implies_the_cloud() {
                 .env("AZURE_CLIENT_ID", &identity.client_id)
                 .env("AZURE_CLIENT_SECRET", &identity.client_secret)
                 .env("SSL_CERT_FILE", &ca)
-                .env("HTTPS_PROXY", &proxy);
-            if let Some(host) = host {
-                command.env("AZURE_AUTHORITY_HOST", format!("https://{host}"));
-            }
+                .env("HTTPS_PROXY", &proxy)
+                .env(variable, value);
         })
         .await;
         went(&simulator, 0, row).await;

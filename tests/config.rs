@@ -10,6 +10,7 @@ use std::time::Duration;
 use defender_scan_exporter::config::{
     CertificateFiles, Config, Credential, ManagedIdentity, SecretSource, read_secret_file,
 };
+use defender_scan_exporter::quota::Scope;
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
@@ -102,11 +103,16 @@ fn every_key_is_read() {
         eu.api_base_url.as_str(),
         "https://eu.api.security.microsoft.com/"
     );
+    assert_eq!(eu.api_version.as_deref(), Some("v1.0"));
+    assert_eq!(dod.api_version, None);
     assert_eq!(eu.definitions.include.scan_types, ["Network"]);
     assert!(eu.definitions.include.names[0].is_match("prod-1"));
     assert!(!eu.definitions.include.names[0].is_match("my prod-1"));
     assert!(!eu.definitions.inactive);
     assert_eq!(eu.poll.agents, Duration::ZERO);
+    assert_eq!(eu.limits.scope, Scope::Endpoint);
+    assert_eq!(eu.api_limits.scope, Scope::Endpoint);
+    assert_eq!(dod.limits.scope, Scope::Application);
     assert_eq!((eu.limits.minute.calls, eu.limits.hour.calls), (1, 2_500));
     assert_eq!(
         dod.api_base_url.as_str(),
@@ -137,6 +143,24 @@ fn every_key_is_read() {
             .iter()
             .any(|text| text.contains("exclude: has no effect"))
     );
+}
+
+#[test]
+fn a_budget_that_is_counted_in_two_ways_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.yml");
+    let tenant = |name, scope| {
+        format!(
+            "{{name: {name}, tenant_id: a.example, credential: {{type: azure_cli}}, quota: {{scope: {scope}}}}}"
+        )
+    };
+    for (second, expected) in [("application", 0), ("endpoint", 1)] {
+        let first = tenant("a", "application");
+        let text = format!("tenants: [{first}, {}]", tenant("b", second));
+        fs::write(&file, text).unwrap();
+        let (_, warnings) = Config::load_with(&file, &without_environment).unwrap();
+        assert_eq!(warnings.len(), expected, "{warnings:?}");
+    }
 }
 
 #[test]

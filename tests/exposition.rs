@@ -111,6 +111,7 @@ fn health() -> Health {
         throttled_until: Some(at(-60)),
         batch_size: 100,
         quarantined: 1,
+        links_refused: 2,
         token_expiry: Some(at(-3600)),
         certificate_expiry: Some(at(-86_400)),
         auth_errors: BTreeMap::from([(AuthReason::ExpiredSecret, 2)]),
@@ -121,6 +122,8 @@ fn health() -> Health {
     history.last_duration = Some(0.25);
     history.errors.insert(Reason::Throttled, 3);
     history.failure = Some((Reason::Throttled, "never in the exposition".to_owned()));
+    history.next_attempt = Some(at(-300));
+    history.lifecycle.sunset = Some(at(-1_000_000));
     history.requests = BTreeMap::from([(Some(200), 41), (Some(429), 3), (None, 1)]);
     for seconds in [0.02, 0.3, 45.0] {
         history.request_seconds.observe(seconds);

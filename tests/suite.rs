@@ -42,6 +42,7 @@ mod pages;
 mod process;
 mod proxy;
 mod ready;
+mod refusals;
 mod reload;
 mod restart;
 mod scrape;

@@ -63,7 +63,7 @@ async fn what_the_api_says_of_ids_and_pages_is_said() {
         .await
         .says(messages::TOO_MANY_IDS)
         .await;
-    let elsewhere = Fault::NextLinkElsewhere("https://elsewhere.example".to_owned());
+    let elsewhere = Fault::NextLink("https://elsewhere.example/x".to_owned());
     strict.set_fault(Endpoint::Definitions, Some(elsewhere));
     let foreign: Exporter = exporter_of(&strict).await;
     foreign.says(messages::FOREIGN_PAGE).await;
@@ -102,6 +102,7 @@ fn each_message_is_tested() {
         "machine",
         "outgoing/names",
         "proxy",
+        "refusals",
         "troubleshooting",
     ]
     .map(|name| fs::read_to_string(format!("tests/{name}.rs")).expect("it is there"))

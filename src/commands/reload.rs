@@ -53,6 +53,7 @@ impl Reloads {
 
     async fn reload(&mut self) -> anyhow::Result<()> {
         let outcome = self.try_reload().await;
+        self.fleet.retry_forbidden();
         self.own.reload(outcome.is_ok(), self.clock.wall());
         if let Err(error) = &outcome {
             for reason in format!("{error:#}").lines() {

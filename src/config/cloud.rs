@@ -13,7 +13,10 @@ pub(super) enum Cloud {
 }
 
 /// The regions of the public cloud that have an address of their own.
-pub(super) const REGIONS: [&str; 6] = ["us", "eu", "uk", "au", "swa", "ina"];
+pub(super) const REGIONS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "aea"];
+
+/// The names of all clouds, for errors.
+pub(super) const CLOUDS: &str = "`public`, `gcc`, `gcc-high` or `dod`";
 
 impl Cloud {
     pub(super) fn from_name(name: &str) -> Option<Self> {

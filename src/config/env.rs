@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
-use super::cloud::Cloud;
+use super::cloud::{CLOUDS, Cloud};
 use super::mistake::{Mistakes, Report, expected};
+use super::node::shown;
 use super::scalar::{Scheme, is_client_id, is_directory, origin};
 use super::secret::check_secret_file;
 use super::tenant::default_limits;
@@ -20,11 +21,13 @@ const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// The sign-in host, as Azure's libraries read it.
 pub(super) const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
+/// The cloud: GCC signs in where the public cloud does, so no variable of Azure's tells them apart.
+const CLOUD: &str = "DEFENDER_EXPORTER_CLOUD";
 
 impl Config {
     /// The tenant `default`, made from the variables that `env` knows. An empty
     /// variable counts as unset. The sign-in host of US Government's cloud
-    /// implies its API.
+    /// implies its API, unless a cloud is named.
     ///
     /// # Errors
     /// All [`Mistakes`] in the variables; what to set, if there are none.
@@ -76,14 +79,14 @@ impl Variables<'_> {
             valid
         });
         let proof = self.proof(report);
-        let authority = match self.get(AUTHORITY) {
-            Some(text) => origin(&text, Scheme::Https)
-                .map_err(|mistake| report.mistake(None, AUTHORITY, mistake))
-                .ok(),
-            None => origin(Cloud::Public.authority_host(), Scheme::Https).ok(),
-        };
-        let authority_host = authority?;
-        let cloud = Cloud::of_authority(authority_host.host_str());
+        let named = self.cloud(report);
+        let implied = named.unwrap_or(Cloud::Public).authority_host();
+        let authority = self.get(AUTHORITY);
+        let authority = authority.as_deref().unwrap_or(implied);
+        let authority_host = origin(authority, Scheme::Https)
+            .map_err(|mistake| report.mistake(None, AUTHORITY, mistake))
+            .ok()?;
+        let cloud = named.unwrap_or_else(|| Cloud::of_authority(authority_host.host_str()));
         let (client_id, proof) = (client_id?, proof?);
         let credential = match proof {
             Proof::Secret(secret) => Credential::ClientSecret {
@@ -101,6 +104,7 @@ impl Variables<'_> {
             name: TenantName::new("default"),
             tenant_id: tenant_id?,
             api_base_url: origin(&cloud.api_base_url(None), Scheme::Https).ok()?,
+            api_version: None,
             authority_host,
             scope: cloud.scope(),
             credential,
@@ -114,6 +118,17 @@ impl Variables<'_> {
             tenants: vec![tenant],
             http: Http::default(),
         })
+    }
+
+    /// The cloud that is named, if any.
+    fn cloud(&self, report: &mut Report) -> Option<Cloud> {
+        let text = self.get(CLOUD)?;
+        let cloud = Cloud::from_name(&text);
+        if cloud.is_none() {
+            let advice = "choose one of these, or unset it";
+            report.mistake(None, CLOUD, expected(CLOUDS, &shown(&text), advice));
+        }
+        cloud
     }
 
     fn required(&self, report: &mut Report, name: &str, what: &str) -> Option<String> {
@@ -219,6 +234,42 @@ mod tests {
         assert_eq!(
             tenant.scope,
             "https://api-gov.securitycenter.microsoft.us/.default"
+        );
+    }
+
+    #[test]
+    fn a_named_cloud_implies_what_no_sign_in_host_tells() {
+        let gcc = "https://api-gcc.securitycenter.microsoft.us";
+        let government = "https://api-gov.securitycenter.microsoft.us";
+        let commercial = "https://login.microsoftonline.com/";
+        let us = "https://login.microsoftonline.us/";
+        for (cloud, host, api, authority) in [
+            ("gcc", "", gcc, commercial),
+            ("gcc", commercial, gcc, commercial),
+            ("gcc-high", "", government, us),
+            ("dod", "", government, us),
+            ("dod", commercial, government, commercial),
+            ("", us, government, us),
+            ("public", us, "https://api.security.microsoft.com", us),
+        ] {
+            let tenant = read(&[
+                IDS[0],
+                IDS[1],
+                (SECRET, "s3cr3t"),
+                (CLOUD, cloud),
+                (AUTHORITY, host),
+            ])
+            .unwrap();
+            assert_eq!(tenant.api_base_url.as_str(), format!("{api}/"), "{cloud}");
+            assert_eq!(tenant.authority_host.as_str(), authority, "{cloud}");
+            if cloud != "public" {
+                assert_eq!(tenant.scope, format!("{api}/.default"), "{cloud}");
+            }
+        }
+        let error = read(&[IDS[0], IDS[1], (SECRET, "s3cr3t"), (CLOUD, "mars")]).unwrap_err();
+        assert_eq!(
+            error,
+            "environment: DEFENDER_EXPORTER_CLOUD: expected `public`, `gcc`, `gcc-high` or `dod`, but found `mars`; choose one of these, or unset it"
         );
     }
 

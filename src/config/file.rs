@@ -186,13 +186,19 @@ fn warn_of_shared_budgets(tenants: &[(&Value<'_>, Tenant)], report: &mut Report)
     for (value, tenant) in tenants {
         let key = tenant.budget_key();
         let (application, _) = key.as_str().rsplit_once('|').unwrap_or_default();
-        let first = seen
+        let scope = tenant.limits.scope;
+        let (first, path, known) = seen
             .entry(application.to_owned())
-            .or_insert_with(|| (key.clone(), value.path()));
-        if first.0 != key {
+            .or_insert_with(|| (key.clone(), value.path(), scope));
+        if *first == key && *known != scope {
             let text = format!(
-                "names the same directory and application as {} at another address of the API, which may count their calls together; lower `quota.use` of both",
-                first.1
+                "counts calls by another `quota.scope` than {path}, with which it shares a budget; set the same for both"
+            );
+            value.warn(report, text);
+        }
+        if *first != key {
+            let text = format!(
+                "names the same directory and application as {path} at another address of the API, which may count their calls together; lower `quota.use` of both"
             );
             value.warn(report, text);
         }

@@ -92,6 +92,8 @@ pub struct Tenant {
     pub tenant_id: String,
     /// Origin of the API: `https`, or `http` to a loopback address; no path.
     pub api_base_url: Url,
+    /// The API's version as its paths have it, such as `v1.0`; `None`: the latest.
+    pub api_version: Option<String>,
     /// Origin of the sign-in host: `https`; no path.
     pub authority_host: Url,
     /// Scope of the token.
@@ -169,6 +171,20 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// Its type, as the configuration names it; nothing of what it holds.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ClientSecret { .. } => "client_secret",
+            Self::ClientCertificate { .. } => "client_certificate",
+            Self::WorkloadIdentity { .. } => "workload_identity",
+            Self::TokenFile { .. } => "token_file",
+            Self::ManagedIdentity(_) => "managed_identity",
+            Self::AzureCli => "azure_cli",
+            Self::AzureDeveloperCli => "azure_developer_cli",
+        }
+    }
+
     /// The application, as far as the configuration tells: its id, or where its identity is
     /// from.
     fn application(&self) -> Cow<'_, str> {

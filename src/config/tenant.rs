@@ -5,7 +5,7 @@ use std::time::Duration;
 use regex::{Regex, RegexBuilder};
 use url::Url;
 
-use super::cloud::{Cloud, REGIONS};
+use super::cloud::{CLOUDS, Cloud, REGIONS};
 use super::credential;
 use super::files::World;
 use super::mistake::{Report, expected};
@@ -15,7 +15,7 @@ use super::scalar::{
 };
 use super::{DefinitionFilter, Poll, Rule, Tenant};
 use crate::model::{DefinitionId, TenantName};
-use crate::quota::Limits;
+use crate::quota::{Limits, Scope};
 
 /// Calls a minute and an hour that the API's reference pages allow.
 const DOCUMENTED: [usize; 2] = [100, 1_500];
@@ -35,6 +35,10 @@ pub(super) fn read(
     let name = read_name(&mut section, report);
     let tenant_id = read_tenant_id(&mut section, report);
     let addresses = read_addresses(&mut section, report, world);
+    let api_version = match section.take("api_version") {
+        Some(value) => read_version(&value, report).map(Some),
+        None => Some(None),
+    };
     let credential = section
         .require(report, "credential", "a mapping with `type`")
         .and_then(|value| credential::read(&value, report, world));
@@ -61,6 +65,7 @@ pub(super) fn read(
         name: name?,
         tenant_id: tenant_id?,
         api_base_url: addresses.api,
+        api_version: api_version?,
         authority_host: addresses.authority,
         scope: addresses.scope,
         credential,
@@ -88,6 +93,16 @@ fn read_tenant_id(section: &mut Section<'_>, report: &mut Report) -> Option<Stri
     value.parse(report, what, advice, parse)
 }
 
+fn read_version(value: &Value<'_>, report: &mut Report) -> Option<String> {
+    let what = "a version of the API such as `v1.0`";
+    let advice = "correct it, or remove it for the latest";
+    value.parse(report, what, advice, |text| {
+        let numbers = text.strip_prefix('v').filter(|_| text.len() <= 16)?;
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        numbers.split('.').all(is_number).then(|| text.to_owned())
+    })
+}
+
 struct Addresses {
     api: Url,
     authority: Url,
@@ -106,14 +121,11 @@ fn read_addresses(
     let silent = cloud.is_none() && region.is_none() && authority.is_none();
     let environment = silent.then(|| world.authority(report)).flatten();
     let cloud = match cloud {
-        Some(value) => {
-            let what = "`public`, `gcc`, `gcc-high` or `dod`";
-            value.parse(report, what, "choose one of these", Cloud::from_name)
-        }
+        Some(value) => value.parse(report, CLOUDS, "choose one of these", Cloud::from_name),
         None => Some(Cloud::of_authority(environment.and_then(Url::host_str))),
     };
     let region = region.and_then(|value| {
-        let what = "`us`, `eu`, `uk`, `au`, `swa` or `ina`";
+        let what = "`us`, `eu`, `uk`, `au`, `swa`, `ina` or `aea`";
         let region = value.parse(report, what, "choose one of these, or remove it", |text| {
             REGIONS.into_iter().find(|region| *region == text)
         })?;
@@ -282,11 +294,11 @@ fn read_poll(value: &Value<'_>, report: &mut Report, local: bool) -> Option<Poll
 /// Four fifths of what is documented: the application may have other callers.
 /// Our share, and the API's own.
 pub(super) fn default_limits() -> [Limits; 2] {
-    shares(DOCUMENTED, 80)
+    shares(DOCUMENTED, 80, Scope::Application)
 }
 
-fn shares([minute, hour]: [usize; 2], percent: usize) -> [Limits; 2] {
-    let share = |percent| Limits::new(minute * percent / 100, hour * percent / 100);
+fn shares([minute, hour]: [usize; 2], percent: usize, scope: Scope) -> [Limits; 2] {
+    let share = |percent| Limits::new(minute * percent / 100, hour * percent / 100).of_scope(scope);
     let api = share(100);
     [share(percent).out_of(api), api]
 }
@@ -315,6 +327,17 @@ fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<([Limits; 2], bo
         .map_or(Some(80), |value| percent(&value, report));
     let exclusive = section.take("exclusive");
     let exclusive = exclusive.map_or(Some(false), |value| boolean(&value, report));
+    let scope = section
+        .take("scope")
+        .map_or(Some(Scope::Application), |value| {
+            let what = "`application` or `endpoint`";
+            let advice = "choose one of these; if unsure, `application`";
+            value.parse(report, what, advice, |text| match text {
+                "application" => Some(Scope::Application),
+                "endpoint" => Some(Scope::Endpoint),
+                _ => None,
+            })
+        });
     section.finish(report);
-    Some((shares([minute?, hour?], percent?), exclusive?))
+    Some((shares([minute?, hour?], percent?, scope?), exclusive?))
 }

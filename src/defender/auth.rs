@@ -216,6 +216,20 @@ impl TokenSource {
         Ok(bearer)
     }
 
+    /// Asks for a newer token than `bearer` next: what a token allows was settled when it was
+    /// made. As long as there is no newer one, the old one serves.
+    pub async fn outdate(&self, bearer: &Bearer) {
+        let _alone = self.state.last.lock().await;
+        let current = self.state.current.load_full();
+        if let Some(held) = current.filter(|held| held.bearer == *bearer) {
+            self.state.current.store(Some(Arc::new(Held {
+                bearer: bearer.clone(),
+                refresh: self.clock.uptime(),
+                ..*held
+            })));
+        }
+    }
+
     async fn forget(&self, refused: &Bearer) {
         // Nobody fetches meanwhile, so no newer token is lost.
         let _alone = self.state.last.lock().await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use azure_core::error::ErrorKind as AzureKind;
 
 use super::cause::plain;
+use super::error::Detail;
 use super::scrub::scrub;
 use crate::advice;
 use crate::health::AuthReason;
@@ -61,6 +62,16 @@ impl AuthError {
             AuthReason::Refused,
             "the API refuses a token that was just obtained; expected one for this API, check scope and api_base_url",
         )
+    }
+
+    /// The same, with what the API said.
+    #[must_use]
+    pub fn refused_with(detail: &Detail) -> Self {
+        let refused = Self::refused();
+        Self {
+            text: format!("{}: {detail}", refused.text),
+            ..refused
+        }
     }
 
     /// Classifies an error of `azure_identity`, which asked `whom`.

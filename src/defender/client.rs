@@ -12,15 +12,18 @@ use std::time::Duration;
 use ::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER,
 };
-use ::http::{HeaderMap, Method};
+use ::http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 use super::auth::Bearer;
 use super::body::{Body, ENCODING};
 use super::error::{ApiError, Refusal};
 use super::http::{HttpClient, Line};
-use super::wire::{FromWire, NextLink, Page, page};
+use super::lifecycle;
+use super::scrub::scrub;
+use super::wire::{ErrorBody, FromWire, NextLink, Page, page};
 use crate::clock::Clock;
+use crate::health::Lifecycle;
 use crate::model::{Agent, Definition, DefinitionId, Session};
 use crate::quota::Permit;
 
@@ -33,9 +36,12 @@ const ERROR_BODY_LIMIT: usize = 64 * 1024;
 /// How far a time of the API may lie ahead of our clock. What is further ahead did not happen.
 const AHEAD: Duration = Duration::from_hours(24);
 
-const DEFINITIONS: &str = "/api/DeviceAuthenticatedScanDefinitions";
-const HISTORY: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
-const AGENTS: &str = "/api/DeviceAuthenticatedScanAgents";
+/// What the path of every request begins with.
+const ROOT: &str = "/api";
+
+const DEFINITIONS: &str = "/DeviceAuthenticatedScanDefinitions";
+const HISTORY: &str = "/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
+const AGENTS: &str = "/DeviceAuthenticatedScanAgents";
 
 /// One call and what came of it.
 #[derive(Debug)]
@@ -45,6 +51,10 @@ pub struct Answer<T> {
     pub status: Option<u16>,
     /// From sending the request to the last byte of the answer.
     pub elapsed: Duration,
+    /// What the answer says of the end of the endpoint; `None` if that is nothing to go by.
+    pub lifecycle: Option<Lifecycle>,
+    /// Where the link to the next page leads, if it was refused: the page then counts as the last.
+    pub refused_link: Option<String>,
     /// The page, or why there is none.
     pub result: Result<Page<T>, ApiError>,
 }
@@ -56,8 +66,21 @@ pub struct Client {
     /// Whether each request has a connection of its own.
     fresh: bool,
     base_url: Url,
+    /// What all paths begin with: `/api`, or `/api/v1.0`.
+    root: Box<str>,
     clock: Clock,
     body_limit: usize,
+}
+
+/// A request, and what is known of its answer beside its body.
+struct Call<'a> {
+    url: Url,
+    /// The ids of a batch, as JSON.
+    body: Option<String>,
+    is_first: bool,
+    token: &'a Bearer,
+    status: Option<u16>,
+    lifecycle: Option<Lifecycle>,
 }
 
 impl Client {
@@ -68,9 +91,18 @@ impl Client {
             http,
             fresh: false,
             base_url,
+            root: ROOT.into(),
             clock,
             body_limit: BODY_LIMIT,
         }
+    }
+
+    /// The same client, of that version of the API; `None`: of its latest.
+    #[must_use]
+    pub fn of_version(self, version: Option<&str>) -> Self {
+        let root =
+            version.map_or_else(|| ROOT.into(), |version| format!("{ROOT}/{version}").into());
+        Self { root, ..self }
     }
 
     /// The same client, each of whose requests opens a connection: for one that was sent on a
@@ -118,14 +150,6 @@ impl Client {
         self.call(permit, token, AGENTS, None, next).await
     }
 
-    /// Checks, without a call, that a next page is where the token may go.
-    ///
-    /// # Errors
-    /// [`ApiError::ForeignNextLink`], if it is not.
-    pub fn follows(&self, next: &NextLink) -> Result<(), ApiError> {
-        self.address("", Some(next)).map(drop)
-    }
-
     async fn call<T: FromWire>(
         &self,
         permit: Permit,
@@ -135,52 +159,81 @@ impl Client {
         next: Option<&NextLink>,
     ) -> Answer<T> {
         let started = self.clock.uptime();
-        let mut status = None;
-        let result = match self.address(path, next) {
-            Ok(url) => self.send(permit, token, url, body, &mut status).await,
-            Err(error) => {
+        let first = self.first(path);
+        let mut refused_link = None;
+        let (result, status, lifecycle) = match next.map(|next| self.follow(&first, next)) {
+            Some(Err(to)) => {
                 // Nothing was sent, so nothing is on its way.
                 permit.answered();
-                Err(error)
+                (Err(ApiError::ForeignNextLink { to }), None, None)
+            }
+            url => {
+                let mut call = Call {
+                    is_first: url.is_none(),
+                    url: url.and_then(Result::ok).unwrap_or_else(|| first.clone()),
+                    body,
+                    token,
+                    status: None,
+                    lifecycle: None,
+                };
+                let result = self.send(permit, &mut call).await.map(|mut page: Page<T>| {
+                    let followed = page.next.as_ref().map(|next| self.follow(&first, next));
+                    if let Some(Err(to)) = followed {
+                        page.next = None;
+                        refused_link = Some(scrub(&to, &[token.secret()]));
+                    }
+                    page
+                });
+                (result, call.status, call.lifecycle)
             }
         };
         Answer {
             status,
             elapsed: self.clock.uptime().since(started),
+            lifecycle,
+            refused_link,
             result,
         }
     }
 
-    /// The address of the first page, or of the next one if it is of our origin.
-    fn address(&self, path: &str, next: Option<&NextLink>) -> Result<Url, ApiError> {
+    /// The address of the first page.
+    fn first(&self, path: &str) -> Url {
         let mut url = self.base_url.clone();
-        url.set_path(path);
+        url.set_path(&format!("{}{path}", self.root));
         url.set_query(None);
         url.set_fragment(None);
-        let Some(next) = next else {
-            return Ok(url);
+        url
+    }
+
+    /// The address of a next page: the link's path and query, always at our own origin, so that
+    /// the token goes nowhere else. An error says where the link leads, if not below `/api/`.
+    fn follow(&self, first: &Url, next: &NextLink) -> Result<Url, String> {
+        let Ok(next) = first.join(next.as_str()) else {
+            return Err("an address that cannot be read".to_owned());
         };
-        let foreign = |origin: String| Err(ApiError::ForeignNextLink { origin });
-        let Ok(next) = url.join(next.as_str()) else {
-            return foreign("an address that cannot be read".to_owned());
+        let mut url = self.base_url.clone();
+        url.set_path(next.path());
+        url.set_query(next.query());
+        url.set_fragment(None);
+        let is_below = |url: &Url| {
+            let rest = url.path().strip_prefix(ROOT);
+            rest.is_some_and(|rest| rest.starts_with('/'))
         };
-        // A user name in the link would take the place of the token.
-        let named = !next.username().is_empty() || next.password().is_some();
-        if next.origin() != self.base_url.origin() || named {
-            return foreign(next.origin().ascii_serialization());
+        if !next.has_host() || !is_below(&next) || !is_below(&url) {
+            let origin = next.origin().ascii_serialization();
+            return Err(format!("{origin}, outside of {ROOT}/"));
         }
-        Ok(next)
+        Ok(url)
     }
 
     async fn send<T: FromWire>(
         &self,
         permit: Permit,
-        token: &Bearer,
-        url: Url,
-        body: Option<String>,
-        status: &mut Option<u16>,
+        call: &mut Call<'_>,
     ) -> Result<Page<T>, ApiError> {
+        let body = call.body.take();
         let batch = body.is_some();
+        let url = call.url.clone();
         let line = self.http.line(self.fresh);
         let request = match body {
             Some(body) => line
@@ -191,28 +244,40 @@ impl Client {
             None => line.client().request(Method::GET, url),
         };
         let request = request
-            .header(AUTHORIZATION, token.header())
+            .header(AUTHORIZATION, call.token.header())
             .header(ACCEPT_ENCODING, ENCODING);
         // If this fails, the permit is dropped: the service may have seen the request.
         let response = request.send().await;
         let mut response = response.map_err(|error| line.unanswered(error))?;
         permit.answered();
         let code = response.status();
-        *status = Some(code.as_u16());
+        call.status = Some(code.as_u16());
+        call.lifecycle = lifecycle::read(code.as_u16(), response.headers(), call.is_first);
         if code.is_success() {
             let body = read(&mut response, self.body_limit, &line).await?;
             return Ok(page(&body, self.clock.wall() + AHEAD)?);
         }
         // An error without a readable body is still that error.
         let body = read(&mut response, ERROR_BODY_LIMIT, &line).await;
+        let body = body.unwrap_or_default();
+        let list = call.is_first && !batch;
+        if code == StatusCode::NOT_FOUND && list && ErrorBody::read(&body).finds_nothing() {
+            return Ok(Page {
+                items: Vec::new(),
+                next: None,
+                skipped: 0,
+                unknown: Vec::new(),
+                bytes: body.len(),
+            });
+        }
         Err(ApiError::refused(&Refusal {
             status: code.as_u16(),
             retry_after: text(response.headers(), RETRY_AFTER),
             date: text(response.headers(), DATE),
-            body: &body.unwrap_or_default(),
+            body: &body,
             wall: self.clock.wall(),
             batch,
-            token: token.secret(),
+            token: call.token.secret(),
         }))
     }
 }
@@ -226,7 +291,8 @@ impl fmt::Debug for Client {
     }
 }
 
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+/// The value of a header, if it is text.
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 

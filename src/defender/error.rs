@@ -55,12 +55,17 @@ pub enum ApiError {
         detail: Detail,
     },
     /// 400 `InvalidInput`, `InvalidRequestBody`, `BadRequest`, or 404
-    /// `ResourceNotFound` for a batch of ids: one of them may be bad.
+    /// `ResourceNotFound` or `NotFound` for a batch of ids: one of them may be bad.
     #[error("the request or one of its ids was refused: {0}")]
     BadRequestOrId(Detail),
     /// 401: a new token is needed.
     #[error("the token was refused: {0}")]
     Unauthorized(Detail),
+    /// 401 or 403 because of what the tenant has: a new token changes nothing.
+    #[error(
+        "the tenant lacks the feature or its licence; expected a licence for vulnerability management: {0}"
+    )]
+    Unlicensed(Detail),
     /// 403: a permission (`Machine.Read.All`) or a licence is missing.
     #[error(
         "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: {0}"
@@ -105,11 +110,11 @@ pub enum ApiError {
         /// The limit, in bytes after decompression.
         limit: usize,
     },
-    /// The next page is said to be elsewhere; the token must not go there.
-    #[error("the next page is at another origin, {origin}; it was not fetched")]
+    /// The next page is said to be where nothing of this API is.
+    #[error("the link to the next page leads to {to}; it was not followed")]
     ForeignNextLink {
         /// Where, without path and query.
-        origin: String,
+        to: String,
     },
 }
 
@@ -123,7 +128,7 @@ impl ApiError {
             | Self::Client(_)
             | Self::ForeignNextLink { .. } => Reason::Client,
             Self::Unauthorized(_) => Reason::Auth,
-            Self::Forbidden(_) => Reason::Forbidden,
+            Self::Forbidden(_) | Self::Unlicensed(_) => Reason::Forbidden,
             Self::Throttled { .. } => Reason::Throttled,
             Self::Server { .. } => Reason::Server,
             Self::Timeout => Reason::Timeout,
@@ -139,9 +144,11 @@ impl ApiError {
             Self::BatchTooLarge { .. } | Self::BadRequestOrId(_) => advice::IDS,
             Self::Unauthorized(_) => advice::of_sign_in(AuthReason::Refused),
             Self::Forbidden(_) => advice::FORBIDDEN,
+            Self::Unlicensed(_) => advice::UNLICENSED,
             Self::Throttled { .. } => advice::THROTTLED,
             Self::Server { .. } => advice::SERVER,
             Self::Client(detail) if detail.status < 400 => advice::REDIRECT,
+            Self::Client(detail) if detail.status == 410 => advice::GONE,
             Self::Client(_) => advice::CLIENT,
             Self::Timeout => advice::TIMEOUT,
             Self::Connect(text) | Self::Unanswered(text) => {
@@ -161,6 +168,7 @@ impl ApiError {
             | Self::Throttled { detail, .. }
             | Self::BadRequestOrId(detail)
             | Self::Unauthorized(detail)
+            | Self::Unlicensed(detail)
             | Self::Forbidden(detail)
             | Self::Server { detail, .. }
             | Self::Client(detail) => Some(detail),
@@ -191,11 +199,12 @@ impl ApiError {
                 detail,
             },
             (400, "invalidinput" | "invalidrequestbody" | "badrequest")
-            | (404, "resourcenotfound")
+            | (404, "resourcenotfound" | "notfound")
                 if answer.batch =>
             {
                 Self::BadRequestOrId(detail)
             }
+            (401 | 403, code) if is_of_licence(code, &body.message) => Self::Unlicensed(detail),
             (401, _) => Self::Unauthorized(detail),
             (403, _) => Self::Forbidden(detail),
             (429, _) => Self::Throttled {
@@ -262,6 +271,19 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     scrub(&text, &[])
+}
+
+/// Whether a refusal is about what the tenant has, and not about the token or its permissions:
+/// `DisabledFeature`, `Tenant feature is not enabled`, `No Tvm license`, `Account mode is inactive`.
+fn is_of_licence(code: &str, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let words = [
+        "license",
+        "licence",
+        "account mode",
+        "feature is not enabled",
+    ];
+    code == "disabledfeature" || words.iter().any(|words| message.contains(words))
 }
 
 /// The number in `… Received: {n}, allowed: {m}`.

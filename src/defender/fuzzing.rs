@@ -115,6 +115,7 @@ pub(crate) fn assertion(certificate: &ClientCertificate) {
         name: TenantName::new("contoso"),
         tenant_id: "contoso.onmicrosoft.com".to_owned(),
         api_base_url: host.clone(),
+        api_version: None,
         authority_host: host,
         scope: String::new(),
         credential: Credential::AzureCli,

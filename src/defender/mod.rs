@@ -24,6 +24,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod http;
 mod issuer;
+mod lifecycle;
 mod lifetime;
 mod lookups;
 mod managed_identity;

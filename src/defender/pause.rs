@@ -30,7 +30,8 @@ pub(super) fn asked(
     Some(pause.min(LONGEST))
 }
 
-fn http_date(text: &str) -> Option<Timestamp> {
+/// Reads an HTTP date of 1970 or later.
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(text.trim()).ok()?;
     let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_unix_millis(0) + date)

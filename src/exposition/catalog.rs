@@ -139,6 +139,8 @@ catalog! {
             "How long the last successful round took; absent if there was none. Cached from the last poll.";
         ERRORS: Counter "defender_collector_errors_total" ["tenant", "collector", "reason"]
             "Failed rounds. Cached from the last poll.";
+        NEXT_ATTEMPT: Gauge "defender_collector_next_attempt_timestamp_seconds" ["tenant", "collector"]
+            "Unix time at which a failing collector tries again, as far as the budget allows; 0 if it does not fail. Cached from the last poll.";
         DEFINITIONS: Gauge "defender_definitions" ["tenant", "state"]
             "Definitions by state; one in quarantine (the service refuses to answer for it) is active or inactive as well. Cached from the last poll.";
         DEFINITIONS_DROPPED: Gauge "defender_definitions_dropped" ["tenant"]
@@ -149,10 +151,14 @@ catalog! {
             "How long requests to the API took, answered or not. Cached from the last poll.";
         SKIPPED: Counter "defender_api_records_skipped_total" ["tenant", "endpoint", "reason"]
             "Records of answers that are left out: unreadable, or with the id of another. Cached from the last poll.";
-        QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "window"]
-            "Calls that the exporter allows itself in the window, its share of the API's limit.";
-        QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "window"]
-            "Calls that count against the limit now, worked out at each scrape.";
+        LINKS_REFUSED: Counter "defender_api_links_refused_total" ["tenant"]
+            "Links to next pages that were not followed, because they lead out of the API: the pages before them count as all. Cached from the last poll.";
+        SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
+            "Unix time at which the endpoint ends, as the service says by its header Sunset, or by 410: then the first if no time was announced; absent if it says nothing. Cached from the last poll.";
+        QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "endpoint", "window"]
+            "Calls that the exporter allows itself in the window, its share of the API's limit; by endpoint with quota.scope: endpoint, else without that label.";
+        QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "endpoint", "window"]
+            "Calls that count against the limit now, worked out at each scrape; labelled as the limit is.";
         QUOTA_RESERVE: Gauge "defender_api_quota_reserve" ["tenant"]
             "1 while it is not known how many calls were made before, and polling keeps to the calls that quota.use leaves to others, else 0.";
         RESTARTS: Counter "defender_exporter_poller_restarts_total" ["tenant"]

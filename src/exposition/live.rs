@@ -7,15 +7,20 @@ use super::alike::{self, Lines};
 use super::chunk::Deflated;
 use super::format::{Value, number};
 use crate::clock::Timestamp;
+use crate::health::Collector;
 use crate::quota::Quota;
+
+/// Whose budget, of what the collector spends, and which window of it: 0 for the minute's, 1 for
+/// the hour's.
+pub(super) type Used = (Quota, Collector, usize);
 
 /// Samples of one family.
 #[derive(Debug)]
 pub(super) enum Live {
     /// How long ago that was.
     Ages(Ages),
-    /// How much of the budget's window is in use: 0 for the minute's, 1 for the hour's.
-    Used(Rows<(Quota, usize)>),
+    /// How much of the budget's window is in use.
+    Used(Rows<Used>),
 }
 
 /// How long ago something was, and what that compressed to last.
@@ -115,7 +120,7 @@ impl Live {
     }
 
     /// How much of the budgets' windows is in use.
-    pub(super) fn used(quotas: Rows<(Quota, usize)>) -> Self {
+    pub(super) fn used(quotas: Rows<Used>) -> Self {
         Self::Used(quotas.packed())
     }
 
@@ -160,6 +165,6 @@ fn deflate(write: impl FnOnce(&mut dyn FnMut(&str, usize)) -> String) -> Deflate
     Deflated::new(lines.end(), text.as_bytes())
 }
 
-fn usage((quota, window): &(Quota, usize)) -> Value {
-    quota.usage()[*window].used.into()
+fn usage((quota, of, window): &Used) -> Value {
+    quota.usage_of(*of)[*window].used.into()
 }

@@ -12,6 +12,7 @@ use super::pages::{Piece, Source, is_boundary};
 use crate::clock::Timestamp;
 use crate::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
 use crate::model::{Agent, TenantName};
+use crate::quota::Scope;
 use crate::snapshot::TenantView;
 
 /// What a family says of a tenant.
@@ -22,7 +23,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 22] = [
+static FAMILIES: [(&Metric, Content); 25] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -46,6 +47,12 @@ static FAMILIES: [(&Metric, Content); 22] = [
         Content::Lines(|lines, tenant| per_collector(lines, tenant, |health| health.last_duration)),
     ),
     (&catalog::ERRORS, Content::Lines(errors)),
+    (
+        &catalog::NEXT_ATTEMPT,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| or_zero(health.next_attempt));
+        }),
+    ),
     (&catalog::DEFINITIONS, Content::Lines(states)),
     (
         &catalog::DEFINITIONS_DROPPED,
@@ -54,6 +61,16 @@ static FAMILIES: [(&Metric, Content); 22] = [
     (&catalog::REQUESTS, Content::Lines(requests)),
     (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
     (&catalog::SKIPPED, Content::Lines(skipped)),
+    (
+        &catalog::LINKS_REFUSED,
+        Content::Lines(|lines, tenant| one(lines, tenant, Some(tenant.health.links_refused))),
+    ),
+    (
+        &catalog::SUNSET,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| health.lifecycle.sunset);
+        }),
+    ),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),
     (&catalog::QUOTA_USED, Content::Used),
     (
@@ -70,9 +87,7 @@ static FAMILIES: [(&Metric, Content); 22] = [
     (
         &catalog::THROTTLED_UNTIL,
         Content::Lines(|lines, tenant| {
-            let until = tenant.health.throttled_until;
-            let none = Timestamp::from_unix_millis(0);
-            one(lines, tenant, Some(until.unwrap_or(none)));
+            one(lines, tenant, or_zero(tenant.health.throttled_until));
         }),
     ),
     (
@@ -133,10 +148,8 @@ impl Source for Arc<TenantView> {
 fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
     let mut used = Rows::default();
     for tenant in tenants {
-        for (index, window) in catalog::WINDOWS.into_iter().enumerate() {
-            let mut labels = String::new();
-            pairs(&mut labels, metric.labels, &[tenant.name.as_str(), window]);
-            used.add((tenant.quota.clone(), index), |out| {
+        for (of, window, labels) in windows(tenant) {
+            used.add((tenant.quota.clone(), of, window), |out| {
                 Lines::new(metric, out).start_of(&labels, &[]);
             });
         }
@@ -144,11 +157,39 @@ fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
     Live::used(used)
 }
 
+/// The windows of a tenant's budgets with their labels: of one for all endpoints, or of one each.
+fn windows(tenant: &TenantView) -> Vec<(Collector, usize, String)> {
+    let budgets = match tenant.quota.share().scope {
+        Scope::Application => &Collector::ALL[..1],
+        Scope::Endpoint => Collector::ALL,
+    };
+    let mut windows = Vec::new();
+    for of in budgets {
+        for (index, window) in catalog::WINDOWS.into_iter().enumerate() {
+            let (name, mut labels) = (tenant.name.as_str(), String::new());
+            match tenant.quota.share().scope {
+                Scope::Application => pairs(&mut labels, &["tenant", "window"], &[name, window]),
+                Scope::Endpoint => {
+                    let values = [name, of.as_label(), window];
+                    pairs(&mut labels, &["tenant", "endpoint", "window"], &values);
+                }
+            }
+            windows.push((*of, index, labels));
+        }
+    }
+    windows
+}
+
 /// The tenant's one sample, if there is a value.
 fn one<V: Into<Value>>(lines: &mut Lines<'_>, tenant: &TenantView, value: Option<V>) {
     if let Some(value) = value {
         lines.sample(&[tenant.name.as_str()], value);
     }
+}
+
+/// A moment; 0 if there is none.
+fn or_zero(moment: Option<Timestamp>) -> Option<Timestamp> {
+    moment.or(Some(Timestamp::from_unix_millis(0)))
 }
 
 fn target_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
@@ -258,8 +299,8 @@ fn skipped(lines: &mut Lines<'_>, tenant: &TenantView) {
 fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
     let limits = tenant.quota.share();
     let limits = [limits.minute, limits.hour];
-    for (window, limit) in catalog::WINDOWS.into_iter().zip(limits) {
-        lines.sample(&[tenant.name.as_str(), window], limit.calls);
+    for (_, window, labels) in windows(tenant) {
+        lines.sample_of(&labels, &[], limits[window].calls);
     }
 }
 

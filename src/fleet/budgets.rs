@@ -120,7 +120,7 @@ impl Unknown {
         if reserve.hour.is_none_or(|until| until <= now) {
             return;
         }
-        let Limits { minute, hour } = tenant.limits;
+        let Limits { minute, hour, .. } = tenant.limits;
         if minute.reserve >= minute.calls && hour.reserve >= hour.calls {
             // It costs nothing.
             return;

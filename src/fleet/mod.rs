@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -100,6 +101,8 @@ pub struct Fleet {
 struct Member {
     config: config::Tenant,
     stop: CancellationToken,
+    /// Asks it to try at once what is forbidden.
+    retry: Arc<Notify>,
     /// When it last started.
     started: Uptime,
     /// How long to wait before it starts anew after a panic.
@@ -200,6 +203,13 @@ impl Fleet {
         Ok(applied)
     }
 
+    /// Tries at once what is forbidden: whoever reloads may have granted it.
+    pub fn retry_forbidden(&self) {
+        for member in self.members.values() {
+            member.retry.notify_one();
+        }
+    }
+
     /// Forgets what is kept of removed tenants and no longer of use.
     pub async fn prune(&mut self) {
         self.budgets.prune(self.around.clock.uptime());
@@ -270,6 +280,7 @@ impl Fleet {
 
     fn start(&mut self, tenant: &config::Tenant, mut poller: Poller, at: &mut Uptime) {
         poller.show();
+        let retry = poller.retry();
         let stop = self.shutdown.child_token();
         *at = *at + SPREAD.mul_f64(fastrand::f64() * 2.0);
         let task = self.pollers.spawn(poller.run(*at, stop.clone()));
@@ -277,6 +288,7 @@ impl Fleet {
         let member = Member {
             config: tenant.clone(),
             stop,
+            retry,
             started: *at,
             restart: FIRST_RESTART,
         };
@@ -298,7 +310,8 @@ impl Fleet {
     fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Source {
         let clock = &self.around.clock;
         Source {
-            client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
+            client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone())
+                .of_version(tenant.api_version.as_deref()),
             tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
         }
     }

@@ -4,14 +4,27 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
+use super::{DEFAULT_PAUSE, Failure};
+
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(5);
+
+/// When what is forbidden is tried again, the last over and over: single stray refusals happen,
+/// permissions take up to an hour to spread, and a licence that is missing may be for good.
+const FORBIDDEN: [Duration; 4] = [
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
+];
 
 /// Exponential back-off from 1 s to 5 min with full jitter: the waits of many
 /// tenants that failed together spread out.
 #[derive(Debug)]
 pub(super) struct Backoff {
     ceilings: ExponentialBackoff,
+    /// How often it was forbidden since it last worked.
+    forbidden: usize,
     random: fastrand::Rng,
 }
 
@@ -19,7 +32,23 @@ impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             ceilings: ceilings(),
+            forbidden: 0,
             random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// The wait after one more failure of that kind. A pause that the service asks for is no
+    /// shorter than the growing back-off: one of no length, for ever, would use the budget up.
+    pub(super) fn after(&mut self, failure: Failure) -> Duration {
+        match failure {
+            Failure::Forbidden => {
+                let step = self.forbidden.min(FORBIDDEN.len() - 1);
+                self.forbidden += 1;
+                FORBIDDEN[step]
+            }
+            Failure::Throttled(pause) => self.next().max(pause.unwrap_or(DEFAULT_PAUSE)),
+            Failure::Busy(_, pause) => self.next().max(pause),
+            _ => self.next(),
         }
     }
 
@@ -32,6 +61,7 @@ impl Backoff {
     /// It works again.
     pub(super) fn reset(&mut self) {
         self.ceilings = ceilings();
+        self.forbidden = 0;
     }
 }
 
@@ -56,5 +86,22 @@ mod tests {
         assert!(waits.iter().any(|wait| *wait > LONGEST / 2));
         backoff.reset();
         assert!(backoff.next() <= FIRST * 2);
+    }
+
+    #[test]
+    fn what_is_forbidden_is_tried_soon_and_then_hourly() {
+        let mut backoff = Backoff::new(7);
+        let mut minutes = || {
+            let waits = (0..6).map(|_| backoff.after(Failure::Forbidden).as_secs() / 60);
+            let waits: Vec<_> = waits.collect();
+            // Another failure in between changes nothing; a success does.
+            backoff.after(Failure::Throttled(None));
+            let after = backoff.after(Failure::Forbidden).as_secs() / 60;
+            backoff.reset();
+            (waits, after)
+        };
+        for _ in 0..2 {
+            assert_eq!(minutes(), (vec![1, 5, 15, 60, 60, 60], 60));
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Listed;
 use super::backoff::Backoff;
 use super::fetches::{Fetch, Fetches};
+use super::{Failure, Listed};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::model::DefinitionId;
@@ -56,6 +56,8 @@ pub(super) struct HistoryPlan {
     suspects: Vec<DefinitionId>,
     /// Whether suspicion fell on the endpoint, and nothing was answered since.
     failing: bool,
+    /// Whether the last batch failed because it is forbidden.
+    forbidden: bool,
     under_way: bool,
     /// Nothing is sent before, after failures.
     not_before: Uptime,
@@ -86,6 +88,7 @@ impl HistoryPlan {
             paging: None,
             suspects: Vec::new(),
             failing: false,
+            forbidden: false,
             under_way: false,
             not_before: now,
             next_sweep: now,
@@ -266,6 +269,7 @@ impl HistoryPlan {
         self.not_before = now;
         self.suspects.clear();
         self.failing = false;
+        self.forbidden = false;
         self.backoff.reset();
         for id in ids {
             let unsettled = unsettled.contains(id);
@@ -282,12 +286,25 @@ impl HistoryPlan {
         }
     }
 
-    /// Waits as long as the back-off says, but no less than `least`; returns until when.
-    pub(super) fn failed(&mut self, now: Uptime, ids: &[DefinitionId], least: Duration) -> Uptime {
+    /// Waits as long as the back-off says; returns until when.
+    pub(super) fn failed(&mut self, now: Uptime, ids: &[DefinitionId], failure: Failure) -> Uptime {
         self.under_way = false;
+        self.forbidden = failure == Failure::Forbidden;
         self.ask_again(now, ids);
-        self.not_before = now + self.backoff.next().max(least);
+        self.not_before = now + self.backoff.after(failure);
         self.not_before
+    }
+
+    /// When what is forbidden is due.
+    pub(super) fn forbidden_until(&self) -> Option<Uptime> {
+        self.due().filter(|_| self.forbidden)
+    }
+
+    /// What is forbidden is due at once.
+    pub(super) fn retry_forbidden(&mut self, now: Uptime) {
+        if self.forbidden {
+            self.not_before = self.not_before.min(now);
+        }
     }
 
     /// A sweep that failed is made up for: what it held is due like a change.

@@ -13,6 +13,7 @@
 
 mod backoff;
 mod fetches;
+mod forbidden;
 mod history;
 mod schedule;
 
@@ -27,16 +28,13 @@ use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::health::{Collector, Reason};
 use crate::model::DefinitionId;
-use crate::quota::{Quota, Reserved, Retry, Slot};
+use crate::quota::{Quota, Reserved, Retry, Scope, Slot};
 
 /// How long to wait after `429` without a readable `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
 
 /// How long to wait before asking again for what could not be written down.
 const NOT_WRITTEN: Duration = Duration::from_secs(5);
-
-/// How long to wait before trying again what is forbidden.
-const FORBIDDEN: Duration = Duration::from_hours(1);
 
 /// A call to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +87,7 @@ pub struct Listed {
 pub enum Failure {
     /// Worth trying again, later and later.
     Temporary(Reason),
-    /// A permission is missing.
+    /// A permission, a licence or a feature is missing.
     Forbidden,
     /// The service asks for a pause, by 429.
     Throttled(Option<Duration>),
@@ -311,28 +309,18 @@ impl Plan {
         self.goes_without_list = true;
     }
 
-    /// A call failed; its round is given up. A pause that the service asks for is no shorter
-    /// than the growing back-off: one of no length, for ever, would use the budget up.
+    /// A call failed; its round is given up.
     pub fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
-        let pause = match failure {
-            Failure::Throttled(pause) => Some(pause.unwrap_or(DEFAULT_PAUSE)),
-            Failure::Busy(_, pause) => Some(pause),
-            _ => None,
-        };
-        let least = match failure {
-            Failure::Forbidden => FORBIDDEN,
-            _ => pause.unwrap_or_default(),
-        };
         let until = match (request, failure) {
-            (Request::Definitions, _) => self.definitions.failed(now, least),
-            (Request::Agents, _) => self.agents.failed(now, least),
+            (Request::Definitions, _) => self.definitions.failed(now, failure),
+            (Request::Agents, _) => self.agents.failed(now, failure),
             (Request::History(ids), Failure::BatchTooLarge(allowed)) => {
                 return self.history.too_large(now, ids, allowed);
             }
             (Request::History(ids), Failure::Refused) => return self.history.refused(now, ids),
-            (Request::History(ids), _) => self.history.failed(now, ids, least),
+            (Request::History(ids), _) => self.history.failed(now, ids, failure),
         };
-        if pause.is_some() {
+        if matches!(failure, Failure::Throttled(_) | Failure::Busy(..)) {
             self.paused_until = self.paused_until.max(Some(until));
         }
     }
@@ -373,9 +361,14 @@ impl Plan {
     }
 }
 
-/// The shortest interval at which a list of so many pages takes one `share`th of the budget.
+/// The shortest interval at which a list of so many pages takes one `share`th of the budget, or
+/// all of one of its own.
 fn least_interval(pages: usize, share: u32, quota: &Quota) -> Duration {
     let limits = quota.limits();
+    let share = match limits.scope {
+        Scope::Application => share,
+        Scope::Endpoint => 1,
+    };
     let calls = u32::try_from(pages)
         .unwrap_or(u32::MAX)
         .saturating_mul(share);

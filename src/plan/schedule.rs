@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Failure;
 use super::backoff::Backoff;
 use crate::clock::Uptime;
 
@@ -17,6 +18,8 @@ pub(super) struct Schedule {
     started: Option<Uptime>,
     /// Pages of the last complete round.
     pages: usize,
+    /// Whether the last round failed because it is forbidden.
+    forbidden: bool,
     backoff: Backoff,
 }
 
@@ -29,6 +32,7 @@ impl Schedule {
             under_way: false,
             started: None,
             pages: 1,
+            forbidden: false,
             backoff: Backoff::new(seed),
         }
     }
@@ -52,17 +56,31 @@ impl Schedule {
         self.under_way = false;
         self.pages = pages.max(1);
         self.least = least;
+        self.forbidden = false;
         self.backoff.reset();
         let next = self.started.take().unwrap_or(now) + self.effective();
         self.due = next.max(now);
     }
 
-    /// Waits as long as the back-off says, but no less than `least`; returns until when.
-    pub(super) fn failed(&mut self, now: Uptime, least: Duration) -> Uptime {
+    /// Waits as long as the back-off says; returns until when.
+    pub(super) fn failed(&mut self, now: Uptime, failure: Failure) -> Uptime {
         self.under_way = false;
         self.started = None;
-        self.due = now + self.backoff.next().max(least);
+        self.forbidden = failure == Failure::Forbidden;
+        self.due = now + self.backoff.after(failure);
         self.due
+    }
+
+    /// When what is forbidden is due.
+    pub(super) fn forbidden_until(&self) -> Option<Uptime> {
+        self.due().filter(|_| self.forbidden)
+    }
+
+    /// What is forbidden is due at once.
+    pub(super) fn retry_forbidden(&mut self, now: Uptime) {
+        if self.forbidden_until().is_some() {
+            self.due = self.due.min(now);
+        }
     }
 
     fn effective(&self) -> Duration {

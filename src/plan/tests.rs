@@ -1,3 +1,4 @@
+mod forbidden;
 mod refused;
 
 use super::*;
@@ -250,17 +251,6 @@ async fn of_two_pauses_the_longer_one_holds() {
     bench.failed(&Request::Definitions, pause(1));
     tokio::time::advance(Duration::from_secs(599)).await;
     assert_eq!(bench.next(), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_forbidden_is_tried_hourly() {
-    let mut bench = Bench::new(100, 1_500);
-    bench.next();
-    bench.failed(&Request::Definitions, Failure::Forbidden);
-    tokio::time::advance(Duration::from_mins(59)).await;
-    assert_eq!(bench.next(), None);
-    tokio::time::advance(Duration::from_mins(1)).await;
-    assert_eq!(bench.next(), Some(Request::Definitions));
 }
 
 #[tokio::test(start_paused = true)]

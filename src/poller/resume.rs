@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::{Poller, Source};
 use crate::config;
 use crate::defender::TokenSource;
@@ -15,6 +17,12 @@ impl Poller {
     #[must_use]
     pub fn tenant(&self) -> &TenantName {
         self.tenant.name()
+    }
+
+    /// Where to ask it to try at once what is forbidden.
+    #[must_use]
+    pub fn retry(&self) -> Arc<Notify> {
+        Arc::clone(&self.retry)
     }
 
     /// Notes that it was started anew, after an error of this program.

@@ -236,7 +236,7 @@ fn failure(error: &ApiError) -> Failure {
     match error {
         ApiError::BatchTooLarge { allowed, .. } => Failure::BatchTooLarge(*allowed),
         ApiError::BadRequestOrId(_) => Failure::Refused,
-        ApiError::Forbidden(_) => Failure::Forbidden,
+        ApiError::Forbidden(_) | ApiError::Unlicensed(_) => Failure::Forbidden,
         ApiError::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),
         ApiError::Server {
             retry_after: Some(pause),

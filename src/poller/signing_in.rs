@@ -41,8 +41,14 @@ fn constant(text: &str) -> String {
 impl Poller {
     /// A token, or `None` after a failure that has been dealt with.
     pub(super) async fn token(&mut self) -> Option<Bearer> {
-        if !self.plan.wants_token(self.clock.uptime()) {
+        let now = self.clock.uptime();
+        if !self.plan.wants_token(now) {
             return None;
+        }
+        if self.plan.retries_forbidden(now)
+            && let Some(forbidden) = self.forbidden.take()
+        {
+            self.source.tokens.outdate(&forbidden).await;
         }
         let token = match self.refused.take() {
             Some(refused) => self.source.tokens.renew(&refused).await,
@@ -57,7 +63,8 @@ impl Poller {
                 Some(bearer)
             }
             Err(error) => {
-                self.no_token(&error).await;
+                // Large, and seldom.
+                Box::pin(self.no_token(&error)).await;
                 None
             }
         }
@@ -66,7 +73,8 @@ impl Poller {
     async fn no_token(&mut self, error: &AuthError) {
         self.plan.no_token(self.clock.uptime(), error.retry_after);
         if self.auth_failures.is_new(error) {
-            tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, "no token");
+            let retry_in = self.retry_in(self.plan.held_until());
+            tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, %retry_in, "no token");
         }
         self.tenant.health.count_auth_error(error.reason);
         // Whose success says that it works again.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Uptime;
+use crate::health::Collector;
 
 /// A gap of at most this length costs the reserve of a minute, a longer one that of an
 /// hour: another exporter that keeps to four fifths of the API's limits can spend less
@@ -21,6 +22,23 @@ pub struct Limit {
     pub reserve: usize,
 }
 
+/// What the limits count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All calls of an application: the stricter reading of the reference pages.
+    #[default]
+    Application,
+    /// The calls to each endpoint by themselves.
+    Endpoint,
+}
+
+impl Scope {
+    /// Whether a call of `other` counts against what `collector` may call.
+    pub(super) fn counts(self, collector: Collector, other: Collector) -> bool {
+        self == Self::Application || collector == other
+    }
+}
+
 /// The two limits that the API states: a minute's and an hour's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -28,10 +46,13 @@ pub struct Limits {
     pub minute: Limit,
     /// Calls in any 3 600 s.
     pub hour: Limit,
+    /// Which calls count together.
+    pub scope: Scope,
 }
 
 impl Limits {
-    /// Limits of `per_minute` and `per_hour` calls, at least 1 each, that leave no reserve.
+    /// Limits of `per_minute` and `per_hour` calls of an application, at least 1 each, that
+    /// leave no reserve.
     #[must_use]
     pub fn new(per_minute: usize, per_hour: usize) -> Self {
         let limit = |seconds, calls: usize| Limit {
@@ -42,7 +63,14 @@ impl Limits {
         Self {
             minute: limit(60, per_minute),
             hour: limit(3_600, per_hour),
+            scope: Scope::Application,
         }
+    }
+
+    /// The same limits, of that scope.
+    #[must_use]
+    pub fn of_scope(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// The same limits as a share of the limits of the whole API: the rest is the reserve.
@@ -55,6 +83,7 @@ impl Limits {
         Self {
             minute: share(self.minute, api.minute),
             hour: share(self.hour, api.hour),
+            ..self
         }
     }
 
@@ -68,6 +97,7 @@ impl Limits {
         Self {
             minute: whole(self.minute),
             hour: whole(self.hour),
+            ..self
         }
     }
 
@@ -132,6 +162,7 @@ impl Reserve {
         Limits {
             minute: within(self.minute.max(self.hour), limits.minute),
             hour: within(self.hour, limits.hour),
+            ..limits
         }
     }
 }

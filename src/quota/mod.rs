@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-pub use self::limits::{Limit, Limits, Reserve, Usage};
+pub use self::limits::{Limit, Limits, Reserve, Scope, Usage};
 pub use self::permit::{NotWritten, Permit, Slot};
 use crate::clock::{Clock, Uptime};
 use crate::health::Collector;
@@ -238,7 +238,8 @@ impl Quota {
 
     /// Takes a slot for one call of `collector`, if every window has one free
     /// beside `reserved`: slots of the minute and the hour that are kept for
-    /// the other collectors, beyond what these use already.
+    /// the other collectors, beyond what these use already. Where each endpoint has
+    /// limits of its own, only its own calls count, and none is kept for others.
     ///
     /// # Errors
     /// The earliest moment to ask again, if there is no slot.
@@ -260,8 +261,13 @@ impl Quota {
                     &mut others
                 }) += 1;
             }
-            if own + others.max(reserved) >= limit.calls {
-                return Err(log.retry(now, limit.window));
+            let taken = match limits.scope {
+                Scope::Application => own + others.max(reserved),
+                Scope::Endpoint => own,
+            };
+            if taken >= limit.calls {
+                let counts = |call: &Call| limits.scope.counts(collector, call.collector);
+                return Err(log.retry(now, limit.window, counts));
             }
         }
         let number = log.next;
@@ -289,18 +295,27 @@ impl Quota {
         Ok(Slot { permit, written })
     }
 
-    /// How much of the minute and of the hour is in use.
+    /// How much of the minute and of the hour is in use: of the budget that is fullest, where
+    /// each endpoint has its own.
     #[must_use]
     pub fn usage(&self) -> [Usage; 2] {
+        let all = Collector::ALL.iter().map(|of| self.usage_of(*of));
+        let fuller = |a: Usage, b: Usage| if b.used > a.used { b } else { a };
+        all.reduce(|[minute, hour], of| [fuller(minute, of[0]), fuller(hour, of[1])])
+            .unwrap_or_else(|| self.usage_of(Collector::Definitions))
+    }
+
+    /// How much of the minute and of the hour is in use, of what `collector` spends.
+    #[must_use]
+    pub fn usage_of(&self, collector: Collector) -> [Usage; 2] {
         let now = self.shared.clock.uptime();
         let log = self.lock();
-        log.reserve
-            .limits(self.limits, now)
-            .both()
-            .map(|limit| Usage {
-                limit: limit.calls,
-                used: log.held(now, limit.window).count(),
-            })
+        let limits = log.reserve.limits(self.limits, now);
+        let counts = |call: &&Call| limits.scope.counts(collector, call.collector);
+        limits.both().map(|limit| Usage {
+            limit: limit.calls,
+            used: log.held(now, limit.window).filter(counts).count(),
+        })
     }
 
     fn leaves(&self, number: u64, at: Uptime) {
@@ -353,10 +368,12 @@ impl Log {
             .filter(move |call| call.free_at(window).is_none_or(|free| now <= free))
     }
 
-    /// The next moment at which any slot of `window` becomes free, or the reserve ends.
-    fn retry(&self, now: Uptime, window: Duration) -> Retry {
+    /// The next moment at which any slot of `window` becomes free that `counts`, or the
+    /// reserve ends.
+    fn retry(&self, now: Uptime, window: Duration, counts: impl Fn(&Call) -> bool) -> Retry {
         let next = self
             .held(now, window)
+            .filter(|call| counts(call))
             .filter_map(|call| call.free_at(window))
             .chain(self.reserve.until(now))
             .min();

@@ -1,3 +1,5 @@
+mod scope;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -23,6 +23,8 @@ use super::{Endpoint, Shared, lock, metadata, render, token};
 
 const DEFINITIONS: &str = "/api/DeviceAuthenticatedScanDefinitions";
 const HISTORY: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
+/// How the paths of the one version that can be asked for begin.
+const VERSIONED: &str = "/api/v1.0/";
 const SESSIONS: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryBySessionId";
 const AGENTS: &str = "/api/DeviceAuthenticatedScanAgents";
 /// More is not asked for by anybody with good intentions.
@@ -76,12 +78,16 @@ pub(super) async fn handle(
     let sign_in = path
         .strip_prefix('/')
         .and_then(|rest| rest.strip_suffix("/oauth2/v2.0/token"));
-    let (endpoint, method) = match path.as_str() {
+    let version = path
+        .strip_prefix(VERSIONED)
+        .map(|rest| format!("/api/{rest}"));
+    let unversioned = version.as_ref().unwrap_or(&path);
+    let (endpoint, method) = match unversioned.as_str() {
         DEFINITIONS => (Endpoint::Definitions, Method::GET),
         HISTORY => (Endpoint::History, Method::POST),
         SESSIONS => (Endpoint::Sessions, Method::POST),
         AGENTS => (Endpoint::Agents, Method::GET),
-        _ if path
+        _ if unversioned
             .strip_prefix(AGENTS)
             .is_some_and(|id| id.starts_with('/')) =>
         {
@@ -123,6 +129,7 @@ pub(super) async fn handle(
             arrived: shared.options.clock.uptime(),
             connection: peer.connection,
             host: host(&parts),
+            versioned: version.is_some(),
             scope,
             ids: ids.clone(),
             next_page,
@@ -187,7 +194,10 @@ async fn api_answer(shared: &Shared, peer: &Peer, call: Call, gzip: bool) -> Res
         let mut quotas = lock(&shared.quotas);
         let options = &shared.options;
         let quota = quotas
-            .entry(call.tenant)
+            .entry((
+                call.tenant,
+                options.quota_by_endpoint.then_some(call.endpoint),
+            ))
             .or_insert_with(|| Quota::new(options.per_minute, options.per_hour));
         // Read again under the lock, so that the log is in order.
         quota.count(options.clock.uptime())
@@ -244,10 +254,8 @@ fn value(shared: &Shared, call: Call, fault: Option<&Fault>) -> Result<Value, Re
     if let Some(mistake) = call.mistake {
         return Err(mistake);
     }
-    if let Some(Fault::BadIds(bad)) = fault
-        && call.ids.iter().any(|id| bad.contains(id))
-    {
-        return Err(Refusal::not_found());
+    if let Some(refusal) = Refusal::of_ids(fault, &call.ids) {
+        return Err(refusal);
     }
     let owner = (call.tenant, call.endpoint);
     let rest = match call.query.get("$skiptoken") {
@@ -266,9 +274,13 @@ fn value(shared: &Shared, call: Call, fault: Option<&Fault>) -> Result<Value, Re
         "value": rest.records[rest.offset..end],
     });
     let (origin, offset) = match fault {
-        Some(Fault::NextLinkElsewhere(origin)) => (origin, end),
         Some(Fault::NextLinkLoop) => (&call.origin, rest.offset),
+        Some(Fault::NextLink(link)) => {
+            answer["@odata.nextLink"] = link.as_str().into();
+            return Ok(answer);
+        }
         _ if end == rest.records.len() => return Ok(answer),
+        Some(Fault::NextLinkElsewhere(origin)) => (origin, end),
         // The last record comes again on the next page, as it happens when
         // the list grows in between.
         _ => (&call.origin, end - usize::from(history && size > 2)),

@@ -57,9 +57,13 @@ pub enum Fault {
     },
     /// Answers 302 with this `Location`.
     Redirect(String),
-    /// Answers as it should, with a next link to this origin
+    /// Answers as it should, but the links to next pages name this origin
     /// (`https://evil.example`).
     NextLinkElsewhere(String),
+    /// Answers as it should, with this next link, whether or not there is another page.
+    NextLink(String),
+    /// Answers as it should, with further headers.
+    Headers(Vec<(String, String)>),
     /// Answers as it should, with a next link that never ends.
     NextLinkLoop,
     /// Answers 429 as if by CPU: not counted as a violation.
@@ -73,6 +77,8 @@ pub enum Fault {
     HugeJson,
     /// Answers 404 `ResourceNotFound` if a batch holds one of these ids.
     BadIds(BTreeSet<String>),
+    /// The same, but with the code `NotFound`.
+    UnknownIds(BTreeSet<String>),
     /// Answers 400 wherever a next link leads, as if it had come too late.
     ExpiredPages,
     /// Answers as it should, one byte each 100 ms.
@@ -151,11 +157,7 @@ pub(super) async fn answer(
             *response.status_mut() =
                 StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             put(&mut response, CONTENT_TYPE, "application/json");
-            for (name, value) in headers {
-                if let Ok(name) = HeaderName::try_from(name) {
-                    put(&mut response, name, value);
-                }
-            }
+            put_all(&mut response, headers);
             Some(response)
         }
         Fault::Hang => {
@@ -245,6 +247,11 @@ pub(super) fn spoil(fault: &Fault, response: Response<Body>, body: Bytes) -> Res
             let body = stream::iter([Ok::<_, std::io::Error>(body)]);
             Response::from_parts(parts, Body::from_stream(body))
         }
+        Fault::Headers(headers) => {
+            let mut response = Response::from_parts(parts, Body::from(body));
+            put_all(&mut response, headers);
+            response
+        }
         Fault::BrokenGzip => {
             let zipped = parts.headers.contains_key(CONTENT_ENCODING);
             let mut bytes = if zipped { body.to_vec() } else { gzip(&body) };
@@ -319,6 +326,14 @@ pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     // Writing to a vector does not fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
+}
+
+fn put_all(response: &mut Response<Body>, headers: &[(String, String)]) {
+    for (name, value) in headers {
+        if let Ok(name) = HeaderName::try_from(name) {
+            put(response, name, value);
+        }
+    }
 }
 
 /// Sets a header, unless the value is not one.

@@ -78,6 +78,7 @@ pub(super) async fn answer(shared: &Shared, peer: &Peer, parts: &Parts) -> Optio
         arrived: shared.options.clock.uptime(),
         connection: peer.connection,
         host: host(parts),
+        versioned: false,
         scope: query.get("resource").cloned(),
         ids: Vec::new(),
         next_page: false,

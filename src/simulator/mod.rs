@@ -73,6 +73,8 @@ pub struct Options {
     pub per_minute: usize,
     /// Calls an hour that a tenant has.
     pub per_hour: usize,
+    /// Whether each endpoint has as many, instead of all together.
+    pub quota_by_endpoint: bool,
     /// How property names are spelt.
     pub spelling: Spelling,
     /// Whether camelCase history has `lastScanned`, which `$metadata` lacks.
@@ -97,6 +99,7 @@ impl Options {
             max_batch: 50,
             per_minute: 100,
             per_hour: 1500,
+            quota_by_endpoint: false,
             spelling: Spelling::Camel,
             last_scanned: false,
             token_seconds: 3599,
@@ -145,7 +148,8 @@ struct Shared {
     world: Mutex<World>,
     tokens: Mutex<token::Tokens>,
     faults: Mutex<faults::Faults>,
-    quotas: Mutex<HashMap<usize, record::Quota>>,
+    /// By tenant, and by endpoint where each has its own.
+    quotas: Mutex<HashMap<(usize, Option<Endpoint>), record::Quota>>,
     calls: Mutex<Vec<CallRecord>>,
     violations: Mutex<usize>,
     misplaced: Mutex<usize>,

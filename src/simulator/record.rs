@@ -19,6 +19,8 @@ pub struct CallRecord {
     pub connection: usize,
     /// The host, and the port unless it is the usual one, as the client named them.
     pub host: String,
+    /// Whether its path named the version, `v1.0`.
+    pub versioned: bool,
     /// What a token was asked for: a scope, or at the metadata service a resource.
     pub scope: Option<String>,
     /// The definition, session or agent ids that it named.
@@ -29,7 +31,7 @@ pub struct CallRecord {
     pub status: u16,
 }
 
-/// One tenant's budget, shared by the four endpoints.
+/// One tenant's budget, of all four endpoints or of one.
 ///
 /// Every call counts, refused ones too. Each limit holds for any window that
 /// slides with time and for each window of the clock; the sliding one is the

@@ -9,7 +9,7 @@ use axum::http::{HeaderName, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::definition::guid;
-use super::faults::put;
+use super::faults::{Fault, put};
 use super::listen::Peer;
 use super::{Endpoint, Shared, lock};
 
@@ -28,6 +28,18 @@ impl Refusal {
     pub(super) fn not_found() -> Self {
         let text = "Resource not found".to_owned();
         Self(StatusCode::NOT_FOUND, "ResourceNotFound", text)
+    }
+
+    /// The refusal of a batch that holds a bad id.
+    pub(super) fn of_ids(fault: Option<&Fault>, ids: &[String]) -> Option<Self> {
+        let (bad, code) = match fault? {
+            Fault::BadIds(bad) => (bad, "ResourceNotFound"),
+            Fault::UnknownIds(bad) => (bad, "NotFound"),
+            _ => return None,
+        };
+        let text = "Resource not found".to_owned();
+        let is_bad = ids.iter().any(|id| bad.contains(id));
+        is_bad.then_some(Self(StatusCode::NOT_FOUND, code, text))
     }
 
     /// As an answer, with a correlation id.
@@ -107,7 +119,10 @@ pub(super) fn read_ids(
         Endpoint::History => "ScanDefinitionIds",
         Endpoint::Sessions => "SessionIds",
         Endpoint::Agents => {
-            let id = parts.uri.path().splitn(4, '/').nth(3);
+            let path = parts.uri.path();
+            let id = path
+                .split_once("/DeviceAuthenticatedScanAgents/")
+                .map(|(_, id)| id);
             return Ok(id.map(ToOwned::to_owned).into_iter().collect());
         }
         Endpoint::Token | Endpoint::Metadata | Endpoint::Definitions => return Ok(Vec::new()),

@@ -386,5 +386,6 @@ fn tenant_row(row: Tenant) -> TenantRow {
         auth_errors: labelled(row.auth_errors, &AUTH_REASONS),
         directory: None,
         restarts: 0,
+        links_refused: 0,
     }
 }

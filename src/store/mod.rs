@@ -192,6 +192,8 @@ pub struct TenantState {
     pub directory: Option<String>,
     /// How often the poller was started anew after a panic.
     pub restarts: u64,
+    /// Links to next pages that were not followed.
+    pub links_refused: u64,
 }
 
 /// What changed of one tenant since it was last saved.

@@ -211,6 +211,9 @@ pub(super) struct TenantRow {
     #[n(8)]
     #[cbor(default)]
     pub(super) restarts: u64,
+    #[n(9)]
+    #[cbor(default)]
+    pub(super) links_refused: u64,
 }
 
 impl From<&TenantState> for TenantRow {
@@ -225,6 +228,7 @@ impl From<&TenantState> for TenantRow {
             auth_errors: counts(&state.auth_errors, |reason| reason.as_label().to_owned()),
             directory: state.directory.clone(),
             restarts: state.restarts,
+            links_refused: state.links_refused,
         }
     }
 }
@@ -247,6 +251,7 @@ impl From<TenantRow> for TenantState {
                 .collect(),
             directory: row.directory,
             restarts: row.restarts,
+            links_refused: row.links_refused,
         }
     }
 }
@@ -322,11 +327,11 @@ impl From<CollectorRow> for CollectorHealth {
             skipped: skipped
                 .filter_map(|row| Some((Skipped::from_label(&row.label)?, row.count)))
                 .collect(),
-            failure: None,
             requests: requests
                 .map(|row| (row.label.parse().ok(), row.count))
                 .collect(),
             request_seconds: row.request_seconds.restore(REQUEST_SECONDS),
+            ..Self::default()
         }
     }
 }

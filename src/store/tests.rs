@@ -84,6 +84,7 @@ pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> C
             auth_errors: BTreeMap::new(),
             directory: Some("directory".to_owned()),
             restarts: 0,
+            links_refused: 0,
         },
         definitions: ids.map(|id| (id.clone(), Some(definition(&id)))).collect(),
     }

@@ -81,6 +81,7 @@ impl Tenant {
             auth_errors: health.auth_errors.clone(),
             directory: Some(self.directory.to_string()),
             restarts: health.restarts,
+            links_refused: health.links_refused,
         };
         Changes {
             tenant,
@@ -146,6 +147,7 @@ impl Tenant {
             ] = row.collectors;
             self.health.auth_errors = row.auth_errors;
             self.health.restarts = row.restarts;
+            self.health.links_refused = row.links_refused;
         }
         for (id, row) in loaded.definitions {
             if let Some(vanished) = row.vanished {

@@ -116,10 +116,25 @@ async fn what_the_api_answers() {
         retry_after: Some("30".to_owned()),
     };
     let elsewhere = "https://elsewhere.example".to_owned();
+    let gateway = Fault::Status {
+        code: 404,
+        body: r#"{"statusCode":404,"message":"Resource not found"}"#.to_owned(),
+        headers: Vec::new(),
+    };
     for (name, endpoint, fault) in [
         ("forbidden", Definitions, forbidden()),
         ("forbidden_history", History, forbidden()),
         ("forbidden_agents", Agents, forbidden()),
+        (
+            "unlicensed",
+            Definitions,
+            Fault::error(401, "Unauthorized", "No Tvm license"),
+        ),
+        (
+            "disabled_feature",
+            Definitions,
+            Fault::error(403, "DisabledFeature", "Tenant feature is not enabled"),
+        ),
         ("refused_token", Definitions, Fault::Unauthorized(9)),
         ("renewed_token", Definitions, Fault::Unauthorized(1)),
         ("throttled", Definitions, throttle),
@@ -134,13 +149,14 @@ async fn what_the_api_answers() {
             Definitions,
             Fault::error(404, "NotFound", "Nothing here"),
         ),
+        ("gateway", Definitions, gateway),
         ("hangs", Definitions, Fault::Hang),
         ("html", Definitions, html),
         ("too_large", Definitions, Fault::GzipBomb),
         (
             "foreign_page",
             Definitions,
-            Fault::NextLinkElsewhere(elsewhere),
+            Fault::NextLink(format!("{elsewhere}/x")),
         ),
         (
             "bad_request",

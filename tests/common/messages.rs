@@ -47,6 +47,7 @@ messages! {
     TOO_MANY_IDS = "learned the size of a batch";
     BAD_ID = "the request or one of its ids was refused: HTTP 404 ResourceNotFound: …";
     FORBIDDEN = "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: HTTP 403 Forbidden: …";
+    UNLICENSED = "the tenant lacks the feature or its licence; expected a licence for vulnerability management: HTTP …";
     THROTTLED = "the service asked for a pause: HTTP 429 TooManyRequests: …";
     SERVICE_FAILED = "the service failed: HTTP 503…";
     REDIRECT = "the request was refused: HTTP 302";
@@ -54,7 +55,8 @@ messages! {
     BROKEN = "the connection failed: …";
     UNREADABLE = "the answer cannot be read: …";
     TOO_LARGE = "the answer is larger than 67108864 bytes";
-    FOREIGN_PAGE = "the next page is at another origin, …; it was not fetched";
+    FOREIGN_PAGE = "the link to the next page leads to …; it was not followed";
+    GONE = "the request was refused: HTTP 410…";
 }
 
 /// Whether `pattern` is somewhere in `text`.

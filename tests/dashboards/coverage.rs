@@ -34,6 +34,18 @@ const UNUSED: &[(&str, &str)] = &[
         "what is left out was never there, and the log says so; a list of nothing else is a failed poll",
     ),
     (
+        "defender_collector_next_attempt_timestamp_seconds",
+        "tells whoever mends a permission how long to wait; the status page and the log say it too",
+    ),
+    (
+        "defender_api_links_refused_total",
+        "0 unless the service or a proxy sends links out of the API; the log says it too",
+    ),
+    (
+        "defender_api_sunset_timestamp_seconds",
+        "absent until the service announces an end; the log and the status page say it too",
+    ),
+    (
         "defender_api_quota_reserve",
         "it ends by itself within an hour, and the status page says when",
     ),

@@ -36,7 +36,7 @@ pub struct Cell {
     pub tenant: usize,
     cause: Cause,
     reason: &'static str,
-    hourly: bool,
+    slow: bool,
     heavy: bool,
     api: Front,
     authority: Front,
@@ -117,7 +117,7 @@ pub async fn all(
             tenant,
             cause: found.cause.clone(),
             reason: found.reasons[column].expect("only such places"),
-            hourly: found.hourly,
+            slow: found.slow,
             heavy: found.heavy,
             api: front(simulator, when).await,
             authority: front(simulator, when).await,
@@ -332,7 +332,7 @@ impl Cell {
 
     async fn recovers(&self, bench: &Bench, watch: &Watch) -> Result<Duration, String> {
         let end = Clock::system().uptime();
-        if self.hourly {
+        if self.slow {
             return Ok(Duration::ZERO);
         }
         let first = || {

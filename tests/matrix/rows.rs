@@ -31,8 +31,8 @@ pub struct Row {
     /// `defender_auth_errors_total`, for the others that of
     /// `defender_collector_errors_total`. `None`: there is no such thing there.
     pub reasons: [Option<&'static str>; 4],
-    /// Tried again after an hour only, so that no test waits for its end.
-    pub hourly: bool,
+    /// Tried again after minutes, so that no test waits for its end.
+    pub slow: bool,
     /// Large in memory: one at a time.
     pub heavy: bool,
 }
@@ -43,7 +43,7 @@ fn row(name: &'static str, fault: Fault, token: Option<&'static str>, others: &'
         name,
         cause: Cause::Answer(fault),
         reasons: [token, Some(others), Some(others), Some(others)],
-        hourly: false,
+        slow: false,
         heavy: false,
     }
 }
@@ -54,7 +54,7 @@ fn line(name: &'static str, cause: Cause, reason: &'static str) -> Row {
         cause,
         // One host serves the API: without a list no history is asked for.
         reasons: [Some(reason), Some(reason), None, Some(reason)],
-        hourly: false,
+        slow: false,
         heavy: false,
     }
 }
@@ -197,11 +197,6 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
             body("application/json", b"{\"@odata.context\": \"x\"}"),
         ),
         of_lists("next link that loops", Fault::NextLinkLoop, "decode"),
-        of_lists(
-            "next link to another host",
-            Fault::NextLinkElsewhere(elsewhere.to_owned()),
-            "client",
-        ),
         row(
             "redirect to another host",
             Fault::Redirect(format!("{elsewhere}/api")),
@@ -226,7 +221,7 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
         "auth",
     ));
     rows.push(Row {
-        hourly: true,
+        slow: true,
         ..row(
             "403",
             status(403, "Forbidden", echo),
@@ -234,9 +229,33 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
             "forbidden",
         )
     });
+    for (name, code, error) in [
+        ("401 that names a licence", 401, "Unauthorized"),
+        ("403 DisabledFeature", 403, "DisabledFeature"),
+    ] {
+        rows.push(Row {
+            slow: true,
+            ..row(
+                name,
+                status(code, error, &format!("No Tvm license {echo}")),
+                Some("other"),
+                "forbidden",
+            )
+        });
+    }
     rows.push(row(
-        "404",
-        status(404, "ResourceNotFound", echo),
+        "404 of a gateway",
+        Fault::Status {
+            code: 404,
+            body: serde_json::json!({ "statusCode": 404, "message": echo }).to_string(),
+            headers: Vec::new(),
+        },
+        Some("other"),
+        "client",
+    ));
+    rows.push(row(
+        "410",
+        status(410, "Gone", echo),
         Some("other"),
         "client",
     ));

@@ -10,6 +10,7 @@ use crate::config::{Credential, Tenant};
 use crate::defender::{ApiError, AuthError, Bearer, Client, HttpClient, Page, TokenSource, reach};
 use crate::health::Collector;
 use crate::model::{Definition, DefinitionId};
+use crate::quota::Scope;
 use crate::tenant::publishes;
 
 /// The longest time for one tenant.
@@ -32,10 +33,12 @@ pub(super) async fn check(
             let mut check = Check {
                 tenant,
                 http: http.clone(),
-                client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
+                client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone())
+                    .of_version(tenant.api_version.as_deref()),
                 tokens: TokenSource::new(tenant, http, clock.clone()),
                 clock,
                 purse,
+                refused_link: None,
                 steps,
             };
             if tokio::time::timeout(LONGEST, check.run()).await.is_err() {
@@ -65,6 +68,8 @@ struct Check<'t> {
     tokens: TokenSource,
     clock: Clock,
     purse: Purse,
+    /// Where the list's next page is said to be, if it was not followed.
+    refused_link: Option<String>,
     steps: Vec<Finding>,
 }
 
@@ -102,7 +107,7 @@ impl Check<'_> {
 
     fn configuration(&mut self) {
         let tenant = self.tenant;
-        let text = format!("{}, scope {}", credential(&tenant.credential), tenant.scope);
+        let text = format!("{}, scope {}", tenant.credential.kind(), tenant.scope);
         self.note(Finding::ok(Step::Configuration, text));
     }
 
@@ -196,8 +201,8 @@ impl Check<'_> {
                 Err(error) => Err(Trouble::Auth(error)),
             };
         }
-        if let Err(Trouble::Api(ApiError::Unauthorized(_))) = &page {
-            page = Err(Trouble::Auth(AuthError::refused()));
+        if let Err(Trouble::Api(ApiError::Unauthorized(detail))) = &page {
+            page = Err(Trouble::Auth(AuthError::refused_with(detail)));
         }
         self.conclude(Step::Definitions, page)
     }
@@ -206,6 +211,7 @@ impl Check<'_> {
         let permit = self.purse.permit(Collector::Definitions).await;
         let permit = permit.map_err(Trouble::Permit)?;
         let answer = self.client.definitions(permit, bearer, None).await;
+        self.refused_link = answer.refused_link;
         answer.result.map_err(Trouble::Api)
     }
 
@@ -296,9 +302,9 @@ impl Check<'_> {
             ""
         };
         let text = format!("{seen}{further}, of which {published} are published");
-        let follows = page.next.as_ref().map(|next| self.client.follows(next));
-        self.note(if let Some(Err(error)) = follows {
-            Finding::of_api(Step::DefinitionsSeen, &error)
+        let refused = self.refused_link.take();
+        self.note(if let Some(to) = refused {
+            Finding::of_api(Step::DefinitionsSeen, &ApiError::ForeignNextLink { to })
         } else if seen == 0 {
             Finding::warning(Step::DefinitionsSeen, text, advice::NO_DEFINITIONS)
         } else if published == 0 && !more {
@@ -323,8 +329,12 @@ impl Check<'_> {
             return;
         };
         let left = |usage: crate::quota::Usage| usage.limit.saturating_sub(usage.used);
+        let whose = match self.tenant.limits.scope {
+            Scope::Application => "",
+            Scope::Endpoint => "for the endpoint with the fewest, ",
+        };
         let text = format!(
-            "{} of {} calls of this minute are left, and {} of {} of this hour; calls taken: {spent}",
+            "{whose}{} of {} calls of this minute are left, and {} of {} of this hour; calls taken: {spent}",
             left(minute),
             minute.limit,
             left(hour),
@@ -380,17 +390,4 @@ fn signs_in(credential: &Credential) -> bool {
             | Credential::ClientCertificate { .. }
             | Credential::WorkloadIdentity { .. }
     )
-}
-
-/// The credential, as the configuration names it; nothing of what it holds.
-fn credential(credential: &Credential) -> &'static str {
-    match credential {
-        Credential::ClientSecret { .. } => "client_secret",
-        Credential::ClientCertificate { .. } => "client_certificate",
-        Credential::WorkloadIdentity { .. } => "workload_identity",
-        Credential::TokenFile { .. } => "token_file",
-        Credential::ManagedIdentity(_) => "managed_identity",
-        Credential::AzureCli => "azure_cli",
-        Credential::AzureDeveloperCli => "azure_developer_cli",
-    }
 }

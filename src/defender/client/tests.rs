@@ -106,28 +106,128 @@ async fn a_next_page_is_asked_for_in_the_same_way() {
     }
 }
 
+/// Where links lead that are followed: always to our own origin, whatever they name.
 #[tokio::test]
 async fn the_token_never_leaves_the_origin() {
     let bench = Bench::new(answer("200 OK", "", EMPTY)).await;
     let port = bench.server.url.port().expect("a port");
-    for link in [
-        "https://evil.example/api/x".to_owned(),
-        format!("https://localhost:{port}/api/x"),
-        format!("http://127.0.0.1:{port}/api/x"),
-        format!("http://localhost:{}/api/x", port ^ 1),
-        format!("//evil.example:{port}/api/x"),
-        format!("http://localhost:{port}@evil.example/"),
-        format!("http://user@localhost:{port}/"),
-        "http://[".to_owned(),
-        "data:text/plain,x".to_owned(),
-        "\\\\evil.example\\x".to_owned(),
-    ] {
-        let reply = bench.definitions(Some(&link)).await;
-        assert_eq!(reply.status, None);
-        let error = reply.result.expect_err(&link);
-        assert!(matches!(error, ApiError::ForeignNextLink { .. }), "{link}");
+    let (client, first) = (&bench.client, bench.client.first(DEFINITIONS));
+    let links = [
+        ("https://evil.example/api/x?y", Some("/api/x?y")),
+        ("https://localhost:1059/api/x", Some("/api/x")),
+        ("http://127.0.0.1:PORT/api/x", Some("/api/x")),
+        ("http://localhost:1/api/x#z", Some("/api/x")),
+        ("HTTPS://EVIL.EXAMPLE/api/x", Some("/api/x")),
+        ("//evil.example:PORT/api/x", Some("/api/x")),
+        ("\\\\evil.example\\api\\x", Some("/api/x")),
+        ("/\\evil.example/api/x", Some("/api/x")),
+        ("http:\\\\evil.example/api/x", Some("/api/x")),
+        ("https:evil.example/api/x", Some("/api/x")),
+        ("https:///evil.example/api/x", Some("/api/x")),
+        ("http://localhost:PORT@evil.example/api/x", Some("/api/x")),
+        ("http://evil.example#@localhost:PORT/api/x", None),
+        ("http://evil.example?@localhost:PORT/api/x", None),
+        ("http://user:password@localhost:PORT/api/x", Some("/api/x")),
+        ("http://localhost:PORT.evil.example/api/x", None),
+        ("http://localhost.evil.example/api/x", Some("/api/x")),
+        ("http://[::1]:PORT/api/x", Some("/api/x")),
+        ("http://0x7f.1/api/x", Some("/api/x")),
+        ("ftp://evil.example/api/x", Some("/api/x")),
+        ("foo://evil.example/api/x", Some("/api/x")),
+        ("foo://evil.example/api/\\..\\..\\x", None),
+        ("\thttps://evil.exa\nmple/api/x ", Some("/api/x")),
+        ("https://evil.example", None),
+        ("https://evil.example/", None),
+        ("https://evil.example/x", None),
+        ("https://evil.example/apix", None),
+        ("https://evil.example/API/x", None),
+        ("https://evil.example//api/x", None),
+        ("https://evil.example/api/../x", None),
+        ("https://evil.example/api/%2e%2E/x", None),
+        ("https://evil.example/x/../api/y", Some("/api/y")),
+        ("http://localhost:PORT/", None),
+        ("http://[", None),
+        ("http://evil.example:99999/api/x", None),
+        ("data:text/plain,/api/x", None),
+        ("javascript:/api/x", None),
+        ("file:///api/x", None),
+        ("../../../../x", None),
+        (
+            "?$skiptoken=x",
+            Some("/api/DeviceAuthenticatedScanDefinitions?$skiptoken=x"),
+        ),
+    ];
+    for (link, expected) in links {
+        let link = link.replace("PORT", &port.to_string());
+        let url = client.follow(&first, &NextLink::new(&link)).ok();
+        let expected = expected.map(|path| format!("http://localhost:{port}{path}"));
+        assert_eq!(url.map(String::from), expected, "{link}");
     }
     assert_eq!(bench.requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_link_that_is_refused_ends_the_round_there() {
+    let body = br#"{"value":[{"id":"a"}],"@odata.nextLink":"https://the-token.example/x"}"#;
+    let bench = Bench::new(answer("200 OK", "", body)).await;
+    let reply = bench.definitions(None).await;
+    let page = reply.result.expect("a page");
+    assert_eq!((page.items.len(), page.next), (1, None));
+    let to = reply.refused_link.expect("it is said");
+    assert_eq!(to, "https://[redacted].example, outside of /api/");
+    let reply = bench.definitions(Some("https://evil.example/x")).await;
+    let error = reply.result.expect_err("it is not asked for");
+    assert!(matches!(error, ApiError::ForeignNextLink { .. }));
+    assert_eq!(bench.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_version_is_in_every_path() {
+    let mut bench = Bench::new(answer("200 OK", "", EMPTY)).await;
+    bench.client = bench.client.of_version(Some("v1.0"));
+    assert!(bench.definitions(None).await.result.is_ok());
+    assert!(bench.history(None).await.result.is_ok());
+    for request in bench.requests() {
+        let path = "/api/v1.0/DeviceAuthenticatedScanDefinitions";
+        assert!(request.contains(path), "{request}");
+    }
+}
+
+/// An empty list may be answered so; only by the service, and only on its first page.
+#[tokio::test]
+async fn a_list_of_nothing_may_be_answered_with_404() {
+    let own = r#"{"error":{"code":"NotFound","message":"no such thing","target":"id"}}"#;
+    let resource = own.replace("NotFound", "ResourceNotFound");
+    let next = Some("/api/next");
+    for (body, next, empty) in [
+        (own, None, true),
+        (resource.as_str(), None, true),
+        (own, next, false),
+        (r#"{"error":{"code":"DisabledFeature"}}"#, None, false),
+        (r#"{"error":{"code":"","message":"NotFound"}}"#, None, false),
+        (
+            r#"{"statusCode":404,"message":"Resource not found"}"#,
+            None,
+            false,
+        ),
+        (r#"{"code":"NotFound"}"#, None, false),
+        ("<html><title>404 Not Found</title></html>", None, false),
+        ("", None, false),
+    ] {
+        let bench = Bench::new(answer("404 Not Found", "", body.as_bytes())).await;
+        let reply = bench.definitions(next).await;
+        assert_eq!(reply.status, Some(404));
+        let items = reply.result.map(|page| page.items.len());
+        match items {
+            Ok(items) => assert!(empty && items == 0, "{body}"),
+            Err(error) => assert!(
+                !empty && error.reason() == Reason::Client,
+                "{body}: {error}"
+            ),
+        }
+        let refused = bench.history(None).await.result.expect_err("a batch");
+        assert_eq!(refused.reason(), Reason::Client);
+    }
 }
 
 #[tokio::test]

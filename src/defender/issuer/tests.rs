@@ -22,6 +22,7 @@ fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
         name: TenantName::new("contoso"),
         tenant_id: "contoso.onmicrosoft.com".into(),
         api_base_url: authority.clone(),
+        api_version: None,
         authority_host: authority.clone(),
         scope: "https://api.securitycenter.microsoft.com/.default".into(),
         credential,

@@ -9,6 +9,7 @@
 //! types, so both are read. Errors name a position, never a piece of the body:
 //! the list of definitions carries secrets.
 
+mod error_body;
 mod lenient;
 mod mend;
 mod records;
@@ -17,7 +18,8 @@ mod unknown;
 use serde::Deserialize;
 use serde::de::MapAccess;
 
-use self::lenient::{List, Record, Scalar, Shape, is, skip};
+pub(super) use self::error_body::ErrorBody;
+use self::lenient::{List, Record, Scalar, Shape, is};
 use self::mend::mend;
 pub use self::records::FromWire;
 use self::unknown::unknown;
@@ -188,73 +190,6 @@ impl<T: FromWire> Record for Envelope<T> {
         } else {
             self.alone.property(name, map)?;
         }
-        Ok(())
-    }
-
-    fn item(self) -> Option<Self> {
-        Some(self)
-    }
-}
-
-/// What an error's body says; all empty if it says nothing that can be read.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ErrorBody {
-    pub(super) code: String,
-    pub(super) message: String,
-    /// `target`: the correlation id.
-    pub(super) correlation_id: String,
-}
-
-impl ErrorBody {
-    /// Reads `{"error": {"code", "message", "target"}}`, or what is left of it.
-    pub(super) fn read(body: &[u8]) -> Self {
-        let outer = json::<Outer>(body).ok().and_then(Shape::one);
-        outer.and_then(|outer| outer.0).unwrap_or_default()
-    }
-}
-
-#[derive(Default)]
-struct Outer(Option<ErrorBody>);
-
-impl Record for Outer {
-    type Item = Self;
-
-    fn property<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &[u8],
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        if is(name, "error") {
-            self.0 = map.next_value::<Shape<ErrorBody>>()?.one();
-            return Ok(());
-        }
-        skip(map)
-    }
-
-    fn item(self) -> Option<Self> {
-        Some(self)
-    }
-}
-
-impl Record for ErrorBody {
-    type Item = Self;
-
-    fn property<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &[u8],
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        let field = if is(name, "code") {
-            &mut self.code
-        } else if is(name, "message") {
-            &mut self.message
-        } else if is(name, "target") {
-            &mut self.correlation_id
-        } else {
-            return skip(map);
-        };
-        let text = map.next_value::<Scalar>()?.text();
-        *field = text.unwrap_or_default().into_owned();
         Ok(())
     }
 

@@ -282,21 +282,6 @@ fn a_byte_order_mark_and_an_empty_next_link_are_harmless() {
     assert_eq!((page.items.len(), page.next), (0, None));
 }
 
-#[test]
-fn reads_an_error_body() {
-    assert_eq!(
-        ErrorBody::read(br#"{"Error":{"Code":"X","message":null,"target":"id"}}"#),
-        ErrorBody {
-            code: "X".into(),
-            message: String::new(),
-            correlation_id: "id".into()
-        }
-    );
-    for body in ["", "<html>", "{\"error\":\"x\"}", "[{}]"] {
-        assert_eq!(ErrorBody::read(body.as_bytes()), ErrorBody::default());
-    }
-}
-
 /// JSON of any shape, with the names the reader looks for.
 fn json_text() -> impl Strategy<Value = serde_json::Value> {
     let name = prop::sample::select(vec![

@@ -55,7 +55,7 @@ fn a_list_whose_first_pages_are_old_begins_anew() {
 #[test]
 fn a_list_whose_link_is_refused_begins_anew() {
     let refused = ApiError::ForeignNextLink {
-        origin: "https://elsewhere.example".to_owned(),
+        to: "https://elsewhere.example".to_owned(),
     };
     assert!(failed(Round::of_list(), refused).start(at(3)).is_none());
 }

@@ -33,7 +33,7 @@ async fn what_goes_wrong_does_so_on_both_faces() {
             .await
             .unwrap();
         assert_eq!(redirect.status(), 302);
-        let elsewhere = Fault::NextLinkElsewhere("https://evil.example".to_owned());
+        let elsewhere = Fault::NextLink("https://evil.example/api/x".to_owned());
         let body: Value = ask(elsewhere).await.unwrap().json().await.unwrap();
         assert!(
             body["@odata.nextLink"]

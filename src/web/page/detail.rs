@@ -2,9 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::list::problem;
 use super::status::{Condition, Row, TenantStatus};
-use super::text::{clean, condition, moment, name, name_or, prose, rough, targets};
+use super::text::{clean, condition, moment, name, name_or, problem, prose, rough, targets};
 use super::timeline::timeline;
 use crate::clock::Timestamp;
 use crate::model::{Run, ScanStatus, TargetType};

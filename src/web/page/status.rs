@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::query::{Query, Sort};
 use crate::clock::Timestamp;
-use crate::health::{Collector, Reason};
+use crate::health::{Collector, CollectorHealth};
 use crate::model::{Agent, AgentId, ScanStatus, ScanType, TenantName};
 use crate::quota::Usage;
 use crate::snapshot::{DefinitionView, TenantView, Tenants};
@@ -121,7 +121,7 @@ pub(super) struct TenantStatus<'s> {
     /// Its budget's use: minute, hour.
     pub(super) usage: [Usage; 2],
     /// What is wrong now.
-    pub(super) failures: Vec<(Collector, Reason, &'s str)>,
+    pub(super) failures: Vec<(Collector, &'s CollectorHealth)>,
     /// Until when the service asked for a pause, if that has not passed.
     pub(super) throttled_until: Option<Timestamp>,
     /// Until when polling runs on the reserve, if that has not passed.
@@ -216,14 +216,14 @@ pub(super) fn percent(usage: Usage) -> usize {
 impl<'s> TenantStatus<'s> {
     /// How it stands as of `now`.
     pub(super) fn new(view: &'s TenantView, now: Timestamp) -> Self {
-        let failure = |collector: &Collector| {
-            let (reason, text) = view.health.collector(*collector).failure.as_ref()?;
-            Some((*collector, *reason, text.as_str()))
-        };
+        let collectors = Collector::ALL.iter();
+        let collectors = collectors.map(|known| (*known, view.health.collector(*known)));
         Self {
             view,
             usage: view.quota.usage(),
-            failures: Collector::ALL.iter().filter_map(failure).collect(),
+            failures: collectors
+                .filter(|(_, health)| health.failure.is_some())
+                .collect(),
             throttled_until: view.health.throttled_until.filter(|until| *until > now),
             reserve_until: view.health.reserve_until.filter(|until| *until > now),
             data_age: view.health.definitions.last_success.map(|at| now.since(at)),

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::status::Condition;
 use crate::clock::Timestamp;
-use crate::health::{Collector, Reason};
+use crate::health::{Collector, CollectorHealth, Health, Lifecycle, Reason};
 
 /// How many characters of a name stand in a table.
 const SHORT: usize = 120;
@@ -112,6 +112,32 @@ pub(super) const fn collector(collector: Collector) -> &'static str {
         Collector::Definitions => "The list of definitions",
         Collector::History => "The history of scans",
         Collector::Agents => "The list of agents",
+    }
+}
+
+/// One collector's failure.
+pub(super) fn problem((of, health): &(Collector, &CollectorHealth)) -> Markup {
+    html! {
+        @if let Some((why, text)) = &health.failure {
+            strong { (collector(*of)) ": " (reason(*why)) ". " } (prose(text))
+            @if let Some(at) = health.next_attempt { " Next try: " (moment(at)) "." }
+        }
+    }
+}
+
+/// What the service says of the end of endpoints.
+pub(super) fn endings(health: &Health) -> Markup {
+    html! {
+        @for of in Collector::ALL {
+            @let said = health.collector(*of).lifecycle;
+            @if said != Lifecycle::default() {
+                small {
+                    (collector(*of)) ": the service "
+                    @if said.is_gone { "has ended it" } @else { "will end it" }
+                    @if let Some(at) = said.sunset { ", " (moment(at)) }
+                }
+            }
+        }
     }
 }
 

@@ -1,0 +1,67 @@
+//! What an answer says beside what was asked for: how long it took, that the endpoint will end,
+//! that the next page is elsewhere.
+
+use std::collections::BTreeMap;
+
+use super::Poller;
+use crate::defender::Answer;
+use crate::health::{Collector, Lifecycle};
+
+/// What has been logged of each collector's answers, so that each change is logged once.
+#[derive(Debug, Default)]
+pub(super) struct Announced {
+    lifecycles: BTreeMap<Collector, Lifecycle>,
+    refused_links: BTreeMap<Collector, String>,
+}
+
+impl Poller {
+    /// Counts an answer, and logs what it says beside its page.
+    pub(super) fn note_answer<T>(&mut self, collector: Collector, answer: &Answer<T>) {
+        let (status, seconds) = (answer.status, answer.elapsed.as_secs_f64());
+        tracing::debug!(tenant = %self.tenant.name(), collector = collector.as_label(), status, seconds, "called");
+        self.tenant
+            .health
+            .collector_mut(collector)
+            .count(answer.status, answer.elapsed);
+        if let Some(lifecycle) = answer.lifecycle {
+            self.note_lifecycle(collector, lifecycle);
+        }
+        if let Some(to) = &answer.refused_link {
+            self.note_refused_link(collector, to);
+        }
+    }
+
+    fn note_lifecycle(&mut self, collector: Collector, said: Lifecycle) {
+        let health = self.tenant.health.collector_mut(collector);
+        health.hear(said, self.clock.wall());
+        let sunset = health.lifecycle.sunset;
+        if said == Lifecycle::default()
+            || self.announced.lifecycles.insert(collector, said) == Some(said)
+        {
+            return;
+        }
+        tracing::warn!(
+            tenant = %self.tenant.name(),
+            endpoint = collector.as_label(),
+            deprecated = said.is_deprecated,
+            sunset = sunset.map(tracing::field::display),
+            gone = said.is_gone,
+            "the service announces the end of an endpoint; look for a newer version of the exporter"
+        );
+    }
+
+    fn note_refused_link(&mut self, collector: Collector, to: &str) {
+        self.tenant.health.links_refused += 1;
+        let before = self
+            .announced
+            .refused_links
+            .insert(collector, to.to_owned());
+        if before.is_none_or(|before| before != to) {
+            tracing::warn!(
+                tenant = %self.tenant.name(),
+                collector = collector.as_label(),
+                "the link to the next page leads to {to}; it was not followed, and the pages before it count as all"
+            );
+        }
+    }
+}

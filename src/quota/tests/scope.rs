@@ -1,0 +1,87 @@
+//! Limits of the application, or of each endpoint, and a change from one to the other.
+
+use super::*;
+
+const LIMIT: usize = 5;
+
+fn limits(scope: Scope) -> Limits {
+    Limits::new(LIMIT, 1_000).of_scope(scope)
+}
+
+/// Makes calls of all collectors in turn until none may make another.
+fn spend(quota: &Quota) -> usize {
+    let mut spent = 0;
+    loop {
+        let before = spent;
+        for collector in Collector::ALL {
+            if let Ok(permit) = acquire(quota, *collector, Reserved::default()) {
+                permit.answered();
+                spent += 1;
+            }
+        }
+        if spent == before {
+            return spent;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_endpoint_has_the_whole_limit() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    let quota = Quota::new(clock, limits(Scope::Endpoint));
+    let reserved = Reserved { minute: 4, hour: 4 };
+    for _ in 0..LIMIT {
+        let permit = acquire(&quota, Collector::History, reserved);
+        permit.expect("nothing is kept for others").answered();
+    }
+    assert!(history(&quota).is_err());
+    pass(Duration::from_secs(30)).await;
+    assert_eq!(spend(&quota), 2 * LIMIT);
+    let used = |of| quota.usage_of(of)[0].used;
+    assert!(Collector::ALL.iter().all(|of| used(*of) == LIMIT));
+    assert_eq!(quota.usage()[0].used, LIMIT, "of the fullest");
+    let Err(Retry::At(again)) = history(&quota) else {
+        panic!("its calls have been answered");
+    };
+    let now = quota.shared.clock.uptime();
+    let half = Duration::from_secs(30) + Duration::from_millis(1);
+    assert_eq!(again.since(now), half, "its own calls end first");
+    pass(half).await;
+    assert_eq!(spend(&quota), LIMIT, "of history alone");
+}
+
+/// Calls so far count on: none leaves that would be one too many by the stricter reading.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_scope_forgets_no_call() {
+    for restarts in [false, true] {
+        for seconds in [0, 10, 59] {
+            let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+            let quota = Quota::new(clock.clone(), limits(Scope::Endpoint));
+            assert_eq!(spend(&quota), 3 * LIMIT);
+            pass(Duration::from_secs(seconds)).await;
+            let strict = limits(Scope::Application);
+            let quota = if restarts {
+                Quota::restore(clock, strict, quota.calls(), None)
+            } else {
+                quota.with_limits(strict)
+            };
+            assert_eq!(quota.usage()[0].used, 3 * LIMIT);
+            let mut freed = 0;
+            for second in seconds..200 {
+                let spent = spend(&quota);
+                assert!(spent == 0 || second > 60, "{second}: {spent} calls");
+                let used = quota.usage()[0].used;
+                assert!(second <= 60 || used <= LIMIT, "{second}: {used}");
+                freed += spent;
+                pass(Duration::from_secs(1)).await;
+            }
+            assert_eq!(freed, 3 * LIMIT, "at 61, 122 and 183 s");
+            let wide = quota.with_limits(limits(Scope::Endpoint));
+            let used: usize = Collector::ALL
+                .iter()
+                .map(|of| wide.usage_of(*of)[0].used)
+                .sum();
+            assert_eq!(used + spend(&wide), 3 * LIMIT, "what is left of each");
+        }
+    }
+}
