@@ -39,8 +39,6 @@ pub struct Scan {
     pub(crate) last_success: Option<Timestamp>,
     /// Hashes of known sessions' identities; those of the last answer come last, as the next holds them again.
     pub(crate) seen: VecDeque<u64>,
-    /// Whether history was fetched before: sessions found at first sight are not counted.
-    pub(crate) met: bool,
     pub(crate) counts: SessionCounts,
     /// The newest sessions, the newest last.
     pub(crate) recent: Arc<[KnownSession]>,
@@ -75,7 +73,6 @@ impl Scan {
             covered: false,
             last_success: None,
             seen: VecDeque::new(),
-            met: false,
             counts: SessionCounts::default(),
             recent: Arc::default(),
         }
@@ -135,6 +132,8 @@ impl Scan {
 
     /// Takes an answer of history in: all its sessions of this definition.
     pub fn learn(&mut self, sessions: &[Session]) -> Learned {
+        // Sessions found at first sight, in the first answer that held any, are not counted.
+        let is_first_sight = self.seen.is_empty();
         let known: HashSet<u64> = self.seen.iter().copied().collect();
         let mut fresh: Vec<&Session> = Vec::new();
         let mut held = HashSet::with_capacity(sessions.len());
@@ -150,14 +149,13 @@ impl Scan {
         let bound = REMEMBERED.max(held.len());
         self.seen.extend(held);
         self.seen.drain(..self.seen.len().saturating_sub(bound));
-        if self.met {
+        if !is_first_sight {
             for session in &fresh {
                 self.counts.add(&session.status);
             }
         }
         self.remember(sessions);
         let settled = self.find_newest(sessions, &fresh);
-        self.met = true;
         let target_durations = fresh
             .iter()
             .flat_map(|session| session.target_durations.iter().copied())

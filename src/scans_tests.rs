@@ -148,6 +148,20 @@ fn sessions_found_at_first_sight_are_not_counted_and_others_once() {
 }
 
 #[test]
+fn first_sight_is_the_first_answer_with_sessions() {
+    let mut scan = Scan::new(listed(Some((200, Success))));
+    let past: Vec<_> = (0..200)
+        .map(|hour| session(&hour.to_string(), Some(hour), Success))
+        .collect();
+    for answer in [&[], &[], &past[..], &[], &past[..]] {
+        scan.learn(answer);
+        assert_eq!(scan.view().sessions, SessionCounts::default());
+    }
+    scan.learn(&[session("200", Some(200), Failure)]);
+    assert_eq!(scan.view().sessions.failure, 1);
+}
+
+#[test]
 fn sessions_without_an_id_are_known_by_their_time() {
     let mut scan = Scan::new(listed(None));
     scan.learn(&[session("", Some(1), Success)]);

@@ -297,7 +297,6 @@ fn definition(
         covered: scan.covered,
         last_success_ms: scan.last_success,
         seen: scan.seen,
-        met: scan.met,
         counts: CountsRow {
             success,
             partial_success,

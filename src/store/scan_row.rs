@@ -36,8 +36,7 @@ pub(super) struct ScanRow {
     pub(super) last_success_ms: Option<i64>,
     #[n(11)]
     pub(super) seen: Vec<u64>,
-    #[n(12)]
-    pub(super) met: bool,
+    // 12 said whether history had been fetched.
     #[n(13)]
     pub(super) counts: CountsRow,
     #[n(14)]
@@ -175,7 +174,6 @@ impl From<&Scan> for ScanRow {
             covered: scan.covered,
             last_success_ms: scan.last_success.map(Timestamp::unix_millis),
             seen: scan.seen.iter().copied().collect(),
-            met: scan.met,
             counts: CountsRow {
                 success: scan.counts.success,
                 partial_success: scan.counts.partial_success,
@@ -221,7 +219,6 @@ impl From<ScanRow> for Scan {
             covered: row.covered,
             last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
             seen: row.seen.into(),
-            met: row.met,
             counts: SessionCounts {
                 success: row.counts.success,
                 partial_success: row.counts.partial_success,
