@@ -65,7 +65,7 @@ pub enum ScanStatus {
     Success,
     /// Some targets were scanned.
     PartialSuccess,
-    /// A status this version does not know, kept verbatim.
+    /// A status this version does not know, or that of a run that is not over, kept verbatim.
     Unknown(Arc<str>),
 }
 
@@ -79,6 +79,36 @@ impl ScanStatus {
             Self::PartialSuccess => 2,
             Self::Unknown(_) => -1,
         }
+    }
+
+    /// Whether the run is over and nothing but a correction can change the status.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+
+    /// Whether the run is not over yet. No documentation has a word for that; these are the
+    /// ones that the service uses elsewhere, and their usual synonyms.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        const WORDS: [&str; 8] = [
+            "inprogress",
+            "running",
+            "started",
+            "notstarted",
+            "pending",
+            "queued",
+            "scheduled",
+            "executing",
+        ];
+        let Self::Unknown(text) = self else {
+            return false;
+        };
+        let letters = || text.chars().filter(|letter| letter.is_alphanumeric());
+        WORDS.iter().any(|word| {
+            word.chars()
+                .eq(letters().map(|letter| letter.to_ascii_lowercase()))
+        })
     }
 
     /// The value of the label `status`.

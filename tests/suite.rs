@@ -50,6 +50,7 @@ mod shipping;
 mod sign_in_changes;
 mod signals;
 mod simulation;
+mod statuses;
 mod stopping;
 mod stranger;
 mod surface;

@@ -98,13 +98,13 @@ macro_rules! catalog {
 catalog! {
     "Scans, per definition" {
         SCAN_LAST: Gauge "defender_scan_last_timestamp_seconds" ["tenant", "definition_id"]
-            "Unix time of the newest known run; absent if the definition never ran. Cached from the last poll.";
+            "Unix time of the newest known run that is over; absent if there is none. Cached from the last poll.";
         SCAN_AGE: Gauge "defender_scan_last_age_seconds" ["tenant", "definition_id"]
-            "Seconds since the newest known run, worked out at each scrape as of its whole second, never below 0; absent if the definition never ran. The run is cached from the last poll.";
+            "Seconds since the newest known run that is over, worked out at each scrape as of its whole second, never below 0; absent if there is none. The run is cached from the last poll.";
         SCAN_LAST_SUCCESS: Gauge "defender_scan_last_success_timestamp_seconds" ["tenant", "definition_id"]
             "Unix time of the newest run with status success; absent if none is known. Cached from the last poll.";
         SCAN_STATUS: Gauge "defender_scan_status_code" ["tenant", "definition_id"]
-            "Status of the newest run: 0 failure, 1 success, 2 partial success, -1 a status this version does not know; absent if the definition never ran. Cached from the last poll.";
+            "Status of the newest run that is over: 0 failure, 1 success, 2 partial success, -1 a status this version does not know; a run under way leaves it at the run before; absent if there is none. Cached from the last poll.";
         SCAN_INTERVAL: Gauge "defender_scan_interval_seconds" ["tenant", "definition_id"]
             "Configured interval; absent if the scan runs once. Cached from the last poll.";
         SCAN_ACTIVE: Gauge "defender_scan_active" ["tenant", "definition_id"]
@@ -114,7 +114,7 @@ catalog! {
         SCAN_TARGETS_SUCCEEDED: Gauge "defender_scan_targets_succeeded" ["tenant", "definition_id"]
             "Targets of the newest session that were scanned successfully; absent if unknown. Cached from the last poll.";
         SCAN_SESSIONS: Counter "defender_scan_sessions_total" ["tenant", "definition_id", "status"]
-            "Sessions first seen since the exporter first met the definition, those found at first sight left out; survives restarts. Cached from the last poll.";
+            "Sessions that ended since the exporter first met the definition, without those of the first answer that held any. Each counts once, when its status is final, or as unknown if it is not a day after it was first seen; a later correction by the service changes the status of the run but not this counter. Survives restarts. Cached from the last poll.";
         SCAN_INFO: Info "defender_scan_definition_info" ["tenant", "definition_id", "scan_name", "scan_type", "target_type", "agent_id"]
             "What a definition is called, what it scans, and which agent runs it. Cached from the last poll.";
     }

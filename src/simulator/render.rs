@@ -81,8 +81,13 @@ fn latest_scan(known: &Definition) -> Value {
         None => Value::Null,
         Some(run) => {
             let success = matches!(run.status, Outcome::Success | Outcome::Partial);
+            let word = match run.status {
+                Outcome::Running => status(&run.status, mark(run)),
+                _ if success => "Success",
+                _ => "Fail",
+            };
             json!({
-                "status": if success { "Success" } else { "Fail" },
+                "status": word,
                 "failureReason": (!success).then_some("The credentials were refused"),
                 "executionDateTime": moment(run.at, known.ordinal),
             })
@@ -157,6 +162,7 @@ fn status(outcome: &Outcome, mark: usize) -> &str {
         Outcome::Partial => ["Partial Success", "PartialSuccess", "partial_success"][mark % 3],
         Outcome::Failure => ["Failed", "Fail", "Failure", "failed"][mark % 4],
         Outcome::Other(text) => text,
+        Outcome::Running => ["In Progress", "InProgress", "running", "Queued"][mark % 4],
     }
 }
 

@@ -110,6 +110,7 @@ struct Scan1 {
     covered: bool,
     last_success: Option<i64>,
     seen: Vec<u64>,
+    #[expect(dead_code, reason = "postcard knows fields by their order alone")]
     met: bool,
     /// Success, partial success, failure, unknown.
     counts: (u64, u64, u64, u64),
@@ -304,6 +305,9 @@ fn definition(
             unknown,
         },
         recent: recent.into_iter().map(session).collect(),
+        corrected: false,
+        running_ms: None,
+        open: Vec::new(),
     };
     DefinitionRow {
         scan,

@@ -41,6 +41,24 @@ pub(super) struct ScanRow {
     pub(super) counts: CountsRow,
     #[n(14)]
     pub(super) recent: Vec<SessionRow>,
+    #[n(15)]
+    #[cbor(default)]
+    pub(super) corrected: bool,
+    #[n(16)]
+    pub(super) running_ms: Option<i64>,
+    #[n(17)]
+    #[cbor(default)]
+    pub(super) open: Vec<OpenRow>,
+}
+
+/// A session whose status is not final.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct OpenRow {
+    #[n(0)]
+    pub(super) identity: u64,
+    /// When it was first seen.
+    #[n(1)]
+    pub(super) since_ms: i64,
 }
 
 /// A status: its published code, and the service's word if the code says that it is unknown.
@@ -135,7 +153,7 @@ impl From<&Scan> for ScanRow {
     fn from(scan: &Scan) -> Self {
         let definition = &scan.definition;
         let newest = scan.newest.as_ref().map(|newest| SessionRow {
-            identity: 0,
+            identity: newest.identity,
             at_ms: newest.at.map(Timestamp::unix_millis),
             status: StatusRow::from(&newest.status),
             targets: newest.targets,
@@ -147,6 +165,10 @@ impl From<&Scan> for ScanRow {
             status: StatusRow::from(&session.status),
             targets: session.targets,
             targets_succeeded: session.targets_succeeded,
+        });
+        let open = scan.open.iter().map(|(identity, since)| OpenRow {
+            identity: *identity,
+            since_ms: since.unix_millis(),
         });
         let latest = definition.latest.as_ref().map(|run| RunRow {
             at_ms: run.at.unix_millis(),
@@ -181,6 +203,9 @@ impl From<&Scan> for ScanRow {
                 unknown: scan.counts.unknown,
             },
             recent: recent.collect(),
+            corrected: scan.corrected,
+            running_ms: scan.running.map(Timestamp::unix_millis),
+            open: open.collect(),
         }
     }
 }
@@ -201,6 +226,7 @@ impl From<ScanRow> for Scan {
             }),
         };
         let newest = row.newest.map(|session| Newest {
+            identity: session.identity,
             at: session.at_ms.map(Timestamp::from_unix_millis),
             status: session.status.into(),
             targets: session.targets,
@@ -213,12 +239,17 @@ impl From<ScanRow> for Scan {
             targets: session.targets,
             targets_succeeded: session.targets_succeeded,
         });
+        let open = row.open.into_iter();
+        let since = |open: OpenRow| (open.identity, Timestamp::from_unix_millis(open.since_ms));
         Self {
             definition: definition.into(),
             newest,
             covered: row.covered,
+            corrected: row.corrected,
+            running: row.running_ms.map(Timestamp::from_unix_millis),
             last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
             seen: row.seen.into(),
+            open: open.map(since).collect(),
             counts: SessionCounts {
                 success: row.counts.success,
                 partial_success: row.counts.partial_success,
@@ -227,5 +258,56 @@ impl From<ScanRow> for Scan {
             },
             recent: recent.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Session, SessionId};
+
+    /// What is known of a definition with a session that is over and one that is not, when
+    /// the list has corrected itself and names a run under way.
+    fn scan() -> Scan {
+        let at = |hours: i64| Timestamp::from_unix_millis(hours * 3_600_000);
+        let definition = |hours, status| Definition {
+            id: DefinitionId::new("d"),
+            scan_name: "name".into(),
+            scan_type: Some(ScanType::Linux),
+            target_type: Some(TargetType::Other("Else".into())),
+            is_active: true,
+            interval: Some(Duration::from_hours(1)),
+            agent_id: Some(AgentId::new("a")),
+            latest: Some(Run {
+                at: at(hours),
+                status,
+            }),
+        };
+        let running = || ScanStatus::Unknown("Running".into());
+        let session = |id: &str, hours, status| Session {
+            definition_id: DefinitionId::new("d"),
+            id: Some(SessionId::new(id)),
+            last_scanned: Some(at(hours)),
+            status,
+            targets: Some(3),
+            targets_succeeded: Some(2),
+            target_durations: Vec::new(),
+        };
+        let mut scan = Scan::new(definition(10, ScanStatus::Success));
+        let over = session("a", 10, ScanStatus::Success);
+        scan.learn(std::slice::from_ref(&over), at(10));
+        scan.learn(&[over, session("b", 11, running())], at(11));
+        scan.relist(definition(10, ScanStatus::Failure));
+        scan.relist(definition(11, running()));
+        scan
+    }
+
+    #[test]
+    fn a_scan_comes_back_as_it_was() {
+        let scan = scan();
+        assert!(scan.corrected && scan.running.is_some() && !scan.open.is_empty());
+        let row = minicbor::to_vec(ScanRow::from(&scan)).expect("it can be encoded");
+        let row: ScanRow = minicbor::decode(&row).expect("it can be read");
+        assert_eq!(format!("{:?}", Scan::from(row)), format!("{scan:?}"));
     }
 }
