@@ -36,6 +36,9 @@ const REMEMBERED: usize = 256;
 /// How far a session's time may lie before the run that it belongs to.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
+/// How many bytes of what went wrong in a definition's sessions are kept, the newest first.
+const ERROR_BYTES: usize = 8 * 1024;
+
 /// For how long a session is asked about whose status is not final, and a run that history
 /// does not hold.
 const ASKED: Duration = Duration::from_hours(24);
@@ -110,9 +113,14 @@ impl Scan {
             + size_of::<Definition>()
             + definition.id.as_str().len()
             + definition.scan_name.len()
+            + definition
+                .failure_reason
+                .as_ref()
+                .map_or(0, |text| text.len())
             + self.seen.len() * size_of::<u64>()
             + self.open.len() * size_of::<(u64, Timestamp)>()
             + self.recent.len() * size_of::<KnownSession>()
+            + self.recent.iter().map(error_bytes).sum::<usize>()
     }
 
     /// The definition as last listed.
@@ -164,6 +172,9 @@ impl Scan {
             // A run cannot un-happen: an answer that lacks it, or names an earlier one, is behind.
             Ordering::Greater => {
                 listed.latest = known;
+                listed
+                    .failure_reason
+                    .clone_from(&self.definition.failure_reason);
                 false
             }
         };
@@ -240,6 +251,7 @@ impl Scan {
                 status: session.status.clone(),
                 targets: session.targets,
                 targets_succeeded: session.targets_succeeded,
+                errors: session.errors.clone(),
             };
             match places.get(&identity) {
                 Some(place) => known[*place] = session,
@@ -248,6 +260,12 @@ impl Scan {
         }
         known.sort_by_key(|session| session.at);
         known.drain(..known.len().saturating_sub(SESSIONS));
+        let mut room = ERROR_BYTES;
+        for session in known.iter_mut().rev() {
+            let bytes = error_bytes(session);
+            session.errors.take_if(|_| bytes > room);
+            room = room.saturating_sub(bytes);
+        }
         if *known != *self.recent {
             self.recent = known.into();
         }
@@ -301,6 +319,10 @@ impl Scan {
             recent: Arc::clone(&self.recent),
         }
     }
+}
+
+fn error_bytes(session: &KnownSession) -> usize {
+    session.errors.as_ref().map_or(0, |errors| errors.bytes())
 }
 
 /// The sessions of an answer, each once: of duplicates the last, or one whose status is final.

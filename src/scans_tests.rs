@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{DefinitionId, SessionId};
+use crate::model::{DefinitionId, SessionErrors, SessionId};
 
 const HOUR: i64 = 3_600_000;
 
@@ -19,6 +19,8 @@ fn listed(latest: Option<(i64, ScanStatus)>) -> Definition {
         is_active: true,
         interval: Some(Duration::from_hours(1)),
         agent_id: None,
+        troubleshoot_mode: None,
+        failure_reason: None,
         latest: latest.map(|(hours, status)| Run {
             at: at(hours),
             status,
@@ -35,6 +37,7 @@ fn session(id: &str, last_scanned: Option<i64>, status: ScanStatus) -> Session {
         targets: Some(10),
         targets_succeeded: Some(7),
         target_durations: vec![Duration::from_secs(3)],
+        errors: None,
     }
 }
 
@@ -304,4 +307,60 @@ fn sessions_without_a_time_stay_in_the_order_of_their_arrival() {
         .map(|known| known.status.clone())
         .collect();
     assert_eq!(statuses, [Success, Failure]);
+}
+
+#[test]
+fn what_went_wrong_is_kept_of_the_newest_and_shared() {
+    let mut scan = Scan::new(listed(None));
+    let text = "x".repeat(1_000);
+    let failed = |hour: i64| Session {
+        errors: Some(Arc::new(SessionErrors {
+            general: Some(text.as_str().into()),
+            targets: Vec::new(),
+        })),
+        ..session(&hour.to_string(), Some(hour), Failure)
+    };
+    let answer: Vec<_> = (0..40).map(failed).collect();
+    scan.learn(&answer, NOW);
+    let view = scan.view();
+    let kept: Vec<_> = view
+        .recent
+        .iter()
+        .map(|known| known.errors.is_some())
+        .collect();
+    assert_eq!(kept, [vec![false; 24], vec![true; 8]].concat());
+    scan.learn(&answer, NOW);
+    assert!(Arc::ptr_eq(&view.recent, &scan.view().recent));
+    scan.learn(&[session("39", Some(39), Success)], NOW);
+    assert_eq!(
+        scan.view().recent[31].errors,
+        None,
+        "nothing went wrong after all"
+    );
+}
+
+#[test]
+fn a_reason_stays_with_its_run() {
+    let reason = |scan: &Scan| {
+        scan.view()
+            .definition
+            .failure_reason
+            .as_deref()
+            .map(str::to_owned)
+    };
+    let failed = |hours, text: Option<&str>| Definition {
+        failure_reason: text.map(Arc::from),
+        ..listed(Some((hours, Failure)))
+    };
+    let mut scan = Scan::new(failed(10, Some("ten")));
+    scan.relist(listed(None));
+    assert_eq!(
+        reason(&scan).as_deref(),
+        Some("ten"),
+        "an answer that lacks the run"
+    );
+    scan.relist(failed(10, Some("else")));
+    assert_eq!(reason(&scan).as_deref(), Some("else"));
+    scan.relist(failed(11, None));
+    assert_eq!(reason(&scan), None);
 }

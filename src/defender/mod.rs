@@ -29,6 +29,7 @@ mod managed_identity;
 mod pause;
 mod proxies;
 mod roots;
+mod scan_message;
 mod scrub;
 mod sign_in;
 #[cfg(test)]

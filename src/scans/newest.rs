@@ -82,7 +82,9 @@ impl Scan {
     fn end_running(&mut self) {
         if let (Some(at), Some(newest)) = (self.running.take(), &self.newest) {
             let status = newest.status.clone();
-            Arc::make_mut(&mut self.definition).latest = Some(Run { at, status });
+            let definition = Arc::make_mut(&mut self.definition);
+            definition.latest = Some(Run { at, status });
+            definition.failure_reason = None;
         }
     }
 

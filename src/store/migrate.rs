@@ -267,6 +267,7 @@ fn definition(
         status: status_row(status),
         targets,
         targets_succeeded,
+        errors: None,
     };
     let newest = scan
         .newest
@@ -308,6 +309,8 @@ fn definition(
         corrected: false,
         running_ms: None,
         open: Vec::new(),
+        troubleshoot_mode: None,
+        failure_reason: None,
     };
     DefinitionRow {
         scan,

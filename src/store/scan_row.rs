@@ -1,11 +1,15 @@
 //! What is known of one definition's runs, as a row.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
 use crate::clock::Timestamp;
-use crate::model::{AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType};
+use crate::model::{
+    AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, SessionErrors, TargetError,
+    TargetType,
+};
 use crate::scans::{Newest, Scan};
 use crate::snapshot::{KnownSession, SessionCounts};
 
@@ -49,6 +53,10 @@ pub(super) struct ScanRow {
     #[n(17)]
     #[cbor(default)]
     pub(super) open: Vec<OpenRow>,
+    #[n(18)]
+    pub(super) troubleshoot_mode: Option<bool>,
+    #[n(19)]
+    pub(super) failure_reason: Option<String>,
 }
 
 /// A session whose status is not final.
@@ -93,6 +101,28 @@ pub(super) struct SessionRow {
     pub(super) targets: Option<u32>,
     #[n(4)]
     pub(super) targets_succeeded: Option<u32>,
+    #[n(5)]
+    pub(super) errors: Option<ErrorsRow>,
+}
+
+/// What went wrong in a session.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct ErrorsRow {
+    #[n(0)]
+    pub(super) general: Option<String>,
+    #[n(1)]
+    pub(super) targets: Vec<TargetErrorRow>,
+}
+
+/// What went wrong with some targets.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct TargetErrorRow {
+    #[n(0)]
+    pub(super) status: StatusRow,
+    #[n(1)]
+    pub(super) text: String,
+    #[n(2)]
+    pub(super) targets: u32,
 }
 
 /// Sessions by status.
@@ -132,6 +162,34 @@ impl From<StatusRow> for ScanStatus {
     }
 }
 
+impl From<&SessionErrors> for ErrorsRow {
+    fn from(errors: &SessionErrors) -> Self {
+        let targets = errors.targets.iter().map(|error| TargetErrorRow {
+            status: StatusRow::from(&error.status),
+            text: error.text.to_string(),
+            targets: error.targets,
+        });
+        Self {
+            general: errors.general.as_deref().map(str::to_owned),
+            targets: targets.collect(),
+        }
+    }
+}
+
+impl From<ErrorsRow> for SessionErrors {
+    fn from(row: ErrorsRow) -> Self {
+        let targets = row.targets.into_iter().map(|error| TargetError {
+            status: error.status.into(),
+            text: error.text.into(),
+            targets: error.targets,
+        });
+        Self {
+            general: row.general.map(Arc::from),
+            targets: targets.collect(),
+        }
+    }
+}
+
 fn scan_type(name: String) -> ScanType {
     let known = [
         ScanType::Network,
@@ -158,6 +216,7 @@ impl From<&Scan> for ScanRow {
             status: StatusRow::from(&newest.status),
             targets: newest.targets,
             targets_succeeded: newest.targets_succeeded,
+            errors: None,
         });
         let recent = scan.recent.iter().map(|session| SessionRow {
             identity: session.identity,
@@ -165,6 +224,7 @@ impl From<&Scan> for ScanRow {
             status: StatusRow::from(&session.status),
             targets: session.targets,
             targets_succeeded: session.targets_succeeded,
+            errors: session.errors.as_deref().map(ErrorsRow::from),
         });
         let open = scan.open.iter().map(|(identity, since)| OpenRow {
             identity: *identity,
@@ -206,6 +266,8 @@ impl From<&Scan> for ScanRow {
             corrected: scan.corrected,
             running_ms: scan.running.map(Timestamp::unix_millis),
             open: open.collect(),
+            troubleshoot_mode: definition.troubleshoot_mode,
+            failure_reason: definition.failure_reason.as_deref().map(str::to_owned),
         }
     }
 }
@@ -220,6 +282,8 @@ impl From<ScanRow> for Scan {
             is_active: row.is_active,
             interval: row.interval_seconds.map(Duration::from_secs),
             agent_id: row.agent_id.map(|id| AgentId::new(&id)),
+            troubleshoot_mode: row.troubleshoot_mode,
+            failure_reason: row.failure_reason.map(Arc::from),
             latest: row.latest.map(|run| Run {
                 at: Timestamp::from_unix_millis(run.at_ms),
                 status: run.status.into(),
@@ -238,6 +302,7 @@ impl From<ScanRow> for Scan {
             status: session.status.into(),
             targets: session.targets,
             targets_succeeded: session.targets_succeeded,
+            errors: session.errors.map(|errors| Arc::new(errors.into())),
         });
         let open = row.open.into_iter();
         let since = |open: OpenRow| (open.identity, Timestamp::from_unix_millis(open.since_ms));
@@ -278,6 +343,8 @@ mod tests {
             is_active: true,
             interval: Some(Duration::from_hours(1)),
             agent_id: Some(AgentId::new("a")),
+            troubleshoot_mode: Some(true),
+            failure_reason: Some("reason".into()),
             latest: Some(Run {
                 at: at(hours),
                 status,
@@ -292,6 +359,14 @@ mod tests {
             targets: Some(3),
             targets_succeeded: Some(2),
             target_durations: Vec::new(),
+            errors: Some(Arc::new(SessionErrors {
+                general: Some("general".into()),
+                targets: vec![TargetError {
+                    status: ScanStatus::Failure,
+                    text: "single".into(),
+                    targets: 3,
+                }],
+            })),
         };
         let mut scan = Scan::new(definition(10, ScanStatus::Success));
         let over = session("a", 10, ScanStatus::Success);

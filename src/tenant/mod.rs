@@ -333,6 +333,8 @@ fn unlisted(id: &DefinitionId) -> Definition {
         is_active: true,
         interval: None,
         agent_id: None,
+        troubleshoot_mode: None,
+        failure_reason: None,
         latest: None,
     }
 }

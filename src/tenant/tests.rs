@@ -57,6 +57,7 @@ fn session(id: &str) -> Session {
         targets: None,
         targets_succeeded: None,
         target_durations: Vec::new(),
+        errors: None,
     }
 }
 

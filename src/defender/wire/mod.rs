@@ -8,6 +8,7 @@
 //! types, so both are read. Errors name a position, never a piece of the body:
 //! the list of definitions carries secrets.
 
+mod errors;
 mod lenient;
 mod records;
 
