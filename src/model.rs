@@ -126,7 +126,7 @@ pub enum ScanStatus {
     Success,
     /// Some targets were scanned.
     PartialSuccess,
-    /// A status this version does not know, kept verbatim.
+    /// A status this version does not know, or that of a run that is not over, kept verbatim.
     Unknown(Arc<str>),
 }
 
@@ -140,6 +140,47 @@ impl ScanStatus {
             Self::PartialSuccess => 2,
             Self::Unknown(_) => -1,
         }
+    }
+
+    /// The status of that code; an unknown one has no word.
+    #[must_use]
+    pub fn of_code(code: i8) -> Self {
+        match code {
+            0 => Self::Failure,
+            1 => Self::Success,
+            2 => Self::PartialSuccess,
+            _ => Self::Unknown("".into()),
+        }
+    }
+
+    /// Whether the run is over and nothing but a correction can change the status.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+
+    /// Whether the run is not over yet. No documentation has a word for that; these are the
+    /// ones that the service uses elsewhere, and their usual synonyms.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        const WORDS: [&str; 8] = [
+            "inprogress",
+            "running",
+            "started",
+            "notstarted",
+            "pending",
+            "queued",
+            "scheduled",
+            "executing",
+        ];
+        let Self::Unknown(text) = self else {
+            return false;
+        };
+        let letters = || text.chars().filter(|letter| letter.is_alphanumeric());
+        WORDS.iter().any(|word| {
+            word.chars()
+                .eq(letters().map(|letter| letter.to_ascii_lowercase()))
+        })
     }
 
     /// The value of the label `status`.
@@ -237,8 +278,12 @@ pub struct Definition {
     pub interval: Option<Duration>,
     /// `scannerAgent.id`.
     pub agent_id: Option<AgentId>,
+    /// `isTroubleshootMode`, if the service says.
+    pub troubleshoot_mode: Option<bool>,
     /// `latestScan`; `None` if it never ran or the list does not say.
     pub latest: Option<Run>,
+    /// `latestScan.failureReason`, without what could name a target, an account or a secret.
+    pub failure_reason: Option<Arc<str>>,
 }
 
 impl Definition {
@@ -274,6 +319,38 @@ pub struct Session {
     pub targets_succeeded: Option<u32>,
     /// `scannedTargets[].scanDuration`.
     pub target_durations: Vec<Duration>,
+    /// What went wrong; `None` if nothing is said to have.
+    pub errors: Option<Arc<SessionErrors>>,
+}
+
+/// What went wrong in a session, in the service's words, without what could name a target, an
+/// account or a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionErrors {
+    /// `generalErrorMessage`.
+    pub general: Option<Arc<str>>,
+    /// What went wrong with targets, what most have in common first.
+    pub targets: Vec<TargetError>,
+}
+
+/// What went wrong with some of a session's targets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetError {
+    /// `scannedTargets[].scanStatus`; an unknown one without the service's word.
+    pub status: ScanStatus,
+    /// `scannedTargets[].errorMessage`.
+    pub text: Arc<str>,
+    /// How many targets have both in common.
+    pub targets: u32,
+}
+
+impl SessionErrors {
+    /// The length of its texts, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let targets = self.targets.iter().map(|error| error.text.len());
+        self.general.as_ref().map_or(0, |text| text.len()) + targets.sum::<usize>()
+    }
 }
 
 /// A scanning agent (`DeviceAuthenticatedScanAgent`).

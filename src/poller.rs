@@ -242,7 +242,7 @@ impl Poller {
                 if let Some(sessions) =
                     self.conclude(&request, bearer, answer, |poller| &mut poller.history)
                 {
-                    let unsettled = self.tenant.learn(&ids, &sessions.items);
+                    let unsettled = self.tenant.learn(&ids, &sessions.items, self.clock.wall());
                     self.plan.fetched(now, &ids, &unsettled);
                 }
             }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use crate::clock::Timestamp;
 use crate::health::Health;
 use crate::histogram::Histogram;
-use crate::model::{Agent, Definition, Run, ScanStatus, TenantName};
+use crate::model::{Agent, Definition, Run, ScanStatus, SessionErrors, TenantName};
 use crate::quota::Quota;
 
 /// Upper bounds, in seconds, of `defender_scan_target_duration_seconds`.
@@ -59,6 +59,8 @@ pub struct KnownSession {
     pub targets: Option<u32>,
     /// Of these, scanned successfully.
     pub targets_succeeded: Option<u32>,
+    /// What went wrong; shared, and left out of older ones where it would take too much room.
+    pub errors: Option<Arc<SessionErrors>>,
 }
 
 /// What is published of one definition.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::{self, Exporter, binary, eventually, options};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
+use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, PRIVATE_WORDS, Simulator};
 
 /// With letters that every encoding changes.
 const SECRET: &str = "C4nary~in \"the\\file\" +/=?&ü~01";
@@ -316,4 +316,65 @@ async fn run(simulator: &Simulator, format: &str) {
     .await
     .expect("the missing proxy is reported");
     assert_free_of("the log", exporter.process.output().as_bytes(), &secrets());
+}
+
+/// What the service says of failed scans is shown, but names no target, account or secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_about_failures_name_nobody() {
+    let mut options = options();
+    options.definitions = 24;
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    let exporter = Exporter::start(&simulator).await;
+    let ids: Vec<String> = {
+        let world = simulator.world();
+        let definitions = world.definitions(0).iter();
+        definitions.map(|known| known.id.clone()).collect()
+    };
+    let page = async |id: &str| {
+        let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+        exporter
+            .get(&format!("/definition?tenant=tenant-0&id={id}"))
+            .await
+            .1
+    };
+    // Number 2 always fails.
+    for said in [
+        "answered within 30 seconds to community",
+        "The credentials were refused",
+        "targets failed: ",
+        "Logging on to",
+        "Troubleshoot mode",
+    ] {
+        eventually(said, async || {
+            page(&ids[2]).await.contains(said).then_some(())
+        })
+        .await;
+    }
+    let mut secrets = simulator.secrets();
+    secrets.retain(|secret| secret.len() != 36);
+    let free = |what: &str, bytes: &[u8]| {
+        assert_free_of(what, bytes, &secrets);
+        let text = String::from_utf8_lossy(bytes).to_lowercase();
+        let private = PRIVATE_WORDS.map(str::to_lowercase);
+        // The names of targets.
+        for word in private
+            .iter()
+            .map(String::as_str)
+            .chain(["host0", "host1", ".0.1 "])
+        {
+            assert!(!text.contains(word), "{what} holds {word}");
+        }
+    };
+    for id in &ids {
+        free("a page", page(id).await.as_bytes());
+    }
+    for path in ["/", "/metrics"] {
+        free(path, exporter.get(path).await.1.as_bytes());
+    }
+    free("the log", exporter.process.output().as_bytes());
+    let state = contents(&exporter.process.folder.path().join("state"));
+    assert!(String::from_utf8_lossy(&state).contains("The credentials were refused"));
+    free("the state", &state);
 }

@@ -13,7 +13,7 @@ fn truth(simulator: &Simulator, tenant: usize) -> BTreeMap<String, (f64, Timesta
         Outcome::Failure => 0.0,
         Outcome::Success => 1.0,
         Outcome::Partial => 2.0,
-        Outcome::Other(_) => -1.0,
+        Outcome::Other(_) | Outcome::Running => -1.0,
     };
     let world = simulator.world();
     let ran = world.definitions(tenant).iter().filter_map(|definition| {

@@ -42,6 +42,8 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
             is_active: true,
             interval: Some(Duration::from_hours(4)),
             agent_id: Some(AgentId::new("agent-1")),
+            troubleshoot_mode: Some(false),
+            failure_reason: None,
             latest: last_run.clone(),
         }),
         last_success: last_run.as_ref().map(|run| run.at),
@@ -63,6 +65,7 @@ fn definitions() -> Arc<[Arc<DefinitionView>]> {
     Arc::make_mut(&mut bare.definition).agent_id = None;
     Arc::make_mut(&mut bare.definition).interval = None;
     Arc::make_mut(&mut bare.definition).is_active = false;
+    Arc::make_mut(&mut bare.definition).troubleshoot_mode = None;
     let mut unknown = view(
         "03-unknown",
         "odd",
@@ -70,6 +73,7 @@ fn definitions() -> Arc<[Arc<DefinitionView>]> {
     );
     Arc::make_mut(&mut unknown.definition).scan_type =
         Some(ScanType::Other("Quantum \"scan\"".into()));
+    Arc::make_mut(&mut unknown.definition).troubleshoot_mode = Some(true);
     unknown.last_success = None;
     unknown.sessions.add(&ScanStatus::Unknown("Odd".into()));
     let hostile =
@@ -310,7 +314,7 @@ async fn every_metric_is_exported_and_names_no_secret() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_definition_has_at_most_13_series_and_no_negative_age() {
+async fn a_definition_has_at_most_14_series_and_no_negative_age() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
     let tenants = snapshot(&clock).read();
     let own = OwnMetrics::new(at(0));
@@ -326,7 +330,7 @@ async fn a_definition_has_at_most_13_series_and_no_negative_age() {
     let series = text
         .lines()
         .filter(|line| line.contains("tenant=\"contoso\",definition_id=\"01-plain\""));
-    assert_eq!(series.count(), 13);
+    assert_eq!(series.count(), 14);
     // As of the whole second, 123 ms ago.
     assert!((age(&text, "01-plain") - 89.877).abs() < 1e-9);
     assert!(age(&text, "02-future").abs() < 1e-9);

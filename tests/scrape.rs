@@ -37,6 +37,8 @@ fn definition(number: usize) -> Arc<DefinitionView> {
             is_active: true,
             interval: None,
             agent_id: None,
+            troubleshoot_mode: None,
+            failure_reason: None,
             latest: last_run.clone(),
         }),
         last_success: last_run.as_ref().map(|run| run.at),

@@ -52,6 +52,7 @@ mod shipping;
 mod sign_in_changes;
 mod signals;
 mod simulation;
+mod statuses;
 mod stopping;
 mod stranger;
 mod surface;

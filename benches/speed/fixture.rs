@@ -42,6 +42,8 @@ pub fn definition(number: usize) -> Definition {
         is_active: true,
         interval: Some(Duration::from_hours(4)),
         agent_id: Some(AgentId::new(&guid(number % 50 + 1_000_000))),
+        troubleshoot_mode: None,
+        failure_reason: None,
         latest: Some(Run {
             at: NOW - age,
             status: ScanStatus::Success,

@@ -31,6 +31,7 @@ mod managed_identity;
 mod pause;
 mod proxies;
 mod roots;
+mod scan_message;
 mod scrub;
 mod sign_in;
 #[cfg(test)]

@@ -3,7 +3,8 @@
 /// The longest piece of server text that is kept, in characters.
 const LIMIT: usize = 300;
 
-const REDACTED: &str = "[redacted]";
+/// What stands for something that is not repeated.
+pub(super) const REDACTED: &str = "[redacted]";
 
 /// Replaces each of `secrets`, however a server may have escaped it, and
 /// whatever looks like a credential; folds white space and control

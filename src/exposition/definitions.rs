@@ -30,7 +30,7 @@ enum Content {
     Info,
 }
 
-static FAMILIES: [(&Metric, Content); 10] = [
+static FAMILIES: [(&Metric, Content); 11] = [
     (
         &catalog::SCAN_LAST,
         Content::Value(|view| view.last_run.as_ref().map(|run| run.at.into())),
@@ -64,6 +64,10 @@ static FAMILIES: [(&Metric, Content); 10] = [
         Content::Value(|view| view.targets_succeeded.map(Value::from)),
     ),
     (&catalog::SCAN_SESSIONS, Content::Sessions),
+    (
+        &catalog::SCAN_TROUBLESHOOT,
+        Content::Value(|view| view.definition.troubleshoot_mode.map(Value::from)),
+    ),
     (&catalog::SCAN_INFO, Content::Info),
 ];
 

@@ -10,10 +10,10 @@ use crate::model::DefinitionId;
 /// When a definition's history was and will be fetched.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fetch {
-    /// It changed, or the last answer lagged behind; in quarantine: when that ends.
+    /// It changed, or the last answer did not settle it; in quarantine: when that ends.
     pub(super) due: Option<Uptime>,
-    /// Answers in a row that lagged behind.
-    pub(super) lagged: usize,
+    /// Answers in a row that did not settle it.
+    pub(super) unsettled: usize,
     /// When it was last fetched.
     pub(super) last: Option<Uptime>,
     /// Until when it is not asked about. It may have passed, with nothing answered since.

@@ -32,11 +32,12 @@ const SOON: Duration = Duration::from_secs(15);
 /// If there was no list for so long, the sweep waits for none.
 const NO_LIST: Duration = Duration::from_mins(5);
 
-/// When history that lags behind the list is asked for again; then the sweep is waited for.
-const AGAIN: [Duration; 3] = [
+/// How long after one answer that settled nothing the next is asked for; the last repeats.
+const AGAIN: [Duration; 4] = [
     Duration::from_mins(1),
     Duration::from_mins(10),
     Duration::from_hours(1),
+    Duration::from_hours(4),
 ];
 
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl HistoryPlan {
         } = times;
         let fetch = Fetch {
             due: quarantined_until,
-            lagged: 0,
+            unsettled: 0,
             last,
             quarantined_until,
         };
@@ -249,8 +250,10 @@ impl HistoryPlan {
         }
         for id in &listed.changed {
             self.definitions.update(id, |fetch| {
-                fetch.due.get_or_insert(now);
-                fetch.lagged = 0;
+                // A change does not wait for the end of a pause, but for that of a quarantine.
+                let free = fetch.quarantined_until.is_none_or(|until| until <= now);
+                fetch.due = fetch.due.filter(|due| !free || *due < now).or(Some(now));
+                fetch.unsettled = 0;
             });
         }
     }
@@ -279,9 +282,9 @@ impl HistoryPlan {
                 if fetch.due.is_some() {
                     return;
                 }
-                let again = AGAIN.get(fetch.lagged).filter(|_| unsettled);
-                fetch.due = again.map(|wait| now + *wait);
-                fetch.lagged = again.map_or(0, |_| fetch.lagged + 1);
+                let wait = AGAIN[fetch.unsettled.min(AGAIN.len() - 1)];
+                fetch.due = unsettled.then(|| now + wait);
+                fetch.unsettled = if unsettled { fetch.unsettled + 1 } else { 0 };
             });
         }
     }

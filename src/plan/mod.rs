@@ -291,7 +291,8 @@ impl Plan {
             .succeeded(now, pages, least_interval(pages, 10, quota));
     }
 
-    /// History of a batch is complete; `unsettled` are not worth less than another try soon.
+    /// History of a batch is complete; `unsettled` are asked for again, at growing pauses, for as
+    /// long as they are unsettled.
     pub fn fetched(
         &mut self,
         now: Uptime,

@@ -271,23 +271,45 @@ async fn without_latest_runs_in_the_list_history_is_swept_oldest_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn history_that_lags_behind_is_asked_for_again_three_times() {
+async fn history_that_settles_nothing_is_asked_for_again_at_growing_pauses() {
     let mut bench = Bench::new(100, 1_500);
     let all = ids(0..1);
     bench.listed(&set(&all), &all);
-    let mut asked = 0;
-    for _ in 0..180 {
+    let mut asked = Vec::new();
+    for minute in 0..24 * 60 {
         while let Some(request) = bench.next() {
             if request == Request::Definitions {
                 bench.heard(&set(&all), &[], true);
             } else {
-                asked += 1;
-                bench.fetched(&request, &all);
+                asked.push(minute);
+                let settled = minute == 791;
+                bench.fetched(&request, if settled { &[] } else { &all });
             }
         }
         tokio::time::advance(Duration::from_mins(1)).await;
     }
-    assert_eq!(asked, 4);
+    assert_eq!(asked, [0, 1, 11, 71, 311, 551, 791]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_does_not_wait_for_the_pause_after_an_answer_that_settled_nothing() {
+    let mut bench = Bench::new(100, 1_500);
+    let all = ids(0..1);
+    bench.listed(&set(&all), &all);
+    for minute in [0, 1, 11] {
+        let start = bench.clock.uptime();
+        let request = loop {
+            match bench.next() {
+                Some(Request::Definitions) => bench.heard(&set(&all), &[], true),
+                Some(request) => break request,
+                None => tokio::time::advance(Duration::from_secs(1)).await,
+            }
+        };
+        assert!(bench.clock.uptime().since(start) <= Duration::from_mins(minute));
+        bench.fetched(&request, &all);
+    }
+    bench.relist(&set(&all), &all).await;
+    assert_eq!(bench.next(), Some(Request::History(all)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ pub enum Outcome {
     Failure,
     /// A status no documentation names, as it goes over the wire.
     Other(String),
+    /// It is not over; lists and history have it all the same, in several words.
+    Running,
 }
 
 /// A finished run of a definition.
@@ -43,6 +45,18 @@ pub struct Run {
     pub targets: Option<u32>,
     /// How many of them were scanned; `None` goes over the wire as null.
     pub succeeded: Option<u32>,
+}
+
+impl Run {
+    /// Changes how it went, and how many of its targets were scanned.
+    pub(super) fn end(&mut self, status: Outcome) {
+        self.succeeded = match &status {
+            Outcome::Success | Outcome::Other(_) => self.targets,
+            Outcome::Partial => self.targets.map(|targets| targets.div_ceil(2)),
+            Outcome::Failure | Outcome::Running => self.targets.map(|_| 0),
+        };
+        self.status = status;
+    }
 }
 
 /// How a definition behaves in the long run.
@@ -229,12 +243,7 @@ impl Definition {
             run.at = run.at.max(latest.at + Duration::from_millis(1));
         }
         run.finished = now;
-        run.succeeded = match &status {
-            Outcome::Success | Outcome::Other(_) => run.targets,
-            Outcome::Partial => run.targets.map(|targets| targets.div_ceil(2)),
-            Outcome::Failure => run.targets.map(|_| 0),
-        };
-        run.status = status;
+        run.end(status);
         let session_id = run.session_id.clone();
         self.remember(run);
         session_id
@@ -313,7 +322,7 @@ impl Definition {
         let succeeded = match status {
             Outcome::Success | Outcome::Other(_) => targets,
             Outcome::Partial => self.rng.u32(1..targets),
-            Outcome::Failure => 0,
+            Outcome::Failure | Outcome::Running => 0,
         };
         let counted = self.rng.u32(..13) > 0;
         // Up to a fifth of the interval, and a quarter of an hour at most.

@@ -4,7 +4,7 @@
 //! A request comes in by a face (`listen`: http and https on the loopback
 //! address, with `certificates`; or before that by a `front`) and goes to `api`, which counts it (`record`), lets it go wrong if
 //! it is to (`faults`), asks the living `world` of each `definition`, and writes
-//! the answer (`render`, `wire`). `token` gives out the bearer tokens,
+//! the answer (`render`, `words`, `wire`). `token` gives out the bearer tokens,
 //! for a secret or for an `assertion`, and `metadata` those of managed identities.
 
 mod api;
@@ -21,6 +21,7 @@ mod record;
 mod render;
 mod token;
 mod wire;
+mod words;
 mod world;
 
 use std::collections::HashMap;
@@ -40,6 +41,7 @@ pub use faults::Fault;
 pub use front::{Front, LineFault};
 pub use metadata::MachineIdentity;
 pub use record::CallRecord;
+pub use words::PRIVATE_WORDS;
 pub use world::{Agent, World};
 
 /// How the API spells property names.

@@ -5,7 +5,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::definition::{Definition, Outcome, Run};
 use super::world::{Agent, Tenant};
-use super::{Options, Spelling};
+use super::{Options, Spelling, words};
 use crate::clock::Timestamp;
 
 /// What .NET sends for a time that never was.
@@ -40,7 +40,10 @@ pub(super) fn definition(
         "intervalInHours": interval,
         "createdBy": (ordinal % 7 != 6).then(|| format!("admin{ordinal}@corp.example")),
         "targetType": target_type,
-        "isTroubleshootMode": false,
+        "isTroubleshootMode": match ordinal % 4 {
+            3 => None,
+            odd => Some(odd == 1),
+        },
         "scanAuthenticationParams": authentication(known),
         "scannerAgent": agent.map(|agent| scanner(agent, ordinal, now, "machineName")),
         "latestScan": latest_scan(known),
@@ -81,9 +84,14 @@ fn latest_scan(known: &Definition) -> Value {
         None => Value::Null,
         Some(run) => {
             let success = matches!(run.status, Outcome::Success | Outcome::Partial);
+            let word = match run.status {
+                Outcome::Running => status(&run.status, mark(run)),
+                _ if success => "Success",
+                _ => "Fail",
+            };
             json!({
-                "status": if success { "Success" } else { "Fail" },
-                "failureReason": (!success).then_some("The credentials were refused"),
+                "status": word,
+                "failureReason": (!success).then(|| words::failure_reason(known)),
                 "executionDateTime": moment(run.at, known.ordinal),
             })
         }
@@ -113,8 +121,8 @@ pub(super) fn session(
             "numberOfSuccessfullyScannedTargets": run.succeeded,
             "numberOfTargets": run.targets,
             "scanStatus": status,
-            "generalErrorMessage": (run.status == Outcome::Failure).then_some("No target answered"),
-            "scannedTargets": scanned_targets(run, mark),
+            "generalErrorMessage": (run.status == Outcome::Failure).then(|| words::general_error(known)),
+            "scannedTargets": scanned_targets(known, run, mark),
         }),
         Spelling::Pascal => json!({
             "ScanDefinitionIds": known.id,
@@ -128,23 +136,25 @@ pub(super) fn session(
     }
     if options.spelling == Spelling::Pascal && by_session {
         record["SessionIds"] = run.session_id.clone().into();
-        record["ListScannedTargets"] = spelt(scanned_targets(run, mark), Spelling::Pascal);
+        record["ListScannedTargets"] = spelt(scanned_targets(known, run, mark), Spelling::Pascal);
     }
     record
 }
 
 /// Three targets at most: the counts say how many there were.
-fn scanned_targets(run: &Run, mark: usize) -> Value {
+fn scanned_targets(known: &Definition, run: &Run, mark: usize) -> Value {
     let (targets, succeeded) = (run.targets.unwrap_or(1), run.succeeded.unwrap_or(0));
     let target = |number: u32| {
         let scanned = number < succeeded;
         let seconds = (mark + 17) % 60;
+        let ip = format!("10.{}.0.{}", mark % 250, number + 1);
+        let hostname = format!("host{number}.corp.example");
         json!({
             "scanDuration": format!("00:0{}:{seconds:02}.{:07}", number % 10, mark * 4321),
-            "ip": format!("10.{}.0.{}", mark % 250, number + 1),
-            "hostname": number.is_multiple_of(2).then(|| format!("host{number}.corp.example")),
+            "ip": ip,
+            "hostname": number.is_multiple_of(2).then_some(&hostname),
             "scannedDeviceDescription": null,
-            "errorMessage": (!scanned).then_some("The credentials were refused"),
+            "errorMessage": (!scanned).then(|| words::target_error(known, &ip, &hostname)),
             "scanStatus": if scanned { "Success" } else { "Failure" },
         })
     };
@@ -157,6 +167,7 @@ fn status(outcome: &Outcome, mark: usize) -> &str {
         Outcome::Partial => ["Partial Success", "PartialSuccess", "partial_success"][mark % 3],
         Outcome::Failure => ["Failed", "Fail", "Failure", "failed"][mark % 4],
         Outcome::Other(text) => text,
+        Outcome::Running => ["In Progress", "InProgress", "running", "Queued"][mark % 4],
     }
 }
 

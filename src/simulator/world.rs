@@ -157,6 +157,14 @@ impl World {
             .map(|definition| definition.run_now(status, now))
     }
 
+    /// Changes how a run went: it ends, or the service corrects itself.
+    pub fn set_outcome(&mut self, tenant: usize, id: &str, session: &str, status: Outcome) -> bool {
+        let runs = self.definition_mut(tenant, id).map(|known| &mut known.runs);
+        runs.and_then(|runs| runs.iter_mut().find(|run| run.session_id == session))
+            .map(|run| run.end(status))
+            .is_some()
+    }
+
     /// Switches a definition on or off.
     pub fn set_active(&mut self, tenant: usize, id: &str, active: bool) -> bool {
         let now = self.clock.wall();

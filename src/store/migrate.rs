@@ -110,6 +110,7 @@ struct Scan1 {
     covered: bool,
     last_success: Option<i64>,
     seen: Vec<u64>,
+    #[expect(dead_code, reason = "postcard knows fields by their order alone")]
     met: bool,
     /// Success, partial success, failure, unknown.
     counts: (u64, u64, u64, u64),
@@ -266,6 +267,7 @@ fn definition(
         status: status_row(status),
         targets,
         targets_succeeded,
+        errors: None,
     };
     let newest = scan
         .newest
@@ -297,7 +299,6 @@ fn definition(
         covered: scan.covered,
         last_success_ms: scan.last_success,
         seen: scan.seen,
-        met: scan.met,
         counts: CountsRow {
             success,
             partial_success,
@@ -305,6 +306,11 @@ fn definition(
             unknown,
         },
         recent: recent.into_iter().map(session).collect(),
+        corrected: false,
+        running_ms: None,
+        open: Vec::new(),
+        troubleshoot_mode: None,
+        failure_reason: None,
     };
     DefinitionRow {
         scan,

@@ -1,11 +1,15 @@
 //! What is known of one definition's runs, as a row.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
 use crate::clock::Timestamp;
-use crate::model::{AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType};
+use crate::model::{
+    AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, SessionErrors, TargetError,
+    TargetType,
+};
 use crate::scans::{Newest, Scan};
 use crate::snapshot::{KnownSession, SessionCounts};
 
@@ -36,12 +40,33 @@ pub(super) struct ScanRow {
     pub(super) last_success_ms: Option<i64>,
     #[n(11)]
     pub(super) seen: Vec<u64>,
-    #[n(12)]
-    pub(super) met: bool,
+    // 12 said whether history had been fetched.
     #[n(13)]
     pub(super) counts: CountsRow,
     #[n(14)]
     pub(super) recent: Vec<SessionRow>,
+    #[n(15)]
+    #[cbor(default)]
+    pub(super) corrected: bool,
+    #[n(16)]
+    pub(super) running_ms: Option<i64>,
+    #[n(17)]
+    #[cbor(default)]
+    pub(super) open: Vec<OpenRow>,
+    #[n(18)]
+    pub(super) troubleshoot_mode: Option<bool>,
+    #[n(19)]
+    pub(super) failure_reason: Option<String>,
+}
+
+/// A session whose status is not final.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct OpenRow {
+    #[n(0)]
+    pub(super) identity: u64,
+    /// When it was first seen.
+    #[n(1)]
+    pub(super) since_ms: i64,
 }
 
 /// A status: its published code, and the service's word if the code says that it is unknown.
@@ -76,6 +101,28 @@ pub(super) struct SessionRow {
     pub(super) targets: Option<u32>,
     #[n(4)]
     pub(super) targets_succeeded: Option<u32>,
+    #[n(5)]
+    pub(super) errors: Option<ErrorsRow>,
+}
+
+/// What went wrong in a session.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct ErrorsRow {
+    #[n(0)]
+    pub(super) general: Option<String>,
+    #[n(1)]
+    pub(super) targets: Vec<TargetErrorRow>,
+}
+
+/// What went wrong with some targets.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct TargetErrorRow {
+    #[n(0)]
+    pub(super) status: StatusRow,
+    #[n(1)]
+    pub(super) text: String,
+    #[n(2)]
+    pub(super) targets: u32,
 }
 
 /// Sessions by status.
@@ -115,6 +162,34 @@ impl From<StatusRow> for ScanStatus {
     }
 }
 
+impl From<&SessionErrors> for ErrorsRow {
+    fn from(errors: &SessionErrors) -> Self {
+        let targets = errors.targets.iter().map(|error| TargetErrorRow {
+            status: StatusRow::from(&error.status),
+            text: error.text.to_string(),
+            targets: error.targets,
+        });
+        Self {
+            general: errors.general.as_deref().map(str::to_owned),
+            targets: targets.collect(),
+        }
+    }
+}
+
+impl From<ErrorsRow> for SessionErrors {
+    fn from(row: ErrorsRow) -> Self {
+        let targets = row.targets.into_iter().map(|error| TargetError {
+            status: error.status.into(),
+            text: error.text.into(),
+            targets: error.targets,
+        });
+        Self {
+            general: row.general.map(Arc::from),
+            targets: targets.collect(),
+        }
+    }
+}
+
 fn scan_type(name: String) -> ScanType {
     let known = [
         ScanType::Network,
@@ -136,11 +211,12 @@ impl From<&Scan> for ScanRow {
     fn from(scan: &Scan) -> Self {
         let definition = &scan.definition;
         let newest = scan.newest.as_ref().map(|newest| SessionRow {
-            identity: 0,
+            identity: newest.identity,
             at_ms: newest.at.map(Timestamp::unix_millis),
             status: StatusRow::from(&newest.status),
             targets: newest.targets,
             targets_succeeded: newest.targets_succeeded,
+            errors: None,
         });
         let recent = scan.recent.iter().map(|session| SessionRow {
             identity: session.identity,
@@ -148,6 +224,11 @@ impl From<&Scan> for ScanRow {
             status: StatusRow::from(&session.status),
             targets: session.targets,
             targets_succeeded: session.targets_succeeded,
+            errors: session.errors.as_deref().map(ErrorsRow::from),
+        });
+        let open = scan.open.iter().map(|(identity, since)| OpenRow {
+            identity: *identity,
+            since_ms: since.unix_millis(),
         });
         let latest = definition.latest.as_ref().map(|run| RunRow {
             at_ms: run.at.unix_millis(),
@@ -175,7 +256,6 @@ impl From<&Scan> for ScanRow {
             covered: scan.covered,
             last_success_ms: scan.last_success.map(Timestamp::unix_millis),
             seen: scan.seen.iter().copied().collect(),
-            met: scan.met,
             counts: CountsRow {
                 success: scan.counts.success,
                 partial_success: scan.counts.partial_success,
@@ -183,6 +263,11 @@ impl From<&Scan> for ScanRow {
                 unknown: scan.counts.unknown,
             },
             recent: recent.collect(),
+            corrected: scan.corrected,
+            running_ms: scan.running.map(Timestamp::unix_millis),
+            open: open.collect(),
+            troubleshoot_mode: definition.troubleshoot_mode,
+            failure_reason: definition.failure_reason.as_deref().map(str::to_owned),
         }
     }
 }
@@ -197,12 +282,15 @@ impl From<ScanRow> for Scan {
             is_active: row.is_active,
             interval: row.interval_seconds.map(Duration::from_secs),
             agent_id: row.agent_id.map(|id| AgentId::new(&id)),
+            troubleshoot_mode: row.troubleshoot_mode,
+            failure_reason: row.failure_reason.map(Arc::from),
             latest: row.latest.map(|run| Run {
                 at: Timestamp::from_unix_millis(run.at_ms),
                 status: run.status.into(),
             }),
         };
         let newest = row.newest.map(|session| Newest {
+            identity: session.identity,
             at: session.at_ms.map(Timestamp::from_unix_millis),
             status: session.status.into(),
             targets: session.targets,
@@ -214,14 +302,19 @@ impl From<ScanRow> for Scan {
             status: session.status.into(),
             targets: session.targets,
             targets_succeeded: session.targets_succeeded,
+            errors: session.errors.map(|errors| Arc::new(errors.into())),
         });
+        let open = row.open.into_iter();
+        let since = |open: OpenRow| (open.identity, Timestamp::from_unix_millis(open.since_ms));
         Self {
             definition: definition.into(),
             newest,
             covered: row.covered,
+            corrected: row.corrected,
+            running: row.running_ms.map(Timestamp::from_unix_millis),
             last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
             seen: row.seen.into(),
-            met: row.met,
+            open: open.map(since).collect(),
             counts: SessionCounts {
                 success: row.counts.success,
                 partial_success: row.counts.partial_success,
@@ -230,5 +323,66 @@ impl From<ScanRow> for Scan {
             },
             recent: recent.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Session, SessionId};
+
+    /// What is known of a definition with a session that is over and one that is not, when
+    /// the list has corrected itself and names a run under way.
+    fn scan() -> Scan {
+        let at = |hours: i64| Timestamp::from_unix_millis(hours * 3_600_000);
+        let definition = |hours, status| Definition {
+            id: DefinitionId::new("d"),
+            scan_name: "name".into(),
+            scan_type: Some(ScanType::Linux),
+            target_type: Some(TargetType::Other("Else".into())),
+            is_active: true,
+            interval: Some(Duration::from_hours(1)),
+            agent_id: Some(AgentId::new("a")),
+            troubleshoot_mode: Some(true),
+            failure_reason: Some("reason".into()),
+            latest: Some(Run {
+                at: at(hours),
+                status,
+            }),
+        };
+        let running = || ScanStatus::Unknown("Running".into());
+        let session = |id: &str, hours, status| Session {
+            definition_id: DefinitionId::new("d"),
+            id: Some(SessionId::new(id)),
+            last_scanned: Some(at(hours)),
+            status,
+            targets: Some(3),
+            targets_succeeded: Some(2),
+            target_durations: Vec::new(),
+            errors: Some(Arc::new(SessionErrors {
+                general: Some("general".into()),
+                targets: vec![TargetError {
+                    status: ScanStatus::Failure,
+                    text: "single".into(),
+                    targets: 3,
+                }],
+            })),
+        };
+        let mut scan = Scan::new(definition(10, ScanStatus::Success));
+        let over = session("a", 10, ScanStatus::Success);
+        scan.learn(std::slice::from_ref(&over), at(10));
+        scan.learn(&[over, session("b", 11, running())], at(11));
+        scan.relist(definition(10, ScanStatus::Failure));
+        scan.relist(definition(11, running()));
+        scan
+    }
+
+    #[test]
+    fn a_scan_comes_back_as_it_was() {
+        let scan = scan();
+        assert!(scan.corrected && scan.running.is_some() && !scan.open.is_empty());
+        let row = minicbor::to_vec(ScanRow::from(&scan)).expect("it can be encoded");
+        let row: ScanRow = minicbor::decode(&row).expect("it can be read");
+        assert_eq!(format!("{:?}", Scan::from(row)), format!("{scan:?}"));
     }
 }

@@ -60,6 +60,8 @@ fn definition(id: &DefinitionId) -> DefinitionState {
         is_active: true,
         interval: None,
         agent_id: None,
+        troubleshoot_mode: None,
+        failure_reason: None,
         latest: None,
     };
     DefinitionState {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Uptime;
+use crate::clock::{Timestamp, Uptime};
 use crate::config::{DefinitionFilter, Rule};
 use crate::health::{Health, Skipped};
 use crate::histogram::Histogram;
@@ -120,7 +120,7 @@ impl Tenant {
                 if ran || (self.restored && scan.wants_history()) {
                     news.changed.push(id.clone());
                 }
-                if before.is_some_and(|before| before != *scan.definition()) {
+                if ran || before.is_some_and(|before| before != *scan.definition()) {
                     self.changed(&[id]);
                 }
                 continue;
@@ -221,9 +221,14 @@ impl Tenant {
         self.scans.is_empty()
     }
 
-    /// Takes a complete answer of history about `ids` in. Returns those whose
-    /// latest run it does not hold yet.
-    pub fn learn(&mut self, ids: &[DefinitionId], sessions: &[Session]) -> BTreeSet<DefinitionId> {
+    /// Takes a complete answer of history about `ids` in. Returns those that it
+    /// does not settle.
+    pub fn learn(
+        &mut self,
+        ids: &[DefinitionId],
+        sessions: &[Session],
+        now: Timestamp,
+    ) -> BTreeSet<DefinitionId> {
         let mut by_definition: BTreeMap<&DefinitionId, Vec<Session>> = BTreeMap::new();
         for session in sessions {
             by_definition
@@ -238,7 +243,7 @@ impl Tenant {
             };
             self.unsaved.insert(id.clone());
             self.outdated.insert(id.clone());
-            let learned = scan.learn(by_definition.get(id).map_or(&[], Vec::as_slice));
+            let learned = scan.learn(by_definition.get(id).map_or(&[], Vec::as_slice), now);
             for duration in learned.target_durations {
                 self.target_seconds.observe(duration.as_secs_f64());
             }
@@ -338,6 +343,8 @@ fn unlisted(id: &DefinitionId) -> Definition {
         is_active: true,
         interval: None,
         agent_id: None,
+        troubleshoot_mode: None,
+        failure_reason: None,
         latest: None,
     }
 }

@@ -39,6 +39,8 @@ fn definition(id: &str, ran: bool) -> Definition {
     }
 }
 
+const NOW: Timestamp = Timestamp::from_unix_millis(1);
+
 fn ids(view: &TenantView) -> Vec<&str> {
     view.definitions
         .iter()
@@ -55,6 +57,7 @@ fn session(id: &str) -> Session {
         targets: None,
         targets_succeeded: None,
         target_durations: Vec::new(),
+        errors: None,
     }
 }
 
@@ -64,8 +67,8 @@ fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
     let now = Uptime::default();
     let a = [DefinitionId::new("a")];
     tenant.relist(vec![definition("a", true), definition("b", false)], now);
-    tenant.learn(&a, &[session("1")]);
-    tenant.learn(&a, &[session("1"), session("2")]);
+    tenant.learn(&a, &[session("1")], NOW);
+    tenant.learn(&a, &[session("1"), session("2")], NOW);
     assert_eq!(ids(&tenant.view()), ["a", "b"]);
     tenant.relist(vec![definition("b", false)], now);
     assert_eq!(ids(&tenant.view()), ["b"]);
@@ -88,13 +91,13 @@ fn what_did_not_change_is_published_as_it_was() {
     let a = [DefinitionId::new("a")];
     let listed = || vec![definition("a", true), definition("b", false)];
     tenant.relist(listed(), now);
-    tenant.learn(&a, &[session("1")]);
+    tenant.learn(&a, &[session("1")], NOW);
     let first = tenant.view();
     tenant.relist(listed(), now);
-    tenant.learn(&a, &[session("1")]);
+    tenant.learn(&a, &[session("1")], NOW);
     let second = tenant.view();
     assert!(Arc::ptr_eq(&first.definitions, &second.definitions));
-    tenant.learn(&a, &[session("1"), session("2")]);
+    tenant.learn(&a, &[session("1"), session("2")], NOW);
     let third = tenant.view();
     assert_eq!(third.definitions[0].sessions.success, 1);
     let [first, third] = [&first.definitions, &third.definitions];

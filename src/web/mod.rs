@@ -120,6 +120,8 @@ mod tests {
                 is_active: true,
                 interval: Some(Duration::from_hours(4)),
                 agent_id: None,
+                troubleshoot_mode: None,
+                failure_reason: None,
                 latest: last_run.clone(),
             }),
             last_run,

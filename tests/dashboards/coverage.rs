@@ -22,6 +22,10 @@ const UNUSED: &[(&str, &str)] = &[
         "hardly ever limited, and then the resident memory says more",
     ),
     (
+        "defender_scan_troubleshoot_mode",
+        "set and unset by hand in the portal; the definition's page shows it",
+    ),
+    (
         "defender_definitions_dropped",
         "0 unless a list is a hundred times longer than any known; the log says it too",
     ),

@@ -267,7 +267,7 @@ pub fn code(outcome: &Outcome) -> i8 {
         Outcome::Failure => 0,
         Outcome::Success => 1,
         Outcome::Partial => 2,
-        Outcome::Other(_) => -1,
+        Outcome::Other(_) | Outcome::Running => -1,
     }
 }
 

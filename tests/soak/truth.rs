@@ -18,7 +18,7 @@ pub fn of_world(simulator: &Simulator, tenants: usize) -> Truth {
                     Outcome::Success => 1,
                     Outcome::Partial => 2,
                     Outcome::Failure => 0,
-                    Outcome::Other(_) => -1,
+                    Outcome::Other(_) | Outcome::Running => -1,
                 };
                 (run.at.unix_millis(), status)
             });

@@ -10,6 +10,7 @@
 //! the list of definitions carries secrets.
 
 mod error_body;
+mod errors;
 mod lenient;
 mod mend;
 mod records;

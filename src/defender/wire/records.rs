@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use serde::de::MapAccess;
 
+use super::errors::{Target, failure_reason, session_errors};
 use super::lenient::{Id, Record, Scalar, Shape, is, skip};
 use crate::clock::Timestamp;
 use crate::defender::times;
 use crate::model::{
-    Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, Session, SessionId,
-    TargetType,
+    Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, Session, SessionErrors,
+    SessionId, TargetType,
 };
 
 /// The longest identifier, in characters. A label cannot hold a longer one, and a part of it
@@ -104,7 +105,8 @@ macro_rules! record {
     };
 }
 
-// What is unused is personal data, a secret, or says nothing of how a scan went.
+// `scanAuthenticationParams` is left out on purpose. `target` and `createdBy` are read to keep
+// them out of the reason for a failure, and not kept.
 record! { DefinitionRecord {
     id: DefinitionId = "id" => id(DefinitionId::new),
     scan_name: Arc<str> = "scanName" => text,
@@ -112,11 +114,14 @@ record! { DefinitionRecord {
     target_type: TargetType = "targetType" => target_type,
     is_active: bool = "isActive" => flag,
     interval_hours: u32 = "intervalInHours" => count,
-    agent_id: AgentId = "scannerAgent" => Shape::<ScannerAgent>::one,
-    latest: Run = "latestScan" => Shape::<LatestScan>::one,
-    ; unused = "orgId" | "target" | "createdBy" | "isTroubleshootMode"
-        | "advancedActiveConfiguration" | "scanAuthenticationParams"
+    agent: ScannerAgent = "scannerAgent" => Shape::<ScannerAgent>::one,
+    latest: LatestScan = "latestScan" => Shape::<LatestScan>::one,
+    troubleshoot_mode: bool = "isTroubleshootMode" => flag,
+    target: Arc<str> = "target" => text,
+    created_by: Arc<str> = "createdBy" => text,
+    ; unused = "orgId" | "advancedActiveConfiguration" | "scanAuthenticationParams"
 } => Definition: |record| Some(Definition {
+    failure_reason: record.failure_reason(),
     id: record.id?,
     scan_name: record.scan_name.unwrap_or_default(),
     scan_type: record.scan_type,
@@ -124,23 +129,43 @@ record! { DefinitionRecord {
     // A list that does not say so is a list of what is in use.
     is_active: record.is_active.unwrap_or(true),
     interval: record.interval_hours.and_then(interval),
-    agent_id: record.agent_id,
-    latest: record.latest,
+    agent_id: record.agent.and_then(|agent| agent.id),
+    troubleshoot_mode: record.troubleshoot_mode,
+    latest: record.latest.and_then(LatestScan::run),
 }) }
+
+impl DefinitionRecord {
+    fn failure_reason(&self) -> Option<Arc<str>> {
+        let text = self.latest.as_ref()?.failure_reason.as_deref();
+        let agent = self.agent.as_ref().and_then(|agent| agent.name.as_deref());
+        failure_reason(
+            text,
+            &[self.target.as_deref(), self.created_by.as_deref(), agent],
+        )
+    }
+}
 
 // Of a definition's agent only the id is kept: the list of agents has the rest.
 record! { ScannerAgent {
     id: AgentId = "id" => id(AgentId::new),
-} => AgentId: |record| record.id }
+    name: Arc<str> = "machineName" => text,
+} => Self: Some }
 
 // A run without a time cannot be told from any other.
 record! { LatestScan {
     status: ScanStatus = "status" => latest_status,
     at: Timestamp = "executionDateTime" => time,
-} => Run: |record| Some(Run {
-    at: record.at?,
-    status: record.status.unwrap_or_else(unknown),
-}) }
+    failure_reason: Arc<str> = "failureReason" => text,
+} => Self: Some }
+
+impl LatestScan {
+    fn run(self) -> Option<Run> {
+        Some(Run {
+            at: self.at?,
+            status: self.status.unwrap_or_else(unknown),
+        })
+    }
+}
 
 record! { AgentRecord {
     id: AgentId = "id" => id(AgentId::new),
@@ -169,26 +194,47 @@ record! { SessionRecord {
     status: ScanStatus = "scanStatus" => session_status,
     targets: u32 = "numberOfTargets" => count,
     targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
-    target_durations: Vec<Duration>
-        = "scannedTargets" | "listScannedTargets" => durations,
-    ; unused = "orgId" | "scannerId" | "generalErrorMessage"
+    targets_scanned: Vec<TargetRecord>
+        = "scannedTargets" | "listScannedTargets" => scanned_targets,
+    error: Arc<str> = "generalErrorMessage" => text,
+    ; unused = "orgId" | "scannerId"
 } => Session: |record| {
     let says_something =
         record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
     Some(Session {
+        errors: record.errors(),
+        target_durations: record.scanned().filter_map(|target| target.duration).collect(),
         definition_id: record.definition_id.filter(|_| says_something)?,
         id: record.id,
         last_scanned: record.last_scanned,
         status: record.status.unwrap_or_else(unknown),
         targets: record.targets,
         targets_succeeded: record.targets_succeeded,
-        target_durations: record.target_durations.unwrap_or_default(),
     })
 } }
 
+impl SessionRecord {
+    fn scanned(&self) -> impl Iterator<Item = &TargetRecord> {
+        self.targets_scanned.iter().flatten()
+    }
+
+    fn errors(&self) -> Option<Arc<SessionErrors>> {
+        let targets = self.scanned().map(|target| Target {
+            names: [target.ip.as_deref(), target.hostname.as_deref()],
+            status: target.status.as_ref(),
+            error: target.error.as_deref(),
+        });
+        session_errors(self.error.as_deref(), &targets.collect::<Vec<_>>())
+    }
+}
+
 record! { TargetRecord {
     duration: Duration = "scanDuration" => length,
-} => Duration: |record| record.duration }
+    ip: Arc<str> = "ip" => text,
+    hostname: Arc<str> = "hostname" => text,
+    status: ScanStatus = "scanStatus" => session_status,
+    error: Arc<str> = "errorMessage" => text,
+} => Self: Some }
 
 fn id<T>(new: fn(&str) -> T) -> impl FnOnce(Id) -> Option<T> {
     move |value| {
@@ -219,7 +265,7 @@ fn length(value: Scalar) -> Option<Duration> {
     times::duration(&value.text()?)
 }
 
-fn durations(value: Shape<TargetRecord>) -> Option<Vec<Duration>> {
+fn scanned_targets(value: Shape<TargetRecord>) -> Option<Vec<TargetRecord>> {
     Some(value.many()?.items)
 }
 

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::status::{Condition, Row, TenantStatus};
-use super::text::{clean, condition, moment, name, name_or, problem, prose, rough, targets};
+use super::text::{clean, condition, count, moment, name, name_or, problem, prose, rough, targets};
 use super::timeline::timeline;
 use crate::clock::Timestamp;
-use crate::model::{Run, ScanStatus, TargetType};
+use crate::model::{Run, ScanStatus, SessionErrors, TargetType};
 use crate::snapshot::{KnownSession, TenantView};
 
 /// The page of what is not known.
@@ -78,6 +78,12 @@ fn facts(row: &Row, now: Timestamp) -> Markup {
             (fact("Targets named by", &name_or(definition.target_type.as_ref().map_or("", TargetType::as_str), "unknown")))
             (fact("Targets scanned", &targets(row.view.targets_succeeded, row.view.targets)))
             (fact("Agent", &agent(row, now)))
+            @if let Some(reason) = &definition.failure_reason {
+                (fact("Failure reason", &prose(reason)))
+            }
+            @if let Some(mode) = definition.troubleshoot_mode {
+                (fact("Troubleshoot mode", &html! { @if mode { "on" } @else { "off" } }))
+            }
             (fact("Counted since the exporter met it", &html! {
                 (counts.success) " succeeded, " (counts.partial_success) " partial, "
                 (counts.failure) " failed, " (counts.unknown) " unknown"
@@ -139,7 +145,7 @@ fn sessions(row: &Row, now: Timestamp) -> Markup {
                 table.sessions {
                     caption #sessions-caption { "The newest known sessions, the newest first" }
                     thead { tr {
-                        @for title in ["When", "Age", "After the one before", "Status", "Targets"] { th scope="col" { (title) } }
+                        @for title in ["When", "Age", "After the one before", "Status", "Targets", "What went wrong"] { th scope="col" { (title) } }
                     } }
                     tbody {
                         @for (place, session) in known.iter().enumerate().rev() {
@@ -168,6 +174,26 @@ fn session_row(session: &KnownSession, before: Option<&KnownSession>, now: Times
                 @if let ScanStatus::Unknown(text) = &session.status { " " (name(text)) }
             }
             td data-label="Targets" { (targets(session.targets_succeeded, session.targets)) }
+            td data-label="What went wrong" {
+                @match &session.errors { Some(errors) => (went_wrong(errors)), None => span.absent { "–" } }
+            }
+        }
+    }
+}
+
+/// The service's own words, which name nobody any more.
+fn went_wrong(errors: &SessionErrors) -> Markup {
+    html! {
+        @if let Some(text) = &errors.general { p { (prose(text)) } }
+        @if !errors.targets.is_empty() {
+            ul {
+                @for error in &errors.targets {
+                    li {
+                        (count(error.targets as usize, "target")) " "
+                        (Condition::of_run(&error.status).as_str()) ": " (prose(&error.text))
+                    }
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use super::super::tests::{NOW, definition, state, tenant};
 use super::*;
 use crate::health::Reason;
-use crate::model::{ScanStatus, ScanType, TenantName};
+use crate::model::{ScanStatus, ScanType, SessionErrors, TargetError, TenantName};
 use crate::snapshot::KnownSession;
 
 async fn text(response: Response) -> String {
@@ -25,6 +25,8 @@ fn hostile() -> WebState {
         ScanStatus::Failure,
     );
     Arc::make_mut(&mut worst.definition).scan_name = "<script>alert('\"&')</script>\n\0".into();
+    Arc::make_mut(&mut worst.definition).failure_reason = Some("<u>reason".into());
+    Arc::make_mut(&mut worst.definition).troubleshoot_mode = Some(true);
     Arc::make_mut(&mut worst.definition).scan_type = Some(ScanType::Other("<b>".into()));
     let session = |hours, status| KnownSession {
         identity: hours,
@@ -32,6 +34,14 @@ fn hostile() -> WebState {
         status,
         targets: Some(8),
         targets_succeeded: Some(5),
+        errors: Some(Arc::new(SessionErrors {
+            general: Some("<b>general".into()),
+            targets: vec![TargetError {
+                status: ScanStatus::Failure,
+                text: "<i>single".into(),
+                targets: 3,
+            }],
+        })),
     };
     worst.recent = [
         session(55, ScanStatus::Unknown("<u>".into())),
@@ -125,6 +135,10 @@ async fn a_definition_has_a_page_whatever_its_id() {
                     "unknown status</span> <bdi>&lt;u&gt;</bdi>",
                     "overdue by 1 d 23 h",
                     "5 of 8",
+                    "<p><bdi>&lt;b&gt;general</bdi></p>",
+                    "3 targets failed: <bdi>&lt;i&gt;single</bdi>",
+                    "&lt;u&gt;reason",
+                    "<dt>Troubleshoot mode</dt><dd>on</dd>",
                     "definition_id=&quot;../&lt;i&gt;?#&amp;\\&quot;'\u{fffd}&quot;",
                 ],
             );
