@@ -69,6 +69,7 @@ pub(super) fn session_errors(
 mod tests {
     use super::super::page;
     use super::*;
+    use crate::clock::Timestamp;
     use crate::model::{Definition, Session};
 
     #[test]
