@@ -115,9 +115,9 @@ mod tests {
             })
             .collect();
         let body = serde_json::json!({ "value": [
-            { "ScanDefinitionId": "a", "scannedTargets": targets, "generalErrorMessage": "No fileserver" },
-            { "ScanDefinitionId": "a", "scannedTargets": [{"ip": "10.0.0.1", "errorMessage": ""}] },
-            { "ScanDefinitionId": "a", "generalErrorMessage": "\u{0}" },
+            { "ScanDefinitionId": "a", "SessionId": "s", "scannedTargets": targets, "generalErrorMessage": "No fileserver" },
+            { "ScanDefinitionId": "a", "SessionId": "s", "scannedTargets": [{"ip": "10.0.0.1", "errorMessage": ""}] },
+            { "ScanDefinitionId": "a", "SessionId": "s", "generalErrorMessage": "\u{0}" },
         ]});
         let sessions = page::<Session>(
             body.to_string().as_bytes(),
