@@ -117,7 +117,7 @@ mod tests {
         let body = serde_json::json!({ "value": [
             { "ScanDefinitionId": "a", "SessionId": "s", "scannedTargets": targets, "generalErrorMessage": "No fileserver" },
             { "ScanDefinitionId": "a", "SessionId": "s", "scannedTargets": [{"ip": "10.0.0.1", "errorMessage": ""}] },
-            { "ScanDefinitionId": "a", "SessionId": "s", "generalErrorMessage": "\u{0}" },
+            { "ScanDefinitionId": "a", "SessionId": "s", "generalErrorMessage": "\u{1}" },
         ]});
         let sessions = page::<Session>(
             body.to_string().as_bytes(),
