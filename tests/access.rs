@@ -115,14 +115,19 @@ async fn a_file_that_loses_its_protection_is_refused_until_a_restart() {
     .await;
 }
 
-/// A certificate of `openssl`, in `NAME.pem` and `NAME.key`; that of `signer`, or its own.
-fn certificate(served: &Served, name: &str, signer: Option<&str>) {
-    let more = signer.map_or_else(String::new, |signer| {
-        format!("-CA {signer}.pem -CAkey {signer}.key -addext basicConstraints=CA:FALSE")
-    });
+/// Signs itself, as an authority.
+const SELF: &str = "-x509 -days 2";
+/// `own` signs it.
+const AUTHORITY: &str = "-x509 -days 2 -CA own.pem -CAkey own.key";
+const LEAF: &str = "-x509 -days 2 -CA own.pem -CAkey own.key -addext basicConstraints=CA:FALSE";
+/// Signs itself, without any extension.
+const VERSION_1: &str = "| openssl x509 -req -days 2 -signkey old.key";
+
+/// A certificate of `openssl`, in `NAME.pem` and `NAME.key`.
+fn certificate(served: &Served, name: &str, kind: &str) {
     let script = format!(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-         -subj /CN={name} -days 2 -keyout {name}.key -out {name}.pem {more}"
+        "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+         -subj /CN={name} -keyout {name}.key {kind} -out {name}.pem"
     );
     let output = Command::new("sh")
         .current_dir(served.process.folder.path())
@@ -136,16 +141,20 @@ fn certificate(served: &Served, name: &str, signer: Option<&str>) {
 async fn pinned_client_certificates_are_taken_as_go_takes_them() {
     let authority = Authority::new();
     let served = Served::start(&authority, TLS).await;
-    certificate(&served, "own", None);
-    certificate(&served, "other", None);
-    certificate(&served, "leaf", Some("own"));
-    certificate(&served, "sibling", Some("own"));
-    let clients = ["own", "other", "leaf", "sibling"];
+    certificate(&served, "own", SELF);
+    certificate(&served, "other", SELF);
+    certificate(&served, "leaf", LEAF);
+    certificate(&served, "sibling", LEAF);
+    certificate(&served, "middle", AUTHORITY);
+    certificate(&served, "old", VERSION_1);
+    let clients = ["own", "other", "leaf", "sibling", "middle", "old"];
     for (trusted, expected) in [
-        // What `own` signed, and `own` itself.
-        ("own.pem", [true, false, true, true]),
-        ("leaf.pem", [false, false, true, false]),
-        ("other.pem", [false, true, false, false]),
+        // What `own` signed, and `own` itself; Go would take `middle` too.
+        ("own.pem", [true, false, true, true, false, false]),
+        ("leaf.pem", [false, false, true, false, false, false]),
+        ("other.pem", [false, true, false, false, false, false]),
+        ("middle.pem", [false, false, false, false, true, false]),
+        ("old.pem", [false, false, false, false, false, true]),
     ] {
         for auth in ["RequireAndVerifyClientCert", "VerifyClientCertIfGiven"] {
             let text = TLS.replace(
@@ -174,8 +183,8 @@ async fn whoever_is_turned_away_is_told_counted_and_named() {
         ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: own.pem}",
     );
     let served = Served::start(&authority, TLS).await;
-    certificate(&served, "own", None);
-    certificate(&served, "other", None);
+    certificate(&served, "own", SELF);
+    certificate(&served, "other", SELF);
     served.write("web.yml", &required);
     let own = ["--cert", "own.pem", "--key", "own.key"];
     let other = ["--cert", "other.pem", "--key", "other.key"];

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod messages;
+pub mod names;
 pub mod nginx;
 pub mod process;
 pub mod settings;
@@ -94,9 +95,22 @@ pub fn configuration(
     quota: (usize, usize),
     ids: &[&str],
 ) -> PathBuf {
+    let (url, roots) = (simulator.https_url(), simulator.ca_pem());
+    configuration_at(simulator, folder, quota, ids, roots, |_| url.clone())
+}
+
+/// The same, of tenants whose hosts are at an origin of their own each, with these roots.
+pub fn configuration_at(
+    simulator: &Simulator,
+    folder: &Path,
+    quota: (usize, usize),
+    ids: &[&str],
+    roots: &str,
+    origin: impl Fn(usize) -> String,
+) -> PathBuf {
     let (per_minute, per_hour) = quota;
     let ca = folder.join("ca.pem");
-    fs::write(&ca, simulator.ca_pem()).expect("the folder can be written");
+    fs::write(&ca, roots).expect("the folder can be written");
     let mut text = String::from("tenants:\n");
     for number in 0.. {
         let Some(identity) = simulator.tenant(number) else {
@@ -104,7 +118,7 @@ pub fn configuration(
         };
         let secret = folder.join(format!("secret-{number}"));
         fs::write(&secret, &identity.client_secret).expect("the folder can be written");
-        let (url, secret) = (simulator.https_url(), secret.display());
+        let (url, secret) = (origin(number), secret.display());
         write!(
             text,
             "  - name: tenant-{number}\n    tenant_id: {}\n    api_base_url: {url}\n    authority_host: {url}\n    \
@@ -193,14 +207,16 @@ impl Exporter {
         ]);
         adjust(&mut command);
         let process = Process::start(folder, &mut command);
-        let port = eventually("the exporter listens", async || {
+        let port = eventually("", async || {
             let output = process.output();
             let written = ["address=127.0.0.1:", r#""address":"127.0.0.1:"#];
             let after = written.iter().find_map(|form| output.split(form).nth(1))?;
             let port = after.split(|c: char| !c.is_ascii_digit()).next()?;
             (port.len() < after.len()).then(|| port.to_owned())
         });
-        let url = format!("http://127.0.0.1:{}", port.await);
+        let port = tokio::time::timeout(PATIENCE * 9 / 10, port).await;
+        let port = port.unwrap_or_else(|_| panic!("it never listens\n{}", process.output()));
+        let url = format!("http://127.0.0.1:{port}");
         Self { process, url }
     }
 

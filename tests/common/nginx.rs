@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::web::Authority;
 use super::{Process, eventually, free_port};
@@ -23,7 +23,7 @@ impl Nginx {
         let port = free_port();
         let http2 = if http2 { " http2" } else { "" };
         let text = format!(
-            "daemon off; worker_processes 1; pid nginx.pid; error_log stderr;\n\
+            "daemon off; user root; worker_processes 1; pid nginx.pid; error_log stderr;\n\
              events {{}}\n\
              http {{\n\
                access_log off; keepalive_requests 100000; client_body_temp_path body; proxy_temp_path proxy;\n\
@@ -75,28 +75,48 @@ impl Nginx {
     /// New ones work.
     pub async fn die(&self) {
         let dead = self.workers();
-        for worker in &dead {
-            signal("STOP", worker);
-        }
-        self.process.signal("HUP");
+        self.stall();
+        self.reload();
         eventually("there is another worker", async || {
-            (self.workers().len() > dead.len()).then_some(())
+            let workers = self.workers();
+            workers
+                .iter()
+                .any(|worker| !dead.contains(worker))
+                .then_some(())
         })
         .await;
     }
-}
 
-fn signal(name: &str, process: &str) {
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), process])
-        .status();
-    assert!(status.expect("kill runs").success());
+    /// Nothing comes back on any connection, be it old or new, until it goes on.
+    pub fn stall(&self) {
+        self.signal_workers("STOP");
+    }
+
+    /// What stalled goes on, and what died ends.
+    pub fn go_on(&self) {
+        self.signal_workers("CONT");
+    }
+
+    /// Another worker takes over; over HTTP/2 the old one says GOAWAY.
+    pub fn reload(&self) {
+        self.process.signal("HUP");
+    }
+
+    fn signal_workers(&self, name: &str) {
+        for worker in self.workers() {
+            // It may have ended meanwhile.
+            let mut kill = Command::new("kill");
+            kill.args([&format!("-{name}"), &worker])
+                .stderr(Stdio::null());
+            kill.status().expect("kill runs");
+        }
+    }
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        for worker in self.workers() {
-            signal("KILL", &worker);
-        }
+        // Else it would start others.
+        self.process.signal("STOP");
+        self.signal_workers("KILL");
     }
 }

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::eventually;
 
-/// Whether this is the run of a test in namespaces of its own; if not, it has run there.
+/// Whether this is the run of a test in namespaces of its own; if not, it has run there, and
+/// what it said is printed.
 ///
 /// `kinds` are flags of `unshare`, `prepare` a shell's commands, `test` the test's path.
 pub fn in_namespaces(kinds: &[&str], prepare: &str, test: &str) -> bool {
@@ -32,6 +33,7 @@ pub fn in_namespaces(kinds: &[&str], prepare: &str, test: &str) -> bool {
         output.status.success() && said.contains("1 passed"),
         "expected a pass in namespaces of its own, but found a failure; without root, user namespaces must be allowed: {said}"
     );
+    println!("{said}");
     false
 }
 

@@ -15,7 +15,7 @@ use super::rows::{Cause, ENDPOINTS, Row};
 use super::watch::{Samples, Watch};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What all cells share.
 pub struct Bench {
@@ -253,14 +253,6 @@ impl Cell {
         }
     }
 
-    fn well(samples: &Samples) -> Option<[usize; 2]> {
-        let success = "defender_collector_last_success_timestamp_seconds";
-        for collector in ["definitions", "history", "agents"] {
-            samples.value(success, &[&format!("\"{collector}\"")])?;
-        }
-        (samples.value("defender_up", &[])? > 0.0).then(|| samples.published())
-    }
-
     /// Runs it; returns how long after the fault's end it worked again.
     pub async fn run(&self, bench: &Bench, watch: &Watch) -> Result<Duration, String> {
         let name = self.name();
@@ -269,7 +261,7 @@ impl Cell {
         } else {
             Some(
                 watch
-                    .until(&name, "all is well at first", PATIENCE, Self::well)
+                    .until(&name, "all is well at first", PATIENCE, Samples::well)
                     .await?,
             )
         };
@@ -347,7 +339,7 @@ impl Cell {
         };
         let (status, arrived) = watch
             .until(&self.name(), "all is well again", PATIENCE, |samples| {
-                first().filter(|_| Self::well(samples).is_some())
+                first().filter(|_| samples.well().is_some())
             })
             .await?;
         if status != 200 {

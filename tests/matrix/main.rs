@@ -10,6 +10,7 @@
 mod common;
 
 mod cell;
+mod nginx;
 mod report;
 mod rows;
 mod watch;
@@ -86,23 +87,24 @@ async fn start(folder: Arc<tempfile::TempDir>) -> Exporter {
 }
 
 /// Waits for a moment with no call under way, when whatever the service has seen was counted.
-async fn all_is_counted(simulator: &Simulator, exporter: &Exporter, tenant: usize) {
+/// Returns how many calls were counted that it did not see.
+async fn all_is_counted(simulator: &Simulator, exporter: &Exporter, tenant: usize) -> usize {
     let seen = || {
         let calls = simulator.calls();
         let ours = calls.iter().filter(|call| call.tenant == Some(tenant));
         ours.filter(|call| call.endpoint != Endpoint::Token).count()
     };
     let labels = format!("defender_api_requests_total{{tenant=\"cell-{tenant}\"");
-    eventually(
-        &format!("all that cell-{tenant} sent is counted"),
-        async || {
-            let metrics = exporter.metrics().await;
-            let ours = metrics.0.lines().filter(|line| line.starts_with(&labels));
-            let counts = ours.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
-            (seen() <= counts.sum()).then_some(())
-        },
-    )
-    .await;
+    let what = format!("all that cell-{tenant} sent is counted");
+    eventually(&what, async || {
+        let before = seen();
+        let metrics = exporter.metrics().await;
+        let ours = metrics.0.lines().filter(|line| line.starts_with(&labels));
+        let counts = ours.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+        let unseen = counts.sum::<usize>().checked_sub(before)?;
+        (seen() == before).then_some(unseen)
+    })
+    .await
 }
 
 /// Runs the cells at these places beside each other.
@@ -185,5 +187,7 @@ fn docs_have_the_matrix() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability.md");
     let page = fs::read_to_string(page).expect("the page is there");
     let table = Report::promised(&rows);
-    assert!(page.contains(&table), "docs/reliability.md lacks:\n{table}");
+    for table in [table, nginx::promised()] {
+        assert!(page.contains(&table), "docs/reliability.md lacks:\n{table}");
+    }
 }

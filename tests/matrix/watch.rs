@@ -152,6 +152,15 @@ impl Samples {
         })
     }
 
+    /// What is published, once all collectors have succeeded and none fails now.
+    pub fn well(&self) -> Option<[usize; 2]> {
+        let success = "defender_collector_last_success_timestamp_seconds";
+        for collector in ["definitions", "history", "agents"] {
+            self.value(success, &[&format!("\"{collector}\"")])?;
+        }
+        (self.value("defender_up", &[])? > 0.0).then(|| self.published())
+    }
+
     /// What is above zero among the errors.
     fn troubles(&self) -> String {
         let errors = self

@@ -6,33 +6,14 @@ use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::Simulator;
-use tokio::net::UdpSocket;
 
 use super::configure;
+use crate::common::names::{NETWORK, NameServer};
 use crate::common::process::in_namespaces;
 use crate::common::{Exporter, eventually, messages, options};
 
-const PREPARE: &str = "ip link set lo up && mount -t tmpfs tmpfs /mnt && \
-    echo nameserver 127.0.0.1 >/mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf";
-
 /// As many as leave no thread of the runtime's 512.
 const SILENT: usize = 600;
-
-/// Takes queries; only that there is no `unknown.test` is ever said.
-async fn name_server() {
-    let socket = UdpSocket::bind("127.0.0.1:53").await.expect("it is ours");
-    tokio::spawn(async move {
-        let mut query = [0; 512];
-        while let Ok((length, peer)) = socket.recv_from(&mut query).await {
-            let query = &mut query[..length];
-            if query.windows(8).any(|part| part == b"\x07unknown") {
-                // An answer, and the name does not exist.
-                query[2..4].copy_from_slice(&[0x81, 0x83]);
-                let _ = socket.send_to(query, peer).await;
-            }
-        }
-    });
-}
 
 /// How many threads look names up.
 fn look_ups(process: u32) -> usize {
@@ -44,10 +25,10 @@ fn look_ups(process: u32) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_name_servers_hold_up_nothing_else() {
     let test = "outgoing::names::silent_name_servers_hold_up_nothing_else";
-    if !in_namespaces(&["--net", "--mount"], PREPARE, test) {
+    if !in_namespaces(&["--net", "--mount"], NETWORK, test) {
         return;
     }
-    name_server().await;
+    NameServer::start().await;
     let mut options = options();
     (options.definitions, options.agents, options.tenants) = (3, 1, SILENT + 2);
     let simulator = Simulator::start(options).await.expect("it starts");

@@ -12,6 +12,8 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::clients::Place;
+use super::common::names::NameServer;
+use super::common::nginx::Nginx;
 use super::common::{self, Exporter};
 use super::truth::{of_page, of_world};
 
@@ -27,6 +29,9 @@ const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
 pub struct Chaos {
     simulator: Arc<Simulator>,
+    names: NameServer,
+    /// Before the first tenants, over HTTP/2 and over HTTP/1.1.
+    nginxes: [Nginx; 2],
     folder: Arc<TempDir>,
     /// The library that makes its disk slow.
     library: PathBuf,
@@ -54,9 +59,14 @@ fn faketime() -> PathBuf {
 impl Chaos {
     pub async fn start(simulator: Arc<Simulator>, seed: u64) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
-        common::configuration(&simulator, folder.path(), (300, 15_000), &[]);
+        let target = simulator.https_url().replace("localhost", "127.0.0.1");
         let mut chaos = Self {
             simulator,
+            names: NameServer::start().await,
+            nginxes: [
+                Nginx::start(&target, true).await,
+                Nginx::start(&target, false).await,
+            ],
             library: common::process::slow_disk(folder.path()),
             folder,
             exporter: None,
@@ -66,6 +76,7 @@ impl Chaos {
             said: String::new(),
             created: 0,
         };
+        chaos.configure();
         chaos.jump("+0");
         chaos.disk(0);
         chaos.launch().await;
@@ -102,6 +113,18 @@ impl Chaos {
             .expect("unpoisoned")
             .clone_from(&started.url);
         self.exporter = Some(started);
+    }
+
+    fn configure(&self) {
+        let simulator = &self.simulator;
+        let of_nginxes = self.nginxes.iter().map(|nginx| &*nginx.authority.pem);
+        let roots: String = of_nginxes.chain([simulator.ca_pem()]).collect();
+        let origin = |tenant: usize| match self.nginxes.get(tenant) {
+            Some(nginx) => nginx.origin(),
+            None => simulator.https_url(),
+        };
+        let (folder, quota) = (self.folder.path(), (300, 15_000));
+        common::configuration_at(simulator, folder, quota, &[], &roots, origin);
     }
 
     /// Moves its wall clock.
@@ -186,7 +209,7 @@ impl Chaos {
     /// Does one thing after the other until then.
     pub async fn run(&mut self, end: Uptime, kills: bool) {
         while Clock::system().uptime() < end {
-            let what = match self.random.u8(..20) {
+            let what = match self.random.u8(..22) {
                 0..5 => {
                     let (endpoint, tenant) = (self.random.usize(..4), self.random.usize(..TENANTS));
                     let fault = self.random.bool().then(|| self.fault());
@@ -217,6 +240,11 @@ impl Chaos {
                     self.disk(time);
                     "disk"
                 }
+                14 => {
+                    self.names.set_silent(!self.names.is_silent());
+                    "name server"
+                }
+                15..17 => self.connections().await,
                 _ => {
                     self.change();
                     "change"
@@ -228,9 +256,32 @@ impl Chaos {
         }
     }
 
+    /// Something happens to all connections through an nginx.
+    async fn connections(&mut self) -> &'static str {
+        let nginx = &self.nginxes[self.random.usize(..self.nginxes.len())];
+        match self.random.u8(..5) {
+            0..2 => {
+                nginx.die().await;
+                "dead connections"
+            }
+            2 => {
+                nginx.stall();
+                "stall"
+            }
+            3 => {
+                nginx.go_on();
+                "end of a stall"
+            }
+            _ => {
+                nginx.reload();
+                "nginx reload"
+            }
+        }
+    }
+
     /// Another configuration, and SIGHUP; one of three is not good.
     fn reload(&mut self) {
-        common::configuration(&self.simulator, self.folder.path(), (300, 15_000), &[]);
+        self.configure();
         let file = self.folder.path().join("exporter.yml");
         let good = fs::read_to_string(&file).expect("it was written");
         let text = match self.random.u8(..3) {
@@ -249,21 +300,32 @@ impl Chaos {
         old.process.exit().await;
         self.said += &old.process.output();
         drop(old);
-        common::configuration(&self.simulator, self.folder.path(), (300, 15_000), &[]);
+        // It does not start on a full disk.
+        self.disk(0);
+        self.configure();
         self.launch().await;
     }
 
-    /// Nothing goes wrong any more, for long enough that what was under way is over.
+    /// Nothing more goes wrong, for long enough that what was under way is over.
     pub async fn calm(&mut self) {
         for (tenant, endpoint) in (0..TENANTS).flat_map(|tenant| ENDPOINTS.map(|end| (tenant, end)))
         {
             self.simulator.set_tenant_fault(tenant, endpoint, None);
         }
+        self.names.set_silent(false);
         self.jump("+0");
         self.disk(0);
-        common::configuration(&self.simulator, self.folder.path(), (300, 15_000), &[]);
+        self.configure();
         self.exporter().process.signal("HUP");
         tokio::time::sleep(Duration::from_secs(5)).await;
+        // Nothing but a call that fails finds that out.
+        for nginx in &self.nginxes {
+            nginx.die().await;
+        }
+        for _ in 0..10 * TENANTS {
+            self.change();
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
     }
 
     /// Waits until the page equals the world.
@@ -291,8 +353,11 @@ impl Chaos {
         }
     }
 
-    pub fn summary(&self) -> String {
-        format!("{:?}, {} calls", self.done, self.simulator.calls().len())
+    pub fn summary(&mut self) -> String {
+        let said = self.said.clone() + &self.exporter().process.output();
+        let silent = said.matches("name servers do not answer").count();
+        let (done, calls) = (&self.done, self.simulator.calls().len());
+        format!("{done:?}, {calls} calls; {silent} times name servers did not answer")
     }
 
     /// It lives, and has said nothing that it should not.

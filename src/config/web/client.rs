@@ -5,8 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::crypto::{
+    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -77,18 +80,21 @@ pub(super) fn verifier(
     if auth == ClientAuth::NoClientCert {
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
+    let listed = |inner, pinned| {
+        Arc::new(Listed {
+            inner,
+            pinned,
+            sans,
+            provider: Arc::clone(provider),
+        })
+    };
     if !auth.verifies() {
         let inner = Arc::new(AnyCertificate {
             required: auth.is_required(),
             hints: roots.subjects(),
             provider: Arc::clone(provider),
         });
-        let pinned = Vec::new();
-        return Ok(Arc::new(Listed {
-            inner,
-            pinned,
-            sans,
-        }));
+        return Ok(listed(inner, Vec::new()));
     }
     let builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
@@ -97,11 +103,7 @@ pub(super) fn verifier(
     } else {
         builder.allow_unauthenticated().build()?
     };
-    Ok(Arc::new(Listed {
-        inner,
-        pinned,
-        sans,
-    }))
+    Ok(listed(inner, pinned))
 }
 
 /// Takes any certificate whose key the client holds, whoever signed it.
@@ -166,6 +168,13 @@ struct Listed {
     pinned: Vec<CertificateDer<'static>>,
     /// Empty: every name.
     sans: Vec<String>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Listed {
+    fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.pinned.iter().any(|pinned| pinned == certificate)
+    }
 }
 
 impl ClientCertVerifier for Listed {
@@ -183,7 +192,7 @@ impl ClientCertVerifier for Listed {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = if self.pinned.iter().any(|pinned| pinned == certificate) {
+        let verified = if self.is_pinned(certificate) {
             usable(certificate, now).map_err(Error::InvalidCertificate)?;
             ClientCertVerified::assertion()
         } else {
@@ -218,8 +227,17 @@ impl ClientCertVerifier for Listed {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signature)
+        if !self.is_pinned(certificate) {
+            return self
+                .inner
+                .verify_tls13_signature(message, certificate, signature);
+        }
+        // By the key alone: webpki reads no certificate of X.509 version 1.
+        let (_, certificate) = X509Certificate::from_der(certificate)
+            .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        let key = SubjectPublicKeyInfoDer::from(certificate.public_key().raw);
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -273,53 +291,4 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pinned_certificate_must_be_current_and_a_clients() {
-        use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut parameters = rcgen::CertificateParams::new([]).unwrap();
-        parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
-        parameters.not_after = rcgen::date_time_ymd(2027, 1, 1);
-        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-        let (before, within, after) = (at(1_700_000_000), at(1_790_000_000), at(1_900_000_000));
-        for (usages, taken) in [
-            (vec![], true),
-            (vec![ClientAuth], true),
-            (vec![ServerAuth, ClientAuth], true),
-            (vec![ServerAuth], false),
-        ] {
-            parameters.extended_key_usages = usages;
-            let certificate = parameters.self_signed(&key).unwrap();
-            assert_eq!(usable(certificate.der(), within).is_ok(), taken);
-            assert!(usable(certificate.der(), before).is_err());
-            assert!(usable(certificate.der(), after).is_err());
-        }
-    }
-
-    #[test]
-    fn all_kinds_of_alternative_names_are_read() {
-        let names = ["a.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
-        let mut parameters = rcgen::CertificateParams::new(names).unwrap();
-        let email = "scrape@a.example".try_into().unwrap();
-        let uri = "spiffe://a.example/prometheus".try_into().unwrap();
-        parameters
-            .subject_alt_names
-            .extend([rcgen::SanType::Rfc822Name(email), rcgen::SanType::URI(uri)]);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = parameters.self_signed(&key).unwrap();
-        assert_eq!(
-            alternative_names(certificate.der()).unwrap(),
-            [
-                "a.example",
-                "192.0.2.1",
-                "2001:db8::1",
-                "scrape@a.example",
-                "spiffe://a.example/prometheus"
-            ]
-        );
-        assert!(alternative_names(&CertificateDer::from(vec![1, 2, 3])).is_none());
-    }
-}
+mod tests;
