@@ -12,7 +12,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+
+/// Where whole numbers do not keep their digits any more: beyond 64 bits.
+pub(super) const TOO_LARGE: f64 = 9.2e18;
 
 /// A plain value: a flag, a number, a text, or nothing usable. A list with one
 /// plain value counts as that value, as in `"ScanDefinitionIds": ["…"]`.
@@ -21,6 +23,8 @@ pub(super) enum Scalar<'de> {
     #[default]
     Absent,
     Flag(bool),
+    Integer(i128),
+    /// With a fraction or an exponent, or [`TOO_LARGE`].
     Number(f64),
     /// A copy only where the answer has escapes.
     Text(Cow<'de, str>),
@@ -34,6 +38,7 @@ impl<'de> Scalar<'de> {
             Self::Text(text) if text.chars().all(char::is_whitespace) => None,
             Self::Text(text) if text.contains('\0') => Some(text.replace('\0', "\u{fffd}").into()),
             Self::Text(text) => Some(text),
+            Self::Integer(number) => Some(number.to_string().into()),
             Self::Number(number) => Some(number.to_string().into()),
             Self::Absent | Self::Flag(_) => None,
         }
@@ -50,8 +55,10 @@ impl<'de> Scalar<'de> {
     }
 
     /// The number, also if it was sent as text. Always finite.
+    #[expect(clippy::cast_precision_loss, reason = "the API's numbers are int32")]
     pub(super) fn number(&self) -> Option<f64> {
         match self {
+            Self::Integer(number) => Some(*number as f64),
             Self::Number(number) => Some(*number),
             Self::Text(text) => text.trim().parse().ok(),
             _ => None,
@@ -95,14 +102,12 @@ impl<'de, const LISTS: bool> Visitor<'de> for ScalarVisitor<LISTS> {
         Ok(Scalar::Flag(value))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "the API's numbers are int32")]
     fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Number(value as f64))
+        Ok(Scalar::Integer(value.into()))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "the API's numbers are int32")]
     fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Number(value as f64))
+        Ok(Scalar::Integer(value.into()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
@@ -134,7 +139,7 @@ impl<'de, const LISTS: bool> Visitor<'de> for ScalarVisitor<LISTS> {
     }
 }
 
-/// An identifier as text. A number keeps all its digits.
+/// An identifier as text. A whole number keeps all its digits.
 pub(super) struct Id<'de>(Option<Cow<'de, str>>);
 
 impl<'de> Id<'de> {
@@ -145,28 +150,13 @@ impl<'de> Id<'de> {
 
 impl<'de> Deserialize<'de> for Id<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut written = <&RawValue>::deserialize(deserializer)?.get();
-        if written.starts_with('[') {
-            let list: Vec<&RawValue> = serde_json::from_str(written).map_err(D::Error::custom)?;
-            let [alone] = *list else {
-                return Ok(Self(None));
-            };
-            written = alone.get();
+        match Scalar::deserialize(deserializer)? {
+            // Its digits are lost; mended, it is a text.
+            Scalar::Number(number) if number.abs() >= TOO_LARGE => {
+                Err(D::Error::custom("a number of too many digits"))
+            }
+            value => Ok(Self(value.text())),
         }
-        // Nearly always there is nothing to unescape.
-        let plain = written
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'));
-        let value = match plain.filter(|text| !text.contains('\\')) {
-            Some(text) => Scalar::Text(text.into()),
-            None => serde_json::from_str(written)
-                .map(|Plain(value)| value)
-                .map_err(D::Error::custom)?,
-        };
-        Ok(Self(match value {
-            Scalar::Number(_) => Some(written.into()),
-            value => value.text(),
-        }))
     }
 }
 

@@ -361,6 +361,7 @@ fn target_type(value: Scalar) -> Option<TargetType> {
 )]
 fn member<T: Clone>(value: &Scalar, members: &[T]) -> Option<T> {
     match value {
+        Scalar::Integer(number) => members.get(usize::try_from(*number).ok()?).cloned(),
         Scalar::Number(number) if *number >= 0.0 && number.fract() == 0.0 => {
             members.get(*number as usize).cloned()
         }
