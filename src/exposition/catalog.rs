@@ -147,6 +147,10 @@ catalog! {
             "Requests to the API by HTTP status, none where no answer came. Cached from the last poll.";
         REQUEST_SECONDS: Histogram "defender_api_request_duration_seconds" ["tenant", "endpoint"]
             "How long requests to the API took, answered or not. Cached from the last poll.";
+        TRUNCATED: Counter "defender_api_truncated_total" ["tenant", "endpoint"]
+            "Answers that stopped at a cap of the API without a link to the rest. Cached from the last poll.";
+        ENDLESS: Counter "defender_api_endless_total" ["tenant", "endpoint"]
+            "Rounds of pages that were ended because a page brought nothing new, or a next link came again: what came is used, and nothing vanishes. Cached from the last poll.";
         QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "window"]
             "Calls that the exporter allows itself in the window, its share of the API's limit.";
         QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "window"]

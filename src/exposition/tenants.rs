@@ -21,7 +21,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 21] = [
+static FAMILIES: [(&Metric, Content); 23] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -52,6 +52,18 @@ static FAMILIES: [(&Metric, Content); 21] = [
     ),
     (&catalog::REQUESTS, Content::Lines(requests)),
     (&catalog::REQUEST_SECONDS, Content::Lines(request_seconds)),
+    (
+        &catalog::TRUNCATED,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| Some(health.truncated));
+        }),
+    ),
+    (
+        &catalog::ENDLESS,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| Some(health.endless));
+        }),
+    ),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),
     (&catalog::QUOTA_USED, Content::Used),
     (

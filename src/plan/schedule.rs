@@ -17,6 +17,8 @@ pub(super) struct Schedule {
     started: Option<Uptime>,
     /// Pages of the last complete round.
     pages: usize,
+    /// Calls of the round under way.
+    so_far: usize,
     backoff: Backoff,
 }
 
@@ -29,6 +31,7 @@ impl Schedule {
             under_way: false,
             started: None,
             pages: 1,
+            so_far: 0,
             backoff: Backoff::new(seed),
         }
     }
@@ -40,6 +43,7 @@ impl Schedule {
     /// The next page, or the first.
     pub(super) fn start(&mut self, now: Uptime) {
         self.under_way = true;
+        self.so_far += 1;
         self.started.get_or_insert(now);
     }
 
@@ -51,6 +55,7 @@ impl Schedule {
     pub(super) fn succeeded(&mut self, now: Uptime, pages: usize, least: Duration) {
         self.under_way = false;
         self.pages = pages.max(1);
+        self.so_far = 0;
         self.least = least;
         self.backoff.reset();
         let next = self.started.take().unwrap_or(now) + self.effective();
@@ -61,8 +66,14 @@ impl Schedule {
     pub(super) fn failed(&mut self, now: Uptime, least: Duration) -> Uptime {
         self.under_way = false;
         self.started = None;
+        self.so_far = 0;
         self.due = now + self.backoff.next().max(least);
         self.due
+    }
+
+    /// Whether the next call asks for a further page.
+    pub(super) fn is_paging(&self) -> bool {
+        self.so_far > 0
     }
 
     fn effective(&self) -> Duration {
@@ -78,6 +89,6 @@ impl Schedule {
         let rounds = window.as_millis().div_ceil(interval.as_millis());
         usize::try_from(rounds)
             .unwrap_or(usize::MAX)
-            .saturating_mul(self.pages)
+            .saturating_mul(self.pages.max(self.so_far))
     }
 }

@@ -1,3 +1,4 @@
+mod paging;
 mod refused;
 
 use super::*;

@@ -95,7 +95,9 @@ pub(super) fn page(shared: &Shared, call: &Call, fault: Option<&Fault>) -> Resul
     let context = call.path.trim_start_matches("/api/");
     let mut records = rest.records[rest.offset..end].to_vec();
     if let (Some(Fault::Endless(Endless::Invented)), [.., link]) = (fault, rest.links.as_slice()) {
-        records.iter_mut().for_each(|record| rename(record, *link));
+        for record in &mut records {
+            rename(record, *link);
+        }
     }
     let mut answer = json!({
         "@odata.context": format!("{}/api/$metadata#{context}", call.origin),

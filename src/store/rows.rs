@@ -288,6 +288,12 @@ pub(super) struct CollectorRow {
     pub(super) requests: Vec<CountRow>,
     #[n(4)]
     pub(super) request_seconds: HistogramRow,
+    #[n(5)]
+    #[cbor(default)]
+    pub(super) truncated: u64,
+    #[n(6)]
+    #[cbor(default)]
+    pub(super) endless: u64,
 }
 
 impl From<&CollectorHealth> for CollectorRow {
@@ -299,6 +305,8 @@ impl From<&CollectorHealth> for CollectorRow {
             errors: counts(&health.errors, |reason| reason.as_label().to_owned()),
             requests: counts(&health.requests, status),
             request_seconds: HistogramRow::from(&health.request_seconds),
+            truncated: health.truncated,
+            endless: health.endless,
         }
     }
 }
@@ -318,6 +326,8 @@ impl From<CollectorRow> for CollectorHealth {
                 .map(|row| (row.label.parse().ok(), row.count))
                 .collect(),
             request_seconds: row.request_seconds.restore(REQUEST_SECONDS),
+            truncated: row.truncated,
+            endless: row.endless,
         }
     }
 }

@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use regex::Regex;
+
+use super::listing::{KEPT, MOST_VANISHED, MOST_VANISHED_BYTES};
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
-use crate::model::{Run, ScanStatus};
+use crate::config::Rule;
+use crate::model::{Run, ScanStatus, ScanType};
 use crate::quota::Limits;
 
 fn tenant(filter: DefinitionFilter) -> Tenant {
@@ -218,4 +223,55 @@ fn what_is_kept_of_the_vanished_is_bounded() {
         assert_eq!(newest, Some(Uptime::from_boot(Duration::from_secs(19))));
         assert_eq!(forgotten + tenant.vanished.len(), 19 * definitions);
     }
+}
+
+#[test]
+fn a_part_of_a_list_lets_nothing_vanish() {
+    let mut tenant = tenant(all());
+    let now = Uptime::default();
+    tenant.relist(vec![definition("a", true), definition("b", true)], now);
+    let news = tenant.add_definitions(vec![definition("b", true), definition("c", true)], now);
+    assert_eq!(ids(&tenant.view()), ["a", "b", "c"]);
+    assert_eq!(news.appeared, [DefinitionId::new("c")]);
+    assert!(news.vanished.is_empty());
+    let whole = vec![definition("b", true), definition("c", true)];
+    assert_eq!(tenant.relist(whole, now).vanished, [DefinitionId::new("a")]);
+}
+
+#[test]
+fn a_part_of_a_list_keeps_to_the_limit() {
+    let mut tenant = tenant(DefinitionFilter { limit: 3, ..all() });
+    let now = Uptime::default();
+    tenant.relist(vec![definition("x", true), definition("y", true)], now);
+    let part = || ["a", "b", "y"].map(|id| definition(id, true)).to_vec();
+    tenant.add_definitions(part(), now);
+    assert_eq!(ids(&tenant.view()), ["a", "x", "y"]);
+    assert_eq!(tenant.view().health.dropped, 1);
+    tenant.add_definitions(vec![definition("x", true)], now);
+    assert_eq!(tenant.view().health.dropped, 1, "the list goes on");
+    tenant.relist(part(), now);
+    assert_eq!(ids(&tenant.view()), ["a", "b", "y"]);
+    assert_eq!(tenant.view().health.dropped, 0);
+}
+
+#[test]
+fn of_a_part_of_the_agents_none_vanishes() {
+    let agent = |id: &str, version: &str| Agent {
+        id: crate::model::AgentId::new(id),
+        machine_id: "".into(),
+        computer_dns_name: "".into(),
+        last_seen: None,
+        last_command: None,
+        scanner_version: version.into(),
+        client_version: "".into(),
+    };
+    let mut tenant = tenant(all());
+    tenant.set_agents(vec![agent("a", "1"), agent("b", "1")]);
+    tenant.add_agents(vec![agent("b", "2"), agent("c", "1")]);
+    let agents = tenant.view().agents;
+    let known: Vec<_> = agents
+        .iter()
+        .map(|it| (it.id.as_str(), &*it.scanner_version))
+        .collect();
+    assert_eq!(known, [("a", "1"), ("b", "2"), ("c", "1")]);
 }

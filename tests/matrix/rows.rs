@@ -196,7 +196,6 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
             "`value` is missing",
             body("application/json", b"{\"@odata.context\": \"x\"}"),
         ),
-        of_lists("next link that loops", Fault::NextLinkLoop, "decode"),
         of_lists(
             "next link to another host",
             Fault::NextLinkElsewhere(elsewhere.to_owned()),
