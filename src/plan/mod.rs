@@ -24,7 +24,7 @@ use self::backoff::Backoff;
 use self::history::HistoryPlan;
 pub use self::history::{FetchTimes, QUARANTINE};
 use self::schedule::Schedule;
-use self::share::least_interval;
+use self::share::{AGENTS, DEFINITIONS, least_interval};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::health::{Collector, Reason};
@@ -264,7 +264,7 @@ impl Plan {
 
     /// The list of definitions is complete, in `pages` pages.
     pub fn listed(&mut self, now: Uptime, pages: usize, listed: &Listed, quota: &Quota) {
-        let least = least_interval(pages, 2, quota);
+        let least = least_interval(pages, DEFINITIONS, quota);
         self.definitions.succeeded(now, pages, least);
         self.history.listed(now, listed);
         self.history
@@ -275,7 +275,7 @@ impl Plan {
     /// The list of agents is complete, in `pages` pages.
     pub fn agents_listed(&mut self, now: Uptime, pages: usize, quota: &Quota) {
         self.agents
-            .succeeded(now, pages, least_interval(pages, 10, quota));
+            .succeeded(now, pages, least_interval(pages, AGENTS, quota));
     }
 
     /// History of a batch is complete; `unsettled` are not worth less than another try soon.

@@ -29,8 +29,8 @@ const MOST_BYTES: usize = 256 * 1024 * 1024;
 /// of `$top`, the older one and the newer.
 const CAPS: [usize; 2] = [4_096, 10_000];
 
-/// For how long a round of a list goes on at the page where it failed. Beyond that its first
-/// pages are too old to stand beside its last.
+/// For how long after a page a round of a list goes on where it failed. Beyond that the pages
+/// so far are too old to stand beside its last.
 const RESUMED: Duration = Duration::from_mins(5);
 
 /// A round under way.
@@ -99,6 +99,8 @@ struct Pages<T> {
     /// Whether an answer was cut short.
     cut: bool,
     started: Option<Uptime>,
+    /// When the last page came.
+    came: Option<Uptime>,
 }
 
 impl<T> Default for Pages<T> {
@@ -116,6 +118,7 @@ impl<T> Default for Pages<T> {
             blank: false,
             cut: false,
             started: None,
+            came: None,
         }
     }
 }
@@ -248,6 +251,7 @@ impl<T: Keyed> Round<T> {
         self.renewed = false;
         let so_far = &mut self.so_far;
         so_far.count += 1;
+        so_far.came = Some(now);
         so_far.bytes = so_far.bytes.saturating_add(page.bytes);
         if so_far.bytes > MOST_BYTES {
             return Turn::Failed(RoundError::TooLarge(std::mem::take(so_far).count));
@@ -289,8 +293,8 @@ impl<T: Keyed> Round<T> {
                 | ApiError::Unanswered(_)
                 | ApiError::Decode(_)
         );
-        let young = |started| now.since(started) < RESUMED;
-        self.kind == Kind::List && passing && self.so_far.started.is_some_and(young)
+        let young = |came| now.since(came) < RESUMED;
+        self.kind == Kind::List && passing && self.so_far.came.is_some_and(young)
     }
 }
 

@@ -121,3 +121,33 @@ async fn history_of_a_long_list_waits_for_a_full_batch_or_a_while() {
     let left = Request::History(all[30..40].to_vec());
     assert_eq!(bench.next(), Some(left), "no other page comes");
 }
+
+#[tokio::test(start_paused = true)]
+async fn however_small_the_budget_pages_come_to_their_end() {
+    for calls in 1..12 {
+        let mut bench = Bench::new(calls, calls * 60);
+        bench.plan.agents = Schedule::new(Some(Duration::from_mins(1)), bench.clock.uptime(), 1);
+        for request in [Request::Definitions, Request::Agents] {
+            let (mut pages, end) = (0, bench.clock.uptime() + Duration::from_hours(1));
+            while pages < 3 && bench.clock.uptime() < end {
+                let asked = bench.wait().await;
+                pages += usize::from(asked == request);
+                bench.plan.go_on(&asked, bench.clock.uptime());
+            }
+            assert_eq!(pages, 3, "{calls} calls a minute, {request:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_wait_where_no_call_is_allowed() {
+    let mut bench = Bench::new(80, 1_200);
+    assert_eq!(bench.next(), Some(Request::Definitions));
+    bench.page(&ids(0..1));
+    // It is empty: nothing is left to others.
+    let reserve = Reserve::after(None, bench.clock.uptime());
+    bench.quota.run_on_reserve(reserve);
+    assert_eq!(bench.next(), None);
+    tokio::time::advance(Duration::from_mins(61)).await;
+    assert_eq!(bench.next(), Some(Request::Definitions));
+}

@@ -48,13 +48,24 @@ fn a_list_goes_on_at_the_page_that_failed() {
 }
 
 #[test]
-fn a_list_whose_first_pages_are_old_begins_anew() {
+fn a_list_that_failed_for_long_begins_anew() {
     let mut round = failed(Round::of_list(), ApiError::Timeout);
     assert!(matches!(
         round.turn(Err(ApiError::Timeout), at(301)),
         Turn::Failed(_)
     ));
     assert!(round.start(at(302)).is_none());
+}
+
+#[test]
+fn a_list_that_takes_long_goes_on_at_the_page_that_failed() {
+    let mut round = Round::of_list();
+    for (number, link) in ["two", "three", "four"].into_iter().enumerate() {
+        let (number, seconds) = (u32::try_from(number).expect("few"), 200 * number as u64);
+        round.turn(Ok(page(&[number], Some(link))), at(seconds));
+    }
+    round.turn(Err(ApiError::Timeout), at(600));
+    assert_eq!(round.start(at(601)), Some(NextLink::new("four")));
 }
 
 #[test]
