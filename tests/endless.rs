@@ -98,7 +98,7 @@ async fn pages_without_an_end_are_published_counted_and_cost_a_call_or_two() {
         assert_eq!(within, Some(rounds * pages), "{kind:?}");
         let said = exporter.process.output();
         let lists = said.lines().filter(|line| {
-            line.contains("the pages do not end") && line.contains("collector=definitions")
+            line.contains("the next links never end") && line.contains("collector=definitions")
         });
         assert_eq!(lists.count(), 1, "it is said once");
     }
@@ -138,7 +138,7 @@ async fn what_pages_that_were_not_read_hold_does_not_vanish() {
         (shown(&exporter.metrics().await).len() == 11).then_some(())
     })
     .await;
-    exporter.says("answers are whole again").await;
+    exporter.says("the answers are whole again").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +263,7 @@ async fn the_rest_of_history_behind_a_cap_is_asked_for() {
         assert_eq!(learned, Some(expected), "{skip:?}");
         assert_eq!(metrics.value("defender_up", &[]), Some(1.0), "{skip:?}");
         let said = exporter.process.output();
-        assert_eq!(said.matches("an answer stopped at a cap").count(), 1);
+        assert_eq!(said.matches("the answer stopped at a cap").count(), 1);
         if skip == Skip::Ignored {
             let exporter = exporter.kill_and_restart().await;
             exporter.ready().await;

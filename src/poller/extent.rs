@@ -25,18 +25,18 @@ impl Extent {
 
     fn text(self, collector: Collector) -> &'static str {
         match self {
-            Self::Whole => "answers are whole again",
+            Self::Whole => "the answers are whole again",
             Self::Continued => {
-                "an answer stopped at a cap without a link to the rest, which $skip brought"
+                "the answer stopped at a cap without a link to the rest; the rest came with $skip"
             }
             Self::Truncated if collector == Collector::History => {
-                "an answer stopped at a cap without a link to the rest, and $skip brought no more; fewer definitions are asked about at once"
+                "the answer stopped at a cap without a link to the rest, and $skip brought no more; history is asked for in smaller batches"
             }
             Self::Truncated => {
-                "an answer stopped at a cap without a link to the rest, and $skip brought no more; what came is used, and nothing vanishes"
+                "the answer stopped at a cap without a link to the rest, and $skip brought no more; what came is used, and nothing vanishes"
             }
             Self::Endless => {
-                "the pages do not end: one brought nothing new, or came before; what came is used, and nothing vanishes"
+                "the next links never end; what the pages brought is used, and nothing vanishes"
             }
         }
     }

@@ -55,6 +55,9 @@ messages! {
     UNREADABLE = "the answer cannot be read: …";
     TOO_LARGE = "the answer is larger than 67108864 bytes";
     FOREIGN_PAGE = "the next page is at another origin, …; it was not fetched";
+    ENDLESS = "the next links never end; what the pages brought is used, and nothing vanishes";
+    CUT = "the answer stopped at a cap without a link to the rest, and $skip brought no more; …";
+    CONTINUED = "the answer stopped at a cap without a link to the rest; the rest came with $skip";
 }
 
 /// Whether `pattern` is somewhere in `text`.
