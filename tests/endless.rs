@@ -262,6 +262,10 @@ async fn the_rest_of_history_behind_a_cap_is_asked_for() {
         let expected = if skip == Skip::Obeyed { 1_000.0 } else { 450.0 };
         assert_eq!(learned, Some(expected), "{skip:?}");
         assert_eq!(metrics.value("defender_up", &[]), Some(1.0), "{skip:?}");
+        let lines = metrics.0.lines();
+        let counted = lines.filter(|line| line.starts_with("defender_scan_sessions_total{"));
+        let new = counted.filter(|line| !line.ends_with(" 0")).count();
+        assert!(new < 50, "{skip:?}: {new} of 4 096 seemed new to a part");
         let said = exporter.process.output();
         assert_eq!(said.matches("the answer stopped at a cap").count(), 1);
         if skip == Skip::Ignored {

@@ -8,7 +8,9 @@ use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Rule;
 use crate::model::{Run, ScanStatus, ScanType};
+use crate::plan::Plan;
 use crate::quota::Limits;
+use crate::store::{DefinitionState, Loaded};
 
 fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
@@ -274,4 +276,35 @@ fn of_a_part_of_the_agents_none_vanishes() {
         .map(|it| (it.id.as_str(), &*it.scanner_version))
         .collect();
     assert_eq!(known, [("a", "1"), ("b", "2"), ("c", "1")]);
+}
+
+#[test]
+fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
+    let clock = Clock::system();
+    let poll = crate::config::Poll {
+        definitions: Duration::from_mins(1),
+        agents: Duration::ZERO,
+        sweep: Duration::from_hours(24),
+    };
+    let mut plan = Plan::new(poll, clock.uptime(), 1);
+    let mut tenant = tenant(all());
+    let known = |id: &str| {
+        let state = DefinitionState {
+            scan: Scan::new(definition(id, true)),
+            fetched: None,
+            quarantined_until: None,
+            vanished: None,
+        };
+        (DefinitionId::new(id), state)
+    };
+    let loaded = Loaded {
+        definitions: vec![known("a"), known("b")],
+        ..Loaded::default()
+    };
+    tenant.restore(&mut plan, loaded, &clock);
+    let now = clock.uptime();
+    for (page, changed) in [("a", 1), ("b", 1), ("a", 0), ("b", 0)] {
+        let news = tenant.add_definitions(vec![definition(page, true)], now);
+        assert_eq!(news.changed.len(), changed, "{page}");
+    }
 }
