@@ -146,6 +146,10 @@ pub struct CollectorHealth {
     pub requests: BTreeMap<Option<u16>, u64>,
     /// How long requests took, answered or not.
     pub request_seconds: Histogram,
+    /// Answers that stopped at a cap, without a link to the rest.
+    pub truncated: u64,
+    /// Rounds of pages that did not come to a last one.
+    pub endless: u64,
 }
 
 impl CollectorHealth {
@@ -185,6 +189,8 @@ impl Default for CollectorHealth {
             lifecycle: Lifecycle::default(),
             requests: BTreeMap::new(),
             request_seconds: Histogram::new(REQUEST_SECONDS),
+            truncated: 0,
+            endless: 0,
         }
     }
 }

@@ -9,7 +9,9 @@
 //! Calls run beside each other, one of each kind at most; their answers come in here.
 
 mod answers;
+mod extent;
 mod failures;
+mod publishing;
 mod resume;
 mod round;
 mod signing_in;
@@ -24,7 +26,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Announced;
-use self::round::{Complete, Round, RoundError, Turn};
+use self::extent::Extent;
+use self::round::{Complete, Keyed, Round, RoundError, Turn};
 use self::signing_in::Said;
 use crate::clock::{Clock, Uptime};
 use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
@@ -59,6 +62,8 @@ pub struct Poller {
     definitions: Round<Definition>,
     history: Round<Session>,
     agents: Round<Agent>,
+    /// How far rounds last went that were not whole, about how many ids.
+    extents: BTreeMap<Collector, (Extent, usize)>,
     /// Which failures to get a token have been logged since it last worked.
     auth_failures: Said,
     /// When records that could not be read were last logged.
@@ -111,6 +116,7 @@ impl Poller {
             definitions: Round::of_list(),
             history: Round::of_batches(),
             agents: Round::of_list(),
+            extents: BTreeMap::new(),
             auth_failures: Said::default(),
             skipped_logged: BTreeMap::new(),
             refused: None,
@@ -219,23 +225,10 @@ impl Poller {
         match done {
             Done::NotWritten(request) => self.plan.not_written(now, &request),
             Done::Definitions(answer) => {
-                if let Some(listed) =
-                    self.conclude(&Request::Definitions, bearer, answer, |poller| {
-                        &mut poller.definitions
-                    })
-                {
-                    let within = self.tenant.health.dropped == 0;
-                    let relisted = self.tenant.relist(listed.items, now);
-                    let dropped = self.tenant.health.dropped;
-                    if within && dropped > 0 {
-                        tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit; the rest is left out");
-                    }
-                    self.plan.listed(now, listed.pages, &relisted, &self.quota);
-                    if self.tenant.is_empty() {
-                        // No history is left that could be fetched, and end the failure.
-                        self.tenant.health.history.failure = None;
-                    }
-                }
+                let complete = self.conclude(&Request::Definitions, bearer, answer, |poller| {
+                    &mut poller.definitions
+                });
+                self.list(complete, now);
             }
             Done::History(ids, answer) => {
                 let request = Request::History(ids.clone());
@@ -251,15 +244,48 @@ impl Poller {
                     &mut poller.agents
                 }) {
                     self.plan.agents_listed(now, listed.pages, &self.quota);
-                    self.tenant.set_agents(listed.items);
+                    if listed.extent.is_whole() {
+                        self.tenant.set_agents(listed.items);
+                    } else {
+                        self.tenant.add_agents(listed.items);
+                    }
                 }
             }
         }
         self.publish().await;
     }
 
+    /// Takes in what the list of definitions brought: at its end all of it, and before what
+    /// the last page added, so that the first page is shown before the last has arrived.
+    fn list(&mut self, complete: Option<Complete<Definition>>, now: Uptime) {
+        let within = self.tenant.health.dropped == 0;
+        if let Some(listed) = complete {
+            let news = if listed.extent.is_whole() {
+                self.tenant.relist(listed.items, now)
+            } else {
+                self.tenant.add_definitions(listed.items, now)
+            };
+            self.plan.listed(now, listed.pages, &news, &self.quota);
+            if self.tenant.is_empty() {
+                // No history is left that could be fetched, and end the failure.
+                self.tenant.health.history.failure = None;
+            }
+        } else {
+            let page = self.definitions.news().to_vec();
+            if page.is_empty() {
+                return;
+            }
+            let news = self.tenant.add_definitions(page, now);
+            self.plan.page_listed(now, &news);
+        }
+        let dropped = self.tenant.health.dropped;
+        if within && dropped > 0 {
+            tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit; the rest is left out");
+        }
+    }
+
     /// Counts an answer and says what follows; returns a round that is complete.
-    fn conclude<T>(
+    fn conclude<T: Keyed>(
         &mut self,
         request: &Request,
         bearer: &Bearer,
@@ -271,12 +297,25 @@ impl Poller {
         self.note_answer(collector, &answer);
         self.note_skipped(collector, &answer.result);
         match round(self).turn(answer.result, now) {
-            Turn::More | Turn::Again => self.plan.go_on(request, now),
+            Turn::More { cut } => {
+                let health = self.tenant.health.collector_mut(collector);
+                health.truncated += u64::from(cut);
+                self.plan.go_on(request, now);
+            }
+            Turn::Again => self.plan.go_on(request, now),
             Turn::Renew => {
                 self.refused = Some(bearer.clone());
                 self.plan.go_on(request, now);
             }
             Turn::Complete(complete) => {
+                self.note_extent(request, complete.extent);
+                // Which of several definitions it covers is not known: that of fewer may be whole.
+                if complete.extent == Extent::Truncated
+                    && matches!(request, Request::History(ids) if ids.len() > 1)
+                {
+                    self.failed(request, &RoundError::Truncated);
+                    return None;
+                }
                 self.succeeded(collector, complete.took);
                 return Some(complete);
             }
@@ -332,65 +371,5 @@ impl Poller {
             self.tenant.health.count_auth_error(AuthReason::Refused);
         }
         self.note_failure(collector, failure.reason(), &error.to_string());
-    }
-
-    /// Saves before publishing: a counter that was seen does not go back after a crash.
-    async fn save(&mut self) {
-        let Some(store) = self.store.clone() else {
-            return;
-        };
-        let generation = store.generation();
-        if std::mem::replace(&mut self.generation, generation) != generation {
-            self.tenant.save_all();
-        }
-        let stamp = store.stamp(self.clock.uptime());
-        let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
-        let ids = changes.definitions.iter().map(|(id, _)| id.clone());
-        let ids: Vec<_> = ids.collect();
-        // What a hanging disk cannot save is published all the same, and saved again later.
-        let saved = store.unless_it_hangs(store.save(changes)).await;
-        self.tenant.not_saved(saved.unwrap_or(ids));
-    }
-
-    async fn publish(&mut self) {
-        self.look_at_health();
-        self.save().await;
-        self.snapshot.publish(self.tenant.view());
-    }
-
-    /// Publishes what is known from before: to be done before anyone can ask for it.
-    pub fn show(&mut self) {
-        self.look_at_health();
-        self.snapshot.publish(self.tenant.view());
-    }
-
-    fn look_at_health(&mut self) {
-        let (now, wall) = (self.clock.uptime(), self.clock.wall());
-        // Where the reserve is as large as our share, it is no less.
-        let is_less = self.quota.limits() != self.quota.share();
-        let reserve_until = self.quota.reserve().until(now).filter(|_| is_less);
-        let health = &mut self.tenant.health;
-        health.reserve_until = reserve_until.map(|until| wall + until.since(now));
-        health.throttled_until = self
-            .plan
-            .paused_until(now)
-            .map(|until| wall + until.since(now));
-        for collector in Collector::ALL {
-            let next = self.plan.next_attempt(*collector);
-            let health = health.collector_mut(*collector);
-            // While it is tried again, the last word holds.
-            let next = next
-                .map(|next| wall + next.since(now))
-                .or(health.next_attempt);
-            health.next_attempt = next.filter(|_| health.failure.is_some());
-        }
-        health.batch_size = self.plan.batch_size();
-        health.quarantined = self.plan.quarantined(now);
-        health.token_expiry = self.source.tokens.expiry();
-        health.certificate_expiry = self.source.tokens.certificate_expiry();
-        let listed = health.definitions.failure.is_none() || self.plan.goes_without_list();
-        health.up = self
-            .polled
-            .then_some(listed && health.history.failure.is_none());
     }
 }

@@ -257,7 +257,6 @@ async fn answers_that_can_not_be_read_are_counted_and_the_last_good_data_stays()
         (Fault::Hang, "\"timeout\""),
         (Fault::Reset, "\"connect\""),
         (Fault::GzipBomb, "\"decode\""),
-        (Fault::NextLinkLoop, "\"decode\""),
         (Fault::error(403, "Forbidden", "no"), "\"forbidden\""),
     ] {
         let name = format!("{fault:?}");

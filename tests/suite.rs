@@ -25,6 +25,7 @@ mod disk;
 mod docs;
 mod docs_commands;
 mod e2e;
+mod endless;
 mod environment;
 mod exposition;
 mod faults;

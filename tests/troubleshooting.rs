@@ -8,7 +8,7 @@ use std::fs;
 use crate::common::messages;
 use crate::common::tenants::{exporter, secret, simulator};
 use crate::common::{Exporter, options};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_scan_exporter::simulator::{Endless, Endpoint, Fault, Simulator, Skip};
 
 /// Starts an exporter at a simulator with that fault, and waits for what it says.
 async fn says(endpoint: Endpoint, fault: Fault, message: &str) {
@@ -67,6 +67,29 @@ async fn what_the_api_says_of_ids_and_pages_is_said() {
     strict.set_fault(Endpoint::Definitions, Some(elsewhere));
     let foreign: Exporter = exporter_of(&strict).await;
     foreign.says(messages::FOREIGN_PAGE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lists_without_an_end_and_caps_do_is_said() {
+    let endless = Fault::Endless(Endless::Growing);
+    says(Endpoint::Definitions, endless, messages::ENDLESS).await;
+    let mut options = options();
+    (options.definitions, options.agents, options.page_size) = (1, 4_100, 5_000);
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    for (skip, message) in [
+        (Skip::Obeyed, messages::CONTINUED),
+        (Skip::Ignored, messages::CUT),
+    ] {
+        let cap = Fault::Cap {
+            records: 4_096,
+            skip,
+        };
+        simulator.set_fault(Endpoint::Agents, Some(cap));
+        let exporter = exporter(&simulator, &secret(&simulator)).await;
+        exporter.says(message).await;
+    }
 }
 
 #[test]

@@ -157,6 +157,10 @@ catalog! {
             "Links to next pages that were not followed, because they lead out of the API: the pages before them count as all. Cached from the last poll.";
         SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
             "Unix time at which the endpoint ends, as the service says by its header Sunset, or by 410: then the first if no time was announced; absent if it says nothing. Cached from the last poll.";
+        TRUNCATED: Counter "defender_api_truncated_total" ["tenant", "endpoint"]
+            "Answers that stopped at a cap of the API without a link to the rest. Cached from the last poll.";
+        ENDLESS: Counter "defender_api_endless_total" ["tenant", "endpoint"]
+            "Rounds of pages that were ended because a page brought nothing new, or a next link came again: what came is used, and nothing vanishes. Cached from the last poll.";
         QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "endpoint", "window"]
             "Calls that the exporter allows itself in the window, its share of the API's limit; by endpoint with quota.scope: endpoint, else without that label.";
         QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "endpoint", "window"]

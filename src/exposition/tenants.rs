@@ -23,7 +23,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 25] = [
+static FAMILIES: [(&Metric, Content); 27] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -69,6 +69,18 @@ static FAMILIES: [(&Metric, Content); 25] = [
         &catalog::SUNSET,
         Content::Lines(|lines, tenant| {
             per_collector(lines, tenant, |health| health.lifecycle.sunset);
+        }),
+    ),
+    (
+        &catalog::TRUNCATED,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| Some(health.truncated));
+        }),
+    ),
+    (
+        &catalog::ENDLESS,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| Some(health.endless));
         }),
     ),
     (&catalog::QUOTA_LIMIT, Content::Lines(limits)),

@@ -29,6 +29,9 @@ const GROW: Duration = Duration::from_hours(24);
 /// For how long after a list the sweep may go on: the next list is far enough away.
 const SOON: Duration = Duration::from_secs(15);
 
+/// While a list goes on: for how long a batch that is not full waits for its further pages.
+const COLLECT: Duration = Duration::from_secs(15);
+
 /// If there was no list for so long, the sweep waits for none.
 const NO_LIST: Duration = Duration::from_mins(5);
 
@@ -65,6 +68,8 @@ pub(super) struct HistoryPlan {
     next_sweep: Uptime,
     /// When the last list was complete.
     listed: Uptime,
+    /// While a list goes on, until when a batch that is not full waits for its further pages.
+    collects_until: Option<Uptime>,
     backoff: Backoff,
 }
 
@@ -94,6 +99,7 @@ impl HistoryPlan {
             not_before: now,
             next_sweep: now,
             listed: now,
+            collects_until: None,
             backoff: Backoff::new(seed),
         }
     }
@@ -139,8 +145,11 @@ impl HistoryPlan {
         let earliest = [due, routine, self.sweep_at()]
             .into_iter()
             .flatten()
-            .min()?;
-        Some(earliest.max(self.not_before))
+            .min()?
+            .max(self.not_before);
+        let full = || self.definitions.by_due().nth(self.batch_size - 1).is_some();
+        let collects_until = self.collects_until.filter(|_| !full());
+        Some(earliest.max(collects_until.unwrap_or_default()))
     }
 
     /// When the next batch of the sweep is due: paced, once one definition is stale, and
@@ -176,6 +185,9 @@ impl HistoryPlan {
         }
         if self.batch_size < FIRST_BATCH && self.grow_at <= now {
             self.set_batch_size(now, self.batch_size * 2);
+        }
+        if let Some(until) = &mut self.collects_until {
+            *until = now + COLLECT;
         }
         let batch = self.halves.pop().unwrap_or_else(|| self.batch(now));
         for id in &batch {
@@ -232,9 +244,25 @@ impl HistoryPlan {
         self.paging = Some(ids.to_vec());
     }
 
-    /// What a complete list says beside what was known.
+    /// What a page of a list says, of which another is to come.
+    pub(super) fn page_listed(&mut self, now: Uptime, page: &Listed) {
+        self.collects_until.get_or_insert(now + COLLECT);
+        self.take_in(now, page);
+    }
+
+    /// The list came to its end, or was given up.
+    pub(super) fn list_ended(&mut self) {
+        self.collects_until = None;
+    }
+
+    /// What a list says at its end, beside what was known.
     pub(super) fn listed(&mut self, now: Uptime, listed: &Listed) {
         self.listed = now;
+        self.list_ended();
+        self.take_in(now, listed);
+    }
+
+    fn take_in(&mut self, now: Uptime, listed: &Listed) {
         for id in &listed.vanished {
             self.definitions.remove(id);
         }

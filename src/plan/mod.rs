@@ -8,7 +8,7 @@
 //! ```
 //!
 //! One call of each kind is under way at most. The list takes half of a scarce
-//! budget at most, and history leaves what the lists need. Where the service
+//! budget at most, also while it pages, and history leaves what the lists need. Where the service
 //! asked for a pause, nothing is sent before its end.
 
 mod backoff;
@@ -16,6 +16,7 @@ mod fetches;
 mod forbidden;
 mod history;
 mod schedule;
+mod share;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,11 +25,12 @@ use self::backoff::Backoff;
 use self::history::HistoryPlan;
 pub use self::history::{FetchTimes, QUARANTINE};
 use self::schedule::Schedule;
+use self::share::{AGENTS, DEFINITIONS, least_interval};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::health::{Collector, Reason};
 use crate::model::DefinitionId;
-use crate::quota::{Quota, Reserved, Retry, Scope, Slot};
+use crate::quota::{Quota, Retry, Slot};
 
 /// How long to wait after `429` without a readable `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
@@ -68,7 +70,7 @@ pub enum Step {
     Sleep(Option<Uptime>),
 }
 
-/// What a complete list of definitions taught, beside what was known: so that
+/// What a list of definitions taught, or a page of it, beside what was known: so that
 /// a list with no news costs the plan nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
@@ -214,28 +216,6 @@ impl Plan {
         }
     }
 
-    /// What `collector` leaves to those that go before it.
-    fn reserved(&self, collector: Collector, quota: &Quota) -> Reserved {
-        let lists = match collector {
-            Collector::Definitions => return Reserved::default(),
-            Collector::Agents => [Some(&self.definitions), None],
-            Collector::History => [Some(&self.definitions), Some(&self.agents)],
-        };
-        let limits = quota.limits();
-        let share = |window: Duration, limit: usize| {
-            let calls: usize = lists
-                .iter()
-                .flatten()
-                .map(|list| list.calls_within(window))
-                .sum();
-            calls.min(limit / 2)
-        };
-        Reserved {
-            minute: share(limits.minute.window, limits.minute.calls),
-            hour: share(limits.hour.window, limits.hour.calls),
-        }
-    }
-
     /// No token can be had: nothing is sent, and none asked for, for a while, and no less than
     /// whoever was asked for one wants.
     pub fn no_token(&mut self, now: Uptime, retry_after: Option<Duration>) {
@@ -275,9 +255,14 @@ impl Plan {
         }
     }
 
+    /// A page of the list of definitions came, and another is to come.
+    pub fn page_listed(&mut self, now: Uptime, listed: &Listed) {
+        self.history.page_listed(now, listed);
+    }
+
     /// The list of definitions is complete, in `pages` pages.
     pub fn listed(&mut self, now: Uptime, pages: usize, listed: &Listed, quota: &Quota) {
-        let least = least_interval(pages, 2, quota);
+        let least = least_interval(pages, DEFINITIONS, quota);
         self.definitions.succeeded(now, pages, least);
         self.history.listed(now, listed);
         self.history
@@ -288,7 +273,7 @@ impl Plan {
     /// The list of agents is complete, in `pages` pages.
     pub fn agents_listed(&mut self, now: Uptime, pages: usize, quota: &Quota) {
         self.agents
-            .succeeded(now, pages, least_interval(pages, 10, quota));
+            .succeeded(now, pages, least_interval(pages, AGENTS, quota));
     }
 
     /// History of a batch is complete; `unsettled` are asked for again, at growing pauses, for as
@@ -313,7 +298,10 @@ impl Plan {
     /// A call failed; its round is given up.
     pub fn failed(&mut self, now: Uptime, request: &Request, failure: Failure) {
         let until = match (request, failure) {
-            (Request::Definitions, _) => self.definitions.failed(now, failure),
+            (Request::Definitions, _) => {
+                self.history.list_ended();
+                self.definitions.failed(now, failure)
+            }
             (Request::Agents, _) => self.agents.failed(now, failure),
             (Request::History(ids), Failure::BatchTooLarge(allowed)) => {
                 return self.history.too_large(now, ids, allowed);
@@ -360,25 +348,6 @@ impl Plan {
     pub fn quarantined(&self, now: Uptime) -> usize {
         self.history.quarantined(now)
     }
-}
-
-/// The shortest interval at which a list of so many pages takes one `share`th of the budget, or
-/// all of one of its own.
-fn least_interval(pages: usize, share: u32, quota: &Quota) -> Duration {
-    let limits = quota.limits();
-    let share = match limits.scope {
-        Scope::Application => share,
-        Scope::Endpoint => 1,
-    };
-    let calls = u32::try_from(pages)
-        .unwrap_or(u32::MAX)
-        .saturating_mul(share);
-    [limits.minute, limits.hour]
-        .map(|limit| {
-            limit.window.saturating_mul(calls) / u32::try_from(limit.calls).unwrap_or(u32::MAX)
-        })
-        .into_iter()
-        .fold(Duration::ZERO, Duration::max)
 }
 
 #[cfg(test)]

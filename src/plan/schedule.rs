@@ -20,6 +20,8 @@ pub(super) struct Schedule {
     pages: usize,
     /// Whether the last round failed because it is forbidden.
     forbidden: bool,
+    /// Calls of the round under way.
+    so_far: usize,
     backoff: Backoff,
 }
 
@@ -33,6 +35,7 @@ impl Schedule {
             started: None,
             pages: 1,
             forbidden: false,
+            so_far: 0,
             backoff: Backoff::new(seed),
         }
     }
@@ -44,6 +47,7 @@ impl Schedule {
     /// The next page, or the first.
     pub(super) fn start(&mut self, now: Uptime) {
         self.under_way = true;
+        self.so_far += 1;
         self.started.get_or_insert(now);
     }
 
@@ -55,6 +59,7 @@ impl Schedule {
     pub(super) fn succeeded(&mut self, now: Uptime, pages: usize, least: Duration) {
         self.under_way = false;
         self.pages = pages.max(1);
+        self.so_far = 0;
         self.least = least;
         self.forbidden = false;
         self.backoff.reset();
@@ -67,6 +72,7 @@ impl Schedule {
         self.under_way = false;
         self.started = None;
         self.forbidden = failure == Failure::Forbidden;
+        self.so_far = 0;
         self.due = now + self.backoff.after(failure);
         self.due
     }
@@ -83,6 +89,11 @@ impl Schedule {
         }
     }
 
+    /// Whether the next call asks for a further page.
+    pub(super) fn is_paging(&self) -> bool {
+        self.so_far > 0
+    }
+
     fn effective(&self) -> Duration {
         self.interval.unwrap_or_default().max(self.least)
     }
@@ -96,6 +107,6 @@ impl Schedule {
         let rounds = window.as_millis().div_ceil(interval.as_millis());
         usize::try_from(rounds)
             .unwrap_or(usize::MAX)
-            .saturating_mul(self.pages)
+            .saturating_mul(self.pages.max(self.so_far))
     }
 }

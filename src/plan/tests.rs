@@ -1,9 +1,10 @@
 mod forbidden;
+mod paging;
 mod refused;
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
-use crate::quota::Limits;
+use crate::quota::{Limits, Reserve};
 
 /// A plan with its clock and budget, in virtual time.
 struct Bench {

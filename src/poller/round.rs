@@ -1,23 +1,36 @@
-//! A round of pages: kept together until the last is in, so that a list that
-//! breaks off half-way makes nothing vanish.
+//! A round of pages, from the first to the last, or to where it is clear that there is no last.
+//!
+//! ```text
+//! page ─► a link to the next ─► More, unless it came before or nothing new comes any more
+//!      ─► none, but as many records as a cap allows ─► More, asked for with `$skip`
+//!      ─► none ─► Complete
+//! ```
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::time::Duration;
 
 use thiserror::Error;
 
+use super::extent::Extent;
 use crate::clock::Uptime;
 use crate::defender::{ApiError, NextLink, Page};
 use crate::health::{Collector, Reason};
+use crate::model::{Agent, Definition, Session};
 use crate::plan::Failure;
 
-/// Pages of one round, at most: more is a loop.
+/// Pages of one round, at most.
 const MOST_PAGES: usize = 1_000;
 
 /// Bytes of one round, at most. One hundred thousand definitions take about 100 MB.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 
-/// For how long a round of a list goes on at the page where it failed. Beyond that its first
-/// pages are too old to stand beside its last.
+/// Where the API's answers are known to stop without a link to the rest: the documented maxima
+/// of `$top`, the older one and the newer.
+const CAPS: [usize; 2] = [4_096, 10_000];
+
+/// For how long after a page a round of a list goes on where it failed. Beyond that the pages
+/// so far are too old to stand beside its last.
 const RESUMED: Duration = Duration::from_mins(5);
 
 /// A round under way.
@@ -41,24 +54,71 @@ enum Kind {
     Batches,
 }
 
+/// What tells the records of a round apart.
+pub(super) trait Keyed {
+    /// The same for the same record on another page.
+    fn key(&self) -> impl Hash;
+}
+
+impl Keyed for Definition {
+    fn key(&self) -> impl Hash {
+        &self.id
+    }
+}
+
+impl Keyed for Session {
+    fn key(&self) -> impl Hash {
+        (&self.definition_id, &self.id, self.last_scanned)
+    }
+}
+
+impl Keyed for Agent {
+    fn key(&self) -> impl Hash {
+        &self.id
+    }
+}
+
 /// Pages so far.
 #[derive(Debug)]
 struct Pages<T> {
     items: Vec<T>,
+    /// How many of these were looked at before the round's end.
+    looked_at: usize,
+    /// Hashes of the records' keys.
+    keys: HashSet<u64>,
+    hasher: RandomState,
+    /// The links so far.
+    links: HashSet<NextLink>,
     count: usize,
     bytes: usize,
     next: Option<NextLink>,
+    /// Whether `next` is our own, with `$skip`.
+    skips: bool,
+    /// Whether the page before had no records: one such page is followed, two are not.
+    blank: bool,
+    /// Whether an answer was cut short.
+    cut: bool,
     started: Option<Uptime>,
+    /// When the last page came.
+    came: Option<Uptime>,
 }
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
+            looked_at: 0,
+            keys: HashSet::new(),
+            hasher: RandomState::new(),
+            links: HashSet::new(),
             count: 0,
             bytes: 0,
             next: None,
+            skips: false,
+            blank: false,
+            cut: false,
             started: None,
+            came: None,
         }
     }
 }
@@ -66,13 +126,17 @@ impl<T> Default for Pages<T> {
 /// What follows from an answer.
 #[derive(Debug)]
 pub(super) enum Turn<T> {
-    /// There is another page; or its link is good no longer, and the first is asked for again.
-    More,
-    /// The connection broke for the first time: ask again, on a fresh one.
+    /// There is another page.
+    More {
+        /// Whether this one was cut short, so that the rest is asked for with `$skip`.
+        cut: bool,
+    },
+    /// The connection broke for the first time: ask again, on a fresh one. Or the link is good
+    /// no longer: ask for the first page.
     Again,
     /// The token was refused for the first time: renew it and ask again.
     Renew,
-    /// That was the last page.
+    /// That was the last page, or there is none.
     Complete(Complete<T>),
     /// The round is given up.
     Failed(RoundError),
@@ -84,6 +148,7 @@ pub(super) struct Complete<T> {
     pub(super) items: Vec<T>,
     pub(super) pages: usize,
     pub(super) took: Duration,
+    pub(super) extent: Extent,
 }
 
 /// Why a round was given up.
@@ -93,10 +158,8 @@ pub(super) enum RoundError {
     Api(#[from] ApiError),
     #[error("the link to the next page is refused time and again: {0}")]
     Page(ApiError),
-    #[error(
-        "expected the last of the answer's pages, but found a loop after page {0}; the service or a proxy is broken"
-    )]
-    Loop(usize),
+    #[error("expected all records, but the answer was cut short and $skip brought no more")]
+    Truncated,
     #[error("expected an answer of {MOST_BYTES} bytes at most, but found more by page {0}")]
     TooLarge(usize),
 }
@@ -111,15 +174,16 @@ impl RoundError {
             {
                 Failure::BatchTooLarge(None)
             }
+            Self::Truncated => Failure::BatchTooLarge(None),
             Self::Api(error) => failure(error),
             // The first page was not refused, so the ids are not to blame.
             Self::Page(error) => Failure::Temporary(error.reason()),
-            Self::Loop(_) | Self::TooLarge(_) => Failure::Temporary(Reason::Decode),
+            Self::TooLarge(_) => Failure::Temporary(Reason::Decode),
         }
     }
 }
 
-impl<T> Round<T> {
+impl<T: Keyed> Round<T> {
     /// Rounds of a list: after a failure the next goes on at the same page, for a while. With
     /// many pages, one that always began anew might never come to its end.
     pub(super) fn of_list() -> Self {
@@ -163,11 +227,15 @@ impl<T> Round<T> {
                 self.renewed = true;
                 return Turn::Renew;
             }
+            Err(error) if self.so_far.skips && refuses_to_skip(&error) => {
+                self.renewed = false;
+                return self.complete(Extent::Truncated, now);
+            }
             Err(error) if self.so_far.next.is_some() && is_expired(&error) => {
                 self.renewed = false;
                 self.so_far = Pages::default();
                 if !std::mem::replace(&mut self.restarted, true) {
-                    return Turn::More;
+                    return Turn::Again;
                 }
                 return Turn::Failed(RoundError::Page(error));
             }
@@ -183,20 +251,27 @@ impl<T> Round<T> {
         self.renewed = false;
         let so_far = &mut self.so_far;
         so_far.count += 1;
+        so_far.came = Some(now);
         so_far.bytes = so_far.bytes.saturating_add(page.bytes);
         if so_far.bytes > MOST_BYTES {
             return Turn::Failed(RoundError::TooLarge(std::mem::take(so_far).count));
         }
-        so_far.items.extend(page.items);
-        if page.next.is_some() && (page.next == so_far.next || so_far.count >= MOST_PAGES) {
-            return Turn::Failed(RoundError::Loop(std::mem::take(so_far).count));
+        match so_far.take_in(page) {
+            Ok(cut) => Turn::More { cut },
+            Err(extent) => self.complete(extent, now),
         }
-        so_far.next = page.next;
-        if so_far.next.is_some() {
-            return Turn::More;
-        }
+    }
+
+    /// The records that came since this was last called, if the round goes on.
+    pub(super) fn news(&mut self) -> &[T] {
+        let so_far = &mut self.so_far;
+        let looked_at = std::mem::replace(&mut so_far.looked_at, so_far.items.len());
+        &so_far.items[looked_at..]
+    }
+
+    fn complete(&mut self, extent: Extent, now: Uptime) -> Turn<T> {
         self.restarted = false;
-        let round = std::mem::take(so_far);
+        let round = std::mem::take(&mut self.so_far);
         let took = round
             .started
             .map_or(Duration::ZERO, |started| now.since(started));
@@ -204,6 +279,7 @@ impl<T> Round<T> {
             items: round.items,
             pages: round.count,
             took,
+            extent,
         })
     }
 
@@ -217,9 +293,63 @@ impl<T> Round<T> {
                 | ApiError::Unanswered(_)
                 | ApiError::Decode(_)
         );
-        let young = |started| now.since(started) < RESUMED;
-        self.kind == Kind::List && passing && self.so_far.started.is_some_and(young)
+        let young = |came| now.since(came) < RESUMED;
+        self.kind == Kind::List && passing && self.so_far.came.is_some_and(young)
     }
+}
+
+impl<T: Keyed> Pages<T> {
+    /// Takes a page in. Returns whether it was cut short, or how far the round went if it ends.
+    fn take_in(&mut self, page: Page<T>) -> Result<bool, Extent> {
+        let (records, known) = (page.items.len() + page.skipped, self.keys.len());
+        let blank = page.items.is_empty();
+        let keys = page
+            .items
+            .iter()
+            .map(|item| self.hasher.hash_one(item.key()));
+        self.keys.extend(keys);
+        self.items.extend(page.items);
+        let total = self.keys.len();
+        let is_new = total > known;
+        let was_blank = std::mem::replace(&mut self.blank, blank);
+        let skipped = std::mem::take(&mut self.skips);
+        let Some(link) = page.next else {
+            let cut = is_new && (CAPS.contains(&records) || CAPS.contains(&total));
+            if cut && self.count < MOST_PAGES {
+                (self.cut, self.skips) = (true, true);
+                self.next = Some(NextLink::new(&format!("?$skip={total}")));
+                return Ok(true);
+            }
+            let is_ignored = skipped && !blank && !is_new;
+            return Err(match self.cut {
+                _ if cut || is_ignored => Extent::Truncated,
+                true => Extent::Continued,
+                false => Extent::Whole,
+            });
+        };
+        let repeats = if blank { was_blank } else { !is_new };
+        if repeats || self.count >= MOST_PAGES || !self.links.insert(link.clone()) {
+            return Err(Extent::Endless);
+        }
+        self.next = Some(link);
+        Ok(false)
+    }
+}
+
+/// Whether an answer to `$skip`, which nobody had to expect, says that it is not known. Others
+/// speak of the moment, or of more than this call.
+fn refuses_to_skip(error: &ApiError) -> bool {
+    matches!(
+        error,
+        ApiError::BadRequestOrId(_)
+            | ApiError::Client(_)
+            | ApiError::Decode(_)
+            | ApiError::BodyTooLarge { .. }
+            | ApiError::Server {
+                retry_after: None,
+                ..
+            }
+    )
 }
 
 /// How services answer to a link that came too late.

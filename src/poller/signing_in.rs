@@ -84,7 +84,7 @@ impl Poller {
             Collector::Definitions
         };
         self.count_failure(collector, Reason::Auth, error.to_string());
-        self.publish().await;
+        Box::pin(self.publish()).await;
     }
 }
 

@@ -2,24 +2,24 @@
 //!
 //! Each request to the API passes, in this order: token, quota, fault, answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
 use axum::http::{Method, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::form_urlencoded;
 
 use super::faults::{self, Fault};
 use super::listen::Peer;
 use super::record::{CallRecord, Quota};
 use super::wire::{
-    Refusal, accepts_gzip, bearer, host, json_response, number, origin, read_ids, unauthorized,
+    Refusal, accepts_gzip, bearer, host, json_response, origin, read_ids, unauthorized,
 };
 use super::world::World;
-use super::{Endpoint, Shared, lock, metadata, render, token};
+use super::{Endpoint, Shared, lock, metadata, pages, render, token};
 
 const DEFINITIONS: &str = "/api/DeviceAuthenticatedScanDefinitions";
 const HISTORY: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
@@ -29,36 +29,18 @@ const SESSIONS: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryBy
 const AGENTS: &str = "/api/DeviceAuthenticatedScanAgents";
 /// More is not asked for by anybody with good intentions.
 const LONGEST_REQUEST: usize = 4 << 20;
-/// How many next links of a tenant's endpoint stay good: the latest.
-const KEPT_PAGES: usize = 16;
-/// The most that `$top` may ask for.
-const MOST: usize = 10_000;
-
-/// The rests of answers that go on at a next link, by whose they are.
-#[derive(Debug, Default)]
-pub(super) struct Pages {
-    rests: HashMap<(usize, Endpoint), BTreeMap<u64, Rest>>,
-    latest: u64,
-}
-
-/// Where a listing goes on. Its pages share the records.
-#[derive(Clone, Debug)]
-struct Rest {
-    records: Arc<[Value]>,
-    offset: usize,
-}
 
 /// A request to the API that was understood.
-struct Call {
-    tenant: usize,
-    endpoint: Endpoint,
-    ids: Vec<String>,
+pub(super) struct Call {
+    pub(super) tenant: usize,
+    pub(super) endpoint: Endpoint,
+    pub(super) ids: Vec<String>,
     /// Why the body could not be read, if so.
     mistake: Option<Refusal>,
-    query: HashMap<String, String>,
+    pub(super) query: HashMap<String, String>,
     /// Scheme, host and port as the client sees them.
-    origin: String,
-    path: String,
+    pub(super) origin: String,
+    pub(super) path: String,
 }
 
 /// Answers any request.
@@ -257,103 +239,18 @@ fn value(shared: &Shared, call: Call, fault: Option<&Fault>) -> Result<Value, Re
     if let Some(refusal) = Refusal::of_ids(fault, &call.ids) {
         return Err(refusal);
     }
-    let owner = (call.tenant, call.endpoint);
-    let rest = match call.query.get("$skiptoken") {
-        None => first(shared, &call)?,
-        Some(token) => lock(&shared.pages)
-            .rest(owner, token)
-            .filter(|_| !matches!(fault, Some(Fault::ExpiredPages)))
-            .ok_or_else(|| Refusal::bad_request("the skip token is invalid"))?,
-    };
-    let history = matches!(call.endpoint, Endpoint::History | Endpoint::Sessions);
-    let size = shared.options.page_size.max(1);
-    let end = rest.offset.saturating_add(size).min(rest.records.len());
-    let context = call.path.trim_start_matches("/api/");
-    let mut answer = json!({
-        "@odata.context": format!("{}/api/$metadata#{context}", call.origin),
-        "value": rest.records[rest.offset..end],
-    });
-    let (origin, offset) = match fault {
-        Some(Fault::NextLinkLoop) => (&call.origin, rest.offset),
-        Some(Fault::NextLink(link)) => {
-            answer["@odata.nextLink"] = link.as_str().into();
-            return Ok(answer);
-        }
-        _ if end == rest.records.len() => return Ok(answer),
-        Some(Fault::NextLinkElsewhere(origin)) => (origin, end),
-        // The last record comes again on the next page, as it happens when
-        // the list grows in between.
-        _ => (&call.origin, end - usize::from(history && size > 2)),
-    };
-    let token = match call.query.get("$skiptoken") {
-        Some(token) if offset == rest.offset => token.clone(),
-        _ => lock(&shared.pages)
-            .keep(owner, Rest { offset, ..rest })
-            .to_string(),
-    };
-    let link = format!("{origin}{}?$skiptoken={token}", call.path);
-    answer["@odata.nextLink"] = link.into();
-    Ok(answer)
+    pages::page(shared, &call, fault)
 }
 
-/// The beginning of a listing.
-fn first(shared: &Shared, call: &Call) -> Result<Rest, Refusal> {
-    let (max, received) = (shared.options.max_batch, call.ids.len());
-    if call.endpoint != Endpoint::Agents && received > max {
-        let text = format!("Maximum batch size exceeded. Received: {received}, allowed: {max}");
-        let code = "MaximumBatchSizeExceeded";
-        return Err(Refusal(StatusCode::BAD_REQUEST, code, text));
-    }
-    let skip = number(&call.query, "$skip")?.unwrap_or(0);
-    let top = number(&call.query, "$top")?;
-    if top.is_some_and(|top| top > MOST) {
-        let text = "the limit of '10000' for Top query has been exceeded";
-        return Err(Refusal::bad_request(text));
-    }
-    let all = items(
-        shared,
-        &shared.world(),
-        call.tenant,
-        call.endpoint,
-        &call.ids,
-    )?;
-    Ok(Rest {
-        records: all
-            .into_iter()
-            .skip(skip)
-            .take(top.unwrap_or(usize::MAX))
-            .collect(),
-        offset: 0,
-    })
-}
-
-impl Pages {
-    fn rest(&self, owner: (usize, Endpoint), token: &str) -> Option<Rest> {
-        let token = token.parse().ok()?;
-        self.rests.get(&owner)?.get(&token).cloned()
-    }
-
-    fn keep(&mut self, owner: (usize, Endpoint), rest: Rest) -> u64 {
-        self.latest += 1;
-        let rests = self.rests.entry(owner).or_default();
-        rests.insert(self.latest, rest);
-        if rests.len() > KEPT_PAGES {
-            rests.pop_first();
-        }
-        self.latest
-    }
-}
-
-fn items(
-    shared: &Shared,
-    world: &World,
-    tenant: usize,
-    endpoint: Endpoint,
-    ids: &[String],
-) -> Result<Vec<Value>, Refusal> {
+/// All records that a call asks for.
+pub(super) fn items(shared: &Shared, world: &World, call: &Call) -> Result<Vec<Value>, Refusal> {
+    let Call { endpoint, ids, .. } = call;
     let spelling = shared.options.spelling;
     let now = world.now();
-    let tenant = world.tenants.get(tenant).ok_or_else(Refusal::not_found)?;
+    let tenant = world
+        .tenants
+        .get(call.tenant)
+        .ok_or_else(Refusal::not_found)?;
     let definitions = tenant.definitions.iter();
     match endpoint {
         Endpoint::Definitions => Ok(definitions
@@ -371,7 +268,7 @@ fn items(
             Ok(found)
         }
         Endpoint::History | Endpoint::Sessions | Endpoint::Token | Endpoint::Metadata => {
-            let by_session = endpoint == Endpoint::Sessions;
+            let by_session = *endpoint == Endpoint::Sessions;
             let mut found = Vec::new();
             for id in ids {
                 let before = found.len();

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Endpoint;
 use super::damage::Damage;
 use super::listen::Peer;
+use super::pages::{Endless, Skip};
 
 /// Something that goes wrong at an endpoint, for as long as it is set.
 #[derive(Clone, Debug)]
@@ -66,6 +67,17 @@ pub enum Fault {
     Headers(Vec<(String, String)>),
     /// Answers as it should, with a next link that never ends.
     NextLinkLoop,
+    /// Answers as it should, but no page is the last.
+    Endless(Endless),
+    /// Answers as it should, with a page without records after each other page but the last.
+    BlankPages,
+    /// Answers as it should, with so many records at most and no link to the rest.
+    Cap {
+        /// How many, on all pages together.
+        records: usize,
+        /// What becomes of a `$skip`, which could bring the rest.
+        skip: Skip,
+    },
     /// Answers 429 as if by CPU: not counted as a violation.
     Throttle {
         /// The `Retry-After`, if any: seconds, a date, or rubbish.

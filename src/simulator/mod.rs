@@ -4,7 +4,7 @@
 //! A request comes in by a face (`listen`: http and https on the loopback
 //! address, with `certificates`; or before that by a `front`) and goes to `api`, which counts it (`record`), lets it go wrong if
 //! it is to (`faults`), asks the living `world` of each `definition`, and writes
-//! the answer (`render`, `words`, `wire`). `token` gives out the bearer tokens,
+//! the answer (`render`, `words`, `wire`), in `pages`. `token` gives out the bearer tokens,
 //! for a secret or for an `assertion`, and `metadata` those of managed identities.
 
 mod api;
@@ -17,6 +17,7 @@ mod front;
 mod listen;
 mod metadata;
 mod misplaced;
+mod pages;
 mod record;
 mod render;
 mod token;
@@ -40,6 +41,7 @@ pub use definition::{Definition, Draft, Outcome, Profile, Run};
 pub use faults::Fault;
 pub use front::{Front, LineFault};
 pub use metadata::MachineIdentity;
+pub use pages::{Endless, Skip};
 pub use record::CallRecord;
 pub use words::PRIVATE_WORDS;
 pub use world::{Agent, World};
@@ -155,7 +157,7 @@ struct Shared {
     calls: Mutex<Vec<CallRecord>>,
     violations: Mutex<usize>,
     misplaced: Mutex<usize>,
-    pages: Mutex<api::Pages>,
+    pages: Mutex<pages::Pages>,
     /// For correlation ids.
     rng: Mutex<Rng>,
 }

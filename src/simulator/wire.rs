@@ -42,6 +42,18 @@ impl Refusal {
         is_bad.then_some(Self(StatusCode::NOT_FOUND, code, text))
     }
 
+    pub(super) fn too_many(received: usize, allowed: usize) -> Self {
+        let text = format!("Maximum batch size exceeded. Received: {received}, allowed: {allowed}");
+        Self(StatusCode::BAD_REQUEST, "MaximumBatchSizeExceeded", text)
+    }
+
+    /// `$skip` is not known here.
+    pub(super) fn no_skip(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        let text = "The query specified in the URI is not valid: $skip".to_owned();
+        Self(status, "BadRequest", text)
+    }
+
     /// As an answer, with a correlation id.
     pub(super) fn answer(self, shared: &Shared) -> Response<Body> {
         let Self(status, code, message) = self;

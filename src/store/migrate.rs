@@ -356,6 +356,8 @@ fn tenant_row(row: Tenant) -> TenantRow {
             })
             .collect(),
         request_seconds: histogram(it.request_seconds),
+        truncated: 0,
+        endless: 0,
     });
     let agents = row.agents.into_iter().map(
         |(

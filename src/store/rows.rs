@@ -297,6 +297,12 @@ pub(super) struct CollectorRow {
     #[n(5)]
     #[cbor(default)]
     pub(super) skipped: Vec<CountRow>,
+    #[n(6)]
+    #[cbor(default)]
+    pub(super) truncated: u64,
+    #[n(7)]
+    #[cbor(default)]
+    pub(super) endless: u64,
 }
 
 impl From<&CollectorHealth> for CollectorRow {
@@ -309,6 +315,8 @@ impl From<&CollectorHealth> for CollectorRow {
             requests: counts(&health.requests, status),
             request_seconds: HistogramRow::from(&health.request_seconds),
             skipped: counts(&health.skipped, |reason| reason.as_label().to_owned()),
+            truncated: health.truncated,
+            endless: health.endless,
         }
     }
 }
@@ -331,6 +339,8 @@ impl From<CollectorRow> for CollectorHealth {
                 .map(|row| (row.label.parse().ok(), row.count))
                 .collect(),
             request_seconds: row.request_seconds.restore(REQUEST_SECONDS),
+            truncated: row.truncated,
+            endless: row.endless,
             ..Self::default()
         }
     }

@@ -74,7 +74,11 @@ fn definition(id: &DefinitionId) -> DefinitionState {
 
 pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> Changes {
     let ids = (0..definitions).map(|number| DefinitionId::new(&format!("{number:05}")));
-    let collectors = [(); 3].map(|()| CollectorHealth::default());
+    let collectors = [(); 3].map(|()| CollectorHealth {
+        truncated: 3,
+        endless: 4,
+        ..CollectorHealth::default()
+    });
     Changes {
         tenant: TenantState {
             stamp: store.stamp(now),
@@ -129,7 +133,11 @@ async fn what_was_saved_comes_back_and_only_its_owner_may_read_it() {
     assert_eq!(mode(), 0o600, "others have no business in it");
     let loaded = load(&store).await;
     assert_eq!(loaded.definitions.len(), 2 * ROWS + 1);
-    assert_eq!(loaded.tenant.map(|tenant| tenant.batch_size), Some(100));
+    let tenant = loaded.tenant.expect("it was saved");
+    assert_eq!(tenant.batch_size, 100);
+    for collector in tenant.collectors {
+        assert_eq!((collector.truncated, collector.endless), (3, 4));
+    }
     let (name, key) = (TenantName::new("contos"), budget("other"));
     let other = store.load(&name, &key, "directory").await;
     assert!(other.expect("it can be read").definitions.is_empty());

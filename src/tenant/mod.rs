@@ -4,30 +4,22 @@
 //! from the list vanishes from the view at once, but what is known of it is kept
 //! for a while: a list that was incomplete for a moment resets no counter.
 
+mod listing;
 mod saved;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+pub use self::listing::publishes;
 use crate::clock::{Timestamp, Uptime};
-use crate::config::{DefinitionFilter, Rule};
+use crate::config::DefinitionFilter;
 use crate::health::{Health, Skipped};
 use crate::histogram::Histogram;
-use crate::model::{Agent, AgentId, Definition, DefinitionId, ScanType, Session, TenantName};
+use crate::model::{Agent, AgentId, Definition, DefinitionId, Session, TenantName};
 use crate::plan::Listed;
 use crate::quota::Quota;
 use crate::scans::Scan;
 use crate::snapshot::{DefinitionView, TARGET_SECONDS, TenantView};
-
-/// How long what is known of a vanished definition is kept.
-const KEPT: Duration = Duration::from_hours(24);
-
-/// Of how many vanished definitions that much is kept, at most, if fewer are published, and
-/// in how many bytes: a service whose ids change with each list must not fill the memory.
-const MOST_VANISHED: usize = 1_000;
-const MOST_VANISHED_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is known of one tenant.
 #[derive(Clone, Debug)]
@@ -48,8 +40,8 @@ pub struct Tenant {
     views: Arc<[Arc<DefinitionView>]>,
     /// Definitions that may differ from `views`, or vanished.
     outdated: BTreeSet<DefinitionId>,
-    /// Whether what is known comes from before a restart, with nothing listed since.
-    restored: bool,
+    /// Definitions that are known from before a restart, and were not listed since.
+    restored: BTreeSet<DefinitionId>,
     /// How polling goes; the poller keeps it up to date.
     pub health: Health,
 }
@@ -70,7 +62,7 @@ impl Tenant {
             unsaved: BTreeSet::new(),
             views: Arc::default(),
             outdated: BTreeSet::new(),
-            restored: false,
+            restored: BTreeSet::new(),
             health: Health::default(),
         }
     }
@@ -79,126 +71,6 @@ impl Tenant {
     #[must_use]
     pub fn name(&self) -> &TenantName {
         &self.name
-    }
-
-    /// Takes a complete list of definitions in. Of duplicates the last counts.
-    pub fn relist(&mut self, listed: Vec<Definition>, now: Uptime) -> Listed {
-        let names_runs =
-            listed.is_empty() || listed.iter().any(|definition| definition.latest.is_some());
-        let mut published = 0;
-        let listed: BTreeMap<DefinitionId, Definition> = listed
-            .into_iter()
-            .filter(|definition| publishes(&self.filter, definition))
-            .inspect(|_| published += 1)
-            .map(|definition| (definition.id.clone(), definition))
-            .collect();
-        let duplicates = published - listed.len();
-        self.health.definitions.skip(Skipped::Duplicate, duplicates);
-        let listed = self.within_limit(listed);
-        let mut news = Listed {
-            names_runs,
-            ..Listed::default()
-        };
-        let mut ids = listed.keys().peekable();
-        let gone = self.scans.extract_if(.., |id, _| {
-            // Both are ordered by id.
-            while ids.next_if(|listed| *listed < id).is_some() {}
-            ids.next_if(|listed| *listed == id).is_none()
-        });
-        for (id, scan) in gone {
-            news.vanished.push(id.clone());
-            self.vanished.insert(id, (now, scan));
-        }
-        self.changed(&news.vanished);
-        for (id, definition) in listed {
-            if let Some(scan) = self.scans.get_mut(&id) {
-                let before = scan.definition();
-                // As it was spelled first: rows of the store are found by that.
-                let id = before.id.clone();
-                let before = (**before != definition).then(|| Arc::clone(before));
-                let ran = before.is_some() && scan.relist(definition);
-                if ran || (self.restored && scan.wants_history()) {
-                    news.changed.push(id.clone());
-                }
-                if ran || before.is_some_and(|before| before != *scan.definition()) {
-                    self.changed(&[id]);
-                }
-                continue;
-            }
-            let scan = match self.vanished.remove(&id) {
-                Some((_, mut scan)) => {
-                    scan.relist(definition);
-                    scan
-                }
-                None => Box::new(Scan::new(definition)),
-            };
-            let id = scan.definition().id.clone();
-            news.appeared.push(id.clone());
-            self.changed(std::slice::from_ref(&id));
-            if scan.wants_history() {
-                news.changed.push(id.clone());
-            }
-            self.scans.insert(id, scan);
-        }
-        let unsaved = &mut self.unsaved;
-        self.vanished.retain(|id, (since, _)| {
-            let kept = now.since(*since) < KEPT;
-            if !kept {
-                unsaved.insert(id.clone());
-            }
-            kept
-        });
-        self.forget_excess();
-        self.restored = false;
-        news
-    }
-
-    /// Forgets the vanished that are too many, those that vanished first before the others.
-    fn forget_excess(&mut self) {
-        if self.vanished.is_empty() {
-            return;
-        }
-        let published: usize = self.scans.values().map(|scan| scan.bytes()).sum();
-        let mut places = MOST_VANISHED.max(self.scans.len());
-        let mut bytes = MOST_VANISHED_BYTES.max(published);
-        let mut newest: Vec<_> = self.vanished.iter().collect();
-        newest.sort_unstable_by_key(|(_, (at, _))| Reverse(*at));
-        let excess = newest.into_iter().skip_while(|(_, (_, scan))| {
-            let fits = places > 0 && bytes >= scan.bytes();
-            places = places.saturating_sub(1);
-            bytes = bytes.saturating_sub(scan.bytes());
-            fits
-        });
-        let excess: Vec<_> = excess.map(|(id, _)| id.clone()).collect();
-        for id in excess {
-            self.vanished.remove(&id);
-            self.unsaved.insert(id);
-        }
-    }
-
-    /// Leaves out what is beyond the limit: of those not known yet, the last by id. So
-    /// nothing that was published gives way to what comes new.
-    fn within_limit(
-        &mut self,
-        mut listed: BTreeMap<DefinitionId, Definition>,
-    ) -> BTreeMap<DefinitionId, Definition> {
-        let excess = listed.len().saturating_sub(self.filter.limit);
-        self.health.dropped = excess;
-        let is_new = |id: &&DefinitionId| !self.scans.contains_key(*id);
-        let new: Vec<_> = listed
-            .keys()
-            .rev()
-            .filter(is_new)
-            .take(excess)
-            .cloned()
-            .collect();
-        // A limit that was lowered may leave too few new ones.
-        let known = listed.keys().rev().filter(|id| !is_new(id));
-        let known: Vec<_> = known.take(excess - new.len()).cloned().collect();
-        for id in new.iter().chain(&known) {
-            listed.remove(id);
-        }
-        listed
     }
 
     /// The list is forbidden: the ids that the configuration names are all there is to know.
@@ -272,16 +144,28 @@ impl Tenant {
 
     /// Takes a complete list of agents in. Of duplicates the last counts.
     pub fn set_agents(&mut self, agents: Vec<Agent>) {
-        let listed = agents.len();
+        let duplicates = self.agents_are(agents.into_iter());
+        self.health.agents.skip(Skipped::Duplicate, duplicates);
+    }
+
+    /// Takes a part of the list of agents in, of which nothing vanishes.
+    pub fn add_agents(&mut self, agents: Vec<Agent>) {
+        let known = Arc::clone(&self.agents);
+        self.agents_are(known.iter().cloned().chain(agents));
+    }
+
+    /// Takes agents in; returns how many gave way to one of the same id.
+    fn agents_are(&mut self, agents: impl Iterator<Item = Agent>) -> usize {
+        let mut listed = 0;
         let by_id: BTreeMap<AgentId, Agent> = agents
-            .into_iter()
+            .inspect(|_| listed += 1)
             .map(|agent| (agent.id.clone(), agent))
             .collect();
         let duplicates = listed - by_id.len();
-        self.health.agents.skip(Skipped::Duplicate, duplicates);
         if !by_id.values().eq(self.agents.iter()) {
             self.agents = by_id.into_values().collect();
         }
+        duplicates
     }
 
     /// What is published.
@@ -347,32 +231,6 @@ fn unlisted(id: &DefinitionId) -> Definition {
         failure_reason: None,
         latest: None,
     }
-}
-
-/// Whether `filter` lets a definition be published.
-#[must_use]
-pub fn publishes(filter: &DefinitionFilter, definition: &Definition) -> bool {
-    if !filter.ids.is_empty() {
-        return filter.ids.contains(&definition.id);
-    }
-    let scan_type = definition.scan_type.as_ref().map_or("", ScanType::as_str);
-    let of_type = |rule: &Rule| {
-        rule.scan_types
-            .iter()
-            .any(|wanted| wanted.eq_ignore_ascii_case(scan_type))
-    };
-    let of_name = |rule: &Rule| {
-        rule.names
-            .iter()
-            .any(|name| name.is_match(&definition.scan_name))
-    };
-    let include = &filter.include;
-    let included = (include.scan_types.is_empty() || of_type(include))
-        && (include.names.is_empty() || of_name(include));
-    included
-        && !of_type(&filter.exclude)
-        && !of_name(&filter.exclude)
-        && (filter.inactive || definition.is_active)
 }
 
 #[cfg(test)]

@@ -115,13 +115,14 @@ impl Tenant {
         }
         self.unsaved.extend(hidden.keys().cloned());
         self.outdated.extend(hidden.keys().cloned());
+        let restored = published.keys().cloned().collect();
         let hidden = hidden.into_iter().map(|(id, scan)| (id, (now, scan)));
         self.vanished.extend(hidden);
         Self {
             filter,
             quota,
             scans: published,
-            restored: true,
+            restored,
             ..self
         }
     }
@@ -172,8 +173,8 @@ impl Tenant {
                 },
             );
             self.outdated.insert(id.clone());
+            self.restored.insert(id.clone());
             self.scans.insert(id, Box::new(row.scan));
         }
-        self.restored = true;
     }
 }

@@ -1,9 +1,16 @@
+use std::time::Duration;
+
 use regex::Regex;
+
+use super::listing::{KEPT, MOST_VANISHED, MOST_VANISHED_BYTES};
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
-use crate::model::{Run, ScanStatus};
+use crate::config::Rule;
+use crate::model::{Run, ScanStatus, ScanType};
+use crate::plan::Plan;
 use crate::quota::Limits;
+use crate::store::{DefinitionState, Loaded};
 
 fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
@@ -220,5 +227,87 @@ fn what_is_kept_of_the_vanished_is_bounded() {
         let newest = tenant.vanished.values().map(|(at, _)| *at).max();
         assert_eq!(newest, Some(Uptime::from_boot(Duration::from_secs(19))));
         assert_eq!(forgotten + tenant.vanished.len(), 19 * definitions);
+    }
+}
+
+#[test]
+fn a_part_of_a_list_lets_nothing_vanish() {
+    let mut tenant = tenant(all());
+    let now = Uptime::default();
+    tenant.relist(vec![definition("a", true), definition("b", true)], now);
+    let news = tenant.add_definitions(vec![definition("b", true), definition("c", true)], now);
+    assert_eq!(ids(&tenant.view()), ["a", "b", "c"]);
+    assert_eq!(news.appeared, [DefinitionId::new("c")]);
+    assert!(news.vanished.is_empty());
+    let whole = vec![definition("b", true), definition("c", true)];
+    assert_eq!(tenant.relist(whole, now).vanished, [DefinitionId::new("a")]);
+}
+
+#[test]
+fn a_part_of_a_list_keeps_to_the_limit() {
+    let mut tenant = tenant(DefinitionFilter { limit: 3, ..all() });
+    let now = Uptime::default();
+    tenant.relist(vec![definition("x", true), definition("y", true)], now);
+    let part = || ["a", "b", "y"].map(|id| definition(id, true)).to_vec();
+    tenant.add_definitions(part(), now);
+    assert_eq!(ids(&tenant.view()), ["a", "x", "y"]);
+    assert_eq!(tenant.view().health.dropped, 1);
+    tenant.add_definitions(vec![definition("x", true)], now);
+    assert_eq!(tenant.view().health.dropped, 1, "the list goes on");
+    tenant.relist(part(), now);
+    assert_eq!(ids(&tenant.view()), ["a", "b", "y"]);
+    assert_eq!(tenant.view().health.dropped, 0);
+}
+
+#[test]
+fn of_a_part_of_the_agents_none_vanishes() {
+    let agent = |id: &str, version: &str| Agent {
+        id: crate::model::AgentId::new(id),
+        machine_id: "".into(),
+        computer_dns_name: "".into(),
+        last_seen: None,
+        last_command: None,
+        scanner_version: version.into(),
+        client_version: "".into(),
+    };
+    let mut tenant = tenant(all());
+    tenant.set_agents(vec![agent("a", "1"), agent("b", "1")]);
+    tenant.add_agents(vec![agent("b", "2"), agent("c", "1")]);
+    let agents = tenant.view().agents;
+    let known: Vec<_> = agents
+        .iter()
+        .map(|it| (it.id.as_str(), &*it.scanner_version))
+        .collect();
+    assert_eq!(known, [("a", "1"), ("b", "2"), ("c", "1")]);
+}
+
+#[test]
+fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
+    let clock = Clock::system();
+    let poll = crate::config::Poll {
+        definitions: Duration::from_mins(1),
+        agents: Duration::ZERO,
+        sweep: Duration::from_hours(24),
+    };
+    let mut plan = Plan::new(poll, clock.uptime(), 1);
+    let mut tenant = tenant(all());
+    let known = |id: &str| {
+        let state = DefinitionState {
+            scan: Scan::new(definition(id, true)),
+            fetched: None,
+            quarantined_until: None,
+            vanished: None,
+        };
+        (DefinitionId::new(id), state)
+    };
+    let loaded = Loaded {
+        definitions: vec![known("a"), known("b")],
+        ..Loaded::default()
+    };
+    tenant.restore(&mut plan, loaded, &clock);
+    let now = clock.uptime();
+    for (page, changed) in [("a", 1), ("b", 1), ("a", 0), ("b", 0)] {
+        let news = tenant.add_definitions(vec![definition(page, true)], now);
+        assert_eq!(news.changed.len(), changed, "{page}");
     }
 }

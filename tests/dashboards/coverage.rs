@@ -30,6 +30,14 @@ const UNUSED: &[(&str, &str)] = &[
         "0 unless a list is a hundred times longer than any known; the log says it too",
     ),
     (
+        "defender_api_endless_total",
+        "0 unless the service's links are broken; what came is used, and the log says it too",
+    ),
+    (
+        "defender_api_truncated_total",
+        "the rest is asked for by itself, and the log says what came of it",
+    ),
+    (
         "defender_exporter_log_lines_dropped_total",
         "costs nothing but lines, and the log says it as soon as somebody reads it again",
     ),

@@ -71,11 +71,6 @@ fn unreadable(name: &'static str, fault: Fault) -> Row {
     row(name, fault, Some("other"), "decode")
 }
 
-/// A 200 without a list: sign-in has no lists.
-fn of_lists(name: &'static str, fault: Fault, reason: &'static str) -> Row {
-    row(name, fault, None, reason)
-}
-
 /// An error whose message repeats what it should not.
 fn status(code: u16, error: &str, echo: &str) -> Fault {
     Fault::error(code, error, echo)
@@ -196,7 +191,6 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
             "`value` is missing",
             body("application/json", b"{\"@odata.context\": \"x\"}"),
         ),
-        of_lists("next link that loops", Fault::NextLinkLoop, "decode"),
         row(
             "redirect to another host",
             Fault::Redirect(format!("{elsewhere}/api")),

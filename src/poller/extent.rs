@@ -1,0 +1,71 @@
+//! How far rounds of pages go: counted, and logged once per change.
+
+use super::Poller;
+use crate::health::Collector;
+use crate::plan::Request;
+
+/// How far a round of pages went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// To the last page.
+    Whole,
+    /// To the last page: an answer was cut short, and `$skip` brought the rest.
+    Continued,
+    /// To where an answer was cut short: `$skip` brought no more.
+    Truncated,
+    /// To a page that brought nothing new, or whose link to the next came before.
+    Endless,
+}
+
+impl Extent {
+    /// Whether nothing is missing.
+    pub(super) fn is_whole(self) -> bool {
+        matches!(self, Self::Whole | Self::Continued)
+    }
+
+    fn text(self, collector: Collector) -> &'static str {
+        match self {
+            Self::Whole => "the answers are whole again",
+            Self::Continued => {
+                "the answer stopped at a cap without a link to the rest; the rest came with $skip"
+            }
+            Self::Truncated if collector == Collector::History => {
+                "the answer stopped at a cap without a link to the rest, and $skip brought no more; history is asked for in smaller batches"
+            }
+            Self::Truncated => {
+                "the answer stopped at a cap without a link to the rest, and $skip brought no more; what came is used, and nothing vanishes"
+            }
+            Self::Endless => {
+                "the next links never end; what the pages brought is used, and nothing vanishes"
+            }
+        }
+    }
+}
+
+impl Poller {
+    /// Counts a round that does not end, and logs it when rounds go another way than before.
+    pub(super) fn note_extent(&mut self, request: &Request, extent: Extent) {
+        let collector = request.collector();
+        let ids = match request {
+            Request::History(ids) => ids.len(),
+            Request::Definitions | Request::Agents => 0,
+        };
+        if extent == Extent::Endless {
+            self.tenant.health.collector_mut(collector).endless += 1;
+        }
+        let before = self.extents.get(&collector).copied();
+        let (tenant, label) = (self.tenant.name(), collector.as_label());
+        if extent == Extent::Whole {
+            // An answer about fewer ids says nothing of one about more.
+            if before.is_some_and(|(_, asked)| asked <= ids) {
+                self.extents.remove(&collector);
+                tracing::info!(%tenant, collector = label, "{}", extent.text(collector));
+            }
+            return;
+        }
+        if before.is_none_or(|(before, _)| before != extent) {
+            tracing::warn!(%tenant, collector = label, "{}", extent.text(collector));
+        }
+        self.extents.insert(collector, (extent, ids));
+    }
+}
