@@ -139,6 +139,12 @@ impl Cell {
         format!("cell-{}", self.tenant)
     }
 
+    /// Whether anything else has failed, but for timeouts, which a slow machine adds.
+    fn has_others(&self, errors: &BTreeSet<String>) -> bool {
+        let mut errors = errors.iter().map(String::as_str);
+        errors.any(|reason| reason != "timeout" && Some(reason) != self.reason)
+    }
+
     /// Waits until all collectors have succeeded after this moment.
     async fn succeeds(&self, watch: &Watch, what: &str) -> Result<[usize; 2], String> {
         #[expect(clippy::cast_precision_loss, reason = "a time of our days")]
@@ -172,7 +178,7 @@ impl Cell {
                     .then(|| (errors, samples.published()))
             };
             let (errors, published) = watch.until(&self.name(), &what, PATIENCE, counted).await?;
-            if errors.len() > 1 || published != good {
+            if self.has_others(&errors) || published != good {
                 return Err(format!(
                     "{errors:?}; {good:?} were published, now {published:?}"
                 ));
@@ -182,7 +188,7 @@ impl Cell {
         } else {
             self.succeeds(watch, "all is well still").await?;
             let errors = grown(&before, &self.known(watch).await?);
-            if !errors.is_empty() {
+            if self.has_others(&errors) {
                 return Err(format!("{errors:?}"));
             }
         }
