@@ -8,8 +8,10 @@
 //!
 //! Calls run beside each other, one of each kind at most; their answers come in here.
 
+mod details;
 mod resume;
 mod round;
+mod save;
 mod signing_in;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use self::signing_in::Said;
 use crate::clock::{Clock, Uptime};
 use crate::defender::{Answer, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
-use crate::model::{Agent, Definition, DefinitionId, Session};
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
 use crate::plan::{Failure, Plan, Request, Step};
 use crate::quota::{Quota, Slot};
 use crate::snapshot::Snapshot;
@@ -52,7 +54,10 @@ pub struct Poller {
     clock: Clock,
     definitions: Round<Definition>,
     history: Round<Session>,
+    sessions: Round<Session>,
     agents: Round<Agent>,
+    /// Whether sessions cannot be asked for by their ids, which has been logged.
+    sessions_fail: bool,
     /// Which failures to get a token have been logged since it last worked.
     auth_failures: Said,
     /// The token that the API refused, to be renewed before the next call.
@@ -68,6 +73,7 @@ pub struct Poller {
 enum Done {
     Definitions(Answer<Definition>),
     History(Vec<DefinitionId>, Answer<Session>),
+    Sessions(Vec<SessionId>, Answer<Session>),
     Agents(Answer<Agent>),
     /// It could not be written down, and did not leave.
     NotWritten(Request),
@@ -96,7 +102,9 @@ impl Poller {
             clock,
             definitions: Round::of_list(),
             history: Round::of_batches(),
+            sessions: Round::of_batches(),
             agents: Round::of_list(),
+            sessions_fail: false,
             auth_failures: Said::default(),
             refused: None,
             polled: false,
@@ -169,6 +177,7 @@ impl Poller {
         let (next, fresh) = match &request {
             Request::Definitions => self.definitions.ask(now),
             Request::History(_) => self.history.ask(now),
+            Request::Sessions(_) => self.sessions.ask(now),
             Request::Agents => self.agents.ask(now),
         };
         calls.spawn(async move {
@@ -188,6 +197,10 @@ impl Poller {
                 Request::History(ids) => {
                     let answer = client.history(permit, &bearer, &ids, next).await;
                     Done::History(ids, answer)
+                }
+                Request::Sessions(ids) => {
+                    let answer = client.sessions(permit, &bearer, &ids, next).await;
+                    Done::Sessions(ids, answer)
                 }
                 Request::Agents => Done::Agents(client.agents(permit, &bearer, next).await),
             };
@@ -225,8 +238,10 @@ impl Poller {
                 {
                     let unsettled = self.tenant.learn(&ids, &sessions.items, self.clock.wall());
                     self.plan.fetched(now, &ids, &unsettled);
+                    self.want_sessions();
                 }
             }
+            Done::Sessions(ids, answer) => self.take_in_sessions(bearer, &ids, answer),
             Done::Agents(answer) => {
                 if let Some(listed) = self.conclude(&Request::Agents, bearer, answer, |poller| {
                     &mut poller.agents
@@ -262,7 +277,9 @@ impl Poller {
                 self.plan.go_on(request, now);
             }
             Turn::Complete(complete) => {
-                self.succeeded(collector, complete.took);
+                if !matches!(request, Request::Sessions(_)) {
+                    self.succeeded(collector, complete.took);
+                }
                 return Some(complete);
             }
             Turn::Failed(error) => self.failed(request, &error),
@@ -285,6 +302,7 @@ impl Poller {
         let failure = error.failure(collector);
         self.plan.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
+            (Request::Sessions(ids), _) => return self.sessions_failed(ids, failure, error),
             (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
                 let (sent, allowed) = (ids.len(), self.plan.batch_size());
                 tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
@@ -334,24 +352,6 @@ impl Poller {
         *health.errors.entry(reason).or_default() += 1;
         let before = health.failure.replace((reason, text));
         before.is_none_or(|(before, _)| before != reason)
-    }
-
-    /// Saves before publishing: a counter that was seen does not go back after a crash.
-    async fn save(&mut self) {
-        let Some(store) = self.store.clone() else {
-            return;
-        };
-        let generation = store.generation();
-        if std::mem::replace(&mut self.generation, generation) != generation {
-            self.tenant.save_all();
-        }
-        let stamp = store.stamp(self.clock.uptime());
-        let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
-        let ids = changes.definitions.iter().map(|(id, _)| id.clone());
-        let ids: Vec<_> = ids.collect();
-        // What a hanging disk cannot save is published all the same, and saved again later.
-        let saved = store.unless_it_hangs(store.save(changes)).await;
-        self.tenant.not_saved(saved.unwrap_or(ids));
     }
 
     async fn publish(&mut self) {

@@ -19,7 +19,7 @@ use super::error::{ApiError, Refusal};
 use super::http::{HttpClient, Line};
 use super::wire::{FromWire, NextLink, Page, page};
 use crate::clock::Clock;
-use crate::model::{Agent, Definition, DefinitionId, Session};
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
 use crate::quota::Permit;
 
 /// The largest answer that is read, in bytes after decompression.
@@ -30,6 +30,7 @@ const ERROR_BODY_LIMIT: usize = 64 * 1024;
 
 const DEFINITIONS: &str = "/api/DeviceAuthenticatedScanDefinitions";
 const HISTORY: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
+const SESSIONS: &str = "/api/DeviceAuthenticatedScanDefinitions/GetScanHistoryBySessionId";
 const AGENTS: &str = "/api/DeviceAuthenticatedScanAgents";
 
 /// One call and what came of it.
@@ -101,6 +102,19 @@ impl Client {
         // The name is case-sensitive.
         let body = serde_json::json!({ "ScanDefinitionIds": ids }).to_string();
         self.call(permit, token, HISTORY, Some(body), next).await
+    }
+
+    /// A page of the history of the sessions `ids`, likewise.
+    pub async fn sessions(
+        &self,
+        permit: Permit,
+        token: &Bearer,
+        ids: &[SessionId],
+        next: Option<&NextLink>,
+    ) -> Answer<Session> {
+        let ids: Vec<_> = ids.iter().map(SessionId::as_str).collect();
+        let body = serde_json::json!({ "SessionIds": ids }).to_string();
+        self.call(permit, token, SESSIONS, Some(body), next).await
     }
 
     /// A page of the list of agents: the first, or the one at `next`.

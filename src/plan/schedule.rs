@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use crate::clock::Uptime;
+use crate::quota::Quota;
 
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -80,4 +81,18 @@ impl Schedule {
             .unwrap_or(usize::MAX)
             .saturating_mul(self.pages)
     }
+}
+
+/// The shortest interval at which a list of so many pages takes one `share`th of the budget.
+pub(super) fn least_interval(pages: usize, share: u32, quota: &Quota) -> Duration {
+    let limits = quota.limits();
+    let calls = u32::try_from(pages)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(share);
+    [limits.minute, limits.hour]
+        .map(|limit| {
+            limit.window.saturating_mul(calls) / u32::try_from(limit.calls).unwrap_or(u32::MAX)
+        })
+        .into_iter()
+        .fold(Duration::ZERO, Duration::max)
 }

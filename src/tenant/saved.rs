@@ -106,11 +106,15 @@ impl Tenant {
     ) -> Self {
         let pause = before.paused_until(now).map(|until| until.since(now));
         plan.restore(now, before.batch_size(), pause);
-        let (published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.scans)
-            .into_iter()
-            .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
-        for id in published.keys() {
+        let (mut published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.scans)
+                .into_iter()
+                .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
+        for (id, scan) in &mut published {
             plan.restore_fetch(id, before.fetch_times(id));
+            if !plan.want_sessions(&scan.bare) {
+                scan.bare.clear();
+            }
         }
         self.unsaved.extend(hidden.keys().cloned());
         self.outdated.extend(hidden.keys().cloned());
@@ -147,7 +151,7 @@ impl Tenant {
             self.health.auth_errors = row.auth_errors;
             self.health.restarts = row.restarts;
         }
-        for (id, row) in loaded.definitions {
+        for (id, mut row) in loaded.definitions {
             if let Some(vanished) = row.vanished {
                 let scan = Box::new(row.scan);
                 self.vanished.insert(id, (now.uptime(vanished), scan));
@@ -169,6 +173,9 @@ impl Tenant {
                     quarantined_until,
                 },
             );
+            if !plan.want_sessions(&row.scan.bare) {
+                row.scan.bare.clear();
+            }
             self.outdated.insert(id.clone());
             self.scans.insert(id, Box::new(row.scan));
         }
