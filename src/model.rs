@@ -323,6 +323,15 @@ pub struct Session {
     pub errors: Option<Arc<SessionErrors>>,
 }
 
+impl Session {
+    /// Whether it tells no more than how the run went.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        let uncounted = self.targets.is_none() && self.targets_succeeded.is_none();
+        uncounted && self.target_durations.is_empty()
+    }
+}
+
 /// What went wrong in a session, in the service's words, without what could name a target, an
 /// account or a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

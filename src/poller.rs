@@ -9,6 +9,7 @@
 //! Calls run beside each other, one of each kind at most; their answers come in here.
 
 mod answers;
+mod details;
 mod extent;
 mod failures;
 mod publishing;
@@ -32,7 +33,7 @@ use self::signing_in::Said;
 use crate::clock::{Clock, Uptime};
 use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
-use crate::model::{Agent, Definition, DefinitionId, Session};
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
 use crate::plan::{Failure, Plan, Request, Step};
 use crate::quota::{Quota, Slot};
 use crate::snapshot::Snapshot;
@@ -61,9 +62,12 @@ pub struct Poller {
     clock: Clock,
     definitions: Round<Definition>,
     history: Round<Session>,
+    sessions: Round<Session>,
     agents: Round<Agent>,
     /// How far rounds last went that were not whole, about how many ids.
     extents: BTreeMap<Collector, (Extent, usize)>,
+    /// Whether sessions cannot be asked for by their ids, which has been logged.
+    sessions_fail: bool,
     /// Which failures to get a token have been logged since it last worked.
     auth_failures: Said,
     /// When records that could not be read were last logged.
@@ -87,6 +91,7 @@ pub struct Poller {
 enum Done {
     Definitions(Answer<Definition>),
     History(Vec<DefinitionId>, Answer<Session>),
+    Sessions(Vec<SessionId>, Answer<Session>),
     Agents(Answer<Agent>),
     /// It could not be written down, and did not leave.
     NotWritten(Request),
@@ -115,8 +120,10 @@ impl Poller {
             clock,
             definitions: Round::of_list(),
             history: Round::of_batches(),
+            sessions: Round::of_batches(),
             agents: Round::of_list(),
             extents: BTreeMap::new(),
+            sessions_fail: false,
             auth_failures: Said::default(),
             skipped_logged: BTreeMap::new(),
             refused: None,
@@ -194,6 +201,7 @@ impl Poller {
         let (next, fresh) = match &request {
             Request::Definitions => self.definitions.ask(now),
             Request::History(_) => self.history.ask(now),
+            Request::Sessions(_) => self.sessions.ask(now),
             Request::Agents => self.agents.ask(now),
         };
         calls.spawn(async move {
@@ -213,6 +221,10 @@ impl Poller {
                 Request::History(ids) => {
                     let answer = client.history(permit, &bearer, &ids, next).await;
                     Done::History(ids, answer)
+                }
+                Request::Sessions(ids) => {
+                    let answer = client.sessions(permit, &bearer, &ids, next).await;
+                    Done::Sessions(ids, answer)
                 }
                 Request::Agents => Done::Agents(client.agents(permit, &bearer, next).await),
             };
@@ -237,8 +249,10 @@ impl Poller {
                 {
                     let unsettled = self.tenant.learn(&ids, &sessions.items, self.clock.wall());
                     self.plan.fetched(now, &ids, &unsettled);
+                    self.want_sessions();
                 }
             }
+            Done::Sessions(ids, answer) => self.take_in_sessions(bearer, &ids, answer),
             Done::Agents(answer) => {
                 if let Some(listed) = self.conclude(&Request::Agents, bearer, answer, |poller| {
                     &mut poller.agents
@@ -316,7 +330,9 @@ impl Poller {
                     self.failed(request, &RoundError::Truncated);
                     return None;
                 }
-                self.succeeded(collector, complete.took);
+                if !matches!(request, Request::Sessions(_)) {
+                    self.succeeded(collector, complete.took);
+                }
                 return Some(complete);
             }
             Turn::Failed(error) => {
@@ -344,6 +360,7 @@ impl Poller {
         let failure = error.failure(collector);
         self.plan.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
+            (Request::Sessions(ids), _) => return self.sessions_failed(ids, failure, error),
             (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
                 let (sent, allowed) = (ids.len(), self.plan.batch_size());
                 tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");

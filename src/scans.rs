@@ -16,6 +16,7 @@
 //! it is asked about again for a day, and counted when its status is final, or as unknown
 //! after that day. A run that is not over leaves what is published at the run before it.
 
+mod details;
 mod newest;
 
 use std::cmp::Ordering;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use siphasher::sip::SipHasher13;
 
 use crate::clock::Timestamp;
-use crate::model::{Definition, Run, ScanStatus, Session};
+use crate::model::{Definition, Run, ScanStatus, Session, SessionId};
 use crate::snapshot::{DefinitionView, KnownSession, SESSIONS, SessionCounts};
 
 /// Sessions remembered per definition, at least; never fewer than the last answer held.
@@ -61,6 +62,9 @@ pub struct Scan {
     /// When open sessions of the last answer were first seen, by identity. They are not in
     /// `seen`, unless they were there at first sight.
     pub(crate) open: BTreeMap<u64, Timestamp>,
+    /// New sessions that are to be asked for by their ids, as history tells no more of them
+    /// than how they went; the newest last.
+    pub(crate) bare: Vec<SessionId>,
     pub(crate) counts: SessionCounts,
     /// The newest sessions, the newest last.
     pub(crate) recent: Arc<[KnownSession]>,
@@ -84,6 +88,8 @@ pub struct Learned {
     pub settled: bool,
     /// Durations of single targets, of sessions that came to their end.
     pub target_durations: Vec<Duration>,
+    /// New sessions that are to be asked for by their ids.
+    pub bare: Vec<SessionId>,
 }
 
 impl Scan {
@@ -100,6 +106,7 @@ impl Scan {
             last_success: None,
             seen: VecDeque::new(),
             open: BTreeMap::new(),
+            bare: Vec::new(),
             counts: SessionCounts::default(),
             recent: Arc::default(),
         }
@@ -220,19 +227,27 @@ impl Scan {
             is_first_sight || known.contains(identity) || !self.open.contains_key(identity)
         }));
         self.seen.drain(..self.seen.len().saturating_sub(bound));
+        let mut bare = Vec::new();
         if !is_first_sight {
             for session in &over {
                 self.counts.add(&session.status);
             }
+            let ended = over.iter().filter(|session| session.is_bare());
+            bare.extend(ended.filter_map(|session| session.id.clone()));
+            bare.drain(..bare.len().saturating_sub(SESSIONS));
+            self.bare.extend(bare.iter().cloned());
+            self.bare.drain(..self.bare.len().saturating_sub(SESSIONS));
         }
         self.remember(&held);
         let can_tell = self.find_newest(&held, &arrived);
+        self.fill_newest();
         let latest = self.definition.latest.as_ref();
         let is_old = latest.is_none_or(|run| now.since(run.at) >= ASKED);
         let durations = over.iter().flat_map(|session| &session.target_durations);
         Learned {
             settled: self.open.is_empty() && (self.is_confirmed() || !can_tell || is_old),
             target_durations: durations.copied().collect(),
+            bare,
         }
     }
 
@@ -245,6 +260,7 @@ impl Scan {
             .map(|(place, session)| (session.identity, place))
             .collect();
         for &(identity, session) in held {
+            let is_bare = session.is_bare();
             let session = KnownSession {
                 identity,
                 at: session.last_scanned,
@@ -253,8 +269,13 @@ impl Scan {
                 targets_succeeded: session.targets_succeeded,
                 errors: session.errors.clone(),
             };
-            match places.get(&identity) {
-                Some(place) => known[*place] = session,
+            match places.get(&identity).map(|place| &mut known[*place]) {
+                // What was asked for by its id is not in this answer.
+                Some(known) if is_bare && known.status == session.status => {
+                    known.at = session.at;
+                    known.errors = session.errors.or(known.errors.take());
+                }
+                Some(known) => *known = session,
                 None => known.push(session),
             }
         }

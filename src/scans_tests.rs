@@ -47,6 +47,8 @@ fn status(scan: &Scan) -> ScanStatus {
 
 use ScanStatus::{Failure, PartialSuccess, Success};
 
+#[path = "scans/details_tests.rs"]
+mod details;
 #[path = "scans/statuses_tests.rs"]
 mod statuses;
 

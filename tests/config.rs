@@ -76,6 +76,7 @@ async fn a_minimal_file_gives_the_documented_defaults() {
     assert_eq!(tenant.poll.definitions, Duration::from_mins(1));
     assert_eq!(tenant.poll.agents, Duration::from_mins(10));
     assert_eq!(tenant.poll.sweep, Duration::from_hours(24));
+    assert!(tenant.poll.sessions);
     assert_eq!(
         (tenant.limits.minute.calls, tenant.limits.hour.calls),
         (80, 1_200)
@@ -113,6 +114,7 @@ fn every_key_is_read() {
     assert_eq!(eu.limits.scope, Scope::Endpoint);
     assert_eq!(eu.api_limits.scope, Scope::Endpoint);
     assert_eq!(dod.limits.scope, Scope::Application);
+    assert!(!eu.poll.sessions);
     assert_eq!((eu.limits.minute.calls, eu.limits.hour.calls), (1, 2_500));
     assert_eq!(
         dod.api_base_url.as_str(),

@@ -1,7 +1,9 @@
 //! Statuses that change, end to end: running, unknown, corrected; and what is counted.
 
-use crate::common::{Exporter, Metrics, eventually, options};
-use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Outcome, Simulator};
+use std::fs;
+
+use crate::common::{self, Exporter, Metrics, eventually, messages, options};
+use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Options, Outcome, Simulator};
 
 const STATUSES: [&str; 4] = ["success", "partial_success", "failure", "unknown"];
 
@@ -14,8 +16,13 @@ struct Bench {
 
 impl Bench {
     async fn new(timed: bool) -> Self {
+        Self::adjusted(|options| options.last_scanned = timed, "").await
+    }
+
+    /// One whose simulator is adjusted, with more keys below `poll`.
+    async fn adjusted(adjust: impl FnOnce(&mut Options), poll: &str) -> Self {
         let mut options = options();
-        options.last_scanned = timed;
+        adjust(&mut options);
         let simulator = Simulator::start(options)
             .await
             .expect("the simulator starts");
@@ -24,7 +31,12 @@ impl Bench {
             .add_definition(0, Draft::manual("by hand"))
             .expect("there is a tenant");
         simulator.world().run_now(0, &id, Outcome::Success);
-        let exporter = Exporter::start(&simulator).await;
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = common::configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
+        let text = fs::read_to_string(&file).expect("it was written");
+        let text = text.replace("poll: {", &format!("poll: {{{poll}"));
+        fs::write(&file, text).expect("it can be written");
+        let exporter = Exporter::start_adjusted(folder, |_| ()).await;
         let bench = Self {
             simulator,
             exporter,
@@ -134,6 +146,103 @@ async fn an_unknown_status_is_shown_at_once_and_counted_when_it_is_known() {
     bench.shows(-1.0, [0.0; 4]).await;
     bench.set(&session, Outcome::Success);
     bench.shows(1.0, [1.0, 0.0, 0.0, 0.0]).await;
+}
+
+impl Bench {
+    /// The sessions that were asked for by their ids, call by call.
+    fn asked_by_id(&self) -> Vec<Vec<String>> {
+        let calls = self.simulator.calls().into_iter();
+        let by_id = calls.filter(|call| call.endpoint == Endpoint::Sessions);
+        by_id.map(|call| call.ids).collect()
+    }
+
+    /// Waits until the newest run's targets are shown, or none.
+    async fn shows_targets(&self, known: bool) {
+        let label = format!("definition_id=\"{}\"", self.id);
+        let run = {
+            let world = self.simulator.world();
+            let definition = world.definition(0, &self.id).expect("it is there");
+            definition.latest().expect("it ran").clone()
+        };
+        let truth = |count: Option<u32>| count.filter(|_| known).map(f64::from).map(f64::to_bits);
+        let truth = [run.targets, run.succeeded].map(truth);
+        assert_eq!(truth[0].is_some(), known, "try another seed");
+        eventually(&format!("the targets are known: {known}"), async || {
+            let metrics = self.exporter.metrics().await;
+            let names = ["defender_scan_targets", "defender_scan_targets_succeeded"];
+            let shown = names.map(|name| metrics.value(name, &[&label]).map(f64::to_bits));
+            (shown == truth).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_sessions_of_which_too_little_is_told_are_asked_for_by_their_ids() {
+    for timed in [true, false] {
+        let bare = |options: &mut Options| {
+            // Its runs have counts.
+            options.seed = 2;
+            options.bare_history = true;
+            options.last_scanned = timed;
+        };
+        let mut bench = Bench::adjusted(bare, "").await;
+        bench.shows_targets(false).await;
+        let expected = vec![vec![bench.run(Outcome::Partial)]];
+        bench.shows(2.0, [0.0, 1.0, 0.0, 0.0]).await;
+        bench.shows_targets(true).await;
+        assert_eq!(
+            bench.asked_by_id(),
+            expected,
+            "those of first sight are not"
+        );
+
+        // What was told stays, and nobody asks again.
+        bench.exporter = bench.exporter.kill_and_restart().await;
+        bench.shows_targets(true).await;
+        assert_eq!(bench.asked_by_id(), expected);
+
+        // What fails is asked for again, also after a restart, and costs nothing else.
+        let fault = Fault::error(503, "Busy", "");
+        bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+        let session = bench.run(Outcome::Failure);
+        bench.shows(0.0, [0.0, 1.0, 1.0, 0.0]).await;
+        eventually("it was asked", async || {
+            (bench.asked_by_id().last() == Some(&vec![session.clone()])).then_some(())
+        })
+        .await;
+        bench
+            .exporter
+            .shows("defender_up", &[], |up| up > 0.0)
+            .await;
+        bench.exporter = bench.exporter.kill_and_restart().await;
+        bench.simulator.set_fault(Endpoint::Sessions, None);
+        bench.shows_targets(true).await;
+
+        // What is refused is given up.
+        let fault = Fault::error(404, "ResourceNotFound", "");
+        bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+        let refused = bench.run(Outcome::Success);
+        bench.shows(1.0, [1.0, 1.0, 1.0, 0.0]).await;
+        bench.exporter.says(messages::NO_DETAILS).await;
+        bench.simulator.set_fault(Endpoint::Sessions, None);
+        bench.run(Outcome::Success);
+        bench.shows_targets(true).await;
+        let asked = bench.asked_by_id();
+        assert_eq!(asked.iter().filter(|ids| ids.contains(&refused)).count(), 1);
+        assert_eq!(bench.simulator.violations(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_not_asked_for_by_their_ids_where_that_is_off() {
+    let bench = Bench::adjusted(|options| options.bare_history = true, "sessions: off, ").await;
+    for count in [1.0, 2.0] {
+        bench.run(Outcome::Success);
+        bench.shows(1.0, [count, 0.0, 0.0, 0.0]).await;
+    }
+    bench.shows_targets(false).await;
+    assert_eq!(bench.asked_by_id(), Vec::<Vec<String>>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

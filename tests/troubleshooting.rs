@@ -1,6 +1,6 @@
 //! `docs/troubleshooting.md` has each message that the tests make the exporter say,
 //! and no other. What the API may answer is said here; the rest in
-//! `credentials.rs`, `files.rs`, `machine.rs` and `proxy.rs`.
+//! `credentials.rs`, `files.rs`, `machine.rs`, `proxy.rs` and `statuses.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -126,6 +126,7 @@ fn each_message_is_tested() {
         "outgoing/names",
         "proxy",
         "refusals",
+        "statuses",
         "troubleshooting",
     ]
     .map(|name| fs::read_to_string(format!("tests/{name}.rs")).expect("it is there"))

@@ -187,6 +187,7 @@ impl Run {
             match call.request {
                 Request::Definitions => self.listed(now, call.seen),
                 Request::History(ids) => self.fetched(now, &ids, call.seen, now.since(call.sent)),
+                Request::Sessions(_) => unreachable!("history tells all"),
                 Request::Agents => self.plan.agents_listed(now, 1, &self.quota),
             }
         }

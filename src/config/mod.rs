@@ -274,6 +274,9 @@ pub struct Poll {
     pub agents: Duration,
     /// Within which every definition's history is fetched at least once.
     pub sweep: Duration,
+    /// Whether new sessions of which history by definition tells too little are asked for by
+    /// their ids.
+    pub sessions: bool,
 }
 
 /// Every minute, ten minutes, day.
@@ -283,6 +286,7 @@ impl Default for Poll {
             definitions: Duration::from_mins(1),
             agents: Duration::from_mins(10),
             sweep: Duration::from_hours(24),
+            sessions: true,
         }
     }
 }

@@ -283,11 +283,24 @@ fn read_poll(value: &Value<'_>, report: &mut Report, local: bool) -> Option<Poll
     let definitions = read("definitions", default.definitions, Range::from(shortest));
     let agents = read("agents", default.agents, Range::from(ten_seconds).or_zero());
     let sweep = read("sweep", default.sweep, Range::from(Duration::from_hours(1)));
+    let sessions = section.take("sessions").map_or(Some(true), |value| {
+        value.parse(
+            report,
+            "`auto` or `off`",
+            "write one of them",
+            |text| match text {
+                "auto" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            },
+        )
+    });
     section.finish(report);
     Some(Poll {
         definitions: definitions?,
         agents: agents?,
         sweep: sweep?,
+        sessions: sessions?,
     })
 }
 

@@ -24,7 +24,7 @@ use super::scrub::scrub;
 use super::wire::{ErrorBody, FromWire, NextLink, Page, page};
 use crate::clock::Clock;
 use crate::health::Lifecycle;
-use crate::model::{Agent, Definition, DefinitionId, Session};
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
 use crate::quota::Permit;
 
 /// The largest answer that is read, in bytes after decompression.
@@ -41,6 +41,7 @@ const ROOT: &str = "/api";
 
 const DEFINITIONS: &str = "/DeviceAuthenticatedScanDefinitions";
 const HISTORY: &str = "/DeviceAuthenticatedScanDefinitions/GetScanHistoryByScanDefinitionId";
+const SESSIONS: &str = "/DeviceAuthenticatedScanDefinitions/GetScanHistoryBySessionId";
 const AGENTS: &str = "/DeviceAuthenticatedScanAgents";
 
 /// One call and what came of it.
@@ -138,6 +139,19 @@ impl Client {
         // The name is case-sensitive.
         let body = serde_json::json!({ "ScanDefinitionIds": ids }).to_string();
         self.call(permit, token, HISTORY, Some(body), next).await
+    }
+
+    /// A page of the history of the sessions `ids`, likewise.
+    pub async fn sessions(
+        &self,
+        permit: Permit,
+        token: &Bearer,
+        ids: &[SessionId],
+        next: Option<&NextLink>,
+    ) -> Answer<Session> {
+        let ids: Vec<_> = ids.iter().map(SessionId::as_str).collect();
+        let body = serde_json::json!({ "SessionIds": ids }).to_string();
+        self.call(permit, token, SESSIONS, Some(body), next).await
     }
 
     /// A page of the list of agents: the first, or the one at `next`.

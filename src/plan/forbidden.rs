@@ -9,7 +9,11 @@ impl Plan {
     /// under way, or never.
     #[must_use]
     pub fn next_attempt(&self, collector: Collector) -> Option<Uptime> {
-        let due = self.due(collector)?;
+        let due = match collector {
+            Collector::Definitions => self.definitions.due(),
+            Collector::History => self.history.due(),
+            Collector::Agents => self.agents.due(),
+        }?;
         Some(self.held_until().map_or(due, |until| until.max(due)))
     }
 

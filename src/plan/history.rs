@@ -11,7 +11,7 @@ use crate::config::Poll;
 use crate::model::DefinitionId;
 
 /// Ids in a batch before the service has said how many it allows.
-const FIRST_BATCH: usize = 1_000;
+pub(super) const FIRST_BATCH: usize = 1_000;
 
 /// How long the service is not asked about an id again for which it refused to answer.
 pub const QUARANTINE: Duration = Duration::from_hours(24);
@@ -164,6 +164,13 @@ impl HistoryPlan {
             paced.max(self.listed + NO_LIST)
         };
         self.fallback.is_none().then_some(at)
+    }
+
+    /// Whether a change waits for a call, beside one that is under way.
+    pub(super) fn has_backlog(&self, now: Uptime) -> bool {
+        let due = self.definitions.by_due().next();
+        let waits = due.is_some_and(|(due, _)| due <= now);
+        waits || self.paging.is_some() || !self.halves.is_empty()
     }
 
     /// When a definition last fetched then may ride along in a batch that has room.

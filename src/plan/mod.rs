@@ -3,7 +3,8 @@
 //! ```text
 //! 1. the list of definitions, when due     ─ names the latest run of every definition
 //! 2. history, in batches                   ─ halves of a refused batch, then changed runs,
-//!                                            oldest first, then the daily sweep
+//!                                            oldest first, then the daily sweep;
+//!                                            sessions by their ids, where it tells too little
 //! 3. the list of agents, when due
 //! ```
 //!
@@ -16,6 +17,7 @@ mod fetches;
 mod forbidden;
 mod history;
 mod schedule;
+mod sessions;
 mod share;
 
 use std::collections::BTreeSet;
@@ -25,11 +27,12 @@ use self::backoff::Backoff;
 use self::history::HistoryPlan;
 pub use self::history::{FetchTimes, QUARANTINE};
 use self::schedule::Schedule;
+use self::sessions::SessionsPlan;
 use self::share::{AGENTS, DEFINITIONS, least_interval};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::health::{Collector, Reason};
-use crate::model::DefinitionId;
+use crate::model::{DefinitionId, SessionId};
 use crate::quota::{Quota, Retry, Slot};
 
 /// How long to wait after `429` without a readable `Retry-After`.
@@ -45,6 +48,8 @@ pub enum Request {
     Definitions,
     /// History of these definitions, or its next page.
     History(Vec<DefinitionId>),
+    /// History of these sessions, or its next page.
+    Sessions(Vec<SessionId>),
     /// The list of agents, or its next page.
     Agents,
 }
@@ -55,7 +60,7 @@ impl Request {
     pub fn collector(&self) -> Collector {
         match self {
             Self::Definitions => Collector::Definitions,
-            Self::History(_) => Collector::History,
+            Self::History(_) | Self::Sessions(_) => Collector::History,
             Self::Agents => Collector::Agents,
         }
     }
@@ -120,6 +125,7 @@ pub struct Plan {
     poll: Poll,
     definitions: Schedule,
     history: HistoryPlan,
+    sessions: SessionsPlan,
     agents: Schedule,
     paused_until: Option<Uptime>,
     /// When to ask for a token again, after a failure to get one.
@@ -136,6 +142,7 @@ impl Plan {
             poll,
             definitions: Schedule::new(Some(poll.definitions), now, seed),
             history: HistoryPlan::new(poll, now, seed.wrapping_add(1)),
+            sessions: SessionsPlan::new(poll.sessions, now, seed.wrapping_add(4)),
             agents: Schedule::new(
                 (!poll.agents.is_zero()).then_some(poll.agents),
                 now,
@@ -178,7 +185,7 @@ impl Plan {
             Collector::History,
             Collector::Agents,
         ] {
-            match self.due(collector) {
+            match self.due(collector, now) {
                 Some(due) if due <= now => {
                     match quota.try_acquire(collector, self.reserved(collector, quota)) {
                         Ok(slot) => return Step::Call(self.start(collector, now), slot),
@@ -194,10 +201,16 @@ impl Plan {
     }
 
     /// When `collector` wants its next call; `None` while one is under way, or never.
-    fn due(&self, collector: Collector) -> Option<Uptime> {
+    fn due(&self, collector: Collector, now: Uptime) -> Option<Uptime> {
         match collector {
             Collector::Definitions => self.definitions.due(),
-            Collector::History => self.history.due(),
+            Collector::History => {
+                let sessions = self
+                    .sessions
+                    .due()
+                    .filter(|_| !self.history.has_backlog(now));
+                self.history.due().into_iter().chain(sessions).min()
+            }
             Collector::Agents => self.agents.due(),
         }
     }
@@ -208,7 +221,10 @@ impl Plan {
                 self.definitions.start(now);
                 Request::Definitions
             }
-            Collector::History => Request::History(self.history.start(now)),
+            Collector::History if self.history.due().is_some_and(|due| due <= now) => {
+                Request::History(self.history.start(now))
+            }
+            Collector::History => Request::Sessions(self.sessions.start(self.batch_size())),
             Collector::Agents => {
                 self.agents.start(now);
                 Request::Agents
@@ -251,6 +267,7 @@ impl Plan {
         match request {
             Request::Definitions => self.definitions.more_pages(now),
             Request::History(ids) => self.history.more_pages(now, ids),
+            Request::Sessions(ids) => self.sessions.more_pages(now, ids),
             Request::Agents => self.agents.more_pages(now),
         }
     }
@@ -303,6 +320,7 @@ impl Plan {
                 self.definitions.failed(now, failure)
             }
             (Request::Agents, _) => self.agents.failed(now, failure),
+            (Request::Sessions(ids), _) => self.sessions.failed(now, ids, failure),
             (Request::History(ids), Failure::BatchTooLarge(allowed)) => {
                 return self.history.too_large(now, ids, allowed);
             }

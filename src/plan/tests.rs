@@ -1,6 +1,7 @@
 mod forbidden;
 mod paging;
 mod refused;
+mod sessions;
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
@@ -22,7 +23,7 @@ impl Bench {
         let poll = Poll {
             definitions: Duration::from_mins(1),
             agents: Duration::ZERO,
-            sweep: Duration::from_hours(24),
+            ..Poll::default()
         };
         let plan = Plan::new(poll, clock.uptime(), 1);
         Self {

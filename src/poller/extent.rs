@@ -46,13 +46,15 @@ impl Poller {
     /// Counts a round that does not end, and logs it when rounds go another way than before.
     pub(super) fn note_extent(&mut self, request: &Request, extent: Extent) {
         let collector = request.collector();
-        let ids = match request {
-            Request::History(ids) => ids.len(),
-            Request::Definitions | Request::Agents => 0,
-        };
         if extent == Extent::Endless {
             self.tenant.health.collector_mut(collector).endless += 1;
         }
+        let ids = match request {
+            Request::History(ids) => ids.len(),
+            Request::Definitions | Request::Agents => 0,
+            // What it brings is of use, and says nothing of the other rounds.
+            Request::Sessions(_) => return,
+        };
         let before = self.extents.get(&collector).copied();
         let (tenant, label) = (self.tenant.name(), collector.as_label());
         if extent == Extent::Whole {

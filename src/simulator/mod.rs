@@ -83,6 +83,9 @@ pub struct Options {
     pub spelling: Spelling,
     /// Whether camelCase history has `lastScanned`, which `$metadata` lacks.
     pub last_scanned: bool,
+    /// Whether camelCase history by definition has neither counts nor targets, so that one must
+    /// ask by session.
+    pub bare_history: bool,
     /// How long a token is good for, in seconds.
     pub token_seconds: u64,
     /// Names that the certificate of the https face has besides `localhost`.
@@ -106,6 +109,7 @@ impl Options {
             quota_by_endpoint: false,
             spelling: Spelling::Camel,
             last_scanned: false,
+            bare_history: false,
             token_seconds: 3599,
             host_names: Vec::new(),
         }

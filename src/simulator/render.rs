@@ -134,6 +134,16 @@ pub(super) fn session(
     if options.spelling == Spelling::Camel && options.last_scanned {
         record["lastScanned"] = moment(run.at, mark).into();
     }
+    if options.bare_history && !by_session && options.spelling == Spelling::Camel {
+        let told = [
+            "numberOfTargets",
+            "numberOfSuccessfullyScannedTargets",
+            "scannedTargets",
+        ];
+        for name in told {
+            record[name] = Value::Null;
+        }
+    }
     if options.spelling == Spelling::Pascal && by_session {
         record["SessionIds"] = run.session_id.clone().into();
         record["ListScannedTargets"] = spelt(scanned_targets(known, run, mark), Spelling::Pascal);

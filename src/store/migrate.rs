@@ -311,6 +311,7 @@ fn definition(
         open: Vec::new(),
         troubleshoot_mode: None,
         failure_reason: None,
+        bare: Vec::new(),
     };
     DefinitionRow {
         scan,

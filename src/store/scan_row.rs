@@ -7,8 +7,8 @@ use minicbor::{Decode, Encode};
 
 use crate::clock::Timestamp;
 use crate::model::{
-    AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, SessionErrors, TargetError,
-    TargetType,
+    AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, SessionErrors, SessionId,
+    TargetError, TargetType,
 };
 use crate::scans::{Newest, Scan};
 use crate::snapshot::{KnownSession, SessionCounts};
@@ -57,6 +57,9 @@ pub(super) struct ScanRow {
     pub(super) troubleshoot_mode: Option<bool>,
     #[n(19)]
     pub(super) failure_reason: Option<String>,
+    #[n(20)]
+    #[cbor(default)]
+    pub(super) bare: Vec<String>,
 }
 
 /// A session whose status is not final.
@@ -268,6 +271,7 @@ impl From<&Scan> for ScanRow {
             open: open.collect(),
             troubleshoot_mode: definition.troubleshoot_mode,
             failure_reason: definition.failure_reason.as_deref().map(str::to_owned),
+            bare: scan.bare.iter().map(|id| id.as_str().to_owned()).collect(),
         }
     }
 }
@@ -315,6 +319,7 @@ impl From<ScanRow> for Scan {
             last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
             seen: row.seen.into(),
             open: open.map(since).collect(),
+            bare: row.bare.iter().map(|id| SessionId::new(id)).collect(),
             counts: SessionCounts {
                 success: row.counts.success,
                 partial_success: row.counts.partial_success,
@@ -329,7 +334,7 @@ impl From<ScanRow> for Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Session, SessionId};
+    use crate::model::Session;
 
     /// What is known of a definition with a session that is over and one that is not, when
     /// the list has corrected itself and names a run under way.

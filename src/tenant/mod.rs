@@ -4,6 +4,7 @@
 //! from the list vanishes from the view at once, but what is known of it is kept
 //! for a while: a list that was incomplete for a moment resets no counter.
 
+mod details;
 mod listing;
 mod saved;
 
@@ -15,7 +16,7 @@ use crate::clock::{Timestamp, Uptime};
 use crate::config::DefinitionFilter;
 use crate::health::{Health, Skipped};
 use crate::histogram::Histogram;
-use crate::model::{Agent, AgentId, Definition, DefinitionId, Session, TenantName};
+use crate::model::{Agent, AgentId, Definition, DefinitionId, Session, SessionId, TenantName};
 use crate::plan::Listed;
 use crate::quota::Quota;
 use crate::scans::Scan;
@@ -34,6 +35,8 @@ pub struct Tenant {
     /// Ordered by id, each id once.
     agents: Arc<[Agent]>,
     target_seconds: Histogram,
+    /// New sessions that are to be asked for by their ids.
+    bare: Vec<SessionId>,
     /// Definitions that changed since they were last saved.
     unsaved: BTreeSet<DefinitionId>,
     /// What was last published of the definitions.
@@ -59,6 +62,7 @@ impl Tenant {
             vanished: BTreeMap::new(),
             agents: Arc::default(),
             target_seconds: Histogram::new(TARGET_SECONDS),
+            bare: Vec::new(),
             unsaved: BTreeSet::new(),
             views: Arc::default(),
             outdated: BTreeSet::new(),
@@ -119,6 +123,7 @@ impl Tenant {
             for duration in learned.target_durations {
                 self.target_seconds.observe(duration.as_secs_f64());
             }
+            self.bare.extend(learned.bare);
             if !learned.settled {
                 unsettled.insert(id.clone());
             }

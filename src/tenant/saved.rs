@@ -107,11 +107,15 @@ impl Tenant {
     ) -> Self {
         let pause = before.paused_until(now).map(|until| until.since(now));
         plan.restore(now, before.batch_size(), pause);
-        let (published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.scans)
-            .into_iter()
-            .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
-        for id in published.keys() {
+        let (mut published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.scans)
+                .into_iter()
+                .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
+        for (id, scan) in &mut published {
             plan.restore_fetch(id, before.fetch_times(id));
+            if !plan.want_sessions(&scan.bare) {
+                scan.bare.clear();
+            }
         }
         self.unsaved.extend(hidden.keys().cloned());
         self.outdated.extend(hidden.keys().cloned());
@@ -150,7 +154,7 @@ impl Tenant {
             self.health.restarts = row.restarts;
             self.health.links_refused = row.links_refused;
         }
-        for (id, row) in loaded.definitions {
+        for (id, mut row) in loaded.definitions {
             if let Some(vanished) = row.vanished {
                 let scan = Box::new(row.scan);
                 self.vanished.insert(id, (now.uptime(vanished), scan));
@@ -172,6 +176,9 @@ impl Tenant {
                     quarantined_until,
                 },
             );
+            if !plan.want_sessions(&row.scan.bare) {
+                row.scan.bare.clear();
+            }
             self.outdated.insert(id.clone());
             self.restored.insert(id.clone());
             self.scans.insert(id, Box::new(row.scan));

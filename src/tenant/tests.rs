@@ -288,6 +288,7 @@ fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
         definitions: Duration::from_mins(1),
         agents: Duration::ZERO,
         sweep: Duration::from_hours(24),
+        sessions: false,
     };
     let mut plan = Plan::new(poll, clock.uptime(), 1);
     let mut tenant = tenant(all());

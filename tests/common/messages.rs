@@ -46,6 +46,7 @@ messages! {
     PROXY_REFUSES = "no connection to the sign-in host: …the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY";
     TOO_MANY_IDS = "learned the size of a batch";
     BAD_ID = "the request or one of its ids was refused: HTTP 404 ResourceNotFound: …";
+    NO_DETAILS = "the details of sessions cannot be fetched";
     FORBIDDEN = "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: HTTP 403 Forbidden: …";
     UNLICENSED = "the tenant lacks the feature or its licence; expected a licence for vulnerability management: HTTP …";
     THROTTLED = "the service asked for a pause: HTTP 429 TooManyRequests: …";

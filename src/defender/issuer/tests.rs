@@ -37,6 +37,7 @@ fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
             definitions: DAY,
             agents: DAY,
             sweep: DAY,
+            sessions: false,
         },
         limits: Limits::new(1, 1),
         api_limits: Limits::new(1, 1),

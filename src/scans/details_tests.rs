@@ -1,0 +1,79 @@
+//! Sessions that are asked for by their ids.
+
+use super::*;
+
+/// What history by definition tells where it tells little.
+fn bare(id: &str, hours: i64, status: ScanStatus) -> Session {
+    Session {
+        targets: None,
+        targets_succeeded: None,
+        target_durations: Vec::new(),
+        ..session(id, Some(hours), status)
+    }
+}
+
+fn wanted(learned: &Learned) -> Vec<&str> {
+    learned.bare.iter().map(SessionId::as_str).collect()
+}
+
+#[test]
+fn only_new_sessions_that_are_over_and_of_which_too_little_is_told_are_asked_for() {
+    let mut scan = Scan::new(listed(None));
+    let a = bare("a", 1, Success);
+    assert!(
+        wanted(&scan.learn(std::slice::from_ref(&a), NOW)).is_empty(),
+        "first sight"
+    );
+    let b = |status| bare("b", 2, status);
+    let running = ScanStatus::Unknown("Running".into());
+    assert!(wanted(&scan.learn(&[a.clone(), b(running)], NOW)).is_empty());
+    assert_eq!(wanted(&scan.learn(&[a.clone(), b(Failure)], NOW)), ["b"]);
+    assert!(
+        wanted(&scan.learn(&[a, b(Failure)], NOW)).is_empty(),
+        "once"
+    );
+    let told = session("c", Some(3), Success);
+    assert!(wanted(&scan.learn(&[told], NOW)).is_empty());
+    let nameless = bare("", 4, Success);
+    assert!(wanted(&scan.learn(&[nameless], NOW)).is_empty());
+}
+
+#[test]
+fn details_stay_whatever_history_by_definition_leaves_out() {
+    let mut scan = Scan::new(listed(None));
+    let (a, b) = (bare("a", 1, Success), bare("b", 2, Failure));
+    scan.learn(std::slice::from_ref(&a), NOW);
+    scan.learn(&[a.clone(), b.clone()], NOW);
+    assert_eq!(scan.view().targets, None);
+    assert!(
+        scan.detail(&session("a", None, Success)).is_empty(),
+        "nobody asked"
+    );
+    let details = session("b", None, Failure);
+    assert_eq!(scan.detail(&details).len(), 1);
+    assert!(scan.detail(&details).is_empty(), "each session once");
+    for _ in 0..2 {
+        assert_eq!(
+            (scan.view().targets, scan.view().targets_succeeded),
+            (Some(10), Some(7))
+        );
+        assert_eq!(scan.view().recent[1].targets, Some(10));
+        scan.learn(&[a.clone(), b.clone()], NOW);
+    }
+    scan.learn(&[a, bare("b", 2, Success)], NOW);
+    assert_eq!(scan.view().targets, None, "another status, another story");
+}
+
+#[test]
+fn what_is_to_be_asked_for_is_bounded_and_can_be_given_up() {
+    let mut scan = Scan::new(listed(None));
+    scan.learn(&[bare("a", 1, Success)], NOW);
+    let many: Vec<_> = (0..100)
+        .map(|hour| bare(&hour.to_string(), hour, Success))
+        .collect();
+    let learned = scan.learn(&many, NOW);
+    assert_eq!((learned.bare.len(), scan.bare.len()), (SESSIONS, SESSIONS));
+    assert_eq!(learned.bare[SESSIONS - 1].as_str(), "99");
+    assert!(scan.give_up(&learned.bare) && scan.bare.is_empty());
+    assert!(!scan.give_up(&learned.bare));
+}
