@@ -17,6 +17,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// How far a time from elsewhere may lie ahead of ours. What is further ahead did not happen.
+pub const AHEAD: Duration = Duration::from_hours(24);
+
 /// A moment of wall-clock time, in whole milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

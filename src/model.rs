@@ -287,6 +287,23 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// One of which nothing is known but its id.
+    #[must_use]
+    pub fn unlisted(id: &DefinitionId) -> Self {
+        Self {
+            id: id.clone(),
+            scan_name: "".into(),
+            scan_type: None,
+            target_type: None,
+            is_active: true,
+            interval: None,
+            agent_id: None,
+            troubleshoot_mode: None,
+            failure_reason: None,
+            latest: None,
+        }
+    }
+
     /// Shares what it says with the same words as `before`, of which copies would only
     /// take room: most listings bring a new run and nothing else.
     pub fn share_texts(&mut self, before: &Self) {

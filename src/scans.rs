@@ -17,6 +17,7 @@
 //! after that day. A run that is not over leaves what is published at the run before it.
 
 mod details;
+mod future;
 mod newest;
 
 use std::cmp::Ordering;

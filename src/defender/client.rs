@@ -22,7 +22,7 @@ use super::http::{HttpClient, Line};
 use super::lifecycle;
 use super::scrub::scrub;
 use super::wire::{ErrorBody, FromWire, NextLink, Page, page};
-use crate::clock::Clock;
+use crate::clock::{AHEAD, Clock};
 use crate::health::Lifecycle;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
 use crate::quota::Permit;
@@ -32,9 +32,6 @@ const BODY_LIMIT: usize = 64 * 1024 * 1024;
 
 /// How much of an error's body is read, in bytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
-
-/// How far a time of the API may lie ahead of our clock. What is further ahead did not happen.
-const AHEAD: Duration = Duration::from_hours(24);
 
 /// What the path of every request begins with.
 const ROOT: &str = "/api";
@@ -54,8 +51,6 @@ pub struct Answer<T> {
     pub elapsed: Duration,
     /// What the answer says of the end of the endpoint; `None` if that is nothing to go by.
     pub lifecycle: Option<Lifecycle>,
-    /// Where the link to the next page leads, if it was refused: the page then counts as the last.
-    pub refused_link: Option<String>,
     /// The page, or why there is none.
     pub result: Result<Page<T>, ApiError>,
 }
@@ -174,7 +169,6 @@ impl Client {
     ) -> Answer<T> {
         let started = self.clock.uptime();
         let first = self.first(path);
-        let mut refused_link = None;
         let (result, status, lifecycle) = match next.map(|next| self.follow(&first, next)) {
             Some(Err(to)) => {
                 // Nothing was sent, so nothing is on its way.
@@ -194,7 +188,7 @@ impl Client {
                     let followed = page.next.as_ref().map(|next| self.follow(&first, next));
                     if let Some(Err(to)) = followed {
                         page.next = None;
-                        refused_link = Some(scrub(&to, &[token.secret()]));
+                        page.refused_link = Some(scrub(&to, &[token.secret()]));
                     }
                     page
                 });
@@ -205,7 +199,6 @@ impl Client {
             status,
             elapsed: self.clock.uptime().since(started),
             lifecycle,
-            refused_link,
             result,
         }
     }
@@ -277,11 +270,8 @@ impl Client {
         let list = call.is_first && !batch;
         if code == StatusCode::NOT_FOUND && list && ErrorBody::read(&body).finds_nothing() {
             return Ok(Page {
-                items: Vec::new(),
-                next: None,
-                skipped: 0,
-                unknown: Vec::new(),
                 bytes: body.len(),
+                ..Page::default()
             });
         }
         Err(ApiError::refused(&Refusal {

@@ -154,7 +154,7 @@ catalog! {
         SKIPPED: Counter "defender_api_records_skipped_total" ["tenant", "endpoint", "reason"]
             "Records of answers that are left out: unreadable, or with the id of another. Cached from the last poll.";
         LINKS_REFUSED: Counter "defender_api_links_refused_total" ["tenant"]
-            "Links to next pages that were not followed, because they lead out of the API: the pages before them count as all. Cached from the last poll.";
+            "Links to next pages that were not followed, because they lead out of the API: what the pages brought is used, and nothing vanishes. Cached from the last poll.";
         SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
             "Unix time at which the endpoint ends, as the service says by its header Sunset, or by 410: then the first if no time was announced; absent if it says nothing. Cached from the last poll.";
         TRUNCATED: Counter "defender_api_truncated_total" ["tenant", "endpoint"]

@@ -26,7 +26,8 @@ impl Poller {
         if let Some(lifecycle) = answer.lifecycle {
             self.note_lifecycle(collector, lifecycle);
         }
-        if let Some(to) = &answer.refused_link {
+        let page = answer.result.as_ref().ok();
+        if let Some(to) = page.and_then(|page| page.refused_link.as_ref()) {
             self.note_refused_link(collector, to);
         }
     }
@@ -60,7 +61,7 @@ impl Poller {
             tracing::warn!(
                 tenant = %self.tenant.name(),
                 collector = collector.as_label(),
-                "the link to the next page leads to {to}; it was not followed, and the pages before it count as all"
+                "the link to the next page leads to {to}; it was not followed; what the pages brought is used, and nothing vanishes"
             );
         }
     }

@@ -13,6 +13,8 @@ pub(super) enum Extent {
     Continued,
     /// To where an answer was cut short: `$skip` brought no more.
     Truncated,
+    /// To a page whose link to the next leads out of the API, which is counted and logged apart.
+    Refused,
     /// To a page that brought nothing new, or whose link to the next came before.
     Endless,
 }
@@ -35,6 +37,7 @@ impl Extent {
             Self::Truncated => {
                 "the answer stopped at a cap without a link to the rest, and $skip brought no more; what came is used, and nothing vanishes"
             }
+            Self::Refused => "the link to the next page leads out of the API",
             Self::Endless => {
                 "the next links never end; what the pages brought is used, and nothing vanishes"
             }
@@ -65,7 +68,7 @@ impl Poller {
             }
             return;
         }
-        if before.is_none_or(|(before, _)| before != extent) {
+        if extent != Extent::Refused && before.is_none_or(|(before, _)| before != extent) {
             tracing::warn!(%tenant, collector = label, "{}", extent.text(collector));
         }
         self.extents.insert(collector, (extent, ids));

@@ -313,6 +313,9 @@ impl<T: Keyed> Pages<T> {
         let is_new = total > known;
         let was_blank = std::mem::replace(&mut self.blank, blank);
         let skipped = std::mem::take(&mut self.skips);
+        if page.refused_link.is_some() {
+            return Err(Extent::Refused);
+        }
         let Some(link) = page.next else {
             let cut = is_new && (CAPS.contains(&records) || CAPS.contains(&total));
             if cut && self.count < MOST_PAGES {

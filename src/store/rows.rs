@@ -44,12 +44,18 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn new(boot_id: Option<String>, uptime: Uptime, wall: Timestamp) -> Self {
+    pub(crate) fn new(boot_id: Option<String>, uptime: Uptime, wall: Timestamp) -> Self {
         Self {
             boot_id,
             uptime_ms: millis(uptime),
             wall_ms: wall.unix_millis(),
         }
+    }
+
+    /// The wall clock's time when the stamp was made.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.wall_ms)
     }
 
     /// How long ago the stamp was made. Within one boot no jump of the wall

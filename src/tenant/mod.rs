@@ -84,7 +84,7 @@ impl Tenant {
         for id in &self.filter.ids {
             self.scans.entry(id.clone()).or_insert_with(|| {
                 news.appeared.push(id.clone());
-                Box::new(Scan::new(unlisted(id)))
+                Box::new(Scan::new(Definition::unlisted(id)))
             });
         }
         self.outdated.extend(news.appeared.iter().cloned());
@@ -220,21 +220,6 @@ impl Tenant {
         if !same || views.len() != self.views.len() {
             self.views = views.into();
         }
-    }
-}
-
-fn unlisted(id: &DefinitionId) -> Definition {
-    Definition {
-        id: id.clone(),
-        scan_name: "".into(),
-        scan_type: None,
-        target_type: None,
-        is_active: true,
-        interval: None,
-        agent_id: None,
-        troubleshoot_mode: None,
-        failure_reason: None,
-        latest: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Tenant;
-use crate::clock::{Clock, Timestamp, Uptime};
+use crate::clock::{AHEAD, Clock, Timestamp, Uptime};
 use crate::config::DefinitionFilter;
 use crate::health::CollectorHealth;
 use crate::model::DefinitionId;
@@ -134,6 +134,9 @@ impl Tenant {
     /// Goes on from before a restart.
     pub fn restore(&mut self, plan: &mut Plan, loaded: Loaded, clock: &Clock) {
         let now = Now::of(clock);
+        // A machine's clock may be behind as it starts, but not as the state was saved.
+        let saved = loaded.tenant.as_ref().map(|row| row.stamp.wall());
+        let latest = saved.map_or(now.wall, |saved| saved.max(now.wall)) + AHEAD;
         if let Some(row) = loaded.tenant {
             let pause = row
                 .pause
@@ -155,6 +158,7 @@ impl Tenant {
             self.health.links_refused = row.links_refused;
         }
         for (id, mut row) in loaded.definitions {
+            row.scan.forget_after(latest);
             if let Some(vanished) = row.vanished {
                 let scan = Box::new(row.scan);
                 self.vanished.insert(id, (now.uptime(vanished), scan));

@@ -10,7 +10,7 @@ use crate::config::Rule;
 use crate::model::{Run, ScanStatus, ScanType};
 use crate::plan::Plan;
 use crate::quota::Limits;
-use crate::store::{DefinitionState, Loaded};
+use crate::store::{DefinitionState, Loaded, Stamp};
 
 fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
@@ -42,7 +42,7 @@ fn definition(id: &str, ran: bool) -> Definition {
         scan_name: id.into(),
         latest,
         scan_type,
-        ..unlisted(&DefinitionId::new(id))
+        ..Definition::unlisted(&DefinitionId::new(id))
     }
 }
 
@@ -310,5 +310,40 @@ fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
     for (page, changed) in [("a", 1), ("b", 1), ("a", 0), ("b", 0)] {
         let news = tenant.add_definitions(vec![definition(page, true)], now);
         assert_eq!(news.changed.len(), changed, "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_saved_time_of_the_future_is_forgotten_whatever_the_clock_says_at_the_start() {
+    let day = 86_400_000;
+    let today = 20_000 * day;
+    for (clock, saved, ran, known) in [
+        (today, today, today - day, true),
+        (today, today, 2 * today, false),
+        // A machine whose clock begins anew until it has asked for the time.
+        (day, today, today - day, true),
+        (day, today, 2 * today, false),
+    ] {
+        let clock = Clock::anchored(Timestamp::from_unix_millis(clock));
+        let mut listed = definition("a", true);
+        listed.latest.as_mut().expect("it ran").at = Timestamp::from_unix_millis(ran);
+        let state = DefinitionState {
+            scan: Scan::new(listed),
+            fetched: None,
+            quarantined_until: None,
+            vanished: None,
+        };
+        let mut tenant = tenant(all());
+        let mut plan = Plan::new(crate::config::Poll::default(), clock.uptime(), 1);
+        let stamp = Stamp::new(None, clock.uptime(), Timestamp::from_unix_millis(saved));
+        let row = tenant.changes(&plan, stamp, &clock).tenant;
+        let loaded = Loaded {
+            tenant: Some(row),
+            definitions: vec![(DefinitionId::new("a"), state)],
+            ..Loaded::default()
+        };
+        tenant.restore(&mut plan, loaded, &clock);
+        let last_run = tenant.view().definitions[0].last_run.clone();
+        assert_eq!(last_run.is_some(), known, "{ran}");
     }
 }

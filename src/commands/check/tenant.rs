@@ -38,7 +38,6 @@ pub(super) async fn check(
                 tokens: TokenSource::new(tenant, http, clock.clone()),
                 clock,
                 purse,
-                refused_link: None,
                 steps,
             };
             if tokio::time::timeout(LONGEST, check.run()).await.is_err() {
@@ -68,8 +67,6 @@ struct Check<'t> {
     tokens: TokenSource,
     clock: Clock,
     purse: Purse,
-    /// Where the list's next page is said to be, if it was not followed.
-    refused_link: Option<String>,
     steps: Vec<Finding>,
 }
 
@@ -211,7 +208,6 @@ impl Check<'_> {
         let permit = self.purse.permit(Collector::Definitions).await;
         let permit = permit.map_err(Trouble::Permit)?;
         let answer = self.client.definitions(permit, bearer, None).await;
-        self.refused_link = answer.refused_link;
         answer.result.map_err(Trouble::Api)
     }
 
@@ -302,8 +298,7 @@ impl Check<'_> {
             ""
         };
         let text = format!("{seen}{further}, of which {published} are published");
-        let refused = self.refused_link.take();
-        self.note(if let Some(to) = refused {
+        self.note(if let Some(to) = page.refused_link.clone() {
             Finding::of_api(Step::DefinitionsSeen, &ApiError::ForeignNextLink { to })
         } else if seen == 0 {
             Finding::warning(Step::DefinitionsSeen, text, advice::NO_DEFINITIONS)

@@ -172,8 +172,8 @@ async fn a_link_that_is_refused_ends_the_round_there() {
     let bench = Bench::new(answer("200 OK", "", body)).await;
     let reply = bench.definitions(None).await;
     let page = reply.result.expect("a page");
-    assert_eq!((page.items.len(), page.next), (1, None));
-    let to = reply.refused_link.expect("it is said");
+    assert_eq!((page.items.len(), &page.next), (1, &None));
+    let to = page.refused_link.expect("it is said");
     assert_eq!(to, "https://[redacted].example, outside of /api/");
     let reply = bench.definitions(Some("https://evil.example/x")).await;
     let error = reply.result.expect_err("it is not asked for");

@@ -33,12 +33,27 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page is (`@odata.nextLink`); `None` on the last.
     pub next: Option<NextLink>,
+    /// Where the link to the next page leads, if it was refused; then `next` is `None`.
+    pub refused_link: Option<String>,
     /// Records that could not be read: no objects, or without what identifies them.
     pub skipped: usize,
     /// Names of properties that this version does not know.
     pub unknown: Vec<String>,
     /// The length of the answer, after decompression.
     pub bytes: usize,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            next: None,
+            refused_link: None,
+            skipped: 0,
+            unknown: Vec::new(),
+            bytes: 0,
+        }
+    }
 }
 
 /// Where the next page is, as the service wrote it: not yet checked.
@@ -140,6 +155,7 @@ pub(crate) fn page<T: FromWire>(body: &[u8], latest: Timestamp) -> Result<Page<T
     Ok(Page {
         items,
         next,
+        refused_link: None,
         skipped,
         unknown,
         bytes: body.len(),

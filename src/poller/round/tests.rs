@@ -11,9 +11,8 @@ fn page(items: &[u32], next: Option<&str>) -> Page<u32> {
     Page {
         items: items.to_vec(),
         next: next.map(NextLink::new),
-        skipped: 0,
-        unknown: Vec::new(),
         bytes: 1,
+        ..Page::default()
     }
 }
 
@@ -136,6 +135,23 @@ fn a_refused_first_page_is_the_ids_fault() {
         panic!("it went on")
     };
     assert_eq!(error.failure(Collector::History), Failure::Refused);
+}
+
+#[test]
+fn a_round_that_ends_at_a_refused_link_is_not_whole() {
+    let mut round = Round::of_list();
+    let refused = Page {
+        refused_link: Some("elsewhere".to_owned()),
+        ..page(&[1], None)
+    };
+    let Turn::Complete(complete) = round.turn(Ok(refused), at(1)) else {
+        panic!("it goes on");
+    };
+    assert_eq!(
+        (complete.items, complete.extent),
+        (vec![1], Extent::Refused)
+    );
+    assert!(!complete.extent.is_whole());
 }
 
 #[test]
