@@ -181,7 +181,8 @@ impl Bench {
 async fn new_sessions_of_which_too_little_is_told_are_asked_for_by_their_ids() {
     for timed in [true, false] {
         let bare = |options: &mut Options| {
-            // Its runs have counts.
+            // Nothing else is asked about, and the runs have counts.
+            options.definitions = 0;
             options.seed = 2;
             options.bare_history = true;
             options.last_scanned = timed;
@@ -216,8 +217,21 @@ async fn new_sessions_of_which_too_little_is_told_are_asked_for_by_their_ids() {
             .shows("defender_up", &[], |up| up > 0.0)
             .await;
         bench.exporter = bench.exporter.kill_and_restart().await;
+        let history = async || {
+            let name = "defender_collector_last_success_timestamp_seconds";
+            let metrics = bench.exporter.metrics().await;
+            metrics
+                .value(name, &["collector=\"history\""])
+                .map(f64::to_bits)
+        };
+        let succeeded = history().await;
         bench.simulator.set_fault(Endpoint::Sessions, None);
         bench.shows_targets(true).await;
+        assert_eq!(
+            history().await,
+            succeeded,
+            "that was not history by definition"
+        );
 
         // What is refused is given up.
         let fault = Fault::error(404, "ResourceNotFound", "");

@@ -34,8 +34,17 @@ async fn sessions_wait_for_changed_definitions_and_are_asked_for_once() {
     let mut bench = settled().await;
     assert!(bench.plan.want_sessions(&sessions(0..3)));
     let all = ids(0..2);
+    bench.plan.restore(bench.clock.uptime(), 1, None);
     bench.heard(&set(&all), &all, true);
-    assert_eq!(bench.next(), Some(Request::History(all)));
+    for id in &all {
+        let history = Request::History(vec![id.clone()]);
+        assert_eq!(bench.next(), Some(history.clone()));
+        if *id == all[0] {
+            assert_eq!(bench.next(), None, "another definition waits");
+            bench.fetched(&history, &[]);
+        }
+    }
+    bench.plan.restore(bench.clock.uptime(), 1_000, None);
     assert_eq!(asked(&mut bench), Some(sessions(0..3)));
     bench.plan.sessions_fetched(bench.clock.uptime());
     assert_eq!(asked(&mut bench), None);
