@@ -160,21 +160,28 @@ impl Flags {
     }
 }
 
+/// What the demo simulates.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Demo {
+    /// Scan definitions per tenant
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub definitions: u32,
+    /// Tenants
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub tenants: u32,
+    /// How many times faster than real time the simulated world runs
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub speed: u32,
+    /// Let something go wrong with each fourth call of the API, in an order that a seed decides
+    #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "1")]
+    pub chaos: Option<u64>,
+}
+
 /// What to do instead of running the exporter.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run the exporter against a simulated Defender API; nothing else to set up
-    Demo {
-        /// Scan definitions per tenant
-        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        definitions: u32,
-        /// Tenants
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-        tenants: u32,
-        /// How many times faster than real time the simulated world runs
-        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-        speed: u32,
-    },
+    Demo(Demo),
     /// Check that each tenant can be signed in to and polled: 4 calls a tenant at most
     Check {
         /// Only this tenant

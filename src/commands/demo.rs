@@ -9,19 +9,19 @@ use anyhow::{Context as _, ensure};
 
 use super::Process;
 use super::serve::Exporter;
-use crate::cli::{Flags, Storage};
+use crate::cli::{Demo, Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::simulator::{Options, Simulator};
 
 /// Runs until a signal.
-pub(super) async fn run(
-    definitions: u32,
-    tenants: u32,
-    speed: u32,
-    flags: Flags,
-    process: Process,
-) -> anyhow::Result<()> {
+pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::Result<()> {
+    let Demo {
+        definitions,
+        tenants,
+        speed,
+        chaos,
+    } = demo;
     ensure!(
         flags.config_file.is_none(),
         "expected no --config.file, but found one; the demo makes its own"
@@ -31,6 +31,7 @@ pub(super) async fn run(
     options.definitions = usize::try_from(definitions)?;
     options.tenants = usize::try_from(tenants)?;
     options.last_scanned = true;
+    options.chaos = chaos;
     let simulator = Simulator::start(options)
         .await
         .context("starting the simulated Defender API")?;
@@ -55,6 +56,12 @@ pub(super) async fn run(
             3_600_000 / speed
         )))
     )?;
+    if let Some(seed) = chaos {
+        writeln!(
+            text,
+            "Something goes wrong with each fourth call, as seed {seed} decides."
+        )?;
+    }
     let scheme = exporter.scheme();
     for address in exporter.addresses() {
         let mut address = *address;

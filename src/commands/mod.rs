@@ -42,11 +42,7 @@ struct Process {
 pub fn run(cli: Cli, signals: Signals) -> ExitCode {
     let ended = match cli.command {
         None => last(cli.flags, signals, Hangup::Reloads, serve::run),
-        Some(Command::Demo {
-            definitions,
-            tenants,
-            speed,
-        }) => {
+        Some(Command::Demo(demo)) => {
             // A terminal that is closed ends the demo; a service manager's reload does not.
             let hangup = if io::stdin().is_terminal() {
                 Hangup::Stops
@@ -54,7 +50,7 @@ pub fn run(cli: Cli, signals: Signals) -> ExitCode {
                 Hangup::Reloads
             };
             last(cli.flags, signals, hangup, async move |flags, process| {
-                demo::run(definitions, tenants, speed, flags, process).await
+                demo::run(demo, flags, process).await
             })
         }
         Some(Command::Check { tenant, output }) => {

@@ -20,6 +20,7 @@ use super::body::{Body, ENCODING};
 use super::error::{ApiError, Refusal};
 use super::http::{HttpClient, Line};
 use super::lifecycle;
+use super::pause::http_date;
 use super::scrub::scrub;
 use super::wire::{ErrorBody, FromWire, NextLink, Page, page};
 use crate::clock::{AHEAD, Clock};
@@ -261,8 +262,12 @@ impl Client {
         call.status = Some(code.as_u16());
         call.lifecycle = lifecycle::read(code.as_u16(), response.headers(), call.is_first);
         if code.is_success() {
+            // A machine's clock may be behind, above all as it starts.
+            let date = text(response.headers(), DATE).and_then(http_date);
+            let wall = self.clock.wall();
+            let now = date.map_or(wall, |date| date.max(wall));
             let body = read(&mut response, self.body_limit, &line).await?;
-            return Ok(page(&body, self.clock.wall() + AHEAD)?);
+            return Ok(page(&body, now + AHEAD)?);
         }
         // An error without a readable body is still that error.
         let body = read(&mut response, ERROR_BODY_LIMIT, &line).await;

@@ -87,7 +87,7 @@ mod tests {
         scan.forget_after(NOW);
         assert_eq!(
             (scan.view().last_run, scan.view().last_success),
-            (None, None)
+            (None, Some(at(50)))
         );
         assert_eq!(scan.recent[0].at, None);
         scan.relist(listed(60, ScanStatus::Failure));

@@ -196,7 +196,7 @@ async fn api_answer(shared: &Shared, peer: &Peer, call: Call, gzip: bool) -> Res
         );
         return response;
     }
-    let fault = lock(&shared.faults).take(call.endpoint, Some(call.tenant));
+    let fault = shared.fault(call.endpoint, call.tenant);
     if let Some(Fault::Unauthorized(_)) = fault {
         return unauthorized(shared);
     }

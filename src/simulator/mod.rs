@@ -3,13 +3,14 @@
 //!
 //! A request comes in by a face (`listen`: http and https on the loopback
 //! address, with `certificates`; or before that by a `front`) and goes to `api`, which counts it (`record`), lets it go wrong if
-//! it is to (`faults`), asks the living `world` of each `definition`, and writes
+//! it is to (`faults`, `damage`, `chaos`), asks the living `world` of each `definition`, and writes
 //! the answer (`render`, `words`, `wire`), in `pages`. `token` gives out the bearer tokens,
 //! for a secret or for an `assertion`, and `metadata` those of managed identities.
 
 mod api;
 mod assertion;
 mod certificates;
+mod chaos;
 mod damage;
 mod definition;
 mod faults;
@@ -90,6 +91,8 @@ pub struct Options {
     pub token_seconds: u64,
     /// Names that the certificate of the https face has besides `localhost`.
     pub host_names: Vec<String>,
+    /// Whether something goes wrong with each fourth call, in an order that this seed decides.
+    pub chaos: Option<u64>,
 }
 
 impl Options {
@@ -112,6 +115,7 @@ impl Options {
             bare_history: false,
             token_seconds: 3599,
             host_names: Vec::new(),
+            chaos: None,
         }
     }
 }
@@ -164,6 +168,7 @@ struct Shared {
     pages: Mutex<pages::Pages>,
     /// For correlation ids.
     rng: Mutex<Rng>,
+    chaos: Option<Mutex<Rng>>,
 }
 
 impl Shared {
@@ -180,8 +185,15 @@ impl Shared {
             misplaced: Mutex::default(),
             pages: Mutex::default(),
             rng: Mutex::new(Rng::with_seed(options.seed)),
+            chaos: options.chaos.map(|seed| Mutex::new(Rng::with_seed(seed))),
             options,
         }
+    }
+
+    /// What goes wrong with this call, if anything does.
+    fn fault(&self, endpoint: Endpoint, tenant: usize) -> Option<Fault> {
+        let set = lock(&self.faults).take(endpoint, Some(tenant));
+        set.or_else(|| chaos::now_and_then(&mut lock(self.chaos.as_ref()?)))
     }
 
     fn world(&self) -> MutexGuard<'_, World> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use defender_scan_exporter::clock::{Clock, Uptime};
-use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Outcome, Simulator};
+use defender_scan_exporter::simulator::{Damage, Draft, Endpoint, Fault, Outcome, Simulator};
 use fastrand::Rng;
 use tempfile::TempDir;
 
@@ -17,7 +17,11 @@ use super::common::nginx::Nginx;
 use super::common::{self, Exporter};
 use super::truth::{of_page, of_world};
 
+/// Tenants to which anything may happen.
 const TENANTS: usize = 3;
+/// The tenant each of whose answers has a strange record; nothing else happens to it.
+const HARASSED: usize = TENANTS;
+pub const ALL_TENANTS: usize = TENANTS + 1;
 const ENDPOINTS: [Endpoint; 4] = [
     Endpoint::Token,
     Endpoint::Definitions,
@@ -143,38 +147,18 @@ impl Chaos {
         fs::rename(draft, self.folder.path().join(name)).expect("the folder can be written");
     }
 
-    fn fault(&mut self) -> Fault {
-        let status = |code| Fault::error(code, "Whatever", "by chance");
-        let all = [
-            Fault::Hang,
-            Fault::HangInBody,
-            Fault::CutOff,
-            Fault::WrongLength,
-            Fault::BrokenGzip,
-            Fault::Reset,
-            Fault::NextLinkLoop,
-            Fault::NextLinkElsewhere("https://elsewhere.invalid".to_owned()),
-            Fault::Redirect("https://elsewhere.invalid/api".to_owned()),
-            Fault::Throttle {
-                retry_after: Some("2".to_owned()),
-            },
-            Fault::SlowDrip,
-            Fault::Unauthorized(3),
-            Fault::Refuse,
-            Fault::Cancel,
-            Fault::GoAway,
-            status(400),
-            status(404),
-            status(500),
-            status(503),
-        ];
-        let chosen = self.random.usize(..all.len());
-        all.into_iter().nth(chosen).expect("it is one of them")
+    /// Each answer for one of the tenants has a strange record, each time another.
+    fn harass(&mut self) {
+        for endpoint in ENDPOINTS.into_iter().skip(1) {
+            let damage = Damage::of_one_record(&mut self.random);
+            self.simulator
+                .set_tenant_fault(HARASSED, endpoint, Some(Fault::Damaged(damage)));
+        }
     }
 
     /// Something happens in the world.
     fn change(&mut self) {
-        let tenant = self.random.usize(..TENANTS);
+        let tenant = self.random.usize(..ALL_TENANTS);
         let mut world = self.simulator.world();
         let ids: Vec<_> = world
             .definitions(tenant)
@@ -209,10 +193,11 @@ impl Chaos {
     /// Does one thing after the other until then.
     pub async fn run(&mut self, end: Uptime, kills: bool) {
         while Clock::system().uptime() < end {
+            self.harass();
             let what = match self.random.u8(..22) {
                 0..5 => {
                     let (endpoint, tenant) = (self.random.usize(..4), self.random.usize(..TENANTS));
-                    let fault = self.random.bool().then(|| self.fault());
+                    let fault = self.random.bool().then(|| Fault::any(&mut self.random));
                     self.simulator
                         .set_tenant_fault(tenant, ENDPOINTS[endpoint], fault);
                     "fault"
@@ -332,7 +317,7 @@ impl Chaos {
     pub async fn settle(&mut self, patience: Duration) {
         let end = Clock::system().uptime() + patience;
         loop {
-            let expected = of_world(&self.simulator, TENANTS);
+            let expected = of_world(&self.simulator, ALL_TENANTS);
             let page = self.exporter().metrics().await.0;
             let found = of_page(&page);
             if found == expected {

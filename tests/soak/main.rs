@@ -22,7 +22,7 @@ use common::process::in_namespaces;
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::simulator::Simulator;
 
-use chaos::Chaos;
+use chaos::{ALL_TENANTS, Chaos};
 use clients::Clients;
 
 /// How long the page may take to equal the world, once nothing goes wrong any more: an
@@ -60,7 +60,7 @@ async fn nothing_breaks_whatever_happens() {
         return;
     }
     let mut options = options();
-    (options.seed, options.tenants, options.definitions) = (seed, 3, 12);
+    (options.seed, options.tenants, options.definitions) = (seed, ALL_TENANTS, 12);
     (options.per_minute, options.per_hour) = (300, 15_000);
     // Small pages and batches, so that rounds break off half-way.
     (options.page_size, options.max_batch, options.last_scanned) = (5, 4, true);
