@@ -167,6 +167,22 @@ async fn the_token_never_leaves_the_origin() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_behind_loses_no_time_that_the_service_says_has_passed() {
+    let body = br#"{"value":[{"id":"a","latestScan":{"status":"Success","executionDateTime":"2026-05-01T10:00:00Z"}}]}"#;
+    for (date, known) in [
+        ("", false),
+        ("Thu, 30 Apr 2026 10:00:00 GMT", true),
+        ("Wed, 29 Apr 2026 10:00:00 GMT", false),
+        ("soon", false),
+    ] {
+        let head = format!("200 OK\r\nDate: {date}");
+        let bench = Bench::new(answer(&head, "", body)).await;
+        let page = bench.definitions(None).await.result.expect("a page");
+        assert_eq!(page.items[0].latest.is_some(), known, "{date}");
+    }
+}
+
+#[tokio::test]
 async fn a_link_that_is_refused_ends_the_round_there() {
     let body = br#"{"value":[{"id":"a"}],"@odata.nextLink":"https://the-token.example/x"}"#;
     let bench = Bench::new(answer("200 OK", "", body)).await;
