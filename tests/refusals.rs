@@ -210,16 +210,19 @@ async fn links_to_another_origin_are_asked_of_our_own() {
     exporter.shows("defender_up", &[], |up| up > 0.0).await;
     assert_eq!(published(&exporter).await, 16);
 
-    // Out of the API there is nothing to ask for: what came before is all.
+    // Out of the API there is nothing to ask for: what came before is used, and nothing vanishes.
     let fault = Fault::NextLink(format!("http://{address}/elsewhere/api/x"));
     simulator.set_fault(Endpoint::Definitions, Some(fault));
     let refused = "defender_api_links_refused_total";
     exporter.shows(refused, &[], |count| count >= 3.0).await;
     exporter.says(messages::FOREIGN_PAGE).await;
     exporter.shows("defender_up", &[], |up| up > 0.0).await;
-    assert_eq!(published(&exporter).await, 3);
+    assert_eq!(published(&exporter).await, 16);
     let said = exporter.process.output();
     assert_eq!(said.matches("it was not followed").count(), 1, "{said}");
+    let first = start(&simulator).await;
+    first.shows("defender_up", &[], |up| up > 0.0).await;
+    assert_eq!(published(&first).await, 3);
     let connected = tokio::time::timeout(Duration::from_millis(10), elsewhere.accept()).await;
     assert!(connected.is_err(), "something was sent to another origin");
     assert_eq!(simulator.misplaced(), 0);
