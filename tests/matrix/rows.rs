@@ -157,7 +157,7 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
             Some("connect"),
             "connect",
         ),
-        row("broken gzip", Fault::BrokenGzip, Some("connect"), "decode"),
+        row("broken gzip", Fault::BrokenGzip, Some("other"), "decode"),
         Row {
             reasons: [
                 Some("other"),
