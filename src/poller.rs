@@ -70,8 +70,6 @@ pub struct Poller {
     sessions_fail: bool,
     /// Which failures to get a token have been logged since it last worked.
     auth_failures: Said,
-    /// When records that could not be read were last logged.
-    skipped_logged: BTreeMap<Collector, Uptime>,
     /// The token that the API refused, to be renewed before the next call.
     refused: Option<Bearer>,
     /// The token with which something was forbidden: a newer one may have the permission.
@@ -125,7 +123,6 @@ impl Poller {
             extents: BTreeMap::new(),
             sessions_fail: false,
             auth_failures: Said::default(),
-            skipped_logged: BTreeMap::new(),
             refused: None,
             forbidden: None,
             retry: Arc::default(),
@@ -309,7 +306,6 @@ impl Poller {
         let now = self.clock.uptime();
         let collector = request.collector();
         self.note_answer(collector, &answer);
-        self.note_skipped(collector, &answer.result);
         match round(self).turn(answer.result, now) {
             Turn::More { cut } => {
                 let health = self.tenant.health.collector_mut(collector);

@@ -12,19 +12,13 @@ fn at(hours: i64) -> Timestamp {
 
 fn listed(latest: Option<(i64, ScanStatus)>) -> Definition {
     Definition {
-        id: DefinitionId::new("d"),
         scan_name: "name".into(),
-        scan_type: None,
-        target_type: None,
-        is_active: true,
         interval: Some(Duration::from_hours(1)),
-        agent_id: None,
-        troubleshoot_mode: None,
-        failure_reason: None,
         latest: latest.map(|(hours, status)| Run {
             at: at(hours),
             status,
         }),
+        ..Definition::unlisted(&DefinitionId::new("d"))
     }
 }
 

@@ -35,19 +35,16 @@ pub fn guid(number: usize) -> String {
 pub fn definition(number: usize) -> Definition {
     let age = Duration::from_millis(fastrand::Rng::with_seed(number as u64).u64(..400_000_000));
     Definition {
-        id: DefinitionId::new(&guid(number)),
         scan_name: format!("Network scan of site {number}").into(),
         scan_type: Some(ScanType::Network),
         target_type: Some(TargetType::Ip),
-        is_active: true,
         interval: Some(Duration::from_hours(4)),
         agent_id: Some(AgentId::new(&guid(number % 50 + 1_000_000))),
-        troubleshoot_mode: None,
-        failure_reason: None,
         latest: Some(Run {
             at: NOW - age,
             status: ScanStatus::Success,
         }),
+        ..Definition::unlisted(&DefinitionId::new(&guid(number)))
     }
 }
 

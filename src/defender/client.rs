@@ -22,7 +22,7 @@ use super::http::{HttpClient, Line};
 use super::lifecycle;
 use super::pause::http_date;
 use super::scrub::scrub;
-use super::wire::{ErrorBody, FromWire, NextLink, Page, page};
+use super::wire::{ErrorBody, FromWire, NextLink, Page};
 use crate::clock::{AHEAD, Clock};
 use crate::health::Lifecycle;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
@@ -267,7 +267,7 @@ impl Client {
             let wall = self.clock.wall();
             let now = date.map_or(wall, |date| date.max(wall));
             let body = read(&mut response, self.body_limit, &line).await?;
-            return Ok(page(&body, now + AHEAD)?);
+            return Ok(Page::read(&body, now + AHEAD)?);
         }
         // An error without a readable body is still that error.
         let body = read(&mut response, ERROR_BODY_LIMIT, &line).await;

@@ -10,7 +10,7 @@ use super::error::{ApiError, Refusal};
 use super::issuer::end_of;
 use super::scrub::scrub;
 use super::times;
-use super::wire::page;
+use super::wire::Page;
 use crate::clock::Timestamp;
 use crate::config::{self, ClientCertificate, Credential, DefinitionFilter, Poll};
 use crate::model::{Agent, Definition, Session, TenantName};
@@ -21,22 +21,22 @@ const NOW: Timestamp = Timestamp::from_unix_millis(1_700_000_000_000);
 
 /// The list of definitions.
 pub(crate) fn definitions(data: &[u8]) {
-    let _ = page::<Definition>(data, NOW);
+    let _ = Page::<Definition>::read(data, NOW);
 }
 
 /// The same, if it can be read.
 pub(crate) fn listed(data: &[u8]) -> Option<Vec<Definition>> {
-    Some(page(data, NOW).ok()?.items)
+    Some(Page::read(data, NOW).ok()?.items)
 }
 
 /// History.
 pub(crate) fn history(data: &[u8]) {
-    let _ = page::<Session>(data, NOW);
+    let _ = Page::<Session>::read(data, NOW);
 }
 
 /// The list of agents.
 pub(crate) fn agents(data: &[u8]) {
-    let _ = page::<Agent>(data, NOW);
+    let _ = Page::<Agent>::read(data, NOW);
 }
 
 /// An error: two bytes of status, then its body. No text of it holds the token.

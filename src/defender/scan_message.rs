@@ -15,7 +15,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
-use super::scrub::REDACTED;
+use super::scrub::{REDACTED, shortened};
 
 /// How much of a text is looked at, in characters.
 const READ: usize = 2_000;
@@ -110,11 +110,8 @@ pub(super) fn scan_message(text: &str, names: &HashSet<String>) -> Option<Arc<st
         // A sentence ends, and with it what was said of a name.
         is_value &= !word.ends_with(['.', '!', '?']);
     }
-    let text = words.join(" ");
-    match text.char_indices().nth(KEPT) {
-        Some((end, _)) => Some(format!("{}…", &text[..end]).into()),
-        None => Some(text.into()).filter(|text: &Arc<str>| !text.is_empty()),
-    }
+    let text = shortened(words.join(" "), KEPT);
+    (!text.is_empty()).then(|| text.into())
 }
 
 /// As much of a text as is looked at. A word that would be cut could become a plain one.

@@ -17,10 +17,14 @@ pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
         }
     }
     // Cut last: a secret that is cut in two would no longer be found.
-    let folded = fold(&without_credentials(&text));
-    match folded.char_indices().nth(LIMIT) {
-        Some((end, _)) => format!("{}…", &folded[..end]),
-        None => folded,
+    shortened(fold(&without_credentials(&text)), LIMIT)
+}
+
+/// The text, or its first `limit` characters and an ellipsis.
+pub(super) fn shortened(text: String, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

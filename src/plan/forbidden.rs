@@ -9,11 +9,7 @@ impl Plan {
     /// under way, or never.
     #[must_use]
     pub fn next_attempt(&self, collector: Collector) -> Option<Uptime> {
-        let due = match collector {
-            Collector::Definitions => self.definitions.due(),
-            Collector::History => self.history.due(),
-            Collector::Agents => self.agents.due(),
-        }?;
+        let due = self.round_due(collector)?;
         Some(self.held_until().map_or(due, |until| until.max(due)))
     }
 

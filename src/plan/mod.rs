@@ -200,17 +200,19 @@ impl Plan {
         Step::Sleep(wake)
     }
 
-    /// When `collector` wants its next call; `None` while one is under way, or never.
+    /// When `collector` wants its next call, be it of sessions by their ids; `None` while one
+    /// is under way, or never.
     fn due(&self, collector: Collector, now: Uptime) -> Option<Uptime> {
+        let gives_way = collector != Collector::History || self.history.has_backlog(now);
+        let sessions = self.sessions.due().filter(|_| !gives_way);
+        self.round_due(collector).into_iter().chain(sessions).min()
+    }
+
+    /// When the next call of `collector`'s own rounds is due, likewise.
+    fn round_due(&self, collector: Collector) -> Option<Uptime> {
         match collector {
             Collector::Definitions => self.definitions.due(),
-            Collector::History => {
-                let sessions = self
-                    .sessions
-                    .due()
-                    .filter(|_| !self.history.has_backlog(now));
-                self.history.due().into_iter().chain(sessions).min()
-            }
+            Collector::History => self.history.due(),
             Collector::Agents => self.agents.due(),
         }
     }

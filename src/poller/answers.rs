@@ -1,9 +1,10 @@
 //! What an answer says beside what was asked for: how long it took, that the endpoint will end,
-//! that the next page is elsewhere.
+//! that the next page is elsewhere, that some of it cannot be read.
 
 use std::collections::BTreeMap;
 
 use super::Poller;
+use crate::clock::Uptime;
 use crate::defender::Answer;
 use crate::health::{Collector, Lifecycle};
 
@@ -12,6 +13,8 @@ use crate::health::{Collector, Lifecycle};
 pub(super) struct Announced {
     lifecycles: BTreeMap<Collector, Lifecycle>,
     refused_links: BTreeMap<Collector, String>,
+    /// When records that could not be read were last logged.
+    pub(super) skipped: BTreeMap<Collector, Uptime>,
 }
 
 impl Poller {
@@ -30,6 +33,7 @@ impl Poller {
         if let Some(to) = page.and_then(|page| page.refused_link.as_ref()) {
             self.note_refused_link(collector, to);
         }
+        self.note_skipped(collector, &answer.result);
     }
 
     fn note_lifecycle(&mut self, collector: Collector, said: Lifecycle) {

@@ -28,9 +28,9 @@ impl Poller {
             return;
         }
         let now = self.clock.uptime();
-        let logged = self.skipped_logged.get(&collector);
+        let logged = self.announced.skipped.get(&collector);
         if logged.is_none_or(|logged| now.since(*logged) >= QUIET) {
-            self.skipped_logged.insert(collector, now);
+            self.announced.skipped.insert(collector, now);
             tracing::warn!(tenant = %self.tenant.name(), collector = collector.as_label(), records, "records of an answer cannot be read and are left out");
         }
     }

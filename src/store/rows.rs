@@ -5,6 +5,7 @@
 //! What the model calls by an enum is a name or a code here: reordering the enum cannot
 //! misread a saved state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
@@ -244,7 +245,6 @@ impl From<TenantRow> for TenantState {
         let mut collectors = row.collectors.into_iter().map(CollectorHealth::from);
         let mut next = || collectors.next().unwrap_or_default();
         let collectors = [next(), next(), next()];
-        let auth_errors = row.auth_errors.into_iter();
         Self {
             stamp: row.stamp,
             batch_size: row.batch_size,
@@ -252,9 +252,7 @@ impl From<TenantRow> for TenantState {
             agents: row.agents.into_iter().map(Agent::from).collect(),
             target_seconds: row.target_seconds.restore(TARGET_SECONDS),
             collectors,
-            auth_errors: auth_errors
-                .filter_map(|row| Some((AuthReason::from_label(&row.label)?, row.count)))
-                .collect(),
+            auth_errors: restored(row.auth_errors, AuthReason::from_label),
             directory: row.directory,
             restarts: row.restarts,
             links_refused: row.links_refused,
@@ -281,6 +279,13 @@ fn counts<'a, K: Copy + 'a>(
             label: label(*key),
             count: *count,
         })
+        .collect()
+}
+
+/// The counters by what `key` reads from their labels; those of unknown labels are left out.
+fn restored<K: Ord>(rows: Vec<CountRow>, key: impl Fn(&str) -> Option<K>) -> BTreeMap<K, u64> {
+    let rows = rows.into_iter();
+    rows.filter_map(|row| Some((key(&row.label)?, row.count)))
         .collect()
 }
 
@@ -329,21 +334,12 @@ impl From<&CollectorHealth> for CollectorRow {
 
 impl From<CollectorRow> for CollectorHealth {
     fn from(row: CollectorRow) -> Self {
-        let errors = row.errors.into_iter();
-        let requests = row.requests.into_iter();
-        let skipped = row.skipped.into_iter();
         Self {
             last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
             last_duration: row.last_duration.filter(|seconds| seconds.is_finite()),
-            errors: errors
-                .filter_map(|row| Some((Reason::from_label(&row.label)?, row.count)))
-                .collect(),
-            skipped: skipped
-                .filter_map(|row| Some((Skipped::from_label(&row.label)?, row.count)))
-                .collect(),
-            requests: requests
-                .map(|row| (row.label.parse().ok(), row.count))
-                .collect(),
+            errors: restored(row.errors, Reason::from_label),
+            skipped: restored(row.skipped, Skipped::from_label),
+            requests: restored(row.requests, |code| Some(code.parse().ok())),
             request_seconds: row.request_seconds.restore(REQUEST_SECONDS),
             truncated: row.truncated,
             endless: row.endless,

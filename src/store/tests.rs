@@ -53,16 +53,8 @@ async fn load(store: &Store) -> Loaded {
 
 fn definition(id: &DefinitionId) -> DefinitionState {
     let definition = Definition {
-        id: id.clone(),
         scan_name: "core".into(),
-        scan_type: None,
-        target_type: None,
-        is_active: true,
-        interval: None,
-        agent_id: None,
-        troubleshoot_mode: None,
-        failure_reason: None,
-        latest: None,
+        ..Definition::unlisted(id)
     };
     DefinitionState {
         scan: Scan::new(definition),

@@ -113,16 +113,11 @@ mod tests {
         });
         DefinitionView {
             definition: Arc::new(Definition {
-                id: DefinitionId::new(id),
                 scan_name: id.into(),
                 scan_type: Some(ScanType::Network),
-                target_type: None,
-                is_active: true,
                 interval: Some(Duration::from_hours(4)),
-                agent_id: None,
-                troubleshoot_mode: None,
-                failure_reason: None,
                 latest: last_run.clone(),
+                ..Definition::unlisted(&DefinitionId::new(id))
             }),
             last_run,
             last_success: None,

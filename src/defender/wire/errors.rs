@@ -67,7 +67,7 @@ pub(super) fn session_errors(
 
 #[cfg(test)]
 mod tests {
-    use super::super::page;
+    use super::super::Page;
     use super::*;
     use crate::clock::Timestamp;
     use crate::model::{Definition, Session};
@@ -80,7 +80,7 @@ mod tests {
             "target": "fileserver.corp.example,backup", "createdBy": "alice@corp.example",
             "scannerAgent": {"id": "x", "machineName": "collector"}, "isTroubleshootMode": "true"
         }, {"id": "b", "latestScan": {"failureReason": 17}, "isTroubleshootMode": null}]}"#;
-        let definitions = page::<Definition>(body, Timestamp::from_unix_millis(i64::MAX))
+        let definitions = Page::<Definition>::read(body, Timestamp::from_unix_millis(i64::MAX))
             .expect("readable")
             .items;
         let said = definitions[0].failure_reason.as_deref();
@@ -119,7 +119,7 @@ mod tests {
             { "ScanDefinitionId": "a", "SessionId": "s", "scannedTargets": [{"ip": "10.0.0.1", "errorMessage": ""}] },
             { "ScanDefinitionId": "a", "SessionId": "s", "generalErrorMessage": "\u{1}" },
         ]});
-        let sessions = page::<Session>(
+        let sessions = Page::<Session>::read(
             body.to_string().as_bytes(),
             Timestamp::from_unix_millis(i64::MAX),
         );

@@ -132,36 +132,6 @@ fn but_found(names: &[String]) -> String {
     format!(", but found {}", names.join(", "))
 }
 
-/// Reads a page. `latest`: what happened after that is taken for a mistake.
-///
-/// # Errors
-/// [`DecodeError`], if the body is not JSON, has no list `value`, or nothing in it can be read.
-pub(crate) fn page<T: FromWire>(body: &[u8], latest: Timestamp) -> Result<Page<T>, DecodeError> {
-    let envelope = json::<Envelope<T>>(body)?.one().unwrap_or_default();
-    let unknown = unknown::<T::Record>(body);
-    let (next, list) = match (envelope.value, envelope.alone.item()) {
-        (Some(list), _) => (envelope.next, list),
-        (None, Some(alone)) if T::ALONE => (None, List::of(alone)),
-        (None, _) => return Err(DecodeError::NoValue { unknown }),
-    };
-    let List { mut items, skipped } = list;
-    if items.is_empty() && skipped > 0 {
-        let records = skipped;
-        return Err(DecodeError::NoRecord { records, unknown });
-    }
-    for item in &mut items {
-        item.forget_after(latest);
-    }
-    Ok(Page {
-        items,
-        next,
-        refused_link: None,
-        skipped,
-        unknown,
-        bytes: body.len(),
-    })
-}
-
 impl<T: FromWire> Page<T> {
     /// Reads a page of definitions, of sessions or of agents. `latest`: what happened after
     /// that is taken for a mistake.
@@ -170,7 +140,29 @@ impl<T: FromWire> Page<T> {
     /// [`DecodeError`], if the body is not JSON, has no list `value`, or nothing in it can be
     /// read.
     pub fn read(body: &[u8], latest: Timestamp) -> Result<Self, DecodeError> {
-        page(body, latest)
+        let envelope = json::<Envelope<T>>(body)?.one().unwrap_or_default();
+        let unknown = unknown::<T::Record>(body);
+        let (next, list) = match (envelope.value, envelope.alone.item()) {
+            (Some(list), _) => (envelope.next, list),
+            (None, Some(alone)) if T::ALONE => (None, List::of(alone)),
+            (None, _) => return Err(DecodeError::NoValue { unknown }),
+        };
+        let List { mut items, skipped } = list;
+        if items.is_empty() && skipped > 0 {
+            let records = skipped;
+            return Err(DecodeError::NoRecord { records, unknown });
+        }
+        for item in &mut items {
+            item.forget_after(latest);
+        }
+        Ok(Self {
+            items,
+            next,
+            refused_link: None,
+            skipped,
+            unknown,
+            bytes: body.len(),
+        })
     }
 }
 

@@ -27,15 +27,15 @@ const MAY_10H: Timestamp = Timestamp::from_unix_millis(1_777_629_600_000);
 const NOW: Timestamp = Timestamp::from_unix_millis(1_777_716_000_000);
 
 fn definitions(body: &[u8]) -> Page<Definition> {
-    page(body, NOW).expect("readable")
+    Page::read(body, NOW).expect("readable")
 }
 
 fn sessions(body: &[u8]) -> Page<Session> {
-    page(body, NOW).expect("readable")
+    Page::read(body, NOW).expect("readable")
 }
 
 fn error(body: &[u8]) -> String {
-    page::<Session>(body, NOW)
+    Page::<Session>::read(body, NOW)
         .expect_err("unreadable")
         .to_string()
 }
@@ -197,12 +197,12 @@ fn a_name_with_escapes_is_that_name_and_one_that_is_no_text_is_unknown() {
 
 #[test]
 fn reads_agents_in_a_list_and_alone() {
-    let page: Page<Agent> = super::page(fixture!("agents.json"), NOW).expect("readable");
+    let page: Page<Agent> = Page::read(fixture!("agents.json"), NOW).expect("readable");
     assert_eq!(&*page.items[0].computer_dns_name, "scanner.contoso.com");
     assert_eq!(page.items[0].last_seen, Some(MAY_10H));
     assert_eq!(page.items[0].last_command, None);
     assert_eq!(&*page.items[1].computer_dns_name, "named-otherwise");
-    let alone: Page<Agent> = super::page(fixture!("agent-alone.json"), NOW).expect("readable");
+    let alone: Page<Agent> = Page::read(fixture!("agent-alone.json"), NOW).expect("readable");
     assert_eq!(
         alone.items[0].computer_dns_name,
         page.items[0].computer_dns_name
@@ -327,9 +327,9 @@ fn json_text() -> impl Strategy<Value = serde_json::Value> {
 }
 
 fn read_everything(body: &[u8]) {
-    let _ = page::<Definition>(body, NOW);
-    let _ = page::<Session>(body, NOW);
-    let _ = page::<Agent>(body, NOW);
+    let _ = Page::<Definition>::read(body, NOW);
+    let _ = Page::<Session>::read(body, NOW);
+    let _ = Page::<Agent>::read(body, NOW);
     let _ = ErrorBody::read(body);
 }
 
@@ -343,7 +343,7 @@ proptest! {
     fn any_record_is_read_or_skipped(records in prop::collection::vec(json_text(), 0..8)) {
         let body = serde_json::json!({ "value": records }).to_string();
         read_everything(body.as_bytes());
-        match page::<Definition>(body.as_bytes(), NOW) {
+        match Page::<Definition>::read(body.as_bytes(), NOW) {
             Ok(page) => prop_assert_eq!(page.items.len() + page.skipped, records.len()),
             Err(error) => {
                 let DecodeError::NoRecord { records: none, .. } = error else {

@@ -172,7 +172,7 @@ fn what_lies_in_the_future_did_not_happen() {
         let body = format!(
             r#"{{"value":[{{"id":"a","lastSeen":"{time}","lastCommandExecutionTimestamp":"{time}"}}]}}"#
         );
-        let page: Page<Agent> = page(body.as_bytes(), NOW).expect("readable");
+        let page: Page<Agent> = Page::read(body.as_bytes(), NOW).expect("readable");
         assert_eq!(
             (page.items[0].last_seen, page.items[0].last_command),
             (None, None)
