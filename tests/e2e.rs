@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::common::tenants::run_by_hand;
 use crate::common::{Exporter, Prometheus, eventually, options};
 use defender_scan_exporter::clock::Timestamp;
-use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Outcome, Simulator, Spelling};
+use defender_scan_exporter::simulator::{Endpoint, Fault, Outcome, Simulator, Spelling};
 
 /// What the world says each definition's newest run is: status code and time.
 fn truth(simulator: &Simulator, tenant: usize) -> BTreeMap<String, (f64, Timestamp)> {
@@ -90,11 +91,7 @@ async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
     let simulator = Simulator::start(options)
         .await
         .expect("the simulator starts");
-    let id = simulator
-        .world()
-        .add_definition(0, Draft::manual("by hand"))
-        .expect("there is a tenant");
-    simulator.world().run_now(0, &id, Outcome::Success);
+    let id = run_by_hand(&simulator);
     let exporter = Exporter::start(&simulator).await;
     let prometheus = Prometheus::start(&exporter);
     let expression = format!("defender_scan_status_code{{definition_id=\"{id}\"}}");

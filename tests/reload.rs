@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::common::settings::{self, Entry, entry};
+use crate::common::tenants::run_by_hand;
 use crate::common::{self, Exporter, binary, eventually, options};
 use defender_scan_exporter::simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
 use tempfile::TempDir;
@@ -178,11 +179,7 @@ async fn azures_variables_are_read_again() {
 async fn a_changed_tenant_goes_on_with_all_that_was_known() {
     for storage in [&[LIFECYCLE][..], &[LIFECYCLE, IN_MEMORY]] {
         let simulator = simulator(1).await;
-        let manual = simulator
-            .world()
-            .add_definition(0, Draft::manual("by hand"));
-        let id = manual.expect("there is a tenant");
-        simulator.world().run_now(0, &id, Outcome::Success);
+        let id = run_by_hand(&simulator);
         let mut tenant = entry(0);
         let exporter = start(&simulator, std::slice::from_ref(&tenant), storage).await;
         let last_success = "defender_collector_last_success_timestamp_seconds";

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::common::tenants::run_by_hand;
 use crate::common::{Exporter, Metrics, binary, eventually, options};
-use defender_scan_exporter::simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
+use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Outcome, Simulator};
 
 /// Every counter of every tenant: what a restart must not turn back.
 fn counters(metrics: &Metrics) -> BTreeMap<String, f64> {
@@ -46,11 +47,7 @@ async fn the_last_good_data_is_served_before_the_first_call() {
     let simulator = Simulator::start(options)
         .await
         .expect("the simulator starts");
-    let id = simulator
-        .world()
-        .add_definition(0, Draft::manual("by hand"))
-        .expect("there is a tenant");
-    simulator.world().run_now(0, &id, Outcome::Success);
+    let id = run_by_hand(&simulator);
     let exporter = Exporter::start(&simulator).await;
     let label = format!("definition_id=\"{id}\"");
     let counted = async |exporter: &Exporter, expected: f64| {

@@ -30,16 +30,9 @@ fn definition(number: usize) -> Arc<DefinitionView> {
     });
     Arc::new(DefinitionView {
         definition: Arc::new(Definition {
-            id: DefinitionId::new(&format!("definition-{number:05}")),
             scan_name: format!("Scan of site {number}").into(),
-            scan_type: None,
-            target_type: None,
-            is_active: true,
-            interval: None,
-            agent_id: None,
-            troubleshoot_mode: None,
-            failure_reason: None,
             latest: last_run.clone(),
+            ..Definition::unlisted(&DefinitionId::new(&format!("definition-{number:05}")))
         }),
         last_success: last_run.as_ref().map(|run| run.at),
         last_run,

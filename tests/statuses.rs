@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{self, Exporter, Metrics, eventually, messages, options};
-use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Options, Outcome, Simulator};
+use defender_scan_exporter::simulator::{Endpoint, Fault, Options, Outcome, Simulator};
 
 const STATUSES: [&str; 4] = ["success", "partial_success", "failure", "unknown"];
 
@@ -26,11 +26,7 @@ impl Bench {
         let simulator = Simulator::start(options)
             .await
             .expect("the simulator starts");
-        let id = simulator
-            .world()
-            .add_definition(0, Draft::manual("by hand"))
-            .expect("there is a tenant");
-        simulator.world().run_now(0, &id, Outcome::Success);
+        let id = common::tenants::run_by_hand(&simulator);
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = common::configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
         let text = fs::read_to_string(&file).expect("it was written");

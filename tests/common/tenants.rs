@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use defender_scan_exporter::simulator::Simulator;
+use defender_scan_exporter::simulator::{Draft, Outcome, Simulator};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -23,6 +23,15 @@ pub async fn simulator() -> Simulator {
     Simulator::start(options)
         .await
         .expect("the simulator starts")
+}
+
+/// A new definition of the first tenant that ran once, with success; returns its id.
+pub fn run_by_hand(simulator: &Simulator) -> String {
+    let mut world = simulator.world();
+    let id = world.add_definition(0, Draft::manual("by hand"));
+    let id = id.expect("there is a tenant");
+    world.run_now(0, &id, Outcome::Success);
+    id
 }
 
 /// A folder with `exporter.yml` for the first tenant of `simulator`, with that
