@@ -246,6 +246,8 @@ pub const NONE_PUBLISHED: &str =
 /// Answers have fields that this version does not know.
 pub const UNKNOWN_FIELDS: &str =
     "Nothing to do if all scans are shown; else look for a newer version of the exporter.";
+/// Answers have values that cannot be read.
+pub const UNREADABLE_VALUES: &str = "Look at what is shown of the scans; what is missing may be in a newer version of the exporter.";
 /// Our share of the calls is spent.
 pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less often.";
 /// A check did not come to its end.

@@ -142,6 +142,8 @@ pub struct CollectorHealth {
     pub next_attempt: Option<Timestamp>,
     /// What the service says of the end of the endpoint.
     pub lifecycle: Lifecycle,
+    /// Values that could not be read and count as absent, likewise.
+    pub values_unreadable: u64,
     /// Requests by HTTP status; `None` for a request without an answer.
     pub requests: BTreeMap<Option<u16>, u64>,
     /// How long requests took, answered or not.
@@ -184,6 +186,7 @@ impl Default for CollectorHealth {
             last_duration: None,
             errors: BTreeMap::new(),
             skipped: BTreeMap::new(),
+            values_unreadable: 0,
             failure: None,
             next_attempt: None,
             lifecycle: Lifecycle::default(),

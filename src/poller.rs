@@ -16,7 +16,7 @@ mod publishing;
 mod resume;
 mod round;
 mod signing_in;
-mod skipped;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::answers::Announced;
 use self::extent::Extent;
-use self::round::{Complete, Keyed, Round, RoundError, Turn};
+use self::round::{Complete, Keyed, MOST_PAGES, Round, RoundError, Turn};
 use self::signing_in::Said;
-use crate::clock::{Clock, Uptime};
+use crate::clock::{AHEAD, Clock, Uptime};
 use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
 use crate::health::{AuthReason, Collector, Reason};
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
@@ -244,6 +244,7 @@ impl Poller {
                 if let Some(sessions) =
                     self.conclude(&request, bearer, answer, |poller| &mut poller.history)
                 {
+                    self.tenant.forget_after(sessions.as_of + AHEAD);
                     let unsettled = self.tenant.learn(&ids, &sessions.items, self.clock.wall());
                     self.plan.fetched(now, &ids, &unsettled);
                     self.want_sessions();
@@ -271,6 +272,7 @@ impl Poller {
     fn list(&mut self, complete: Option<Complete<Definition>>, now: Uptime) {
         let within = self.tenant.health.dropped == 0;
         if let Some(listed) = complete {
+            self.tenant.forget_after(listed.as_of + AHEAD);
             let news = if listed.extent.is_whole() {
                 self.tenant.relist(listed.items, now)
             } else {
@@ -320,10 +322,13 @@ impl Poller {
             Turn::Complete(complete) => {
                 self.note_extent(request, complete.extent);
                 // Which of several definitions it covers is not known: that of fewer may be whole.
-                if complete.extent == Extent::Truncated
-                    && matches!(request, Request::History(ids) if ids.len() > 1)
-                {
-                    self.failed(request, &RoundError::Truncated);
+                let is_short = match complete.extent {
+                    Extent::Truncated | Extent::Refused => true,
+                    Extent::Endless => complete.pages >= MOST_PAGES,
+                    Extent::Whole | Extent::Continued | Extent::Unreadable => false,
+                };
+                if is_short && matches!(request, Request::History(ids) if ids.len() > 1) {
+                    self.failed(request, &RoundError::Short);
                     return None;
                 }
                 if !matches!(request, Request::Sessions(_)) {
@@ -353,7 +358,7 @@ impl Poller {
 
     fn failed(&mut self, request: &Request, error: &RoundError) {
         let collector = request.collector();
-        let failure = error.failure(collector);
+        let failure = error.failure(request);
         self.plan.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
             (Request::Sessions(ids), _) => return self.sessions_failed(ids, failure, error),

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use defender_scan_exporter::simulator::{Damage, Endpoint, Fault, Simulator};
 
+use serde_json::json;
+
 use crate::common::{Exporter, Metrics, options};
 
 const ENDPOINTS: [Endpoint; 3] = [Endpoint::Definitions, Endpoint::History, Endpoint::Agents];
@@ -223,6 +225,105 @@ async fn an_answer_that_nobody_can_read_is_a_failed_poll_that_names_the_fields()
     assert_eq!(said, 1, "it is said once");
     let (_, page) = exporter.get("/").await;
     assert!(page.contains("none could be read"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_that_nobody_can_read_are_a_failed_poll_and_not_a_scan_that_never_ran() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    for time in [json!("soon"), json!({}), json!(true)] {
+        let labels = ["\"definitions\"", "\"decode\""];
+        let name = "defender_collector_errors_total";
+        let metrics = exporter.metrics().await;
+        let known = metrics.value(name, &labels).unwrap_or(0.0);
+        for endpoint in ENDPOINTS {
+            let damage = Damage::Times(time.clone());
+            simulator.set_fault(endpoint, Some(Fault::Damaged(damage)));
+        }
+        let more = |errors| errors > known;
+        exporter.shows(name, &labels, more).await;
+        let metrics = exporter.metrics().await;
+        assert_eq!(metrics.value("defender_up", &[]), Some(0.0), "{time}");
+        assert_eq!(samples(&metrics), before, "the last good data stays");
+    }
+    exporter
+        .says("expected times of runs, but of 15 none could be read")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_cannot_be_read_is_counted_and_named() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    for endpoint in ENDPOINTS {
+        let soon = Damage::Time("soon".to_owned());
+        simulator.set_fault(endpoint, Some(Fault::Damaged(soon)));
+    }
+    let name = "defender_api_values_unreadable_total";
+    exporter
+        .shows(name, &["\"definitions\""], |values| values > 0.0)
+        .await;
+    exporter.says("values=\"executionDateTime 1\"").await;
+    let metrics = exporter.metrics().await;
+    assert_eq!(samples(&metrics), before, "what was known stays");
+    assert_eq!(metrics.value("defender_up", &[]), Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_lost_takes_nothing_with_it() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    for endpoint in ENDPOINTS {
+        simulator.set_fault(endpoint, Some(Fault::Damaged(Damage::Lost)));
+    }
+    exporter.next_polls(&simulator, 2).await;
+    let metrics = exporter.metrics().await;
+    assert!(skipped(&metrics, "\"unreadable\"") > 0.0);
+    assert_eq!(
+        samples(&metrics),
+        before,
+        "it may be the one that is not there"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_none_ends_the_round_and_takes_nothing_with_it() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    let links = [
+        json!(true),
+        json!({}),
+        json!(["a", "b"]),
+        json!("/api/x".repeat(12_000)),
+    ];
+    let gone = simulator.world().definitions(0)[0].id.clone();
+    let mut is_gone = false;
+    for link in links {
+        for endpoint in ENDPOINTS {
+            let damage = Damage::Link(link.clone());
+            simulator.set_fault(endpoint, Some(Fault::Damaged(damage)));
+        }
+        if !std::mem::replace(&mut is_gone, true) {
+            simulator.world().remove_definition(0, &gone);
+        }
+        let counted = |metrics: &Metrics| metrics.value("defender_api_links_refused_total", &[]);
+        let known = counted(&exporter.metrics().await).unwrap_or(0.0);
+        let name = "defender_api_links_refused_total";
+        exporter
+            .shows(name, &[], |links| links >= known + 2.0)
+            .await;
+        let metrics = exporter.metrics().await;
+        assert_eq!(samples(&metrics), before, "nothing vanishes");
+        assert_eq!(metrics.value("defender_up", &[]), Some(1.0));
+    }
+    exporter.says("the link to the next page is no text").await;
+    exporter
+        .says("the link to the next page has 72000 bytes, more than 16384")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

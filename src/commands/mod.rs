@@ -20,7 +20,7 @@ use clap_complete::generate;
 
 use self::runtime::Threads;
 use crate::cli::{Cli, Command, Flags, Topic};
-use crate::exposition::catalog;
+use crate::exposition::reference;
 use crate::printable;
 use crate::shutdown::{Asked, Hangup, Signals};
 use crate::stderr::Lines;
@@ -59,7 +59,7 @@ pub fn run(cli: Cli, signals: Signals) -> ExitCode {
         Some(Command::CheckConfig) => once(signals, || check_config::run(&cli.flags)),
         Some(Command::Docs {
             topic: Topic::Metrics,
-        }) => once(signals, || print(&catalog::markdown())),
+        }) => once(signals, || print(&reference::markdown())),
         Some(Command::Completions { shell }) => once(signals, || {
             let mut script = Vec::new();
             let name = env!("CARGO_PKG_NAME");

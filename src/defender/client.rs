@@ -22,8 +22,8 @@ use super::http::{HttpClient, Line};
 use super::lifecycle;
 use super::pause::http_date;
 use super::scrub::scrub;
-use super::wire::{ErrorBody, FromWire, NextLink, Page};
-use crate::clock::{AHEAD, Clock};
+use super::wire::{DecodeError, ErrorBody, FromWire, NextLink, Page};
+use crate::clock::Clock;
 use crate::health::Lifecycle;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
 use crate::quota::Permit;
@@ -33,6 +33,9 @@ const BODY_LIMIT: usize = 64 * 1024 * 1024;
 
 /// How much of an error's body is read, in bytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
+/// The longest link to a next page, in bytes: HTTP libraries and servers know no longer ones.
+const LONGEST_LINK: usize = 16 * 1024;
 
 /// What the path of every request begins with.
 const ROOT: &str = "/api";
@@ -171,10 +174,10 @@ impl Client {
         let started = self.clock.uptime();
         let first = self.first(path);
         let (result, status, lifecycle) = match next.map(|next| self.follow(&first, next)) {
-            Some(Err(to)) => {
+            Some(Err(why)) => {
                 // Nothing was sent, so nothing is on its way.
                 permit.answered();
-                (Err(ApiError::ForeignNextLink { to }), None, None)
+                (Err(ApiError::RefusedLink(why)), None, None)
             }
             url => {
                 let mut call = Call {
@@ -187,9 +190,9 @@ impl Client {
                 };
                 let result = self.send(permit, &mut call).await.map(|mut page: Page<T>| {
                     let followed = page.next.as_ref().map(|next| self.follow(&first, next));
-                    if let Some(Err(to)) = followed {
+                    if let Some(Err(why)) = followed {
                         page.next = None;
-                        page.refused_link = Some(scrub(&to, &[token.secret()]));
+                        page.refused_link = Some(scrub(&why, &[token.secret()]));
                     }
                     page
                 });
@@ -214,10 +217,15 @@ impl Client {
     }
 
     /// The address of a next page: the link's path and query, always at our own origin, so that
-    /// the token goes nowhere else. An error says where the link leads, if not below `/api/`.
+    /// the token goes nowhere else. An error says what is wrong with the link, or where it leads
+    /// if not below `/api/`.
     fn follow(&self, first: &Url, next: &NextLink) -> Result<Url, String> {
+        let length = next.as_str().len();
+        if length > LONGEST_LINK {
+            return Err(format!("has {length} bytes, more than {LONGEST_LINK}"));
+        }
         let Ok(next) = first.join(next.as_str()) else {
-            return Err("an address that cannot be read".to_owned());
+            return Err("cannot be read".to_owned());
         };
         let mut url = self.base_url.clone();
         url.set_path(next.path());
@@ -229,7 +237,7 @@ impl Client {
         };
         if !next.has_host() || !is_below(&next) || !is_below(&url) {
             let origin = next.origin().ascii_serialization();
-            return Err(format!("{origin}, outside of {ROOT}/"));
+            return Err(format!("leads to {origin}, outside of {ROOT}/"));
         }
         Ok(url)
     }
@@ -261,23 +269,26 @@ impl Client {
         let code = response.status();
         call.status = Some(code.as_u16());
         call.lifecycle = lifecycle::read(code.as_u16(), response.headers(), call.is_first);
-        if code.is_success() {
-            // A machine's clock may be behind, above all as it starts.
-            let date = text(response.headers(), DATE).and_then(http_date);
-            let wall = self.clock.wall();
-            let now = date.map_or(wall, |date| date.max(wall));
+        // A machine's clock may be behind, above all as it starts.
+        let date = text(response.headers(), DATE).and_then(http_date);
+        let wall = self.clock.wall();
+        let as_of = date.map_or(wall, |date| date.max(wall));
+        if matches!(
+            code,
+            StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION
+        ) {
             let body = read(&mut response, self.body_limit, &line).await?;
-            return Ok(Page::read(&body, now + AHEAD)?);
+            return Ok(Page::read(&body, as_of)?);
+        }
+        if code.is_success() {
+            return Err(DecodeError::Status(code.as_u16()).into());
         }
         // An error without a readable body is still that error.
         let body = read(&mut response, ERROR_BODY_LIMIT, &line).await;
         let body = body.unwrap_or_default();
         let list = call.is_first && !batch;
         if code == StatusCode::NOT_FOUND && list && ErrorBody::read(&body).finds_nothing() {
-            return Ok(Page {
-                bytes: body.len(),
-                ..Page::default()
-            });
+            return Ok(Page::empty(as_of));
         }
         Err(ApiError::refused(&Refusal {
             status: code.as_u16(),

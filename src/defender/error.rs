@@ -110,12 +110,10 @@ pub enum ApiError {
         /// The limit, in bytes after decompression.
         limit: usize,
     },
-    /// The next page is said to be where nothing of this API is.
-    #[error("the link to the next page leads to {to}; it was not followed")]
-    ForeignNextLink {
-        /// Where, without path and query.
-        to: String,
-    },
+    /// The link to the next page cannot be one, or leads to where nothing of this API is, which
+    /// is named without path and query.
+    #[error("the link to the next page {0}; it was not followed")]
+    RefusedLink(String),
 }
 
 impl ApiError {
@@ -126,7 +124,7 @@ impl ApiError {
             Self::BatchTooLarge { .. }
             | Self::BadRequestOrId(_)
             | Self::Client(_)
-            | Self::ForeignNextLink { .. } => Reason::Client,
+            | Self::RefusedLink(_) => Reason::Client,
             Self::Unauthorized(_) => Reason::Auth,
             Self::Forbidden(_) | Self::Unlicensed(_) => Reason::Forbidden,
             Self::Throttled { .. } => Reason::Throttled,
@@ -156,7 +154,7 @@ impl ApiError {
             }
             Self::Decode(_) => advice::DECODE,
             Self::BodyTooLarge { .. } => advice::TOO_LARGE,
-            Self::ForeignNextLink { .. } => advice::FOREIGN_PAGE,
+            Self::RefusedLink(_) => advice::FOREIGN_PAGE,
         }
     }
 
@@ -177,7 +175,7 @@ impl ApiError {
             | Self::Unanswered(_)
             | Self::Decode(_)
             | Self::BodyTooLarge { .. }
-            | Self::ForeignNextLink { .. } => None,
+            | Self::RefusedLink(_) => None,
         }
     }
 

@@ -84,7 +84,7 @@ pub(crate) fn retry_after(data: &[u8]) {
 /// Times and durations.
 pub(crate) fn times(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
-        let _ = (times::timestamp(text), times::duration(text));
+        let _ = (times::moment(text), times::duration(text));
     }
 }
 

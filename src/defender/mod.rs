@@ -43,4 +43,4 @@ pub use self::auth::{AuthError, Bearer, TokenSource};
 pub use self::client::{Answer, Client};
 pub use self::error::{ApiError, Detail};
 pub use self::http::{HttpClient, HttpError, reach};
-pub use self::wire::{DecodeError, FromWire, NextLink, Page};
+pub use self::wire::{DecodeError, FromWire, NextLink, Page, Unread};

@@ -11,12 +11,14 @@ use crate::clock::Timestamp;
 /// Reads RFC 3339 with any number of fractional digits (the samples have seven),
 /// with `Z`, with an offset, or with neither, which means UTC. An offset may lack its
 /// colon. A leap second counts as the second before it.
-///
+pub(super) fn moment(text: &str) -> Option<OffsetDateTime> {
+    let text = text.trim();
+    usual(text.as_bytes()).or_else(|| unusual(text))
+}
+
 /// No scan ran before 1970: .NET's zero, `0001-01-01T00:00:00Z`, that of Windows' file times
 /// (1601) and the epoch itself mean *never* and give `None`.
-pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
-    let text = text.trim();
-    let moment = usual(text.as_bytes()).or_else(|| unusual(text))?;
+pub(super) fn since_1970(moment: OffsetDateTime) -> Option<Timestamp> {
     let millis = moment.unix_timestamp() * 1_000 + i64::from(moment.millisecond());
     (millis > 0).then_some(Timestamp::from_unix_millis(millis))
 }
@@ -151,6 +153,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn timestamp(text: &str) -> Option<Timestamp> {
+        moment(text).and_then(since_1970)
+    }
 
     #[test]
     fn reads_every_spelling_of_one_moment() {

@@ -22,6 +22,7 @@ mod live;
 pub mod negotiate;
 mod own;
 mod pages;
+pub mod reference;
 mod scrape;
 mod tenants;
 

@@ -23,7 +23,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 27] = [
+static FAMILIES: [(&Metric, Content); 28] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -75,6 +75,12 @@ static FAMILIES: [(&Metric, Content); 27] = [
         &catalog::TRUNCATED,
         Content::Lines(|lines, tenant| {
             per_collector(lines, tenant, |health| Some(health.truncated));
+        }),
+    ),
+    (
+        &catalog::VALUES_UNREADABLE,
+        Content::Lines(|lines, tenant| {
+            per_collector(lines, tenant, |health| Some(health.values_unreadable));
         }),
     ),
     (

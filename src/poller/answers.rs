@@ -13,8 +13,8 @@ use crate::health::{Collector, Lifecycle};
 pub(super) struct Announced {
     lifecycles: BTreeMap<Collector, Lifecycle>,
     refused_links: BTreeMap<Collector, String>,
-    /// When records that could not be read were last logged.
-    pub(super) skipped: BTreeMap<Collector, Uptime>,
+    /// When records or values that could not be read were last logged.
+    pub(super) unread: BTreeMap<Collector, Uptime>,
 }
 
 impl Poller {
@@ -30,10 +30,12 @@ impl Poller {
             self.note_lifecycle(collector, lifecycle);
         }
         let page = answer.result.as_ref().ok();
-        if let Some(to) = page.and_then(|page| page.refused_link.as_ref()) {
-            self.note_refused_link(collector, to);
+        if let Some(why) = page.and_then(|page| page.refused_link.as_ref()) {
+            self.note_refused_link(collector, why);
         }
-        self.note_skipped(collector, &answer.result);
+        if let Some(page) = page {
+            self.note_unread(collector, page);
+        }
     }
 
     fn note_lifecycle(&mut self, collector: Collector, said: Lifecycle) {
@@ -55,17 +57,17 @@ impl Poller {
         );
     }
 
-    fn note_refused_link(&mut self, collector: Collector, to: &str) {
+    fn note_refused_link(&mut self, collector: Collector, why: &str) {
         self.tenant.health.links_refused += 1;
         let before = self
             .announced
             .refused_links
-            .insert(collector, to.to_owned());
-        if before.is_none_or(|before| before != to) {
+            .insert(collector, why.to_owned());
+        if before.is_none_or(|before| before != why) {
             tracing::warn!(
                 tenant = %self.tenant.name(),
                 collector = collector.as_label(),
-                "the link to the next page leads to {to}; it was not followed; what the pages brought is used, and nothing vanishes"
+                "the link to the next page {why}; it was not followed; what the pages brought is used, and nothing vanishes"
             );
         }
     }

@@ -11,9 +11,11 @@ pub(super) enum Extent {
     Whole,
     /// To the last page: an answer was cut short, and `$skip` brought the rest.
     Continued,
+    /// To the last page, but some records could not be read, which are counted and logged apart.
+    Unreadable,
     /// To where an answer was cut short: `$skip` brought no more.
     Truncated,
-    /// To a page whose link to the next leads out of the API, which is counted and logged apart.
+    /// To a page whose link to the next is not followed, which is counted and logged apart.
     Refused,
     /// To a page that brought nothing new, or whose link to the next came before.
     Endless,
@@ -31,13 +33,14 @@ impl Extent {
             Self::Continued => {
                 "the answer stopped at a cap without a link to the rest; the rest came with $skip"
             }
+            Self::Unreadable => "records cannot be read, so nothing vanishes",
             Self::Truncated if collector == Collector::History => {
-                "the answer stopped at a cap without a link to the rest, and $skip brought no more; history is asked for in smaller batches"
+                "the answer stopped at a cap without a link to the rest, and $skip brought no more; history is asked for in smaller batches, and of a single definition what came is used"
             }
             Self::Truncated => {
                 "the answer stopped at a cap without a link to the rest, and $skip brought no more; what came is used, and nothing vanishes"
             }
-            Self::Refused => "the link to the next page leads out of the API",
+            Self::Refused => "the link to the next page is refused",
             Self::Endless => {
                 "the next links never end; what the pages brought is used, and nothing vanishes"
             }
@@ -68,7 +71,8 @@ impl Poller {
             }
             return;
         }
-        if extent != Extent::Refused && before.is_none_or(|(before, _)| before != extent) {
+        let is_logged_apart = matches!(extent, Extent::Refused | Extent::Unreadable);
+        if !is_logged_apart && before.is_none_or(|(before, _)| before != extent) {
             tracing::warn!(%tenant, collector = label, "{}", extent.text(collector));
         }
         self.extents.insert(collector, (extent, ids));

@@ -6,21 +6,21 @@
 //!      ─► none ─► Complete
 //! ```
 
+mod error;
+
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::time::Duration;
 
-use thiserror::Error;
-
+pub(super) use self::error::RoundError;
+use self::error::{is_expired, refuses_to_skip};
 use super::extent::Extent;
-use crate::clock::Uptime;
-use crate::defender::{ApiError, NextLink, Page};
-use crate::health::{Collector, Reason};
+use crate::clock::{Timestamp, Uptime};
+use crate::defender::{ApiError, DecodeError, NextLink, Page, Unread};
 use crate::model::{Agent, Definition, Session};
-use crate::plan::Failure;
 
 /// Pages of one round, at most.
-const MOST_PAGES: usize = 1_000;
+pub(super) const MOST_PAGES: usize = 1_000;
 
 /// Bytes of one round, at most. One hundred thousand definitions take about 100 MB.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
@@ -55,14 +55,21 @@ enum Kind {
 }
 
 /// What tells the records of a round apart.
-pub(super) trait Keyed {
+pub(super) trait Keyed: Sized {
     /// The same for the same record on another page.
     fn key(&self) -> impl Hash;
+
+    /// Why what was read is as good as nothing; `None` if it is of use.
+    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError>;
 }
 
 impl Keyed for Definition {
     fn key(&self) -> impl Hash {
         &self.id
+    }
+
+    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
+        unread.failure(read)
     }
 }
 
@@ -70,11 +77,19 @@ impl Keyed for Session {
     fn key(&self) -> impl Hash {
         (&self.definition_id, &self.id, self.last_scanned)
     }
+
+    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
+        unread.failure(read)
+    }
 }
 
 impl Keyed for Agent {
     fn key(&self) -> impl Hash {
         &self.id
+    }
+
+    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
+        unread.failure(read)
     }
 }
 
@@ -84,6 +99,10 @@ struct Pages<T> {
     items: Vec<T>,
     /// How many of these were looked at before the round's end.
     looked_at: usize,
+    /// What could not be read.
+    unread: Unread,
+    /// When the last page was sent.
+    as_of: Timestamp,
     /// Hashes of the records' keys.
     keys: HashSet<u64>,
     hasher: RandomState,
@@ -96,8 +115,8 @@ struct Pages<T> {
     skips: bool,
     /// Whether the page before had no records: one such page is followed, two are not.
     blank: bool,
-    /// Whether an answer was cut short.
-    cut: bool,
+    /// How many answers were cut short.
+    cuts: usize,
     started: Option<Uptime>,
     /// When the last page came.
     came: Option<Uptime>,
@@ -108,6 +127,8 @@ impl<T> Default for Pages<T> {
         Self {
             items: Vec::new(),
             looked_at: 0,
+            unread: Unread::default(),
+            as_of: Timestamp::from_unix_millis(0),
             keys: HashSet::new(),
             hasher: RandomState::new(),
             links: HashSet::new(),
@@ -116,7 +137,7 @@ impl<T> Default for Pages<T> {
             next: None,
             skips: false,
             blank: false,
-            cut: false,
+            cuts: 0,
             started: None,
             came: None,
         }
@@ -149,38 +170,8 @@ pub(super) struct Complete<T> {
     pub(super) pages: usize,
     pub(super) took: Duration,
     pub(super) extent: Extent,
-}
-
-/// Why a round was given up.
-#[derive(Debug, Error)]
-pub(super) enum RoundError {
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    #[error("the link to the next page is refused time and again: {0}")]
-    Page(ApiError),
-    #[error("expected all records, but the answer was cut short and $skip brought no more")]
-    Truncated,
-    #[error("expected an answer of {MOST_BYTES} bytes at most, but found more by page {0}")]
-    TooLarge(usize),
-}
-
-impl RoundError {
-    /// What the plan needs to know.
-    pub(super) fn failure(&self, collector: Collector) -> Failure {
-        match self {
-            // An answer about fewer ids is smaller; a list cannot be made smaller.
-            Self::Api(ApiError::BodyTooLarge { .. }) | Self::TooLarge(_)
-                if collector == Collector::History =>
-            {
-                Failure::BatchTooLarge(None)
-            }
-            Self::Truncated => Failure::BatchTooLarge(None),
-            Self::Api(error) => failure(error),
-            // The first page was not refused, so the ids are not to blame.
-            Self::Page(error) => Failure::Temporary(error.reason()),
-            Self::TooLarge(_) => Failure::Temporary(Reason::Decode),
-        }
-    }
+    /// When its last page was sent.
+    pub(super) as_of: Timestamp,
 }
 
 impl<T: Keyed> Round<T> {
@@ -272,6 +263,13 @@ impl<T: Keyed> Round<T> {
     fn complete(&mut self, extent: Extent, now: Uptime) -> Turn<T> {
         self.restarted = false;
         let round = std::mem::take(&mut self.so_far);
+        if let Some(error) = T::failure(&round.unread, &round.items) {
+            return Turn::Failed(ApiError::from(error).into());
+        }
+        let extent = match extent {
+            Extent::Whole | Extent::Continued if round.unread.records > 0 => Extent::Unreadable,
+            extent => extent,
+        };
         let took = round
             .started
             .map_or(Duration::ZERO, |started| now.since(started));
@@ -280,6 +278,7 @@ impl<T: Keyed> Round<T> {
             pages: round.count,
             took,
             extent,
+            as_of: round.as_of,
         })
     }
 
@@ -301,16 +300,18 @@ impl<T: Keyed> Round<T> {
 impl<T: Keyed> Pages<T> {
     /// Takes a page in. Returns whether it was cut short, or how far the round went if it ends.
     fn take_in(&mut self, page: Page<T>) -> Result<bool, Extent> {
-        let (records, known) = (page.items.len() + page.skipped, self.keys.len());
+        let (records, known) = (page.items.len() + page.unread.records, self.keys.len());
         let blank = page.items.is_empty();
         let keys = page
             .items
             .iter()
             .map(|item| self.hasher.hash_one(item.key()));
         self.keys.extend(keys);
+        let is_new = self.keys.len() > known;
         self.items.extend(page.items);
-        let total = self.keys.len();
-        let is_new = total > known;
+        self.unread.add(page.unread);
+        self.as_of = page.as_of;
+        let total = self.keys.len() + self.unread.records;
         let was_blank = std::mem::replace(&mut self.blank, blank);
         let skipped = std::mem::take(&mut self.skips);
         if page.refused_link.is_some() {
@@ -319,15 +320,17 @@ impl<T: Keyed> Pages<T> {
         let Some(link) = page.next else {
             let cut = is_new && (CAPS.contains(&records) || CAPS.contains(&total));
             if cut && self.count < MOST_PAGES {
-                (self.cut, self.skips) = (true, true);
+                self.cuts += 1;
+                self.skips = true;
                 self.next = Some(NextLink::new(&format!("?$skip={total}")));
                 return Ok(true);
             }
-            let is_ignored = skipped && !blank && !is_new;
-            return Err(match self.cut {
-                _ if cut || is_ignored => Extent::Truncated,
-                true => Extent::Continued,
-                false => Extent::Whole,
+            // Nothing may mean that nothing is left, or that the service ends at its cap.
+            let in_vain = skipped && !is_new && !(records == 0 && self.cuts > 1);
+            return Err(match self.cuts {
+                _ if cut || in_vain => Extent::Truncated,
+                0 => Extent::Whole,
+                _ => Extent::Continued,
             });
         };
         let repeats = if blank { was_blank } else { !is_new };
@@ -336,46 +339,6 @@ impl<T: Keyed> Pages<T> {
         }
         self.next = Some(link);
         Ok(false)
-    }
-}
-
-/// Whether an answer to `$skip`, which nobody had to expect, says that it is not known. Others
-/// speak of the moment, or of more than this call.
-fn refuses_to_skip(error: &ApiError) -> bool {
-    matches!(
-        error,
-        ApiError::BadRequestOrId(_)
-            | ApiError::Client(_)
-            | ApiError::Decode(_)
-            | ApiError::BodyTooLarge { .. }
-            | ApiError::Server {
-                retry_after: None,
-                ..
-            }
-    )
-}
-
-/// How services answer to a link that came too late.
-fn is_expired(error: &ApiError) -> bool {
-    match error {
-        ApiError::BadRequestOrId(detail) | ApiError::Client(detail) => {
-            matches!(detail.status, 400 | 404 | 410)
-        }
-        _ => false,
-    }
-}
-
-fn failure(error: &ApiError) -> Failure {
-    match error {
-        ApiError::BatchTooLarge { allowed, .. } => Failure::BatchTooLarge(*allowed),
-        ApiError::BadRequestOrId(_) => Failure::Refused,
-        ApiError::Forbidden(_) | ApiError::Unlicensed(_) => Failure::Forbidden,
-        ApiError::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),
-        ApiError::Server {
-            retry_after: Some(pause),
-            ..
-        } => Failure::Busy(Reason::Server, *pause),
-        other => Failure::Temporary(other.reason()),
     }
 }
 

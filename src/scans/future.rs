@@ -6,24 +6,23 @@ use super::Scan;
 use crate::clock::Timestamp;
 
 impl Scan {
-    /// Forgets what is said to have happened after `latest`: an earlier version believed it,
-    /// and would have hidden each later run behind it.
-    pub fn forget_after(&mut self, latest: Timestamp) {
+    /// Forgets what is said to have happened after `latest`, which was believed while a clock
+    /// was wrong, and would hide each later run behind it. True if there was something.
+    pub fn forget_after(&mut self, latest: Timestamp) -> bool {
         let is_late = |at: &mut Timestamp| *at > latest;
-        if self
-            .definition
-            .latest
-            .as_ref()
-            .is_some_and(|run| run.at > latest)
-        {
+        let listed = self.definition.latest.as_ref().map(|run| run.at);
+        let newest = self.newest.as_ref().and_then(|newest| newest.at);
+        let known = [listed, newest, self.running, self.last_success];
+        let known = self.recent.iter().map(|session| session.at).chain(known);
+        if known.max().flatten() <= Some(latest) {
+            return false;
+        }
+        if listed > Some(latest) {
             Arc::make_mut(&mut self.definition).latest = None;
             self.covered = false;
         }
-        if self
-            .newest
-            .take_if(|newest| newest.at.is_some_and(|at| at > latest))
-            .is_some()
-        {
+        if newest > Some(latest) {
+            self.newest = None;
             self.covered = false;
         }
         self.running.take_if(is_late);
@@ -36,6 +35,7 @@ impl Scan {
             recent.sort_by_key(|session| session.at);
             self.recent = recent.into();
         }
+        true
     }
 }
 

@@ -1,6 +1,7 @@
 //! A service in a bad hour: one strange thing after the other, in an order that a seed decides.
 
 use fastrand::Rng;
+use serde_json::json;
 
 use super::damage::Damage;
 use super::faults::Fault;
@@ -38,6 +39,11 @@ impl Damage {
             Self::OtherNames,
             Self::UpperCase,
             Self::Twins,
+            Self::Times(one_of(random, vec![json!("soon"), json!(7), json!({})])),
+            Self::Link(one_of(
+                random,
+                vec![json!(true), json!({}), json!("x".repeat(70_000))],
+            )),
             Self::Time(one_of(random, time.to_vec()).to_owned()),
         ];
         one_of(random, others)
@@ -60,6 +66,7 @@ impl Damage {
             Self::Number(one_of(random, numbers).to_owned()),
             Self::Deep(random.usize(1..10_000)),
             Self::NoRecords,
+            Self::Lost,
             Self::NewProperty("retiredOn".to_owned()),
         ];
         one_of(random, kinds)

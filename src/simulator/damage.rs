@@ -21,6 +21,12 @@ pub enum Damage {
     NewProperty(String),
     /// Its times are this.
     Time(String),
+    /// The times of all records are this.
+    Times(Value),
+    /// It is no record.
+    Lost,
+    /// The link to the next page is this, whatever the page.
+    Link(Value),
     /// The ids of all records are in upper case.
     UpperCase,
     /// It comes twice more, with ids that look alike when published.
@@ -80,6 +86,17 @@ impl Damage {
                 }
             }
             Self::Time(time) => change(records.get_mut(middle), TIMES, &json!(time)),
+            Self::Times(time) => {
+                for record in records.iter_mut() {
+                    change(Some(record), TIMES, time);
+                }
+            }
+            Self::Lost => {
+                if let Some(record) = records.get_mut(middle) {
+                    *record = json!([]);
+                }
+            }
+            Self::Link(link) => answer["@odata.nextLink"] = link.clone(),
             Self::UpperCase => {
                 for record in records.iter_mut() {
                     for id in properties(record, IDS) {
@@ -184,6 +201,9 @@ mod tests {
                 r#"{"id":"c","n":{"new":true}}"#,
             ),
             (Damage::Twins, "\"id\":\"twin\u{fffd}\""),
+            (Damage::Times(json!({})), r#"{"executionDateTime":{}}"#),
+            (Damage::Lost, r#"},[],{"id":"c"}]"#),
+            (Damage::Link(json!(true)), r#""@odata.nextLink":true"#),
         ] {
             let found = done(damage.clone());
             assert!(found.contains(expected), "{damage:?}: {found}");

@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redb::{Key, ReadableTable as _, TableDefinition, Value, WriteTransaction};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::agent_row::AgentRow;
 use super::rows::{
@@ -359,6 +358,7 @@ fn tenant_row(row: Tenant) -> TenantRow {
         request_seconds: histogram(it.request_seconds),
         truncated: 0,
         endless: 0,
+        values_unreadable: 0,
     });
     let agents = row.agents.into_iter().map(
         |(

@@ -314,6 +314,9 @@ pub(super) struct CollectorRow {
     #[n(7)]
     #[cbor(default)]
     pub(super) endless: u64,
+    #[n(8)]
+    #[cbor(default)]
+    pub(super) values_unreadable: u64,
 }
 
 impl From<&CollectorHealth> for CollectorRow {
@@ -328,6 +331,7 @@ impl From<&CollectorHealth> for CollectorRow {
             skipped: counts(&health.skipped, |reason| reason.as_label().to_owned()),
             truncated: health.truncated,
             endless: health.endless,
+            values_unreadable: health.values_unreadable,
         }
     }
 }
@@ -343,6 +347,7 @@ impl From<CollectorRow> for CollectorHealth {
             request_seconds: row.request_seconds.restore(REQUEST_SECONDS),
             truncated: row.truncated,
             endless: row.endless,
+            values_unreadable: row.values_unreadable,
             ..Self::default()
         }
     }

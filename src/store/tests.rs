@@ -69,6 +69,7 @@ pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> C
     let collectors = [(); 3].map(|()| CollectorHealth {
         truncated: 3,
         endless: 4,
+        values_unreadable: 5,
         ..CollectorHealth::default()
     });
     Changes {
@@ -128,7 +129,12 @@ async fn what_was_saved_comes_back_and_only_its_owner_may_read_it() {
     let tenant = loaded.tenant.expect("it was saved");
     assert_eq!(tenant.batch_size, 100);
     for collector in tenant.collectors {
-        assert_eq!((collector.truncated, collector.endless), (3, 4));
+        let counted = [
+            collector.truncated,
+            collector.endless,
+            collector.values_unreadable,
+        ];
+        assert_eq!(counted, [3, 4, 5]);
     }
     let (name, key) = (TenantName::new("contos"), budget("other"));
     let other = store.load(&name, &key, "directory").await;

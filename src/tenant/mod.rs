@@ -43,7 +43,8 @@ pub struct Tenant {
     views: Arc<[Arc<DefinitionView>]>,
     /// Definitions that may differ from `views`, or vanished.
     outdated: BTreeSet<DefinitionId>,
-    /// Definitions that are known from before a restart, and were not listed since.
+    /// Definitions of which more may be in history than is known, once they are listed: after a
+    /// restart, and where times were forgotten.
     restored: BTreeSet<DefinitionId>,
     /// How polling goes; the poller keeps it up to date.
     pub health: Health,
@@ -129,6 +130,16 @@ impl Tenant {
             }
         }
         unsettled
+    }
+
+    /// Forgets times after `latest`: see [`Scan::forget_after`]. The next list says what history
+    /// is to be asked for instead.
+    pub fn forget_after(&mut self, latest: Timestamp) {
+        let scans = self.scans.iter_mut();
+        let forgot = scans.filter_map(|(id, scan)| scan.forget_after(latest).then_some(id));
+        let forgot: Vec<_> = forgot.cloned().collect();
+        self.changed(&forgot);
+        self.restored.extend(forgot);
     }
 
     /// Everything is to be saved again: the store lost it.

@@ -56,7 +56,7 @@ messages! {
     BROKEN = "the connection failed: …";
     UNREADABLE = "the answer cannot be read: …";
     TOO_LARGE = "the answer is larger than 67108864 bytes";
-    FOREIGN_PAGE = "the link to the next page leads to …; it was not followed";
+    FOREIGN_PAGE = "the link to the next page …; it was not followed";
     GONE = "the request was refused: HTTP 410…";
     ENDLESS = "the next links never end; what the pages brought is used, and nothing vanishes";
     CUT = "the answer stopped at a cap without a link to the rest, and $skip brought no more; …";

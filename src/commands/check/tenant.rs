@@ -7,7 +7,9 @@ use super::report::{Checked, Finding, Outcome, Step};
 use crate::advice;
 use crate::clock::Clock;
 use crate::config::{Credential, Tenant};
-use crate::defender::{ApiError, AuthError, Bearer, Client, HttpClient, Page, TokenSource, reach};
+use crate::defender::{
+    ApiError, AuthError, Bearer, Client, FromWire, HttpClient, Page, TokenSource, reach,
+};
 use crate::health::Collector;
 use crate::model::{Definition, DefinitionId};
 use crate::quota::Scope;
@@ -244,19 +246,26 @@ impl Check<'_> {
     }
 
     /// Notes how a call went; after some failures no other call would fare better.
-    fn conclude<T>(
+    fn conclude<T: FromWire>(
         &mut self,
         step: Step,
         page: Result<Page<T>, Trouble>,
     ) -> Result<Option<Page<T>>, Stop> {
         let trouble = match page {
             Ok(page) => {
-                self.note(if page.unknown.is_empty() {
-                    Finding::ok(step, "may be read")
-                } else {
-                    let fields = page.unknown.join(", ");
+                let unread = &page.unread;
+                let fields: Vec<_> = unread.values.keys().copied().collect();
+                self.note(if let Some(error) = unread.failure(&page.items) {
+                    Finding::of_api(step, &error.into())
+                } else if !fields.is_empty() {
+                    let text = format!("may be read, but not all values of {}", fields.join(", "));
+                    Finding::warning(step, text, advice::UNREADABLE_VALUES)
+                } else if !unread.unknown.is_empty() {
+                    let fields = unread.unknown.join(", ");
                     let text = format!("may be read, but has unknown fields: {fields}");
                     Finding::warning(step, text, advice::UNKNOWN_FIELDS)
+                } else {
+                    Finding::ok(step, "may be read")
                 });
                 return Ok(Some(page));
             }
@@ -298,8 +307,8 @@ impl Check<'_> {
             ""
         };
         let text = format!("{seen}{further}, of which {published} are published");
-        self.note(if let Some(to) = page.refused_link.clone() {
-            Finding::of_api(Step::DefinitionsSeen, &ApiError::ForeignNextLink { to })
+        self.note(if let Some(why) = page.refused_link.clone() {
+            Finding::of_api(Step::DefinitionsSeen, &ApiError::RefusedLink(why))
         } else if seen == 0 {
             Finding::warning(Step::DefinitionsSeen, text, advice::NO_DEFINITIONS)
         } else if published == 0 && !more {

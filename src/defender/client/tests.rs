@@ -190,10 +190,10 @@ async fn a_link_that_is_refused_ends_the_round_there() {
     let page = reply.result.expect("a page");
     assert_eq!((page.items.len(), &page.next), (1, &None));
     let to = page.refused_link.expect("it is said");
-    assert_eq!(to, "https://[redacted].example, outside of /api/");
+    assert_eq!(to, "leads to https://[redacted].example, outside of /api/");
     let reply = bench.definitions(Some("https://evil.example/x")).await;
     let error = reply.result.expect_err("it is not asked for");
-    assert!(matches!(error, ApiError::ForeignNextLink { .. }));
+    assert!(matches!(error, ApiError::RefusedLink(_)));
     assert_eq!(bench.requests().len(), 1);
 }
 
@@ -341,6 +341,12 @@ async fn what_breaks_on_the_way_has_its_class() {
         (Some(cut), Some(200), Reason::Connect),
         (answer("200 OK", "", b"<html>"), Some(200), Reason::Decode),
         (answer("204 No Content", "", b""), Some(204), Reason::Decode),
+        (answer("202 Accepted", "", EMPTY), Some(202), Reason::Decode),
+        (
+            answer("206 Partial Content", "", EMPTY),
+            Some(206),
+            Reason::Decode,
+        ),
     ] {
         let bench = Bench::new(sent).await;
         let reply = bench.definitions(None).await;

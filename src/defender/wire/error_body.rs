@@ -12,7 +12,8 @@
 use serde::de::MapAccess;
 
 use super::json;
-use super::lenient::{Record, Scalar, Shape, is, skip};
+use super::lenient::Scalar;
+use super::shape::{Record, Shape, is, skip};
 
 /// What an error's body says; all empty if it says nothing that can be read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(in super::super) struct ErrorBody {
 impl ErrorBody {
     /// Reads a body of any of the known shapes, or what is left of it.
     pub(in super::super) fn read(body: &[u8]) -> Self {
-        let outer = json::<Outer>(body).ok().and_then(Shape::one);
+        let outer = object::<Outer>(body);
         let Some(Outer(own)) = outer else {
             return Self {
                 message: visible(&String::from_utf8_lossy(body)),
@@ -42,7 +43,7 @@ impl ErrorBody {
             },
             Some(own) if !own.message.is_empty() => own,
             _ => {
-                let top = json::<Self>(body).ok().and_then(Shape::one);
+                let top = object::<Self>(body);
                 top.unwrap_or_default()
             }
         }
@@ -53,6 +54,10 @@ impl ErrorBody {
         let is = |code: &str| self.code.eq_ignore_ascii_case(code);
         self.is_own && (is("ResourceNotFound") || is("NotFound"))
     }
+}
+
+fn object<R: Record>(body: &[u8]) -> Option<R::Item> {
+    json::<R>(body).ok()?.one().ok().flatten()
 }
 
 #[derive(Default)]
@@ -67,7 +72,7 @@ impl Record for Outer {
         map: &mut A,
     ) -> Result<(), A::Error> {
         if is(name, "error") {
-            self.0 = map.next_value::<Shape<ErrorBody>>()?.one();
+            self.0 = map.next_value::<Shape<ErrorBody>>()?.one().ok().flatten();
             return Ok(());
         }
         skip(map)
@@ -96,7 +101,7 @@ impl Record for ErrorBody {
         } else {
             return skip(map);
         };
-        if let Some(text) = map.next_value::<Scalar>()?.text()
+        if let Some(text) = map.next_value::<Scalar>()?.text().ok().flatten()
             // A title says least, whether it comes first or last.
             && (!any(&["title"]) || field.is_empty())
         {

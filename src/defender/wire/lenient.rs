@@ -1,27 +1,32 @@
-//! JSON read liberally: property names ignoring case, values of any type.
+//! Plain values of JSON, read liberally, whatever their type.
 //!
-//! A value of the wrong type is as good as absent, however deeply it nests. Only what a
-//! [`Record`] asks for is kept; everything else is skipped by the parser without being
-//! stored. That is how secrets in `scanAuthenticationParams` stay out of memory.
-//!
-//! Texts are borrowed from the answer, and each record becomes the model's item as
-//! soon as it is read: nothing is copied but what is kept.
+//! A value of the wrong type is as good as absent, however deeply it nests, but [`Unreadable`]
+//! says that there was one. Texts are borrowed from the answer.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Where whole numbers do not keep their digits any more: beyond 64 bits.
 pub(super) const TOO_LARGE: f64 = 9.2e18;
 
+/// There is a value, and it cannot be read.
+#[derive(Debug, PartialEq)]
+pub(super) struct Unreadable;
+
+/// What became of a value: `None` if it is `null`, or means the same.
+pub(super) type Read<T> = Result<Option<T>, Unreadable>;
+
 /// A plain value: a flag, a number, a text, or nothing usable. A list with one
 /// plain value counts as that value, as in `"ScanDefinitionIds": ["…"]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Scalar<'de> {
+    /// `null`.
     #[default]
     Absent,
+    /// An object, or a list of anything but one plain value.
+    Other,
     Flag(bool),
     Integer(i128),
     /// With a fraction or an exponent, or [`TOO_LARGE`].
@@ -33,37 +38,49 @@ pub(super) enum Scalar<'de> {
 impl<'de> Scalar<'de> {
     /// The text, or the number as text. Blank text is absent. NUL becomes U+FFFD: samples
     /// cannot hold it, and two texts that are published alike should be alike from the start.
-    pub(super) fn text(self) -> Option<Cow<'de, str>> {
+    pub(super) fn text(self) -> Read<Cow<'de, str>> {
         match self {
-            Self::Text(text) if text.chars().all(char::is_whitespace) => None,
-            Self::Text(text) if text.contains('\0') => Some(text.replace('\0', "\u{fffd}").into()),
-            Self::Text(text) => Some(text),
-            Self::Integer(number) => Some(number.to_string().into()),
-            Self::Number(number) => Some(number.to_string().into()),
-            Self::Absent | Self::Flag(_) => None,
+            Self::Text(text) if text.chars().all(char::is_whitespace) => Ok(None),
+            Self::Text(text) if text.contains('\0') => {
+                Ok(Some(text.replace('\0', "\u{fffd}").into()))
+            }
+            Self::Text(text) => Ok(Some(text)),
+            Self::Integer(number) => Ok(Some(number.to_string().into())),
+            Self::Number(number) => Ok(Some(number.to_string().into())),
+            Self::Absent => Ok(None),
+            Self::Flag(_) | Self::Other => Err(Unreadable),
         }
     }
 
-    /// The flag, also if it was sent as text.
-    pub(super) fn flag(&self) -> Option<bool> {
+    /// The flag, also if it was sent as text or as 0 or 1.
+    pub(super) fn flag(self) -> Read<bool> {
         match self {
-            Self::Flag(flag) => Some(*flag),
-            Self::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
-            Self::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
-            _ => None,
+            Self::Flag(flag) => Ok(Some(flag)),
+            other => match other.text()?.as_deref() {
+                None => Ok(None),
+                Some(text) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(Some(true)),
+                Some(text) if text.eq_ignore_ascii_case("false") || text == "0" => Ok(Some(false)),
+                Some(_) => Err(Unreadable),
+            },
         }
     }
 
     /// The number, also if it was sent as text. Always finite.
     #[expect(clippy::cast_precision_loss, reason = "the API's numbers are int32")]
-    pub(super) fn number(&self) -> Option<f64> {
-        match self {
-            Self::Integer(number) => Some(*number as f64),
-            Self::Number(number) => Some(*number),
-            Self::Text(text) => text.trim().parse().ok(),
-            _ => None,
+    pub(super) fn number(self) -> Read<f64> {
+        let number = match self {
+            Self::Integer(number) => number as f64,
+            Self::Number(number) => number,
+            other => match other.text()? {
+                None => return Ok(None),
+                Some(text) => text.trim().parse().map_err(|_| Unreadable)?,
+            },
+        };
+        if number.is_finite() {
+            Ok(Some(number))
+        } else {
+            Err(Unreadable)
         }
-        .filter(|number: &f64| number.is_finite())
     }
 }
 
@@ -124,26 +141,26 @@ impl<'de, const LISTS: bool> Visitor<'de> for ScalarVisitor<LISTS> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar<'de>, A::Error> {
         if !LISTS {
-            return IgnoredAny.visit_seq(list).map(|_| Scalar::Absent);
+            return IgnoredAny.visit_seq(list).map(|_| Scalar::Other);
         }
         let first = list.next_element()?.map(|Plain(value)| value);
         let mut alone = true;
         while list.next_element::<IgnoredAny>()?.is_some() {
             alone = false;
         }
-        Ok(first.filter(|_| alone).unwrap_or_default())
+        Ok(first.filter(|_| alone).unwrap_or(Scalar::Other))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar<'de>, A::Error> {
-        IgnoredAny.visit_map(map).map(|_| Scalar::Absent)
+        IgnoredAny.visit_map(map).map(|_| Scalar::Other)
     }
 }
 
 /// An identifier as text. A whole number keeps all its digits.
-pub(super) struct Id<'de>(Option<Cow<'de, str>>);
+pub(super) struct Id<'de>(Read<Cow<'de, str>>);
 
 impl<'de> Id<'de> {
-    pub(super) fn text(self) -> Option<Cow<'de, str>> {
+    pub(super) fn text(self) -> Read<Cow<'de, str>> {
         self.0
     }
 }
@@ -157,200 +174,5 @@ impl<'de> Deserialize<'de> for Id<'de> {
             }
             value => Ok(Self(value.text())),
         }
-    }
-}
-
-/// Something that is read from an object, property by property.
-pub(super) trait Record: Default {
-    /// What becomes of it.
-    type Item;
-
-    /// Takes the property `name`, which may be spelled in any case. Must take `map`'s
-    /// value exactly once.
-    fn property<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &[u8],
-        map: &mut A,
-    ) -> Result<(), A::Error>;
-
-    /// Whether `name` is read, or known to be of no use.
-    fn knows(_name: &[u8]) -> bool {
-        true
-    }
-
-    /// `None` if that is missing without which it means nothing.
-    fn item(self) -> Option<Self::Item>;
-}
-
-/// Skips a property's value without keeping any of it.
-pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<IgnoredAny>().map(|_| ())
-}
-
-/// Where an object or a list of objects is expected: what was found.
-pub(super) enum Shape<R: Record> {
-    /// `null`, a plain value.
-    Nothing,
-    /// An object.
-    One(Option<R::Item>),
-    /// A list.
-    Many(List<R::Item>),
-}
-
-/// What a list of objects became.
-pub(super) struct List<T> {
-    pub(super) items: Vec<T>,
-    /// Elements that became nothing.
-    pub(super) skipped: usize,
-}
-
-impl<T> List<T> {
-    const fn new() -> Self {
-        Self {
-            items: Vec::new(),
-            skipped: 0,
-        }
-    }
-
-    /// A list of one.
-    pub(super) fn of(item: T) -> Self {
-        Self {
-            items: vec![item],
-            skipped: 0,
-        }
-    }
-
-    fn push(&mut self, item: Option<T>) {
-        match item {
-            Some(item) => self.items.push(item),
-            None => self.skipped += 1,
-        }
-    }
-}
-
-impl<R: Record> Shape<R> {
-    /// The object, if it is one.
-    pub(super) fn one(self) -> Option<R::Item> {
-        match self {
-            Self::One(item) => item,
-            Self::Nothing | Self::Many(_) => None,
-        }
-    }
-
-    /// The list; an object counts as a list of one.
-    pub(super) fn many(self) -> Option<List<R::Item>> {
-        match self {
-            Self::Nothing => None,
-            Self::One(item) => {
-                let mut list = List::new();
-                list.push(item);
-                Some(list)
-            }
-            Self::Many(list) => Some(list),
-        }
-    }
-}
-
-impl<'de, R: Record> Deserialize<'de> for Shape<R> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShapeVisitor::<R, true>(PhantomData))
-    }
-}
-
-/// A list's element, which is no list itself.
-struct Element<R: Record>(Option<R::Item>);
-
-impl<'de, R: Record> Deserialize<'de> for Element<R> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let shape = deserializer.deserialize_any(ShapeVisitor::<R, false>(PhantomData));
-        shape.map(|shape| Self(shape.one()))
-    }
-}
-
-/// Whether a property's name is the known one, in any case.
-#[inline]
-pub(super) fn is(name: &[u8], known: &str) -> bool {
-    // Nearly always it is spelled as we do, and equality is quicker to see.
-    name == known.as_bytes() || name.eq_ignore_ascii_case(known.as_bytes())
-}
-
-/// A property's name. As bytes: whether they are a text does not matter to any that we know.
-pub(super) struct Name<'de>(pub(super) Cow<'de, [u8]>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl<'de> Visitor<'de> for NameVisitor {
-    type Value = Name<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_bytes<E>(self, name: &[u8]) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(name.to_vec())))
-    }
-
-    fn visit_borrowed_bytes<E>(self, name: &'de [u8]) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Borrowed(name)))
-    }
-}
-
-/// `LISTS`: a list is a list, and not nothing.
-struct ShapeVisitor<R, const LISTS: bool>(PhantomData<R>);
-
-impl<'de, R: Record, const LISTS: bool> Visitor<'de> for ShapeVisitor<R, LISTS> {
-    type Value = Shape<R>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Shape<R>, E> {
-        Ok(Shape::Nothing)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Shape<R>, E> {
-        Ok(Shape::Nothing)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Shape<R>, E> {
-        Ok(Shape::Nothing)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Shape<R>, E> {
-        Ok(Shape::Nothing)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Shape<R>, E> {
-        Ok(Shape::Nothing)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Shape<R>, E> {
-        Ok(Shape::Nothing)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Shape<R>, A::Error> {
-        if !LISTS {
-            return IgnoredAny.visit_seq(elements).map(|_| Shape::Nothing);
-        }
-        let mut list = List::new();
-        while let Some(Element::<R>(item)) = elements.next_element()? {
-            list.push(item);
-        }
-        Ok(Shape::Many(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape<R>, A::Error> {
-        let mut record = R::default();
-        while let Some(Name(name)) = map.next_key()? {
-            record.property(&name, &mut map)?;
-        }
-        Ok(Shape::One(record.item()))
     }
 }

@@ -1,14 +1,19 @@
-//! Damaged texts and numbers made readable: a name that was cut inside of an emoji costs
+//! Damaged texts, numbers and words made readable: a name that was cut inside of an emoji costs
 //! that name, and not the answer that it came in.
+
+use serde_json::from_str;
 
 use super::lenient::TOO_LARGE;
 
 /// Takes the place of what is no text.
 const REPLACEMENT: char = '\u{fffd}';
 
+/// What other languages write where JSON has no value.
+const NOTHING: [&str; 6] = ["NaN", "nan", "Infinity", "-Infinity", "None", "undefined"];
+
 /// The body with U+FFFD for what JSON forbids within texts: invalid UTF-8, half a surrogate
-/// pair, unknown escapes, raw control characters. A number that is too large becomes a text of
-/// its digits, one that is none becomes `null`. All else stays as it was.
+/// pair, unknown escapes, raw control characters. A number that is too large, or written as
+/// JSON forbids (`0123`, `True`), becomes a text, and what is nothing (`NaN`) `null`. All else stays as it was.
 pub(super) fn mend(body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let mut mended = String::with_capacity(body.len() + body.len() / 8);
@@ -16,14 +21,19 @@ pub(super) fn mend(body: &[u8]) -> String {
     while let Some(first) = rest.chars().next() {
         rest = match first {
             '"' => string(rest, &mut mended),
-            '-' | '0'..='9' | 'N' | 'I' => number(rest, &mut mended),
-            other => {
-                mended.push(other);
-                &rest[other.len_utf8()..]
-            }
+            '{' | '}' | '[' | ']' | ':' | ',' => keep(rest, &mut mended),
+            other if other.is_whitespace() => keep(rest, &mut mended),
+            _ => bare(rest, &mut mended),
         };
     }
     mended
+}
+
+/// Takes one character as it is; returns what follows.
+fn keep<'b>(text: &'b str, mended: &mut String) -> &'b str {
+    let mut rest = text.chars();
+    mended.extend(rest.next());
+    rest.as_str()
 }
 
 /// Takes a text from its opening to its closing quotation mark; returns what follows.
@@ -77,19 +87,20 @@ fn unit(text: &str) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
 }
 
-/// Takes a number; returns what follows.
-fn number<'b>(text: &'b str, mended: &mut String) -> &'b str {
-    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "+-.".contains(letter);
-    let end = text.find(|letter| !is_part(letter)).unwrap_or(text.len());
-    let (number, rest) = text.split_at(end);
-    match number.parse::<f64>() {
-        Ok(value) if value.abs() < TOO_LARGE => mended.push_str(number),
-        Ok(_) if number.ends_with(|last: char| last.is_ascii_digit()) => {
-            mended.extend(["\"", number, "\""]);
-        }
-        Ok(_) => mended.push_str("null"),
-        // Not even that: an error, as it was.
-        Err(_) => mended.push_str(number),
+/// Takes what stands outside of texts, up to what separates values; returns what follows.
+fn bare<'b>(text: &'b str, mended: &mut String) -> &'b str {
+    let ends = |letter: char| "{}[]:,\"".contains(letter) || letter.is_whitespace();
+    let end = text.find(ends).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    let keeps_digits = |number: f64| number.abs() < TOO_LARGE;
+    if matches!(word, "true" | "false" | "null") || from_str(word).is_ok_and(keeps_digits) {
+        mended.push_str(word);
+    } else if NOTHING.contains(&word)
+        || word.contains(|letter: char| letter.is_control() || letter == '\\')
+    {
+        mended.push_str("null");
+    } else {
+        mended.extend(["\"", word, "\""]);
     }
     rest
 }
@@ -115,8 +126,13 @@ mod tests {
             ("\"a\tb\nc\0\"", "\"a\u{fffd}b\u{fffd}c\u{fffd}\""),
             (
                 "[1e309,-1e309,NaN,-Infinity,1e308,\"NaN\"]",
-                "[\"1e309\",\"-1e309\",null,null,\"1e308\",\"NaN\"]",
+                r#"["1e309","-1e309",null,null,"1e308","NaN"]"#,
             ),
+            (
+                "[0123,1.,.5,+1 ,-,0x1F,True,true,nul,null]",
+                r#"["0123","1.",".5","+1" ,"-","0x1F","True",true,"nul",null]"#,
+            ),
+            ("{a:'b', \\:\u{1}}", "{\"a\":\"'b'\", null:null}"),
             (
                 "{\n\t\"a\": \"\\\"\\\\\" , \"é🦀\": 1.50}",
                 "{\n\t\"a\": \"\\\"\\\\\" , \"é🦀\": 1.50}",

@@ -13,18 +13,23 @@ mod error_body;
 mod errors;
 mod lenient;
 mod mend;
+mod read;
 mod records;
+mod shape;
 mod unknown;
+mod unread;
 
 use serde::Deserialize;
 use serde::de::MapAccess;
 
 pub(super) use self::error_body::ErrorBody;
-use self::lenient::{List, Record, Scalar, Shape, is};
+use self::lenient::{Read, Scalar, Unreadable};
 use self::mend::mend;
 pub use self::records::FromWire;
+use self::shape::{Found, List, Record, Shape, is};
 use self::unknown::unknown;
-use crate::clock::Timestamp;
+pub use self::unread::Unread;
+use crate::clock::{AHEAD, Timestamp};
 
 /// One page of records.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,25 +38,27 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page is (`@odata.nextLink`); `None` on the last.
     pub next: Option<NextLink>,
-    /// Where the link to the next page leads, if it was refused; then `next` is `None`.
+    /// Why the link to the next page is not followed, if it was refused; then `next` is `None`.
     pub refused_link: Option<String>,
-    /// Records that could not be read: no objects, or without what identifies them.
-    pub skipped: usize,
-    /// Names of properties that this version does not know.
-    pub unknown: Vec<String>,
+    /// What could not be read.
+    pub unread: Unread,
     /// The length of the answer, after decompression.
     pub bytes: usize,
+    /// When it was sent: what happened long after that is taken for a mistake.
+    pub as_of: Timestamp,
 }
 
-impl<T> Default for Page<T> {
-    fn default() -> Self {
+impl<T> Page<T> {
+    /// A page of nothing.
+    #[must_use]
+    pub fn empty(as_of: Timestamp) -> Self {
         Self {
             items: Vec::new(),
             next: None,
             refused_link: None,
-            skipped: 0,
-            unknown: Vec::new(),
+            unread: Unread::default(),
             bytes: 0,
+            as_of,
         }
     }
 }
@@ -78,6 +85,9 @@ impl NextLink {
 /// properties.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
+    /// Success, but no answer yet (202), a part of one (206), or none.
+    #[error("expected HTTP 200, but found HTTP {0}; is a proxy in between?")]
+    Status(u16),
     /// No body.
     #[error("expected JSON, but found an empty answer")]
     Empty,
@@ -106,13 +116,21 @@ pub enum DecodeError {
         /// What the object has instead.
         unknown: Vec<String>,
     },
-    /// A page of records of which none could be read.
+    /// Records of which none could be read.
     #[error("expected records with an id, but of {records} none could be read{}; look for a newer version of the exporter", but_found(.unknown))]
     NoRecord {
         /// How many there were.
         records: usize,
         /// What they have instead.
         unknown: Vec<String>,
+    },
+    /// Definitions none of which says when it last ran, as that could not be read.
+    #[error(
+        "expected times of runs, but of {values} none could be read; look for a newer version of the exporter"
+    )]
+    NoTime {
+        /// How many there were.
+        values: usize,
     },
     /// No gzip, or damaged.
     #[error("expected gzip, but it cannot be decompressed")]
@@ -133,42 +151,44 @@ fn but_found(names: &[String]) -> String {
 }
 
 impl<T: FromWire> Page<T> {
-    /// Reads a page of definitions, of sessions or of agents. `latest`: what happened after
-    /// that is taken for a mistake.
+    /// Reads a page of definitions, of sessions or of agents that was sent at `as_of`. It may
+    /// be one of which nothing could be read: [`Unread::failure`] says so.
     ///
     /// # Errors
-    /// [`DecodeError`], if the body is not JSON, has no list `value`, or nothing in it can be
-    /// read.
-    pub fn read(body: &[u8], latest: Timestamp) -> Result<Self, DecodeError> {
-        let envelope = json::<Envelope<T>>(body)?.one().unwrap_or_default();
-        let unknown = unknown::<T::Record>(body);
-        let (next, list) = match (envelope.value, envelope.alone.item()) {
+    /// [`DecodeError`], if the body is not JSON, or has no list `value`.
+    pub fn read(body: &[u8], as_of: Timestamp) -> Result<Self, DecodeError> {
+        let envelope = json::<Envelope<T>>(body)?.one().ok().flatten();
+        let envelope = envelope.unwrap_or_default();
+        let names = unknown::<T::Record>(body);
+        let (next, mut list) = match (envelope.value, Found::of(envelope.alone)) {
             (Some(list), _) => (envelope.next, list),
-            (None, Some(alone)) if T::ALONE => (None, List::of(alone)),
-            (None, _) => return Err(DecodeError::NoValue { unknown }),
+            (None, alone) if T::ALONE && alone.is_one() => (Ok(None), List::of(alone)),
+            (None, _) => return Err(DecodeError::NoValue { unknown: names }),
         };
-        let List { mut items, skipped } = list;
-        if items.is_empty() && skipped > 0 {
-            let records = skipped;
-            return Err(DecodeError::NoRecord { records, unknown });
-        }
-        for item in &mut items {
-            item.forget_after(latest);
+        for item in &mut list.items {
+            item.forget_after(as_of + AHEAD);
         }
         Ok(Self {
-            items,
-            next,
-            refused_link: None,
-            skipped,
-            unknown,
+            items: list.items,
+            refused_link: next
+                .as_ref()
+                .err()
+                .map(|Unreadable| "is no text".to_owned()),
+            next: next.unwrap_or_default(),
+            unread: Unread {
+                records: list.skipped,
+                values: list.unreadable,
+                unknown: names,
+            },
             bytes: body.len(),
+            as_of,
         })
     }
 }
 
 struct Envelope<T: FromWire> {
     value: Option<List<T>>,
-    next: Option<NextLink>,
+    next: Read<NextLink>,
     /// The record itself, where it comes without a list around it.
     alone: T::Record,
 }
@@ -177,7 +197,7 @@ impl<T: FromWire> Default for Envelope<T> {
     fn default() -> Self {
         Self {
             value: None,
-            next: None,
+            next: Ok(None),
             alone: T::Record::default(),
         }
     }
@@ -192,10 +212,19 @@ impl<T: FromWire> Record for Envelope<T> {
         map: &mut A,
     ) -> Result<(), A::Error> {
         if is(name, "value") {
-            self.value = map.next_value::<Shape<T::Record>>()?.many();
+            // What comes twice is one list in two parts.
+            if let Ok(Some(list)) = map.next_value::<Shape<T::Record>>()?.many() {
+                self.value.get_or_insert_default().append(list);
+            }
         } else if is(name, "@odata.nextLink") || is(name, "odata.nextLink") {
-            let link = map.next_value::<Scalar>()?.text();
-            self.next = link.as_deref().map(NextLink::new);
+            // A page with a link that cannot be read is not the last.
+            match map.next_value()? {
+                Scalar::Text(text) if !text.trim().is_empty() => {
+                    self.next = Ok(Some(NextLink::new(&text)));
+                }
+                Scalar::Text(_) | Scalar::Absent => {}
+                _ => self.next = Err(Unreadable),
+            }
         } else {
             self.alone.property(name, map)?;
         }
@@ -209,13 +238,16 @@ impl<T: FromWire> Record for Envelope<T> {
 
 fn json<R: Record>(body: &[u8]) -> Result<Shape<R>, DecodeError> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    match body.trim_ascii_start().first() {
+    let first = body.trim_ascii_start().first();
+    match first {
         None => return Err(DecodeError::Empty),
         Some(b'<') => return Err(DecodeError::Markup),
         Some(_) => {}
     }
     match parse(body) {
-        Err(DecodeError::Syntax { .. }) => parse(mend(body).as_bytes()),
+        Err(DecodeError::Syntax { .. }) if matches!(first, Some(b'{' | b'[')) => {
+            parse(mend(body).as_bytes())
+        }
         parsed => parsed,
     }
 }

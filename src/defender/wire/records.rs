@@ -9,20 +9,16 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::errors::{Target, failure_reason, session_errors};
-use super::lenient::{Id, Record, Scalar, Shape, is, skip};
+use super::lenient::{Read, Unreadable};
+use super::read::{
+    count, flag, id, latest_status, length, scan_type, session_status, target_type, text, time,
+};
+use super::shape::{Record, Shape, is, skip};
 use crate::clock::Timestamp;
-use crate::defender::times;
 use crate::model::{
     Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, Session, SessionErrors,
     SessionId, TargetType,
 };
-
-/// The longest identifier, in characters. A label cannot hold a longer one, and a part of it
-/// would not identify anything.
-const LONGEST_ID: usize = 512;
-
-/// The longest text that is kept, in characters: more than any label or page shows.
-const LONGEST_TEXT: usize = 4_096;
 
 /// A model type that can be read from the wire.
 pub trait FromWire: Sized {
@@ -31,6 +27,13 @@ pub trait FromWire: Sized {
     type Record: Record<Item = Self>;
     /// Whether the answer may be one record without a list around it.
     const ALONE: bool = false;
+    /// The properties of the time without which all records together mean nothing.
+    const TIMES: &[&str] = &[];
+
+    /// Whether it has that time.
+    fn has_time(&self) -> bool {
+        true
+    }
 
     /// Forgets times after `latest`: what lies in the future did not happen.
     fn forget_after(&mut self, latest: Timestamp);
@@ -38,6 +41,11 @@ pub trait FromWire: Sized {
 
 impl FromWire for Definition {
     type Record = DefinitionRecord;
+    const TIMES: &[&str] = &["latestScan", "executionDateTime"];
+
+    fn has_time(&self) -> bool {
+        self.latest.is_some()
+    }
 
     fn forget_after(&mut self, latest: Timestamp) {
         self.latest.take_if(|run| run.at > latest);
@@ -64,15 +72,17 @@ impl FromWire for Agent {
 }
 
 /// Declares a record: its fields, the names of each, how it is read; the names of those that
-/// are of no use; then what it becomes.
+/// are of no use; the records within it; then what it becomes.
 macro_rules! record {
     ($name:ident {
         $($field:ident: $kind:ty = $($property:literal)|+ => $read:expr,)+
         $(; unused = $($unused:literal)|+)?
+        $(; within = $within:expr)?
     } => $item:ty: $build:expr) => {
         #[derive(Default)]
         pub struct $name {
             $($field: Option<$kind>,)+
+            unreadable: Vec<&'static str>,
         }
 
         impl Record for $name {
@@ -85,12 +95,20 @@ macro_rules! record {
             ) -> Result<(), A::Error> {
                 $(if $(is(name, $property))||+ {
                     // `null` and nonsense do not displace what was read before.
-                    if let Some(value) = $read(map.next_value()?) {
-                        self.$field = Some(value);
+                    match $read(map.next_value()?) {
+                        Ok(None) => {}
+                        Ok(value) => self.$field = value,
+                        Err(Unreadable) => self.unreadable.push([$($property),+][0]),
                     }
                     return Ok(());
                 })+
                 skip(map)
+            }
+
+            fn unreadable(&self) -> Vec<&'static str> {
+                let within: [fn(&Self) -> Vec<&'static str>; _] = [|_| Vec::new() $(, $within)?];
+                let within = within.into_iter().flat_map(|within| within(self));
+                self.unreadable.iter().copied().chain(within).collect()
             }
 
             fn knows(name: &[u8]) -> bool {
@@ -120,6 +138,10 @@ record! { DefinitionRecord {
     target: Arc<str> = "target" => text,
     created_by: Arc<str> = "createdBy" => text,
     ; unused = "orgId" | "advancedActiveConfiguration" | "scanAuthenticationParams"
+    ; within = |record| {
+        let latest = record.latest.iter().flat_map(Record::unreadable);
+        latest.chain(record.agent.iter().flat_map(Record::unreadable)).collect()
+    }
 } => Definition: |record| Some(Definition {
     failure_reason: record.failure_reason(),
     id: record.id?,
@@ -198,6 +220,7 @@ record! { SessionRecord {
         = "scannedTargets" | "listScannedTargets" => scanned_targets,
     error: Arc<str> = "generalErrorMessage" => text,
     ; unused = "orgId" | "scannerId"
+    ; within = |record| record.scanned().flat_map(Record::unreadable).collect()
 } => Session: |record| {
     let says_something =
         record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
@@ -236,146 +259,15 @@ record! { TargetRecord {
     error: Arc<str> = "errorMessage" => text,
 } => Self: Some }
 
-fn id<T>(new: fn(&str) -> T) -> impl FnOnce(Id) -> Option<T> {
-    move |value| {
-        let text = value.text()?;
-        (cut(&text, LONGEST_ID).len() == text.len()).then(|| new(&text))
-    }
+fn scanned_targets(value: Shape<TargetRecord>) -> Read<Vec<TargetRecord>> {
+    Ok(value.many()?.map(|list| list.items))
 }
 
-fn text(value: Scalar) -> Option<Arc<str>> {
-    Some(cut(&value.text()?, LONGEST_TEXT).into())
-}
-
-/// The first `limit` characters.
-fn cut(text: &str, limit: usize) -> &str {
-    // Nearly all are shorter in bytes, too.
-    if text.len() <= limit {
-        return text;
-    }
-    let end = text.char_indices().nth(limit);
-    end.map_or(text, |(end, _)| &text[..end])
-}
-
-fn time(value: Scalar) -> Option<Timestamp> {
-    times::timestamp(&value.text()?)
-}
-
-fn length(value: Scalar) -> Option<Duration> {
-    times::duration(&value.text()?)
-}
-
-fn scanned_targets(value: Shape<TargetRecord>) -> Option<Vec<TargetRecord>> {
-    Some(value.many()?.items)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
-fn flag(value: Scalar) -> Option<bool> {
-    value.flag()
-}
-
-/// An int32 that counts something; negative is nonsense, too large is the maximum.
-#[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative; saturates"
-)]
-fn count(value: Scalar) -> Option<u32> {
-    let number = value.number()?;
-    (number >= 0.0).then_some(number as u32)
-}
-
-/// `null`, 0 and negative run once. The wire's type is int32, and so is the maximum.
+/// `null`, 0 and negative run once.
 fn interval(hours: u32) -> Option<Duration> {
-    let hours = hours.min(i32::MAX.unsigned_abs());
     (hours > 0).then(|| Duration::from_hours(hours.into()))
-}
-
-/// `ScanStatus`: `Success` 0, `Fail` 1. Not the numbers of `AuthenticatedScanStatus`.
-fn latest_status(value: Scalar) -> Option<ScanStatus> {
-    status(value, &[ScanStatus::Success, ScanStatus::Failure])
-}
-
-/// `AuthenticatedScanStatus`: `Failure` 0, `Success` 1, `PartialSuccess` 2.
-fn session_status(value: Scalar) -> Option<ScanStatus> {
-    let numbers = [
-        ScanStatus::Failure,
-        ScanStatus::Success,
-        ScanStatus::PartialSuccess,
-    ];
-    status(value, &numbers)
-}
-
-fn status(value: Scalar, numbers: &[ScanStatus]) -> Option<ScanStatus> {
-    if let Some(known) = member(&value, numbers) {
-        return Some(known);
-    }
-    let text = text(value)?;
-    let names = [
-        ("success", ScanStatus::Success),
-        ("succeeded", ScanStatus::Success),
-        ("partialsuccess", ScanStatus::PartialSuccess),
-        ("fail", ScanStatus::Failure),
-        ("failed", ScanStatus::Failure),
-        ("failure", ScanStatus::Failure),
-    ];
-    let known = names.into_iter().find(|(name, _)| names_alike(&text, name));
-    Some(known.map_or_else(|| ScanStatus::Unknown(text.clone()), |(_, known)| known))
 }
 
 fn unknown() -> ScanStatus {
     ScanStatus::Unknown("".into())
-}
-
-fn scan_type(value: Scalar) -> Option<ScanType> {
-    let numbers = [
-        ScanType::Network,
-        ScanType::Windows,
-        ScanType::Linux,
-        ScanType::AdvancedActive,
-    ];
-    if let Some(known) = member(&value, &numbers) {
-        return Some(known);
-    }
-    let text = text(value)?;
-    let named = numbers
-        .into_iter()
-        .find(|member| names_alike(&text, member.as_str()));
-    Some(named.unwrap_or(ScanType::Other(text)))
-}
-
-fn target_type(value: Scalar) -> Option<TargetType> {
-    let text = text(value)?;
-    let named = [TargetType::Ip, TargetType::Hostname, TargetType::Combined]
-        .into_iter()
-        .find(|member| names_alike(&text, member.as_str()));
-    Some(named.unwrap_or(TargetType::Other(text)))
-}
-
-/// The enum's member of that number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole, and not negative"
-)]
-fn member<T: Clone>(value: &Scalar, members: &[T]) -> Option<T> {
-    match value {
-        Scalar::Integer(number) => members.get(usize::try_from(*number).ok()?).cloned(),
-        Scalar::Number(number) if *number >= 0.0 && number.fract() == 0.0 => {
-            members.get(*number as usize).cloned()
-        }
-        _ => None,
-    }
-}
-
-/// Whether the text is that name of an enum, but for case, spaces, `_` and `-`.
-fn names_alike(text: &str, name: &str) -> bool {
-    let squeezed = || {
-        text.chars()
-            .filter(|letter| !letter.is_whitespace() && !matches!(letter, '_' | '-'))
-            .map(|letter| letter.to_ascii_lowercase())
-    };
-    text.eq_ignore_ascii_case(name)
-        || squeezed().eq(name.chars().map(|letter| letter.to_ascii_lowercase()))
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::lenient::{Name, Record, is};
+use super::shape::{Name, Record, is};
 use crate::defender::scrub::scrub;
 
 /// How many records are looked at: all of a list are alike.

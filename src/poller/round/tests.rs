@@ -1,9 +1,21 @@
 use super::*;
 use crate::defender::Detail;
+use crate::health::Reason;
+use crate::model::DefinitionId;
+use crate::plan::{Failure, Request};
+
+fn history(ids: usize) -> Request {
+    let ids = (0..ids).map(|number| DefinitionId::new(&number.to_string()));
+    Request::History(ids.collect())
+}
 
 impl Keyed for u32 {
     fn key(&self) -> impl Hash {
         self
+    }
+
+    fn failure(_: &Unread, _: &[Self]) -> Option<DecodeError> {
+        None
     }
 }
 
@@ -12,7 +24,7 @@ fn page(items: &[u32], next: Option<&str>) -> Page<u32> {
         items: items.to_vec(),
         next: next.map(NextLink::new),
         bytes: 1,
-        ..Page::default()
+        ..Page::empty(Timestamp::from_unix_millis(0))
     }
 }
 
@@ -70,9 +82,7 @@ fn a_list_that_takes_long_goes_on_at_the_page_that_failed() {
 
 #[test]
 fn a_list_whose_link_is_refused_begins_anew() {
-    let refused = ApiError::ForeignNextLink {
-        to: "https://elsewhere.example".to_owned(),
-    };
+    let refused = ApiError::RefusedLink("leads elsewhere".to_owned());
     assert!(failed(Round::of_list(), refused).start(at(3)).is_none());
 }
 
@@ -122,7 +132,7 @@ fn a_link_that_is_always_refused_is_backed_off_from_and_blames_no_id() {
         let Turn::Failed(error) = refused(&mut round) else {
             panic!("it went on at once")
         };
-        let failure = error.failure(Collector::History);
+        let failure = error.failure(&history(2));
         assert_eq!(failure, Failure::Temporary(Reason::Client));
     }
 }
@@ -134,7 +144,7 @@ fn a_refused_first_page_is_the_ids_fault() {
     let Turn::Failed(error) = round.turn(Err(expired()), at(1)) else {
         panic!("it went on")
     };
-    assert_eq!(error.failure(Collector::History), Failure::Refused);
+    assert_eq!(error.failure(&history(2)), Failure::Refused);
 }
 
 #[test]
@@ -156,9 +166,9 @@ fn a_round_that_ends_at_a_refused_link_is_not_whole() {
 
 #[test]
 fn a_round_of_too_many_bytes_is_given_up() {
-    for (collector, expected) in [
-        (Collector::History, Failure::BatchTooLarge(None)),
-        (Collector::Agents, Failure::Temporary(Reason::Decode)),
+    for (request, expected) in [
+        (history(2), Failure::BatchTooLarge(None)),
+        (Request::Agents, Failure::Temporary(Reason::Decode)),
     ] {
         let mut round = Round::of_list();
         let large = |next| {
@@ -174,7 +184,7 @@ fn a_round_of_too_many_bytes_is_given_up() {
         let Turn::Failed(error) = round.turn(large("three"), at(2)) else {
             panic!("it goes on");
         };
-        assert_eq!(error.failure(collector), expected);
+        assert_eq!(error.failure(&request), expected);
         assert!(round.start(at(3)).is_none(), "it begins anew");
     }
 }
@@ -285,12 +295,7 @@ fn skip(round: &mut Round<u32>) -> Option<usize> {
 
 #[test]
 fn the_rest_behind_a_cap_is_asked_for() {
-    for (total, cap, pages) in [
-        (9_000, 4_096, 3),
-        (25_000, 10_000, 3),
-        (4_096, 4_096, 2),
-        (20_000, 10_000, 3),
-    ] {
+    for (total, cap, pages) in [(9_000, 4_096, 3), (25_000, 10_000, 3), (20_000, 10_000, 3)] {
         let mut round = Round::of_list();
         let mut cuts = 0;
         let complete = loop {
@@ -305,6 +310,17 @@ fn the_rest_behind_a_cap_is_asked_for() {
         assert_eq!((complete.pages, cuts), (pages, pages - 1), "{total}");
         assert_eq!(complete.items.len(), total);
     }
+    let mut round = Round::of_list();
+    round.turn(Ok(capped(4_096, 4_096, 0)), at(1));
+    let nothing_behind = round.turn(Ok(capped(4_096, 4_096, 4_096)), at(1));
+    let Turn::Complete(complete) = nothing_behind else {
+        panic!("{nothing_behind:?}")
+    };
+    assert_eq!(
+        complete.extent,
+        Extent::Truncated,
+        "the cap may hold for $skip too"
+    );
     let mut round = Round::of_list();
     assert!(matches!(
         round.turn(Ok(capped(4_095, 4_096, 0)), at(1)),

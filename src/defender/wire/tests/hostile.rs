@@ -38,7 +38,7 @@ fn damage_costs_the_text_or_number_that_it_is_in_and_nothing_else() {
                     page.items.len()
                 );
             };
-            assert_eq!(page.skipped, 0, "{shown}");
+            assert_eq!(page.unread.records, 0, "{shown}");
             assert_eq!((&*before.scan_name, after.id.as_str()), ("fine", "after"));
             assert_eq!(damaged.latest.as_ref().map(|run| run.at), Some(MAY_10H));
             assert_eq!(damaged.interval, Some(Duration::from_hours(4)));
@@ -50,7 +50,7 @@ fn damage_costs_the_text_or_number_that_it_is_in_and_nothing_else() {
         let page = definitions(&around(damage, "id"));
         let damaged = usize::from(damage != b"NaN");
         assert_eq!(
-            (page.items.len(), page.skipped),
+            (page.items.len(), page.unread.records),
             (2 + damaged, 1 - damaged),
             "{shown}"
         );
@@ -68,7 +68,7 @@ fn depth_costs_the_property_that_it_is_in() {
             r#"{{"value":[{nested},{{"id":"a","scanName":{nested},"scannerAgent":{nested},"scanDefinitionId":{nested},"other":{nested}}},{{"id":{nested}}}],"other":{nested}}}"#
         );
         let page = definitions(body.as_bytes());
-        assert_eq!((page.items.len(), page.skipped), (1, 2));
+        assert_eq!((page.items.len(), page.unread.records), (1, 2));
     }
 }
 
@@ -111,10 +111,16 @@ fn fields_that_are_not_known_are_named_and_those_of_no_use_are_not() {
             &["next Run", "owner"],
         ),
     ] {
-        assert_eq!(definitions(body).unknown, unknown);
+        assert_eq!(definitions(body).unread.unknown, unknown);
     }
-    assert_eq!(sessions(fixture!("history-metadata.json")).unknown, [""; 0]);
-    assert_eq!(sessions(fixture!("history-repaired.json")).unknown, [""; 0]);
+    assert_eq!(
+        sessions(fixture!("history-metadata.json")).unread.unknown,
+        [""; 0]
+    );
+    assert_eq!(
+        sessions(fixture!("history-repaired.json")).unread.unknown,
+        [""; 0]
+    );
 }
 
 #[test]
@@ -142,7 +148,11 @@ fn an_id_keeps_all_digits_and_none_is_longer_than_a_label() {
         let page = definitions(body.as_bytes());
         let found = page.items.first().map(|found| found.id.as_str());
         assert_eq!(found.filter(|id| *id != "other"), expected, "{written}");
-        assert_eq!(page.skipped, usize::from(expected.is_none()), "{written}");
+        assert_eq!(
+            page.unread.records,
+            usize::from(expected.is_none()),
+            "{written}"
+        );
     }
 }
 
@@ -178,4 +188,111 @@ fn what_lies_in_the_future_did_not_happen() {
             (None, None)
         );
     }
+}
+
+#[test]
+fn what_is_there_and_cannot_be_read_is_counted_by_property() {
+    let body = br#"{"value":[
+        {"id":"a","latestScan":{"executionDateTime":"yesterday","status":"Fail"},"isActive":"maybe","intervalInHours":"many"},
+        {"id":"b","latestScan":"never","scannerAgent":[1,2],"intervalInHours":4294967296},
+        {"id":"c","latestScan":{"executionDateTime":"2026-05-01T10:00:00Z"},"scanName":{"en":"x"}},
+        {"id":"d","latestScan":{"executionDateTime":"0001-01-01T00:00:00"},"isActive":0,"intervalInHours":-1},
+        {"id":"e","latestScan":null,"isActive":null,"intervalInHours":null,"scanName":"","scannerAgent":null}
+    ]}"#;
+    let page = definitions(body);
+    let found: Vec<_> = page.unread.values.into_iter().collect();
+    let expected = [
+        ("executionDateTime", 1),
+        ("intervalInHours", 2),
+        ("isActive", 1),
+        ("latestScan", 1),
+        ("scanName", 1),
+        ("scannerAgent", 1),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(page.items.len(), 5);
+    assert_eq!(
+        (page.items[1].interval, page.items[3].is_active),
+        (None, false)
+    );
+    let body = br#"{"value":[{"scanDefinitionId":"a","sessionId":"s","lastScanned":{},"scanStatus":[],"numberOfTargets":1e300,
+        "scannedTargets":[{"scanDuration":"00:01:00"},{"scanDuration":"99999.00:00:00"},{"scanDuration":"long"},7]}]}"#;
+    let page = sessions(body);
+    let found: Vec<_> = page.unread.values.into_iter().collect();
+    let expected = [
+        ("lastScanned", 1),
+        ("numberOfTargets", 1),
+        ("scanDuration", 2),
+        ("scanStatus", 1),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(page.items[0].target_durations, [Duration::from_mins(1)]);
+}
+
+#[test]
+fn definitions_none_of_which_says_when_it_ran_are_an_error_if_that_is_there() {
+    for (runs, values) in [
+        (
+            [
+                "{\"executionDateTime\":\"soon\"}",
+                "{\"executionDateTime\":7e300}",
+            ],
+            Some(2),
+        ),
+        (["\"soon\"", "null"], Some(1)),
+        (
+            [
+                "\"soon\"",
+                "{\"executionDateTime\":\"2026-05-01T10:00:00Z\"}",
+            ],
+            None,
+        ),
+        (
+            ["null", "{\"executionDateTime\":\"0001-01-01T00:00:00Z\"}"],
+            None,
+        ),
+    ] {
+        let [one, other] = runs;
+        let body = format!(
+            r#"{{"value":[{{"id":"a","latestScan":{one}}},{{"id":"b","latestScan":{other}}}]}}"#
+        );
+        let page = definitions(body.as_bytes());
+        let expected = values.map(|values| DecodeError::NoTime { values });
+        assert_eq!(page.unread.failure(&page.items), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_page_whose_link_cannot_be_read_is_not_the_last() {
+    for (link, next, refused) in [
+        ("null", None, false),
+        (r#""""#, None, false),
+        (r#""?$skip=1""#, Some("?$skip=1"), false),
+        ("true", None, true),
+        ("17", None, true),
+        (r#"{"href":"x"}"#, None, true),
+        (r#"["?$skip=1"]"#, Some("?$skip=1"), false),
+        (r#"["a","b"]"#, None, true),
+        (
+            r#""?$skip=1","@odata.nextLink":null"#,
+            Some("?$skip=1"),
+            false,
+        ),
+        (r#""?$skip=1","odata.nextLink":"""#, Some("?$skip=1"), false),
+    ] {
+        let body = format!(r#"{{"value":[{{"id":"a"}}],"@odata.nextLink":{link}}}"#);
+        let page = definitions(body.as_bytes());
+        let found = page.next.as_ref().map(super::super::NextLink::as_str);
+        assert_eq!(
+            (found, page.refused_link.is_some()),
+            (next, refused),
+            "{link}"
+        );
+    }
+}
+
+#[test]
+fn a_list_in_two_parts_is_one() {
+    let page = definitions(br#"{"value":[{"id":"a"},1],"value":[],"Value":[{"id":"b"}]}"#);
+    assert_eq!((page.items.len(), page.unread.records), (2, 1));
 }
