@@ -199,6 +199,31 @@ async fn a_time_in_the_future_hides_nothing_and_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_wrong_clock_made_believable_is_forgotten_at_the_next_answer() {
+    let simulator = simulator().await;
+    let (exporter, before) = polled(&simulator, None).await;
+    let before = samples(&before);
+    let id = simulator.world().definitions(0)[0].id.clone();
+    let run = json!({ "status": "Success", "executionDateTime": "2098-01-01T00:00:00Z" });
+    let date = (
+        "Date".to_owned(),
+        "Wed, 01 Jan 2098 12:00:00 GMT".to_owned(),
+    );
+    let fault = Fault::Status {
+        code: 200,
+        body: json!({ "value": [{ "id": id, "latestScan": run }] }).to_string(),
+        headers: vec![date],
+    };
+    simulator.set_fault(Endpoint::Definitions, Some(fault));
+    let name = "defender_scan_last_timestamp_seconds";
+    exporter.shows(name, &[&id], |at| at > 4e9).await;
+    simulator.set_fault(Endpoint::Definitions, None);
+    exporter.shows(name, &[&id], |at| at < 4e9).await;
+    exporter.next_polls(&simulator, 2).await;
+    assert_eq!(samples(&exporter.metrics().await), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_can_read_is_a_failed_poll_that_names_the_fields() {
     let simulator = simulator().await;
     let (exporter, before) = polled(&simulator, None).await;
