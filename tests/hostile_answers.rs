@@ -214,11 +214,13 @@ async fn what_a_wrong_clock_made_believable_is_forgotten_at_the_next_answer() {
         body: json!({ "value": [{ "id": id, "latestScan": run }] }).to_string(),
         headers: vec![date],
     };
+    simulator.set_fault(Endpoint::History, Some(Fault::Hang));
     simulator.set_fault(Endpoint::Definitions, Some(fault));
     let name = "defender_scan_last_timestamp_seconds";
     exporter.shows(name, &[&id], |at| at > 4e9).await;
     simulator.set_fault(Endpoint::Definitions, None);
     exporter.shows(name, &[&id], |at| at < 4e9).await;
+    simulator.set_fault(Endpoint::History, None);
     exporter.next_polls(&simulator, 2).await;
     assert_eq!(samples(&exporter.metrics().await), before);
 }
