@@ -1,5 +1,6 @@
 //! What the service and the sign-in host can send, for fuzzers and their tests.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
@@ -8,6 +9,7 @@ use url::Url;
 use super::assertion::assertion as sign;
 use super::error::{ApiError, Refusal};
 use super::issuer::end_of;
+use super::scan_message::scan_message;
 use super::scrub::scrub;
 use super::times;
 use super::wire::Page;
@@ -88,17 +90,22 @@ pub(crate) fn times(data: &[u8]) {
     }
 }
 
-/// Any text of a server, with a secret in it.
+/// Any text of a server, with a secret in it, which words about a failed scan do not know.
 pub(crate) fn scrubbed(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let scrubbed = scrub(&format!("{text} {SECRET} {text}"), &[SECRET]);
-    assert!(!scrubbed.contains(SECRET), "the secret is shown");
-    assert!(
-        !scrubbed.chars().any(char::is_control),
-        "more than one line"
-    );
+    let text = format!("{text} {SECRET} {text}");
+    let message = scan_message(&text, &HashSet::new());
+    let message = message.as_deref().unwrap_or_default();
+    assert!(message.chars().count() <= 201, "it is too long");
+    for scrubbed in [&*scrub(&text, &[SECRET]), message] {
+        assert!(!scrubbed.contains(SECRET), "the secret is shown");
+        assert!(
+            !scrubbed.chars().any(char::is_control),
+            "more than one line"
+        );
+    }
 }
 
 /// A token of a file.

@@ -95,12 +95,22 @@ fn of_other_messages_the_sense_stays() {
             "Error - access denied (5)",
             "Error access denied [redacted]",
         ),
+        (
+            "the passphrase “connection refused” was wrong",
+            "the passphrase [redacted] was wrong",
+        ),
         // Languages other than English.
         ("Zugriff verweigert: error 5", "[redacted] error 5"),
         ("the jumphost's port 22", "the [redacted] port 22"),
     ] {
         assert_eq!(clean(text), expected, "{text}");
     }
+}
+
+#[test]
+fn a_listed_word_goes_if_the_record_has_it_as_a_name() {
+    let clean = scan_message("The server is down", &spellings(["Server.corp.example"]));
+    assert_eq!(clean.as_deref(), Some("The [redacted] is down"));
 }
 
 /// What could be a name or a secret, in all shapes.

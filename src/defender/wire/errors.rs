@@ -26,7 +26,9 @@ pub(super) fn failure_reason(text: Option<&str>, names: &[Option<&str>]) -> Opti
     scan_message(text, &spellings(names))
 }
 
-/// What went wrong in a session, without the names of its targets.
+/// What went wrong in a session, without the names of its targets. Its record does not have
+/// the names of the definition's creator and agent. They are not kept for its sake: only words
+/// of a list stay, and no usual name is one.
 pub(super) fn session_errors(
     general: Option<&str>,
     targets: &[Target<'_>],
@@ -118,6 +120,7 @@ mod tests {
             { "ScanDefinitionId": "a", "SessionId": "s", "scannedTargets": targets, "generalErrorMessage": "No fileserver" },
             { "ScanDefinitionId": "a", "SessionId": "s", "scannedTargets": [{"ip": "10.0.0.1", "errorMessage": ""}] },
             { "ScanDefinitionId": "a", "SessionId": "s", "generalErrorMessage": "\u{1}" },
+            { "ScanDefinitionId": "a", "SessionId": "s", "generalErrorMessage": "collector-1 refused alice" },
         ]});
         let sessions = Page::<Session>::read(
             body.to_string().as_bytes(),
@@ -137,6 +140,10 @@ mod tests {
         );
         assert_eq!(said.len(), MOST);
         assert_eq!((&sessions[1].errors, &sessions[2].errors), (&None, &None));
+        // Names that its record does not have.
+        let errors_of_others = sessions[3].errors.as_ref().expect("there is one");
+        let expected = Some("[redacted] refused [redacted]");
+        assert_eq!(errors_of_others.general.as_deref(), expected);
         let held = format!("{sessions:?}{:?}", errors.targets);
         assert!(
             !held.contains("ileserver") && !held.contains("10.0"),
