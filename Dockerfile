@@ -20,9 +20,10 @@ RUN case "$TARGETARCH" in \
     esac > /target \
     && rustup target add "$(cat /target)"
 
-# The dependencies are a layer of their own, which lasts until one of these files changes.
+# The dependencies and crates are a layer of their own, which lasts until one of these files changes.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY crates crates
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs \

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{Options, Simulator};
+use defender_simulator::{Options, Simulator};
 
 /// How long the exporter may take to be ready.
 const PATIENCE: Duration = Duration::from_mins(10);

@@ -14,7 +14,7 @@
 //!
 //! | module | level | what lives there |
 //! | --- | --- | --- |
-//! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either |
+//! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either: `crates/clock` |
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
 //! | [`stderr`] | 0 | standard error behind a bounded queue |
 //! | [`printable`] | 0 | text from elsewhere, made safe to print |
@@ -37,7 +37,6 @@
 //! | [`poller`] | 8 | one task a tenant: plan, permit, call, learn, publish |
 //! | [`fleet`] | 9 | the pollers of all configured tenants, and what a reload changes |
 //! | [`web`] | 7 | TLS, passwords, router, endpoints, status page |
-//! | [`simulator`] | – | a faithful fake of the service; imports [`clock`] alone |
 //! | [`cli`] | 8 | flags, named as Prometheus exporters name them |
 //! | [`commands`] | 10 | wiring |
 //! | `fuzzing` | 10 | what strangers can send, for tests and fuzzers; not in the program |
@@ -45,7 +44,6 @@
 pub mod advice;
 pub mod children;
 pub mod cli;
-pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod defender;
@@ -63,10 +61,11 @@ pub mod quota;
 pub mod scans;
 pub mod shard;
 pub mod shutdown;
-pub mod simulator;
 pub mod small_file;
 pub mod snapshot;
 pub mod stderr;
 pub mod store;
 pub mod tenant;
 pub mod web;
+
+pub use exporter_clock as clock;

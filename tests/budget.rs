@@ -8,7 +8,7 @@ use crate::common::process::in_namespaces;
 use crate::common::settings::{self, Entry, entry};
 use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
+use defender_simulator::{CallRecord, Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 
 /// What the API allows in a minute, as it is documented.

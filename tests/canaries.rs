@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::{self, Exporter, binary, eventually, options};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, PRIVATE_WORDS, Simulator};
+use defender_simulator::{CallRecord, Endpoint, Fault, PRIVATE_WORDS, Simulator};
 
 /// With letters that every encoding changes.
 const SECRET: &str = "C4nary~in \"the\\file\" +/=?&ü~01";

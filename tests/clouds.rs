@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use crate::common::{Exporter, eventually, options};
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -223,11 +223,7 @@ async fn went(simulator: &Simulator, tenant: usize, row: &[&str; 4]) {
     }
 }
 
-fn is_answered(
-    call: &defender_scan_exporter::simulator::CallRecord,
-    tenant: usize,
-    endpoint: Endpoint,
-) -> bool {
+fn is_answered(call: &defender_simulator::CallRecord, tenant: usize, endpoint: Endpoint) -> bool {
     call.tenant == Some(tenant) && call.endpoint == endpoint && call.status == 200
 }
 

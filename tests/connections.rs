@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::common::nginx::Nginx;
 use crate::common::{Exporter, Metrics, eventually, options};
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Front, Outcome, Simulator};
+use defender_simulator::{CallRecord, Endpoint, Fault, Front, Outcome, Simulator};
 
 const COLLECTORS: [(Endpoint, &str); 3] = [
     (Endpoint::Definitions, "definitions"),

@@ -10,7 +10,7 @@ use crate::common::tenants::{
     trust,
 };
 use crate::common::{Exporter, binary, eventually};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_simulator::{Endpoint, Fault, Simulator};
 
 /// Until after the tests' certificates end, and from before they begin.
 const LONG_AGO: u32 = 1_000_000_000;

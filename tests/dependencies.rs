@@ -14,8 +14,17 @@ fn named<'t>(manifest: &'t str, section: &str) -> BTreeSet<&'t str> {
     let start = format!("\n[{section}]\n");
     let (_, rest) = manifest.split_once(&start).expect("there is the section");
     let lines = rest.lines().take_while(|line| !line.starts_with('['));
+    // Our own crates have a path.
     lines
-        .filter_map(|line| Some(line.split_once('=')?.0.trim()))
+        .filter(|line| !line.contains("path = "))
+        .filter_map(|line| {
+            Some(
+                line.split_once('=')?
+                    .0
+                    .trim()
+                    .trim_end_matches(".workspace"),
+            )
+        })
         .collect()
 }
 
@@ -36,10 +45,22 @@ fn every_library_has_its_reason() {
     let (program, tests) = page
         .split_once("## In tests alone")
         .expect("there are two parts");
-    let wanted = named(&manifest, "dependencies");
+    let (program, tests) = (explained(program), explained(tests));
+    let wanted = named(&manifest, "workspace.dependencies");
     assert!(wanted.len() > 20, "{wanted:?}");
-    assert_eq!(explained(program), wanted);
-    assert_eq!(explained(tests), named(&manifest, "dev-dependencies"));
+    let all: BTreeSet<_> = program.union(&tests).copied().collect();
+    assert_eq!(all, wanted);
+    let crates = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates"));
+    let crates = crates.expect("there are crates").map(|entry| {
+        let path = entry.expect("it can be read").path();
+        fs::read_to_string(path.join("Cargo.toml")).expect("each has a manifest")
+    });
+    let manifests: Vec<_> = crates.chain([manifest.clone()]).collect();
+    let used = manifests
+        .iter()
+        .flat_map(|manifest| named(manifest, "dependencies"));
+    let used: BTreeSet<_> = used.filter(|name| wanted.contains(name)).collect();
+    assert_eq!(used, program);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::common::process::slow_disk;
 use crate::common::settings::{self, entry};
 use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 use tempfile::TempDir;
 
 /// What is promised while a disk is slow or hangs; each is measured many times.

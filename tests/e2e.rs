@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::common::tenants::run_by_hand;
 use crate::common::{Exporter, Prometheus, eventually, options};
 use defender_scan_exporter::clock::Timestamp;
-use defender_scan_exporter::simulator::{Endpoint, Fault, Outcome, Simulator, Spelling};
+use defender_simulator::{Endpoint, Fault, Outcome, Simulator, Spelling};
 
 /// What the world says each definition's newest run is: status code and time.
 fn truth(simulator: &Simulator, tenant: usize) -> BTreeMap<String, (f64, Timestamp)> {

@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::common::{Exporter, Metrics, eventually, options};
-use defender_scan_exporter::simulator::{
-    CallRecord, Endless, Endpoint, Fault, Options, Simulator, Skip,
-};
+use defender_simulator::{CallRecord, Endless, Endpoint, Fault, Options, Simulator, Skip};
 
 const ENDPOINTS: [(Endpoint, &str); 3] = [
     (Endpoint::Definitions, "\"definitions\""),

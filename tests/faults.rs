@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::common::{Exporter, eventually, options};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_simulator::{Endpoint, Fault, Simulator};
 
 /// Waits until a sample of the first tenant reaches `least`.
 async fn reaches(exporter: &Exporter, name: &str, labels: &[&str], least: f64) {

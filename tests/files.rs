@@ -13,7 +13,7 @@ use crate::common::settings::{self, entry};
 use crate::common::tenants::{CERTIFICATES, simulator};
 use crate::common::{Exporter, Process, binary, configuration, eventually, options};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 use tempfile::TempDir;
 
 const CANARY: &str = "C4nary~in~a~file";

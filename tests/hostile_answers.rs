@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use defender_scan_exporter::simulator::{Damage, Endpoint, Fault, Simulator};
+use defender_simulator::{Damage, Endpoint, Fault, Simulator};
 
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::common::tenants::{adjusted, configure, is_up, secret, simulator, token};
 use crate::common::{Exporter, eventually};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_simulator::{Endpoint, Fault, Simulator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 use crate::common::{
     Exporter, Process, binary, configuration, eventually, free_port, get, options,
 };
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 
 /// A user of this test alone: the limit counts the threads of a user, and root has none.
 fn nobody_else(test: u32) -> u32 {

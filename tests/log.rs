@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::common::{
     Exporter, Metrics, Process, binary, configuration, eventually, free_port, get, options, request,
 };
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 
 const DROPPED: &str = "defender_exporter_log_lines_dropped_total";
 

@@ -11,7 +11,7 @@ use crate::common::messages;
 use crate::common::process::in_namespaces;
 use crate::common::tenants::{adjusted, configure, exporter, is_up, simulator, token};
 use crate::common::{Exporter, eventually};
-use defender_scan_exporter::simulator::{Endpoint, MachineIdentity, Simulator};
+use defender_simulator::{Endpoint, MachineIdentity, Simulator};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::settings::{self, entry};
 use crate::common::{Exporter, eventually, options};
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
+use defender_simulator::{CallRecord, Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 
 /// How long a request may take: if a tenant waited for another's, it would be seen.

@@ -1,7 +1,7 @@
 //! A link to a next page that is good no longer: the round begins anew, and no id is blamed.
 
 use crate::common::{Exporter, eventually, options};
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Simulator};
+use defender_simulator::{CallRecord, Endpoint, Fault, Simulator};
 
 const DEFINITIONS: usize = 6;
 

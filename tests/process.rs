@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use crate::common::{self, Exporter, binary, configuration, eventually, get, options};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_simulator::{Endpoint, Fault, Simulator};
 
 fn run(arguments: &[&str]) -> Output {
     binary()

@@ -10,7 +10,7 @@ use crate::common::tenants::{folder, is_up, secret, simulator};
 use crate::common::{Exporter, Process, binary, eventually, free_port};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 /// And the same as an address may have it.
 const PASSWORD: &str = "pa55-w0rd.with_letters";

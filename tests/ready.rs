@@ -2,7 +2,7 @@
 //! budget that is used up, would keep a whole exporter out of rotation for an hour.
 
 use crate::common::{Exporter, eventually, options};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_simulator::{Endpoint, Fault, Simulator};
 
 async fn asked(simulator: &Simulator) {
     eventually("the list is asked for", async || {

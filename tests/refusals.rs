@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::common::settings::{self, entry};
 use crate::common::tenants::simulator;
 use crate::common::{Exporter, eventually, messages, options};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Simulator};
+use defender_simulator::{Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 
 const ERRORS: &str = "defender_collector_errors_total";

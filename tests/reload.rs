@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::common::settings::{self, Entry, entry};
 use crate::common::tenants::run_by_hand;
 use crate::common::{self, Exporter, binary, eventually, options};
-use defender_scan_exporter::simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
+use defender_simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
 use tempfile::TempDir;
 
 const LIFECYCLE: &str = "--web.enable-lifecycle";

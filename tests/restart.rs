@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::common::tenants::run_by_hand;
 use crate::common::{Exporter, Metrics, binary, eventually, options};
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Fault, Outcome, Simulator};
+use defender_simulator::{CallRecord, Endpoint, Fault, Outcome, Simulator};
 
 /// Every counter of every tenant: what a restart must not turn back.
 fn counters(metrics: &Metrics) -> BTreeMap<String, f64> {

@@ -94,10 +94,10 @@ promtool --version | head -n 1
 python3 --version
 
 say "format"
-cargo fmt --check
+cargo fmt --all --check
 
 say "lints"
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 
 say "licences, sources, versions and advisories of dependencies"
 checks=(bans licenses sources)
@@ -110,18 +110,18 @@ fi
 target/tools/bin/cargo-deny --locked check --hide-inclusion-graph "${checks[@]}"
 
 say "tests"
-cargo test --locked --no-run
+cargo test --locked --workspace --no-run
 # The matrix waits most of the time: it runs beside the others, and the soak after it.
 cargo test --quiet --locked --test matrix --test soak -- --nocapture >target/matrix.log 2>&1 &
 matrix=$!
 failed=0
-cargo test --locked --no-fail-fast --lib --bins --test suite -- --test-threads=4 || failed=1
+cargo test --locked --workspace --no-fail-fast --lib --bins --test suite -- --test-threads=4 || failed=1
 say "tests: matrix and soak"
 wait "$matrix" || failed=1
 cat target/matrix.log
 [ "$failed" -eq 0 ] || exit 1
 
 say "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 say "all green"

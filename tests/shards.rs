@@ -8,7 +8,7 @@ use crate::common::settings::{self, entry};
 use crate::common::{Exporter, binary, options};
 use defender_scan_exporter::cli::Cli;
 use defender_scan_exporter::config::Config;
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 use saphyr_parser::{Event, Parser};
 use tempfile::TempDir;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::common::settings::{self, Entry, entry};
 use crate::common::tenants::{configure, is_up, simulator};
 use crate::common::{Exporter, eventually, messages, options};
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 use tempfile::TempDir;
 
 fn sign_ins(simulator: &Simulator) -> usize {

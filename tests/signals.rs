@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{Process, configuration, eventually, options};
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 /// The process's handlers (a mask) and the number of its threads, as the system says.
 fn state(id: u32) -> (u64, u32) {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{self, Exporter, Metrics, eventually, messages, options};
-use defender_scan_exporter::simulator::{Endpoint, Fault, Options, Outcome, Simulator};
+use defender_simulator::{Endpoint, Fault, Options, Outcome, Simulator};
 
 const STATUSES: [&str; 4] = ["success", "partial_success", "failure", "unknown"];
 

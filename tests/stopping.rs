@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::process::slow_disk;
 use crate::common::{Exporter, configuration, eventually, options};
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 /// In `SLOW_DISK`: commits hang, as on a network disk that is gone.
 const HANGS: &str = "600000";

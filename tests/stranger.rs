@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::process::in_namespaces;
 use crate::common::{Process, eventually, get, options};
-use defender_scan_exporter::simulator::{Simulator, TenantIdentity};
+use defender_simulator::{Simulator, TenantIdentity};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 

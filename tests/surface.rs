@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::common::{self, Exporter, options};
-use defender_scan_exporter::simulator::{Draft, Simulator};
+use defender_simulator::{Draft, Simulator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

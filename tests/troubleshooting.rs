@@ -8,7 +8,7 @@ use std::fs;
 use crate::common::messages;
 use crate::common::tenants::{exporter, secret, simulator};
 use crate::common::{Exporter, options};
-use defender_scan_exporter::simulator::{Endless, Endpoint, Fault, Simulator, Skip};
+use defender_simulator::{Endless, Endpoint, Fault, Simulator, Skip};
 
 /// Starts an exporter at a simulator with that fault, and waits for what it says.
 async fn says(endpoint: Endpoint, fault: Fault, message: &str) {

@@ -12,7 +12,7 @@ use super::serve::Exporter;
 use crate::cli::{Demo, Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::simulator::{Options, Simulator};
+use defender_simulator::{Options, Simulator};
 
 /// Runs until a signal.
 pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::Result<()> {

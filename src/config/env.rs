@@ -295,8 +295,11 @@ mod tests {
         let error = read(&[IDS[0], IDS[1], (CERTIFICATE, path)]).unwrap_err();
         let start = "environment: AZURE_CLIENT_CERTIFICATE_PATH: expected PEM text, but found";
         assert!(error.starts_with(start), "{error}");
-        let mut pem = include_bytes!("../simulator/testdata/certificate.pem").to_vec();
-        pem.extend(include_bytes!("../simulator/testdata/key.pem"));
+        let mut pem =
+            include_bytes!("../../crates/defender-simulator/src/testdata/certificate.pem").to_vec();
+        pem.extend(include_bytes!(
+            "../../crates/defender-simulator/src/testdata/key.pem"
+        ));
         std::fs::write(path, pem).unwrap();
         let tenant = read(&[IDS[0], IDS[1], (CERTIFICATE, path)]).unwrap();
         let Credential::ClientCertificate { client_id, files } = tenant.credential else {

@@ -7,7 +7,7 @@ mod pictures;
 mod stage;
 
 use crate::common::eventually;
-use defender_scan_exporter::simulator::{Draft, Endpoint, Fault, Outcome};
+use defender_simulator::{Draft, Endpoint, Fault, Outcome};
 use serde_json::json;
 use stage::{Stage, stage};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use defender_scan_exporter::simulator::{Options, Simulator};
+use defender_simulator::{Options, Simulator};
 use tempfile::TempDir;
 
 use super::driver::Browser;

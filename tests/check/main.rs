@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::common::tenants::{certificate, configure, secret, simulator, trust};
 use crate::common::{self, Exporter, Process, binary, options};
-use defender_scan_exporter::simulator::{Damage, Endpoint, Fault, Simulator};
+use defender_simulator::{Damage, Endpoint, Fault, Simulator};
 use tempfile::TempDir;
 
 /// Calls of one check to the API of one tenant, at most.

@@ -1,6 +1,6 @@
 //! Several tenants, scripts, a running exporter, and the state that it leaves.
 
-use defender_scan_exporter::simulator::CallRecord;
+use defender_simulator::CallRecord;
 
 use super::*;
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{CallRecord, Endpoint, Options, Simulator};
+use defender_simulator::{CallRecord, Endpoint, Options, Simulator};
 use tempfile::TempDir;
 
 pub use process::Process;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 /// One tenant of a configuration.
 #[derive(Clone)]

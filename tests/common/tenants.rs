@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use defender_scan_exporter::simulator::{Draft, Outcome, Simulator};
+use defender_simulator::{Draft, Outcome, Simulator};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;

@@ -18,11 +18,9 @@ use defender_scan_exporter::exposition::{Format, OwnMetrics, render};
 use defender_scan_exporter::plan::Plan;
 use defender_scan_exporter::poller::{Poller, Source};
 use defender_scan_exporter::quota::{Limits, Quota};
-use defender_scan_exporter::simulator::{
-    Agent, Definition, Draft, Endpoint, Fault, Options, Outcome, Simulator,
-};
 use defender_scan_exporter::snapshot::{Snapshot, Tenants};
 use defender_scan_exporter::tenant::Tenant;
+use defender_simulator::{Agent, Definition, Draft, Endpoint, Fault, Options, Outcome, Simulator};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use defender_scan_exporter::simulator::Definition;
+use defender_simulator::Definition;
 use serde_json::Value;
 
 use super::board;

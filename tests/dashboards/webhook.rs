@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::routing::post;
 use axum::{Json, Router};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{Draft, Outcome, Simulator};
+use defender_simulator::{Draft, Outcome, Simulator};
 use regex::Regex;
 use serde_json::Value;
 

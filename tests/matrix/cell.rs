@@ -6,9 +6,7 @@ use std::sync::Mutex as Lock;
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{
-    CallRecord, Endpoint, Front, LineFault, Outcome, Simulator,
-};
+use defender_simulator::{CallRecord, Endpoint, Front, LineFault, Outcome, Simulator};
 use tokio::sync::Mutex;
 
 use super::rows::{Cause, ENDPOINTS, Row};

@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Simulator};
 use tokio::task::JoinSet;
 
 use cell::{Bench, Cell, Place};

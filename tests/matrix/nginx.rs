@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::{Front, LineFault, Simulator};
+use defender_simulator::{Front, LineFault, Simulator};
 
 use super::common::nginx::Nginx;
 use super::common::settings::{quota, write_text};

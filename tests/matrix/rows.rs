@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use defender_scan_exporter::simulator::{Endpoint, Fault, LineFault};
+use defender_simulator::{Endpoint, Fault, LineFault};
 
 /// The columns.
 pub const ENDPOINTS: [Endpoint; 4] = [

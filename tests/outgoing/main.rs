@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 /// The configuration of all tenants of `simulator`, whose API is at `api` and whose sign-in host
 /// is at `authority`; `http` are further settings, and `poll` those of each tenant.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 use super::configure;
 use crate::common::names::{NETWORK, NameServer};

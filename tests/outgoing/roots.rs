@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use defender_scan_exporter::simulator::{LineFault, Simulator};
+use defender_simulator::{LineFault, Simulator};
 
 use super::configure;
 use crate::common::{Exporter, binary, messages, options};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 use tempfile::TempDir;
 
 use super::{address, copy, descendant, python, read, root, run, static_binary, succeeds};

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 use super::{copy, root, run, static_binary, static_target, succeeds};
 use crate::common::tenants;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use defender_scan_exporter::clock::{Clock, Uptime};
-use defender_scan_exporter::simulator::{Damage, Draft, Endpoint, Fault, Outcome, Simulator};
+use defender_simulator::{Damage, Draft, Endpoint, Fault, Outcome, Simulator};
 use fastrand::Rng;
 use tempfile::TempDir;
 

@@ -20,7 +20,7 @@ use common::names::NETWORK;
 use common::options;
 use common::process::in_namespaces;
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::simulator::Simulator;
+use defender_simulator::Simulator;
 
 use chaos::{ALL_TENANTS, Chaos};
 use clients::Clients;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use defender_scan_exporter::simulator::{Outcome, Simulator};
+use defender_simulator::{Outcome, Simulator};
 
 /// Of each definition by tenant and id: whether it is active, and its last run's
 /// moment in milliseconds with its status.

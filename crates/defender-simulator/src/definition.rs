@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::clock::Timestamp;
+use exporter_clock::Timestamp;
 
 const HOUR: Duration = Duration::from_hours(1);
 /// Older runs are forgotten, so that a fast demo does not grow without end.

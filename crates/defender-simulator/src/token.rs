@@ -15,7 +15,7 @@ use super::assertion;
 use super::definition::guid;
 use super::wire::json_response;
 use super::world::{Tenant, World};
-use crate::clock::{Timestamp, Uptime};
+use exporter_clock::{Timestamp, Uptime};
 
 /// Those of the public cloud, and of the two for US Government.
 pub(super) const SCOPES: [&str; 3] = [

@@ -1,12 +1,4 @@
-//! The one place that reads the time.
-//!
-//! Two scales are kept apart. [`Timestamp`] is wall-clock time: what the API
-//! sends and what users read; it may jump. [`Uptime`] is time since the machine
-//! booted: it never jumps, so everything that *waits* or *counts* uses it.
-//!
-//! [`Clock::system`] reads the kernel's clocks. [`Clock::anchored`] hangs both
-//! scales on tokio's timer, so that one `tokio::time::advance` moves both, and
-//! [`Clock::accelerated`] lets wall time run faster than real time, for the demo.
+#![doc = include_str!("../README.md")]
 
 use std::fmt;
 use std::ops::{Add, Sub};

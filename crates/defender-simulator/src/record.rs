@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Endpoint;
-use crate::clock::Uptime;
+use exporter_clock::Uptime;
 
 /// One request, in the order of arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use fastrand::Rng;
 
 use super::definition::{Definition, Draft, Outcome, guid};
 use super::{MachineIdentity, Options, TenantIdentity};
-use crate::clock::{Clock, Timestamp};
+use exporter_clock::{Clock, Timestamp};
 
 /// A machine that runs scans.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use rustls::{DigitallySignedStruct, SupportedCipherSuite};
 use serde_json::Value;
 
 use super::TenantIdentity;
-use crate::clock::Timestamp;
+use exporter_clock::Timestamp;
 
 /// The code point of `rsa_pss_rsae_sha256` in TLS: what JWT calls PS256.
 const PS256: [u8; 2] = [0x08, 0x04];

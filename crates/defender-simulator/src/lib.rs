@@ -1,11 +1,13 @@
-//! A fake of the Defender API and of Entra's token endpoint, for tests and for
-//! the demo. It shares no type with the client, and is harder than the real one.
+#![doc = include_str!("../README.md")]
 //!
-//! A request comes in by a face (`listen`: http and https on the loopback
-//! address, with `certificates`; or before that by a `front`) and goes to `api`, which counts it (`record`), lets it go wrong if
-//! it is to (`faults`, `damage`, `chaos`), asks the living `world` of each `definition`, and writes
-//! the answer (`render`, `words`, `wire`), in `pages`. `token` gives out the bearer tokens,
-//! for a secret or for an `assertion`, and `metadata` those of managed identities.
+//! # How it works
+//!
+//! A request comes in by a face (`listen`: http and https on the loopback address, with
+//! `certificates`; or before that by a `front`) and goes to `api`, which counts it (`record`),
+//! lets it go wrong if it is to (`faults`, `damage`, `chaos`), asks the living `world` of each
+//! `definition`, and writes the answer (`render`, `words`, `wire`), in `pages`. `token` gives out
+//! the bearer tokens, for a secret or for an `assertion`, and `metadata` those of managed
+//! identities.
 
 mod api;
 mod assertion;
@@ -35,7 +37,7 @@ use fastrand::Rng;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use exporter_clock::Clock;
 
 pub use damage::Damage;
 pub use definition::{Definition, Draft, Outcome, Profile, Run};

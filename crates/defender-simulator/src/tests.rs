@@ -7,7 +7,7 @@ use reqwest::{Certificate, Client, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clock::Timestamp;
+use exporter_clock::Timestamp;
 
 const SCOPE: &str = "https://api.securitycenter.microsoft.com/.default";
 

@@ -6,7 +6,7 @@ use time::{OffsetDateTime, UtcOffset};
 use super::definition::{Definition, Outcome, Run};
 use super::world::{Agent, Tenant};
 use super::{Options, Spelling, words};
-use crate::clock::Timestamp;
+use exporter_clock::Timestamp;
 
 /// What .NET sends for a time that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
