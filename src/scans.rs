@@ -19,6 +19,7 @@
 mod details;
 mod future;
 mod newest;
+mod spelling;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -195,12 +196,13 @@ impl Scan {
     pub fn learn(&mut self, sessions: &[Session], now: Timestamp) -> Learned {
         // Sessions found at first sight, in the first answer that held any, are not counted.
         let is_first_sight = self.seen.is_empty();
+        let held = distinct(sessions);
+        self.find_by_spelling(&held);
         let known: HashSet<u64> = self.seen.iter().copied().collect();
         let was_running = |identity| {
             let mut recent = self.recent.iter();
             recent.any(|known| known.identity == identity && known.status.is_running())
         };
-        let held = distinct(sessions);
         let mut open = BTreeMap::new();
         let mut over = Vec::new();
         // Those that may be the newest if none has a time, and when they were first seen.
