@@ -80,6 +80,8 @@ label! {
         Unreadable => "unreadable",
         /// Another record of the list has the same id.
         Duplicate => "duplicate",
+        /// It is about an id that was not asked for.
+        Unrelated => "unrelated",
     }
 }
 

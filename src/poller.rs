@@ -245,6 +245,7 @@ impl Poller {
                     self.conclude(&request, bearer, answer, |poller| &mut poller.history)
                 {
                     self.tenant.forget_after(sessions.as_of + AHEAD);
+                    self.note_left_out(&ids, &sessions.items, |one| Some(&one.definition_id));
                     let unsettled = self.tenant.learn(&ids, &sessions.items, self.clock.wall());
                     self.plan.fetched(now, &ids, &unsettled);
                     self.want_sessions();

@@ -164,6 +164,25 @@ async fn ids_that_look_alike_are_one_series_and_what_is_left_out_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_about_what_was_not_asked_for_are_counted_and_change_nothing() {
+    let simulator = simulator().await;
+    let (_, reference) = polled(&simulator, None).await;
+    let strangers = Fault::Damaged(Damage::Strangers);
+    simulator.set_fault(Endpoint::History, Some(strangers));
+    let exporter = Exporter::start(&simulator).await;
+    let name = "defender_api_records_skipped_total";
+    for reason in ["\"unrelated\"", "\"unreadable\""] {
+        let labels = ["\"history\"", reason];
+        exporter.shows(name, &labels, |count| count >= 1.0).await;
+    }
+    exporter
+        .says("records about ids that were not asked for are left out")
+        .await;
+    exporter.next_polls(&simulator, 2).await;
+    assert_eq!(samples(&exporter.metrics().await), samples(&reference));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_case_of_an_id_may_change_at_any_time() {
     let simulator = simulator().await;
     let (exporter, before) = polled(&simulator, None).await;

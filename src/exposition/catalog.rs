@@ -147,7 +147,7 @@ catalog! {
         REQUEST_SECONDS: Histogram "defender_api_request_duration_seconds" ["tenant", "endpoint"]
             "How long requests to the API took, answered or not. Cached from the last poll.";
         SKIPPED: Counter "defender_api_records_skipped_total" ["tenant", "endpoint", "reason"]
-            "Records of answers that are left out: unreadable, or with the id of another. Cached from the last poll.";
+            "Records of answers that were left out: unreadable, with the same id as another, or about an id that was not asked for. Cached from the last poll.";
         VALUES_UNREADABLE: Counter "defender_api_values_unreadable_total" ["tenant", "endpoint"]
             "Values of records that could not be read and count as absent: times, numbers, flags and the like of another type or form. The log names their properties. Cached from the last poll.";
         LINKS_REFUSED: Counter "defender_api_links_refused_total" ["tenant"]

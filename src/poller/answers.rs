@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use super::Poller;
 use crate::clock::Uptime;
 use crate::defender::Answer;
-use crate::health::{Collector, Lifecycle};
+use crate::health::{Collector, Lifecycle, Skipped};
 
 /// What has been logged of each collector's answers, so that each change is logged once.
 #[derive(Debug, Default)]
 pub(super) struct Announced {
     lifecycles: BTreeMap<Collector, Lifecycle>,
     refused_links: BTreeMap<Collector, String>,
-    /// When records or values that could not be read were last logged.
-    pub(super) unread: BTreeMap<Collector, Uptime>,
+    /// When what is left out was last logged, by the reason; `None`: values that cannot be read.
+    pub(super) left_out: BTreeMap<(Collector, Option<Skipped>), Uptime>,
 }
 
 impl Poller {

@@ -25,6 +25,7 @@ impl Poller {
         let request = Request::Sessions(ids.to_vec());
         let complete = self.conclude(&request, bearer, answer, |poller| &mut poller.sessions);
         if let Some(complete) = complete {
+            self.note_left_out(ids, &complete.items, |session| session.id.as_ref());
             self.tenant.detail(ids, &complete.items);
             self.plan.sessions_fetched(self.clock.uptime());
             self.sessions_fail = false;

@@ -1,41 +1,77 @@
-//! Records and values that could not be read.
+//! Records and values that are left out: counted, and logged at most once in a while.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Poller;
 use crate::defender::Page;
 use crate::health::{Collector, Skipped};
+use crate::model::Session;
 
-/// How often they are logged at most.
+/// How often what is left out for the same reason is logged at most.
 const QUIET: Duration = Duration::from_hours(1);
 
 impl Poller {
-    /// Counts what of a page could not be read; logs it at most once in [`QUIET`].
+    /// Counts what of a page could not be read; logs it, unless all of its records could not:
+    /// then the round may fail, which is logged anyway.
     pub(super) fn note_unread<T>(&mut self, collector: Collector, page: &Page<T>) {
         let (records, values) = (page.unread.records, &page.unread.values);
         let health = self.tenant.health.collector_mut(collector);
-        health.skip(Skipped::Unreadable, records);
         health.values_unreadable += values.values().sum::<usize>() as u64;
-        // Otherwise the round may fail, which is logged anyway.
-        if (records == 0 && values.is_empty()) || page.items.is_empty() {
+        if page.items.is_empty() {
+            health.skip(Skipped::Unreadable, records);
             return;
         }
-        let now = self.clock.uptime();
-        let logged = self.announced.unread.get(&collector);
-        if logged.is_none_or(|logged| now.since(*logged) >= QUIET) {
-            self.announced.unread.insert(collector, now);
-            let (tenant, label) = (self.tenant.name(), collector.as_label());
-            if records > 0 {
-                tracing::warn!(%tenant, collector = label, records, "records of an answer cannot be read and are left out");
-            }
-            if !values.is_empty() {
-                let values: Vec<_> = values
-                    .iter()
-                    .map(|(name, count)| format!("{name} {count}"))
-                    .collect();
-                let values = values.join(", ");
-                tracing::warn!(%tenant, collector = label, values, "values of an answer cannot be read and count as absent");
-            }
+        self.leave_out(collector, Skipped::Unreadable, records);
+        if !values.is_empty() && self.is_news((collector, None)) {
+            let values: Vec<_> = values
+                .iter()
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            let values = values.join(", ");
+            tracing::warn!(tenant = %self.tenant.name(), collector = collector.as_label(), values, "values of an answer cannot be read and count as absent");
         }
+    }
+
+    /// Counts sessions that are about nothing that was asked for, and those without an id and a
+    /// time, which cannot be told from any other.
+    pub(super) fn note_left_out<K: Ord>(
+        &mut self,
+        asked: &[K],
+        sessions: &[Session],
+        key: fn(&Session) -> Option<&K>,
+    ) {
+        let asked: BTreeSet<&K> = asked.iter().collect();
+        let is_asked = |one: &&Session| key(one).is_some_and(|key| asked.contains(key));
+        let (related, unrelated): (Vec<_>, Vec<_>) = sessions.iter().partition(is_asked);
+        let nameless = |one: &&&Session| one.id.is_none() && one.last_scanned.is_none();
+        let nameless = related.iter().filter(nameless).count();
+        self.leave_out(Collector::History, Skipped::Unrelated, unrelated.len());
+        self.leave_out(Collector::History, Skipped::Unreadable, nameless);
+    }
+
+    fn leave_out(&mut self, collector: Collector, reason: Skipped, records: usize) {
+        let health = self.tenant.health.collector_mut(collector);
+        health.skip(reason, records);
+        if records == 0 || !self.is_news((collector, Some(reason))) {
+            return;
+        }
+        let what = if reason == Skipped::Unrelated {
+            "records about ids that were not asked for are left out"
+        } else {
+            "records of an answer cannot be read and are left out"
+        };
+        tracing::warn!(tenant = %self.tenant.name(), collector = collector.as_label(), records, "{what}");
+    }
+
+    /// Whether that was not logged within [`QUIET`]; it is about to be. `None`: values.
+    fn is_news(&mut self, what: (Collector, Option<Skipped>)) -> bool {
+        let now = self.clock.uptime();
+        let logged = self.announced.left_out.get(&what);
+        let is_news = logged.is_none_or(|logged| now.since(*logged) >= QUIET);
+        if is_news {
+            self.announced.left_out.insert(what, now);
+        }
+        is_news
     }
 }

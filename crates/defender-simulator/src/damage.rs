@@ -31,6 +31,8 @@ pub enum Damage {
     UpperCase,
     /// It comes twice more, with ids that look alike when published.
     Twins,
+    /// It comes twice more: with other ids, and with no more than its own id and status.
+    Strangers,
 }
 
 /// Stands for what is put in its place once the rest is written.
@@ -112,6 +114,17 @@ impl Damage {
                 });
                 let twins: Vec<_> = twins.collect();
                 records.extend(twins);
+            }
+            Self::Strangers => {
+                let strangers = [IDS, &["sessionid", "sessionids", "lastscanned"]];
+                let strangers = strangers.iter().zip([json!("g0"), json!(null)]);
+                let strangers = strangers.filter_map(|(names, new)| {
+                    let mut stranger = records.get(middle)?.clone();
+                    change(Some(&mut stranger), names, &new);
+                    Some(stranger)
+                });
+                let strangers: Vec<_> = strangers.collect();
+                records.extend(strangers);
             }
         }
         let answer = answer.to_string();
@@ -204,6 +217,7 @@ mod tests {
             (Damage::Times(json!({})), r#"{"executionDateTime":{}}"#),
             (Damage::Lost, r#"},[],{"id":"c"}]"#),
             (Damage::Link(json!(true)), r#""@odata.nextLink":true"#),
+            (Damage::Strangers, r#""id":"g0""#),
         ] {
             let found = done(damage.clone());
             assert!(found.contains(expected), "{damage:?}: {found}");
