@@ -6,7 +6,7 @@ use defender_simulator::{Damage, Endpoint, Fault, Simulator};
 
 use serde_json::json;
 
-use crate::common::{Exporter, Metrics, options};
+use crate::common::{Exporter, Metrics, messages, options};
 
 const ENDPOINTS: [Endpoint; 3] = [Endpoint::Definitions, Endpoint::History, Endpoint::Agents];
 
@@ -136,9 +136,7 @@ async fn one_strange_record_costs_nothing_else() {
         skipped(&metrics, "\"unreadable\"") >= 15.0,
         "five in each answer"
     );
-    exporter
-        .says("records of an answer cannot be read and are left out")
-        .await;
+    exporter.says(messages::LEFT_OUT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,9 +173,7 @@ async fn records_about_what_was_not_asked_for_are_counted_and_change_nothing() {
         let labels = ["\"history\"", reason];
         exporter.shows(name, &labels, |count| count >= 1.0).await;
     }
-    exporter
-        .says("records about ids that were not asked for are left out")
-        .await;
+    exporter.says(messages::UNRELATED).await;
     exporter.next_polls(&simulator, 2).await;
     assert_eq!(samples(&exporter.metrics().await), samples(&reference));
 }

@@ -1,6 +1,6 @@
 //! `docs/troubleshooting.md` has each message that the tests make the exporter say,
 //! and no other. What the API may answer is said here; the rest in
-//! `credentials.rs`, `files.rs`, `machine.rs`, `proxy.rs` and `statuses.rs`.
+//! `credentials.rs`, `files.rs`, `hostile_answers.rs`, `machine.rs`, `proxy.rs` and `statuses.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -55,6 +55,8 @@ messages! {
     TIMEOUT = "no answer within the time limit";
     BROKEN = "the connection failed: …";
     UNREADABLE = "the answer cannot be read: …";
+    LEFT_OUT = "records of an answer cannot be read and are left out";
+    UNRELATED = "records about ids that were not asked for are left out";
     TOO_LARGE = "the answer is larger than 67108864 bytes";
     FOREIGN_PAGE = "the link to the next page …; it was not followed";
     GONE = "the request was refused: HTTP 410…";
