@@ -4,6 +4,7 @@
 //! from the list vanishes from the view at once, but what is known of it is kept
 //! for a while: a list that was incomplete for a moment resets no counter.
 
+mod agents;
 mod details;
 mod listing;
 mod saved;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 pub use self::listing::publishes;
 use crate::clock::{Timestamp, Uptime};
 use crate::config::DefinitionFilter;
-use crate::health::{Health, Skipped};
+use crate::health::Health;
 use crate::histogram::Histogram;
-use crate::model::{Agent, AgentId, Definition, DefinitionId, Session, SessionId, TenantName};
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionId, TenantName};
 use crate::plan::Listed;
 use crate::quota::Quota;
 use crate::scans::Scan;
@@ -156,32 +157,6 @@ impl Tenant {
     fn changed(&mut self, ids: &[DefinitionId]) {
         self.unsaved.extend(ids.iter().cloned());
         self.outdated.extend(ids.iter().cloned());
-    }
-
-    /// Takes a complete list of agents in. Of duplicates the last counts.
-    pub fn set_agents(&mut self, agents: Vec<Agent>) {
-        let duplicates = self.agents_are(agents.into_iter());
-        self.health.agents.skip(Skipped::Duplicate, duplicates);
-    }
-
-    /// Takes a part of the list of agents in, of which nothing vanishes.
-    pub fn add_agents(&mut self, agents: Vec<Agent>) {
-        let known = Arc::clone(&self.agents);
-        self.agents_are(known.iter().cloned().chain(agents));
-    }
-
-    /// Takes agents in; returns how many gave way to one of the same id.
-    fn agents_are(&mut self, agents: impl Iterator<Item = Agent>) -> usize {
-        let mut listed = 0;
-        let by_id: BTreeMap<AgentId, Agent> = agents
-            .inspect(|_| listed += 1)
-            .map(|agent| (agent.id.clone(), agent))
-            .collect();
-        let duplicates = listed - by_id.len();
-        if !by_id.values().eq(self.agents.iter()) {
-            self.agents = by_id.into_values().collect();
-        }
-        duplicates
     }
 
     /// What is published.

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::quota::Limits;
 use crate::store::{DefinitionState, Loaded, Stamp};
 
-fn tenant(filter: DefinitionFilter) -> Tenant {
+pub(super) fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
     Tenant::new(
         TenantName::new("t"),
@@ -22,7 +22,7 @@ fn tenant(filter: DefinitionFilter) -> Tenant {
     )
 }
 
-fn all() -> DefinitionFilter {
+pub(super) fn all() -> DefinitionFilter {
     DefinitionFilter {
         ids: Vec::new(),
         include: Rule::default(),
@@ -257,28 +257,6 @@ fn a_part_of_a_list_keeps_to_the_limit() {
     tenant.relist(part(), now);
     assert_eq!(ids(&tenant.view()), ["a", "b", "y"]);
     assert_eq!(tenant.view().health.dropped, 0);
-}
-
-#[test]
-fn of_a_part_of_the_agents_none_vanishes() {
-    let agent = |id: &str, version: &str| Agent {
-        id: crate::model::AgentId::new(id),
-        machine_id: "".into(),
-        computer_dns_name: "".into(),
-        last_seen: None,
-        last_command: None,
-        scanner_version: version.into(),
-        client_version: "".into(),
-    };
-    let mut tenant = tenant(all());
-    tenant.set_agents(vec![agent("a", "1"), agent("b", "1")]);
-    tenant.add_agents(vec![agent("b", "2"), agent("c", "1")]);
-    let agents = tenant.view().agents;
-    let known: Vec<_> = agents
-        .iter()
-        .map(|it| (it.id.as_str(), &*it.scanner_version))
-        .collect();
-    assert_eq!(known, [("a", "1"), ("b", "2"), ("c", "1")]);
 }
 
 #[test]
