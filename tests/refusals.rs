@@ -293,12 +293,31 @@ async fn the_end_of_an_endpoint_is_noticed() {
     assert_eq!(said.matches(line).count(), 1, "{said}");
 
     let gone = Fault::error(410, "Gone", "Use Microsoft Graph");
-    simulator.set_fault(Endpoint::Definitions, Some(gone));
+    simulator.set_fault(Endpoint::Definitions, Some(gone.clone()));
     exporter.says(messages::GONE).await;
     is_counted(&exporter, "definitions", "client").await;
     exporter
         .shows(SUNSET, &label, |at| (at - end).abs() < 0.5)
         .await;
+
+    // Of one that ended without a word before, the first 410 is remembered.
+    simulator.set_fault(Endpoint::Agents, Some(gone));
+    let label = ["\"agents\""];
+    let since = eventually("the agents have ended", async || {
+        exporter.metrics().await.value(SUNSET, &label)
+    });
+    let since = since.await;
+    let (exporter, calls) = (
+        exporter.kill_and_restart().await,
+        answered(&simulator, Endpoint::Agents, 410),
+    );
+    eventually("it is gone again", async || {
+        (answered(&simulator, Endpoint::Agents, 410) > calls + 1).then_some(())
+    })
+    .await;
+    assert_eq!(exporter.metrics().await.value(SUNSET, &label), Some(since));
+
+    let label = ["\"definitions\""];
     simulator.set_fault(Endpoint::Definitions, None);
     eventually("it is not gone any more", async || {
         let metrics = exporter.metrics().await;

@@ -345,7 +345,6 @@ fn tenant_row(row: Tenant) -> TenantRow {
     let collectors = row.collectors.into_iter().map(|it| CollectorRow {
         last_success_ms: it.last_success,
         last_duration: it.last_duration,
-        skipped: Vec::new(),
         errors: labelled(it.errors, &REASONS),
         requests: it
             .requests
@@ -356,9 +355,7 @@ fn tenant_row(row: Tenant) -> TenantRow {
             })
             .collect(),
         request_seconds: histogram(it.request_seconds),
-        truncated: 0,
-        endless: 0,
-        values_unreadable: 0,
+        ..CollectorRow::default()
     });
     let agents = row.agents.into_iter().map(
         |(

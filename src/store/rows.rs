@@ -12,7 +12,9 @@ use minicbor::{Decode, Encode};
 
 use super::{DefinitionState, StoreError, TenantState};
 use crate::clock::{Clock, Timestamp, Uptime};
-use crate::health::{AuthReason, Collector, CollectorHealth, REQUEST_SECONDS, Reason, Skipped};
+use crate::health::{
+    AuthReason, Collector, CollectorHealth, Lifecycle, REQUEST_SECONDS, Reason, Skipped,
+};
 use crate::histogram::Histogram;
 use crate::model::Agent;
 use crate::quota::{Call, Reserve};
@@ -290,7 +292,7 @@ fn restored<K: Ord>(rows: Vec<CountRow>, key: impl Fn(&str) -> Option<K>) -> BTr
 }
 
 /// A collector's counters.
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Default, Encode, Decode)]
 pub(super) struct CollectorRow {
     #[n(0)]
     pub(super) last_success_ms: Option<i64>,
@@ -317,6 +319,9 @@ pub(super) struct CollectorRow {
     #[n(8)]
     #[cbor(default)]
     pub(super) values_unreadable: u64,
+    /// When the endpoint ends. That of the first 410 no later answer repeats.
+    #[n(9)]
+    pub(super) sunset_ms: Option<i64>,
 }
 
 impl From<&CollectorHealth> for CollectorRow {
@@ -332,6 +337,7 @@ impl From<&CollectorHealth> for CollectorRow {
             truncated: health.truncated,
             endless: health.endless,
             values_unreadable: health.values_unreadable,
+            sunset_ms: health.lifecycle.sunset.map(Timestamp::unix_millis),
         }
     }
 }
@@ -348,13 +354,17 @@ impl From<CollectorRow> for CollectorHealth {
             truncated: row.truncated,
             endless: row.endless,
             values_unreadable: row.values_unreadable,
+            lifecycle: Lifecycle {
+                sunset: row.sunset_ms.map(Timestamp::from_unix_millis),
+                ..Lifecycle::default()
+            },
             ..Self::default()
         }
     }
 }
 
 /// A histogram without its bounds, which are the program's.
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Default, Encode, Decode)]
 pub(super) struct HistogramRow {
     #[n(0)]
     pub(super) counts: Vec<u64>,

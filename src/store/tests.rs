@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use redb::Database;
 
 use super::*;
-use crate::health::Collector;
+use crate::health::{Collector, Lifecycle};
 use crate::model::Definition;
 use crate::quota::{CallLog, Limits, NotWritten, Reserve, Reserved};
 
@@ -70,6 +70,10 @@ pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> C
         truncated: 3,
         endless: 4,
         values_unreadable: 5,
+        lifecycle: Lifecycle {
+            sunset: Some(Timestamp::from_unix_millis(5)),
+            ..Lifecycle::default()
+        },
         ..CollectorHealth::default()
     });
     Changes {
@@ -135,6 +139,10 @@ async fn what_was_saved_comes_back_and_only_its_owner_may_read_it() {
             collector.values_unreadable,
         ];
         assert_eq!(counted, [3, 4, 5]);
+        assert_eq!(
+            collector.lifecycle.sunset,
+            Some(Timestamp::from_unix_millis(5))
+        );
     }
     let (name, key) = (TenantName::new("contos"), budget("other"));
     let other = store.load(&name, &key, "directory").await;
