@@ -1,4 +1,4 @@
-//! The sign-in host that the environment names, where the file is silent.
+//! The sign-in host and the cloud that the environment names, where the file is silent.
 
 use std::fs;
 
@@ -11,6 +11,15 @@ const PRIVATE: &str = "https://login.contoso.example/";
 
 /// The tenants with these further settings, where `AZURE_AUTHORITY_HOST` is `host`.
 fn read(host: &str, settings: &[&str]) -> Result<(Vec<Tenant>, Vec<Warning>), Mistakes> {
+    read_with(host, "", settings)
+}
+
+/// Likewise, where `DEFENDER_EXPORTER_CLOUD` is `cloud`.
+fn read_with(
+    host: &str,
+    cloud: &str,
+    settings: &[&str],
+) -> Result<(Vec<Tenant>, Vec<Warning>), Mistakes> {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = folder.path().join("exporter.yml");
     let mut text = String::from("tenants:\n");
@@ -20,7 +29,11 @@ fn read(host: &str, settings: &[&str]) -> Result<(Vec<Tenant>, Vec<Warning>), Mi
         text += &tenant;
     }
     fs::write(&file, text).expect("it can be written");
-    let env = |name: &str| (name == "AZURE_AUTHORITY_HOST").then(|| host.to_owned());
+    let env = |name: &str| match name {
+        "AZURE_AUTHORITY_HOST" => Some(host.to_owned()),
+        "DEFENDER_EXPORTER_CLOUD" => Some(cloud.to_owned()),
+        _ => None,
+    };
     let (config, mut warnings) = Config::load_with(&file, &env)?;
     warnings.retain(|warning| warning.to_string().contains("AZURE"));
     Ok((config.tenants, warnings))
@@ -74,6 +87,40 @@ fn the_file_goes_before_the_environment_and_that_before_the_default() {
         tenants[0].scope,
         "https://api-gov.securitycenter.microsoft.us/.default"
     );
+}
+
+#[test]
+fn a_cloud_that_the_environment_names_is_that_of_tenants_of_which_the_file_says_nothing() {
+    let public = "https://api.security.microsoft.com/";
+    let gcc = "https://api-gcc.securitycenter.microsoft.us/";
+    let government = "https://api-gov.securitycenter.microsoft.us/";
+    for (host, cloud, setting, authority, api) in [
+        ("", "gcc", "", COMMERCIAL, gcc),
+        ("", "dod", "", GOVERNMENT, government),
+        (PRIVATE, "gcc", "", PRIVATE, gcc),
+        (GOVERNMENT, "public", "", GOVERNMENT, public),
+        ("", "gcc", ", cloud: public", COMMERCIAL, public),
+        ("", "gcc", ", cloud: gcc-high", GOVERNMENT, government),
+        (
+            "",
+            "dod",
+            ", region: eu",
+            COMMERCIAL,
+            "https://eu.api.security.microsoft.com/",
+        ),
+    ] {
+        let (tenants, _) = read_with(host, cloud, &[setting]).expect("it is good");
+        let found = (
+            tenants[0].authority_host.as_str(),
+            tenants[0].api_base_url.as_str(),
+        );
+        assert_eq!(found, (authority, api), "{host} {cloud} {setting}");
+    }
+    let mistakes = read_with("", "mars", &["", ""]).expect_err("it is bad");
+    let text =
+        "DEFENDER_EXPORTER_CLOUD: expected `public`, `gcc`, `gcc-high` or `dod`, but found `mars`";
+    assert_eq!(mistakes.to_string().matches(text).count(), 1, "{mistakes}");
+    read_with("", "mars", &[", cloud: public"]).expect("nobody needs it");
 }
 
 #[test]

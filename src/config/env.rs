@@ -22,7 +22,7 @@ const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// The sign-in host, as Azure's libraries read it.
 pub(super) const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
 /// The cloud: GCC signs in where the public cloud does, so no variable of Azure's tells them apart.
-const CLOUD: &str = "DEFENDER_EXPORTER_CLOUD";
+pub(super) const CLOUD: &str = "DEFENDER_EXPORTER_CLOUD";
 
 impl Config {
     /// The tenant `default`, made from the variables that `env` knows. An empty
@@ -79,7 +79,8 @@ impl Variables<'_> {
             valid
         });
         let proof = self.proof(report);
-        let named = self.cloud(report);
+        let named = self.get(CLOUD);
+        let named = named.and_then(|text| read_cloud(&text, report));
         let implied = named.unwrap_or(Cloud::Public).authority_host();
         let authority = self.get(AUTHORITY);
         let authority = authority.as_deref().unwrap_or(implied);
@@ -118,17 +119,6 @@ impl Variables<'_> {
             tenants: vec![tenant],
             http: Http::default(),
         })
-    }
-
-    /// The cloud that is named, if any.
-    fn cloud(&self, report: &mut Report) -> Option<Cloud> {
-        let text = self.get(CLOUD)?;
-        let cloud = Cloud::from_name(&text);
-        if cloud.is_none() {
-            let advice = "choose one of these, or unset it";
-            report.mistake(None, CLOUD, expected(CLOUDS, &shown(&text), advice));
-        }
-        cloud
     }
 
     fn required(&self, report: &mut Report, name: &str, what: &str) -> Option<String> {
@@ -176,6 +166,16 @@ impl Variables<'_> {
         report.mistake(None, "", expected(what, "none", "set one of them"));
         None
     }
+}
+
+/// The cloud that [`CLOUD`] names.
+pub(super) fn read_cloud(text: &str, report: &mut Report) -> Option<Cloud> {
+    let cloud = Cloud::from_name(text);
+    if cloud.is_none() {
+        let advice = "choose one of these, or unset it";
+        report.mistake(None, CLOUD, expected(CLOUDS, &shown(text), advice));
+    }
+    cloud
 }
 
 /// What the application shows with its id.

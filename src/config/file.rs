@@ -63,7 +63,7 @@ impl Config {
             folder: Some(folder),
             env,
             strict,
-            authority: OnceCell::new(),
+            named: OnceCell::new(),
         };
         let found = read(&text, &mut report, &world);
         if exposed && found.as_ref().is_some_and(|(_, inline)| *inline) {
@@ -84,7 +84,7 @@ impl Config {
             folder: None,
             env: &|_| None,
             strict: false,
-            authority: OnceCell::new(),
+            named: OnceCell::new(),
         };
         let config = read(text, &mut report, &world).map(|(config, _)| config);
         report.finish(config)

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::Cloud;
-use super::env::AUTHORITY;
+use super::env::{AUTHORITY, CLOUD, read_cloud};
 use super::mistake::{Report, expected};
 use super::node::Value;
 use super::scalar::{Scheme, origin};
@@ -24,8 +24,16 @@ pub(super) struct World<'w> {
     pub(super) env: &'w dyn Fn(&str) -> Option<String>,
     /// Whether what is wrong only for the time being is a mistake, not a warning.
     pub(super) strict: bool,
-    /// The sign-in host that the environment names, once a tenant has asked for it.
-    pub(super) authority: OnceCell<Option<Url>>,
+    /// What the environment names, once a tenant has asked for it.
+    pub(super) named: OnceCell<Named>,
+}
+
+/// What the environment names for tenants of which the file does not say it.
+pub(super) struct Named {
+    /// The cloud, by its name or by that of its sign-in host.
+    pub(super) cloud: Cloud,
+    /// The sign-in host, if it is not the cloud's.
+    pub(super) authority: Option<Url>,
 }
 
 impl World<'_> {
@@ -34,23 +42,31 @@ impl World<'_> {
         (self.env)(name).filter(|text| !text.is_empty())
     }
 
-    /// The sign-in host of tenants for which the file names none, if the environment does.
-    pub(super) fn authority(&self, report: &mut Report) -> Option<&Url> {
-        let read = || {
-            let text = self.variable(AUTHORITY)?;
-            let named = origin(&text, Scheme::Https);
-            let named = named.map_err(|mistake| report.mistake(None, AUTHORITY, mistake));
-            let named = named.ok()?;
-            let default = origin(Cloud::Public.authority_host(), Scheme::Https);
-            if default.is_ok_and(|default| default != named) {
-                let text = format!(
-                    "names {named} as the sign-in host of each tenant without `cloud`, `region` and `authority_host`; set one of these where that is not meant"
-                );
-                report.warn(None, AUTHORITY, text);
-            }
-            Some(named)
-        };
-        self.authority.get_or_init(read).as_ref()
+    /// What the environment names.
+    pub(super) fn named(&self, report: &mut Report) -> &Named {
+        self.named.get_or_init(|| {
+            let cloud = self.variable(CLOUD);
+            let cloud = cloud.and_then(|text| read_cloud(&text, report));
+            let authority = self.authority(report);
+            let host = authority.as_ref().and_then(Url::host_str);
+            let cloud = cloud.unwrap_or_else(|| Cloud::of_authority(host));
+            Named { cloud, authority }
+        })
+    }
+
+    fn authority(&self, report: &mut Report) -> Option<Url> {
+        let text = self.variable(AUTHORITY)?;
+        let named = origin(&text, Scheme::Https);
+        let named = named.map_err(|mistake| report.mistake(None, AUTHORITY, mistake));
+        let named = named.ok()?;
+        let default = origin(Cloud::Public.authority_host(), Scheme::Https);
+        if default.is_ok_and(|default| default != named) {
+            let text = format!(
+                "names {named} as the sign-in host of each tenant without `cloud`, `region` and `authority_host`; set one of these where that is not meant"
+            );
+            report.warn(None, AUTHORITY, text);
+        }
+        Some(named)
     }
 
     /// The path of a file that holds one secret.

@@ -119,10 +119,10 @@ fn read_addresses(
     let scope = section.take("scope");
     // What the file says goes before the environment; a region is one of the public cloud.
     let silent = cloud.is_none() && region.is_none() && authority.is_none();
-    let environment = silent.then(|| world.authority(report)).flatten();
+    let environment = silent.then(|| world.named(report));
     let cloud = match cloud {
         Some(value) => value.parse(report, CLOUDS, "choose one of these", Cloud::from_name),
-        None => Some(Cloud::of_authority(environment.and_then(Url::host_str))),
+        None => Some(environment.map_or(Cloud::Public, |named| named.cloud)),
     };
     let region = region.and_then(|value| {
         let what = "`us`, `eu`, `uk`, `au`, `swa`, `ina` or `aea`";
@@ -144,7 +144,7 @@ fn read_addresses(
     };
     let authority = match authority {
         Some(value) => read_origin(&value, report, Scheme::Https),
-        None => match environment {
+        None => match environment.and_then(|named| named.authority.as_ref()) {
             Some(authority) => Some(authority.clone()),
             None => origin(implied.authority_host(), Scheme::Https).ok(),
         },
