@@ -216,7 +216,7 @@ pub struct Health {
     pub agents: CollectorHealth,
     /// Until when the service asked for a pause; `None` if it did not.
     pub throttled_until: Option<Timestamp>,
-    /// The learned maximum of ids a call.
+    /// The largest number of ids in one call, as learned from the service.
     pub batch_size: usize,
     /// Definitions in quarantine: the service refuses to answer for them.
     pub quarantined: usize,

@@ -122,6 +122,7 @@ fn each_message_is_tested() {
     let tests: String = [
         "credentials",
         "files",
+        "hostile_answers",
         "machine",
         "outgoing/names",
         "proxy",

@@ -93,15 +93,15 @@ macro_rules! catalog {
 catalog! {
     "Scans, per definition" {
         SCAN_LAST: Gauge "defender_scan_last_timestamp_seconds" ["tenant", "definition_id"]
-            "Unix time of the newest known run that is over; absent if there is none. Cached from the last poll.";
+            "Unix time of the newest known run that has ended; absent if there is none. Cached from the last poll.";
         SCAN_AGE: Gauge "defender_scan_last_age_seconds" ["tenant", "definition_id"]
-            "Seconds since the newest known run that is over, worked out at each scrape as of its whole second, never below 0; absent if there is none. The run is cached from the last poll.";
+            "Seconds since the newest known run that has ended, as of the whole second of the scrape, never below 0; absent if there is none. The run itself is cached from the last poll.";
         SCAN_LAST_SUCCESS: Gauge "defender_scan_last_success_timestamp_seconds" ["tenant", "definition_id"]
             "Unix time of the newest run with status success; absent if none is known. Cached from the last poll.";
         SCAN_STATUS: Gauge "defender_scan_status_code" ["tenant", "definition_id"]
-            "Status of the newest run that is over: 0 failure, 1 success, 2 partial success, -1 a status this version does not know; a run under way leaves it at the run before; absent if there is none. Cached from the last poll.";
+            "Status of the newest run that has ended: 0 failure, 1 success, 2 partial success, -1 a status that this version does not know; while a run is under way, the status of the one before it; absent if there is none. Cached from the last poll.";
         SCAN_INTERVAL: Gauge "defender_scan_interval_seconds" ["tenant", "definition_id"]
-            "Configured interval; absent if the scan runs once. Cached from the last poll.";
+            "Configured interval between runs; absent if the scan runs only once. Cached from the last poll.";
         SCAN_ACTIVE: Gauge "defender_scan_active" ["tenant", "definition_id"]
             "1 if the definition is active, else 0. Cached from the last poll.";
         SCAN_TARGETS: Gauge "defender_scan_targets" ["tenant", "definition_id"]
@@ -109,7 +109,7 @@ catalog! {
         SCAN_TARGETS_SUCCEEDED: Gauge "defender_scan_targets_succeeded" ["tenant", "definition_id"]
             "Targets of the newest session that were scanned successfully; absent if unknown. Cached from the last poll.";
         SCAN_SESSIONS: Counter "defender_scan_sessions_total" ["tenant", "definition_id", "status"]
-            "Sessions that ended since the exporter first met the definition, without those of the first answer that held any. Each counts once, when its status is final, or as unknown if it is not a day after it was first seen; a later correction by the service changes the status of the run but not this counter. Survives restarts. Cached from the last poll.";
+            "Sessions that have ended since the exporter first saw the definition, except those in the first answer that held any. Each counts once: when its status is final, or as unknown if it is still not final a day after it was first seen. A later correction by the service changes the status of the run, but not this counter. Survives restarts. Cached from the last poll.";
         SCAN_TROUBLESHOOT: Gauge "defender_scan_troubleshoot_mode" ["tenant", "definition_id"]
             "1 while the definition is in troubleshoot mode, else 0; absent if the service does not say. Cached from the last poll.";
         SCAN_INFO: Info "defender_scan_definition_info" ["tenant", "definition_id", "scan_name", "scan_type", "target_type", "agent_id"]
@@ -117,97 +117,97 @@ catalog! {
     }
     "Scans, per tenant" {
         TARGET_SECONDS: Histogram "defender_scan_target_duration_seconds" ["tenant"]
-            "How long single targets took to scan, each session counted once. Cached from the last poll.";
+            "How long it took to scan single targets; each session counts once. Cached from the last poll.";
     }
     "Agents" {
         AGENT_SEEN: Gauge "defender_scan_agent_last_seen_timestamp_seconds" ["tenant", "agent_id"]
-            "Unix time at which the service last heard of the agent; absent if never. Cached from the last poll.";
+            "Unix time at which the service last heard from the agent; absent if it never did. Cached from the last poll.";
         AGENT_COMMAND: Gauge "defender_scan_agent_last_command_timestamp_seconds" ["tenant", "agent_id"]
-            "Unix time at which the agent last ran a command; absent if never. Cached from the last poll.";
+            "Unix time at which the agent last ran a command; absent if it never did. Cached from the last poll.";
         AGENT_INFO: Info "defender_scan_agent_info" ["tenant", "agent_id", "machine_id", "computer_dns_name", "scanner_version", "client_version"]
-            "The machine and the software versions of a scanning agent. Cached from the last poll.";
+            "The machine that a scanning agent runs on, and its software versions. Cached from the last poll.";
     }
     "Health, per tenant" {
         UP: Gauge "defender_up" ["tenant"]
-            "1 if the last poll of the tenant's scans worked; 0 if it failed, and the cached values are the last good ones; absent before the first poll has ended.";
+            "1 if the last poll of the tenant's scans succeeded; 0 if it failed, in which case the cached values are the last good ones; absent until the first poll has ended.";
         LAST_SUCCESS: Gauge "defender_collector_last_success_timestamp_seconds" ["tenant", "collector"]
-            "Unix time of the last success; absent if there was none. Cached from the last poll.";
+            "Unix time of the collector's last success; absent if there was none. Cached from the last poll.";
         DURATION: Gauge "defender_collector_duration_seconds" ["tenant", "collector"]
-            "How long the last successful round took; absent if there was none. Cached from the last poll.";
+            "How long the collector's last successful round took, from the first page to the last; absent if there was none. Cached from the last poll.";
         ERRORS: Counter "defender_collector_errors_total" ["tenant", "collector", "reason"]
-            "Failed rounds. Cached from the last poll.";
+            "Attempts to fetch a list or a batch of history that failed, by reason. Cached from the last poll.";
         NEXT_ATTEMPT: Gauge "defender_collector_next_attempt_timestamp_seconds" ["tenant", "collector"]
-            "Unix time at which a failing collector tries again, as far as the budget allows; 0 if it does not fail. Cached from the last poll.";
+            "Unix time at which a failing collector tries again, or later if the budget does not allow it; 0 if the collector is not failing. Cached from the last poll.";
         DEFINITIONS: Gauge "defender_definitions" ["tenant", "state"]
-            "Definitions by state; one in quarantine (the service refuses to answer for it) is active or inactive as well. Cached from the last poll.";
+            "Definitions by state; one in quarantine, for which the service refuses to answer, counts as active or inactive as well. Cached from the last poll.";
         DEFINITIONS_DROPPED: Gauge "defender_definitions_dropped" ["tenant"]
-            "Definitions of the last list that are left out, being beyond definitions.limit: neither published nor kept. Cached from the last poll.";
+            "Definitions of the last list that are beyond definitions.limit, and so are neither published nor kept. Cached from the last poll.";
         REQUESTS: Counter "defender_api_requests_total" ["tenant", "endpoint", "code"]
-            "Requests to the API by HTTP status, none where no answer came. Cached from the last poll.";
+            "Requests to the API by HTTP status; the code is none where no answer came. Cached from the last poll.";
         REQUEST_SECONDS: Histogram "defender_api_request_duration_seconds" ["tenant", "endpoint"]
             "How long requests to the API took, answered or not. Cached from the last poll.";
         SKIPPED: Counter "defender_api_records_skipped_total" ["tenant", "endpoint", "reason"]
             "Records of answers that were left out: unreadable, with the same id as another, or about an id that was not asked for. Cached from the last poll.";
         VALUES_UNREADABLE: Counter "defender_api_values_unreadable_total" ["tenant", "endpoint"]
-            "Values of records that could not be read and count as absent: times, numbers, flags and the like of another type or form. The log names their properties. Cached from the last poll.";
+            "Values of records that could not be read and so count as absent, such as a time of an unknown form. The log names their properties. Cached from the last poll.";
         LINKS_REFUSED: Counter "defender_api_links_refused_total" ["tenant"]
-            "Links to next pages that were not followed, because they lead out of the API or are no addresses: what the pages brought is used, and nothing vanishes. Cached from the last poll.";
+            "Links to next pages that were not followed because they lead out of the API or are not addresses. What the pages brought is used, and nothing vanishes. Cached from the last poll.";
         SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
-            "Unix time at which the endpoint ends, as the service says by its header Sunset, or by 410: then the first if no time was announced; absent if it says nothing. Cached from the last poll.";
+            "Unix time at which the endpoint ends, as the service announces in the header Sunset; without that header, the time of its first answer 410; absent if there was neither. Cached from the last poll.";
         TRUNCATED: Counter "defender_api_truncated_total" ["tenant", "endpoint"]
             "Answers that stopped at a cap of the API without a link to the rest. Cached from the last poll.";
         ENDLESS: Counter "defender_api_endless_total" ["tenant", "endpoint"]
-            "Rounds of pages that were ended because a page brought nothing new, or a next link came again: what came is used, and nothing vanishes. Cached from the last poll.";
+            "Rounds of pages that were stopped because a page brought nothing new, or the links to next pages did not end. What the pages brought is used, and nothing vanishes. Cached from the last poll.";
         QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "endpoint", "window"]
-            "Calls that the exporter allows itself in the window, its share of the API's limit; by endpoint with quota.scope: endpoint, else without that label.";
+            "Calls that the exporter allows itself in the window: its share of the API's limit. The label endpoint is present only with quota.scope: endpoint.";
         QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "endpoint", "window"]
-            "Calls that count against the limit now, worked out at each scrape; labelled as the limit is.";
+            "Calls that count against the limit now, worked out at each scrape, with the same labels as defender_api_quota_limit.";
         QUOTA_RESERVE: Gauge "defender_api_quota_reserve" ["tenant"]
-            "1 while it is not known how many calls were made before, and polling keeps to the calls that quota.use leaves to others, else 0.";
+            "1 while it is not known how many calls were made before, so that polling keeps to the calls that quota.use leaves to others; else 0.";
         RESTARTS: Counter "defender_exporter_poller_restarts_total" ["tenant"]
-            "How often the polling of the tenant was started anew after an error of the exporter itself.";
+            "How often the polling of the tenant was restarted after an error of the exporter itself.";
         THROTTLED_UNTIL: Gauge "defender_api_throttled_until_timestamp_seconds" ["tenant"]
-            "Unix time until which the service asked for a pause; 0 if it did not. Cached from the last poll.";
+            "Unix time until which the service asked for a pause; 0 if there is none. Cached from the last poll.";
         BATCH_SIZE: Gauge "defender_api_batch_size" ["tenant"]
-            "The learned maximum of ids a call; absent before the first poll. Cached from the last poll.";
+            "The largest number of ids that is sent in one call, as learned from the service; absent before the first poll. Cached from the last poll.";
         TOKEN_EXPIRY: Gauge "defender_auth_token_expiry_timestamp_seconds" ["tenant"]
-            "Unix time at which the current token ends; absent if there is none. Cached from the last poll.";
+            "Unix time at which the current token expires; absent if there is none. Cached from the last poll.";
         AUTH_ERRORS: Counter "defender_auth_errors_total" ["tenant", "reason"]
-            "Failures to get a token, by class of the sign-in host's error. Cached from the last poll.";
+            "Failed attempts to get a token, by class of the error. Cached from the last poll.";
         CERTIFICATE_EXPIRY: Gauge "defender_auth_certificate_expiry_timestamp_seconds" ["tenant"]
-            "Unix time at which the client certificate ends; with client certificates only. Cached from the last poll.";
+            "Unix time at which the client certificate expires; absent with other credentials. Cached from the last poll.";
     }
     "The exporter itself" {
         BUILD: Info "defender_exporter_build_info" ["version", "revision", "rustc_version"]
             "The exporter's version, the source revision it was built from, and the compiler.";
         RELOAD_OK: Gauge "defender_exporter_config_last_reload_successful" []
-            "1 if the configuration was last loaded without a mistake, else 0.";
+            "1 if the configuration was valid when it was last loaded, else 0.";
         RELOAD_TIME: Gauge "defender_exporter_config_last_reload_success_timestamp_seconds" []
-            "Unix time at which the configuration was last loaded without a mistake.";
+            "Unix time at which a valid configuration was last loaded.";
         HTTP_REQUESTS: Counter "defender_exporter_http_requests_total" ["handler", "code"]
-            "Requests to the exporter that have been answered.";
+            "Requests to the exporter that were answered.";
         STORE_ERRORS: Counter "defender_exporter_store_errors_total" []
             "Failures to read or write the exporter's state on disk.";
         STORE_COMMITS: Histogram "defender_exporter_store_commit_duration_seconds" []
-            "How long it took to make changes of the exporter's state durable; calls wait for that.";
+            "How long it took to write changes of the exporter's state to disk, which calls to the API wait for.";
         LOG_LINES_DROPPED: Counter "defender_exporter_log_lines_dropped_total" []
-            "Lines of the log that its reader did not take in time, or at all.";
+            "Log lines that were dropped because nobody read them in time.";
         HANDSHAKE_FAILURES: Counter "defender_exporter_tls_handshake_failures_total" ["reason"]
-            "Connections that ended before client and exporter had agreed on TLS.";
+            "Connections that ended before client and exporter had agreed on TLS, by reason.";
         WEB_RELOAD_OK: Gauge "defender_exporter_web_config_last_reload_successful" []
-            "1 if the web configuration file and the files that it names were last read without a mistake, else 0: then the former stays in force.";
+            "1 if the web configuration file and the files that it names were valid when they were last read, else 0; while it is 0, the former configuration stays in force.";
         WEB_RELOAD_TIME: Gauge "defender_exporter_web_config_last_reload_success_timestamp_seconds" []
-            "Unix time at which the web configuration was last read without a mistake; without such a file, that of the start.";
+            "Unix time at which a valid web configuration was last read; without such a file, the time of the start.";
         CPU: Counter "process_cpu_seconds_total" []
             "Total user and system CPU time spent in seconds.";
         OPEN_FDS: Gauge "process_open_fds" []
             "Number of open file descriptors.";
         MAX_FDS: Gauge "process_max_fds" []
-            "Maximum number of open file descriptors; absent if there is none.";
+            "Maximum number of open file descriptors; absent if unlimited.";
         VIRTUAL_MEMORY: Gauge "process_virtual_memory_bytes" []
             "Virtual memory size in bytes.";
         VIRTUAL_MEMORY_MAX: Gauge "process_virtual_memory_max_bytes" []
-            "Maximum amount of virtual memory available in bytes; absent if there is none.";
+            "Maximum amount of virtual memory available in bytes; absent if unlimited.";
         RESIDENT_MEMORY: Gauge "process_resident_memory_bytes" []
             "Resident memory size in bytes.";
         START_TIME: Gauge "process_start_time_seconds" []

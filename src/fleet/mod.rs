@@ -10,7 +10,8 @@
 //! | is another directory under the same name | stop, and start as if it were new |
 //!
 //! Whatever can fail is done before anything is changed. A poller that panics costs its
-//! tenant alone: it starts anew from what was saved, later and later.
+//! tenant alone: it is restarted from what was saved, after
+//! a pause that grows each time.
 
 mod budgets;
 mod restart;
@@ -195,7 +196,7 @@ impl Fleet {
             self.start(tenant, poller, &mut start);
         }
         unknown.log();
-        // Only now: what is still held was in no other hands meanwhile.
+        // Not before the pollers have their budgets: what was held until here was in no other hands.
         self.release(held);
         self.http = Some(http);
         self.around.expected.set(wanted.into_iter().collect());

@@ -59,7 +59,7 @@ fn at_once<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// A panic in one poller costs that tenant, which starts anew, later and later, and is counted.
+/// A panic in one poller costs that tenant alone, which is restarted after growing pauses and counted.
 #[tokio::test]
 async fn a_poller_that_panics_starts_anew_and_no_other_is_disturbed() {
     let clock = Clock::system();

@@ -92,7 +92,7 @@ pub struct Listed {
 /// Why a call failed, as far as the plan needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Worth trying again, later and later.
+    /// Worth trying again, after growing pauses.
     Temporary(Reason),
     /// A permission, a licence or a feature is missing.
     Forbidden,
@@ -357,7 +357,7 @@ impl Plan {
         self.paused_until.filter(|until| *until > now)
     }
 
-    /// The learned maximum of ids a call.
+    /// The largest number of ids in one call, as learned from the service.
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.history.batch_size()

@@ -13,10 +13,10 @@ pub(super) const DEFINITIONS: usize = 2;
 pub(super) const AGENTS: usize = 10;
 
 impl Plan {
-    /// What `collector` leaves to the others. The lists go first: history leaves the calls that
-    /// they need, up to the same shares of the budget as those to which their intervals are
-    /// stretched. A list at its further pages, of which nobody knows how many there are, keeps
-    /// to its share.
+    /// How many calls `collector` leaves to the others. The lists go first: history leaves them
+    /// the calls that they need, but no more than the shares of the budget to which their
+    /// intervals are stretched. From its second page on a list keeps to its share, since nobody
+    /// knows how many pages follow.
     pub(super) fn reserved(&self, collector: Collector, quota: &Quota) -> Reserved {
         let limits = quota.limits();
         let (minute, hour) = (limits.minute, limits.hour);

@@ -6,7 +6,8 @@ use super::Poller;
 use crate::defender::{AuthError, Bearer};
 use crate::health::{AuthReason, Collector, Reason};
 
-/// So many different texts are logged of failures in a row. Beyond, only another class is.
+/// How many different texts of failures in a row are logged. After that only those of another
+/// class are.
 const MOST: usize = 16;
 
 /// What was logged already.

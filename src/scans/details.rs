@@ -6,7 +6,7 @@ use super::{Scan, identity};
 use crate::model::{Session, SessionId};
 
 impl Scan {
-    /// Takes a session in that was asked for by its id; returns how long its targets took.
+    /// Takes in a session that was asked for by its id; returns how long its targets took.
     pub fn detail(&mut self, session: &Session) -> Vec<Duration> {
         let asked = |bare: &SessionId| Some(bare) == session.id.as_ref();
         let Some(place) = self.bare.iter().position(asked) else {

@@ -176,7 +176,7 @@ pub struct DefinitionState {
 pub struct TenantState {
     /// When this was so.
     pub stamp: Stamp,
-    /// The learned maximum of ids a call.
+    /// The largest number of ids in one call, as learned from the service.
     pub batch_size: usize,
     /// How long the service's pause lasted from then on.
     pub pause: Option<Duration>,
