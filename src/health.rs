@@ -127,6 +127,17 @@ pub struct Lifecycle {
     pub is_gone: bool,
 }
 
+/// Why a list is incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incomplete {
+    /// Its pages do not come to an end.
+    Endless,
+    /// It stops at a cap, and the rest cannot be asked for.
+    CutShort,
+    /// The link to its next page leads out of the API.
+    RefusedLink,
+}
+
 /// What is known of one collector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectorHealth {
@@ -154,6 +165,8 @@ pub struct CollectorHealth {
     pub truncated: u64,
     /// Rounds of pages that did not come to a last one.
     pub endless: u64,
+    /// Why its list is incomplete, if it is.
+    pub incomplete: Option<Incomplete>,
 }
 
 impl CollectorHealth {
@@ -196,6 +209,7 @@ impl Default for CollectorHealth {
             request_seconds: Histogram::new(REQUEST_SECONDS),
             truncated: 0,
             endless: 0,
+            incomplete: None,
         }
     }
 }

@@ -128,6 +128,11 @@ async fn what_pages_that_were_not_read_hold_does_not_vanish() {
     let agents = exporter.metrics().await.0.matches("agent_info{").count();
     assert_eq!(agents, 4);
     is_well(&exporter).await;
+    let (_, page) = exporter.get("/").await;
+    for list in ["definitions", "agents"] {
+        let words = format!("The list of {list} may be incomplete: ");
+        assert!(page.contains(&words), "{page}");
+    }
     // A whole list decides again.
     simulator.set_fault(Endpoint::Definitions, None);
     let gone = simulator.world().definitions(0)[11].id.clone();
@@ -137,6 +142,8 @@ async fn what_pages_that_were_not_read_hold_does_not_vanish() {
     })
     .await;
     exporter.says("the answers are whole again").await;
+    let (_, page) = exporter.get("/").await;
+    assert!(!page.contains("The list of definitions may be"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

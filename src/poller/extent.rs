@@ -1,7 +1,7 @@
 //! How far rounds of pages go: counted, and logged once per change.
 
 use super::Poller;
-use crate::health::Collector;
+use crate::health::{Collector, Incomplete};
 use crate::plan::Request;
 
 /// How far a round of pages went.
@@ -24,7 +24,17 @@ pub(super) enum Extent {
 impl Extent {
     /// Whether nothing is missing.
     pub(super) fn is_whole(self) -> bool {
-        matches!(self, Self::Whole | Self::Continued)
+        self.incomplete().is_none()
+    }
+
+    /// Why something is missing, if it is.
+    fn incomplete(self) -> Option<Incomplete> {
+        match self {
+            Self::Whole | Self::Continued => None,
+            Self::Truncated => Some(Incomplete::CutShort),
+            Self::Refused => Some(Incomplete::RefusedLink),
+            Self::Endless => Some(Incomplete::Endless),
+        }
     }
 
     fn text(self, collector: Collector) -> &'static str {
@@ -57,7 +67,10 @@ impl Poller {
         }
         let ids = match request {
             Request::History(ids) => ids.len(),
-            Request::Definitions | Request::Agents => 0,
+            Request::Definitions | Request::Agents => {
+                self.tenant.health.collector_mut(collector).incomplete = extent.incomplete();
+                0
+            }
             // What it brings is of use, and says nothing of the other rounds.
             Request::Sessions(_) => return,
         };

@@ -170,8 +170,9 @@ fn session_row(session: &KnownSession, before: Option<&KnownSession>, now: Times
                 @match gap { Some((at, before)) => (rough(at.since(before))), None => span.absent { "–" } }
             }
             td data-label="Status" {
-                (condition(Condition::of_run(&session.status)))
-                @if let ScanStatus::Unknown(text) = &session.status { " " (name(text)) }
+                @let status = Condition::of_run(&session.status);
+                (condition(status))
+                @if let (Condition::Unknown, ScanStatus::Unknown(text)) = (status, &session.status) { " " (name(text)) }
             }
             td data-label="Targets" { (targets(session.targets_succeeded, session.targets)) }
             td data-label="What went wrong" {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::query::{Query, Sort, definition_link};
 use super::status::{Condition, PAGE, Row, Status, TenantStatus, percent};
 use super::text::{
-    clean, condition, count, endings, host_or, moment, name, name_or, problem, rough, targets,
+    clean, condition, count, endings, gaps, host_or, moment, name, name_or, problem, rough, targets,
 };
 
 /// How many tenants are listed if not all are asked for.
@@ -340,6 +340,7 @@ fn tenant(tenant: &TenantStatus, query: &Query) -> Markup {
                 span.condition.(class) { (word) }
                 @if let Some(until) = tenant.throttled_until { small { "throttled until " (moment(until)) } }
                 @if let Some(until) = tenant.reserve_until { small { "slower until " (moment(until)) ": which calls were made before is not known" } }
+                (gaps(&view.health))
                 (endings(&view.health))
                 @if view.health.restarts > 0 { small { "polling was restarted " (count(usize::try_from(view.health.restarts).unwrap_or(usize::MAX), "time")) " after an internal error" } }
                 @if view.health.quarantined > 0 { small { (count(view.health.quarantined, "definition")) " in quarantine" } }

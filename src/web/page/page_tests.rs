@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 
 use super::super::tests::{NOW, definition, state, tenant};
 use super::*;
-use crate::health::Reason;
+use crate::health::{Incomplete, Reason};
 use crate::model::{ScanStatus, ScanType, SessionErrors, TargetError, TenantName};
 use crate::snapshot::KnownSession;
 
@@ -155,6 +155,61 @@ async fn a_definition_has_a_page_whatever_its_id() {
         let response = definition_page(State(Pages::new(state.clone())), query).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{asked:?}");
         contains(&text(response).await, &["No such definition"]);
+    }
+}
+
+#[tokio::test]
+async fn a_session_under_way_runs_and_is_not_of_unknown_status() {
+    let state = state();
+    let mut view = tenant("contoso", &state.clock);
+    let mut runs = definition("runs", None, ScanStatus::Success);
+    runs.recent = [KnownSession {
+        identity: 1,
+        at: Some(NOW),
+        status: ScanStatus::Unknown("In Progress".into()),
+        targets: None,
+        targets_succeeded: None,
+        errors: None,
+    }]
+    .into();
+    view.definitions = [runs.into()].into();
+    state.snapshot.publish(view);
+    let asked = RawQuery(Some("tenant=contoso&id=runs".to_owned()));
+    let page = text(definition_page(State(Pages::new(state)), asked).await).await;
+    contains(
+        &page,
+        &[
+            "<td data-label=\"Status\"><span class=\"condition running\">running</span></td>",
+            "<span class=\"condition running\">1 running</span>",
+            "class=\"mark running\"",
+        ],
+    );
+    assert!(!page.contains("unknown status"), "{page}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_incomplete_says_so_and_why() {
+    for (why, words) in [
+        (
+            Incomplete::Endless,
+            "the service sends pages without an end",
+        ),
+        (Incomplete::CutShort, "the service cut it short"),
+        (
+            Incomplete::RefusedLink,
+            "the link to its next page leads out of the API",
+        ),
+    ] {
+        let state = state();
+        let mut view = tenant("contoso", &state.clock);
+        view.health.agents.incomplete = Some(why);
+        state.snapshot.publish(view);
+        let page = text(status_page(State(Pages::new(state)), RawQuery(None)).await).await;
+        let expected = format!(
+            "<small>The list of agents may be incomplete: {words}. What was deleted may still be shown.</small>"
+        );
+        contains(&page, &[&expected]);
+        assert!(!page.contains("The list of definitions may be"));
     }
 }
 

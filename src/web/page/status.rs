@@ -29,10 +29,12 @@ pub(super) enum Condition {
     Succeeded,
     /// Not active.
     Inactive,
+    /// Under way: of a session alone, since a definition stands as its newest run that is over.
+    Running,
 }
 
 impl Condition {
-    /// All members, in order.
+    /// How a definition may stand, in order.
     pub(super) const ALL: [Self; 6] = [
         Self::Failed,
         Self::Unknown,
@@ -51,6 +53,7 @@ impl Condition {
             Self::NeverRan => "never ran",
             Self::Succeeded => "succeeded",
             Self::Inactive => "inactive",
+            Self::Running => "running",
         }
     }
 
@@ -63,6 +66,7 @@ impl Condition {
             Self::NeverRan => "never",
             Self::Succeeded => "succeeded",
             Self::Inactive => "inactive",
+            Self::Running => "running",
         }
     }
 
@@ -72,8 +76,9 @@ impl Condition {
     }
 
     /// How a run went.
-    pub(super) const fn of_run(status: &ScanStatus) -> Self {
+    pub(super) fn of_run(status: &ScanStatus) -> Self {
         match status {
+            running if running.is_running() => Self::Running,
             ScanStatus::Failure => Self::Failed,
             ScanStatus::Unknown(_) => Self::Unknown,
             ScanStatus::PartialSuccess => Self::Partial,

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::status::Condition;
 use crate::clock::Timestamp;
-use crate::health::{Collector, CollectorHealth, Health, Lifecycle, Reason};
+use crate::health::{Collector, CollectorHealth, Health, Incomplete, Lifecycle, Reason};
 
 /// How many characters of a name stand in a table.
 const SHORT: usize = 120;
@@ -135,6 +135,25 @@ pub(super) fn endings(health: &Health) -> Markup {
                     (collector(*of)) ": the service "
                     @if said.is_gone { "has ended it" } @else { "will end it" }
                     @if let Some(at) = said.sunset { ", " (moment(at)) }
+                }
+            }
+        }
+    }
+}
+
+/// Which lists are incomplete, and what that means.
+pub(super) fn gaps(health: &Health) -> Markup {
+    let why = |incomplete| match incomplete {
+        Incomplete::Endless => "the service sends pages without an end",
+        Incomplete::CutShort => "the service cut it short",
+        Incomplete::RefusedLink => "the link to its next page leads out of the API",
+    };
+    html! {
+        @for of in Collector::ALL {
+            @if let Some(incomplete) = health.collector(*of).incomplete {
+                small {
+                    (collector(*of)) " may be incomplete: " (why(incomplete))
+                    ". What was deleted may still be shown."
                 }
             }
         }

@@ -31,6 +31,7 @@ pub(super) fn timeline(row: &Row, now: Timestamp) -> Markup {
         Condition::Partial,
         Condition::Failed,
         Condition::Unknown,
+        Condition::Running,
     ];
     let counts = shapes.map(|shape| {
         let like = |(_, session): &&(_, &crate::snapshot::KnownSession)| {
@@ -80,6 +81,7 @@ fn mark(shape: Condition) -> Markup {
         Condition::Failed => "M-5-5 5 5M5-5-5 5",
         Condition::Partial => "M0-7 7 0 0 7-7 0z",
         Condition::Succeeded => "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z",
+        Condition::Running => "M-5-6 7 0-5 6z",
         _ => "M-5-5h10v10h-10z",
     };
     html! { path d=(path) {} }
