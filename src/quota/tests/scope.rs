@@ -85,3 +85,34 @@ async fn a_change_of_scope_forgets_no_call() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_waits_for_its_own_calls_to_end_and_not_for_anothers() {
+    let quota = |calls, scope| {
+        let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+        Quota::new(clock, Limits::new(calls, 1_000).of_scope(scope))
+    };
+    let call = |quota: &Quota, collector| acquire(quota, collector, Reserved::default());
+
+    let each = quota(1, Scope::Endpoint);
+    let list = call(&each, Collector::Definitions).expect("nothing was called yet");
+    let history = call(&each, Collector::History).expect("the list is no call of its own");
+    history.answered();
+    let refused = call(&each, Collector::Definitions).expect_err("its call is under way");
+    assert_eq!(refused, Retry::AfterAnswer, "whatever history does");
+    let refused = call(&each, Collector::History).expect_err("its call counts for a minute");
+    assert!(matches!(refused, Retry::At(_)), "whatever the list does");
+    list.answered();
+
+    let all = quota(1, Scope::Application);
+    let list = call(&all, Collector::Definitions).expect("nothing was called yet");
+    let refused = call(&all, Collector::History).expect_err("the list is under way");
+    assert_eq!(refused, Retry::AfterAnswer);
+    list.answered();
+    let all = quota(2, Scope::Application);
+    let _list = call(&all, Collector::Definitions).expect("nothing was called yet");
+    let history = call(&all, Collector::History).expect("there is a second slot");
+    history.answered();
+    let refused = call(&all, Collector::Definitions).expect_err("both slots are held");
+    assert!(matches!(refused, Retry::At(_)), "the slot of history");
+}
