@@ -225,6 +225,8 @@ pub const TIMEOUT: &str = "Wait; if it goes on, raise `http.timeout`.";
 pub const REDIRECT: &str = "A proxy or a sign-in page is in between, for the API never redirects. Take the API's host out of it.";
 /// Other 4xx.
 pub const CLIENT: &str = "Remove `api_base_url` from the configuration, unless you know why it is there. If it is not there, report it, without names and ids.";
+/// 404 where the configuration names a version.
+pub const NO_VERSION: &str = "Correct `api_version`, or remove it for the latest version.";
 /// 410.
 pub const GONE: &str = "The API has ended at this address. Remove `api_version` if it is set; else look for a newer version of the exporter.";
 /// The answer is not what the API sends.

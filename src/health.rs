@@ -134,8 +134,10 @@ pub enum Incomplete {
     Endless,
     /// It stops at a cap, and the rest cannot be asked for.
     CutShort,
-    /// The link to its next page leads out of the API.
+    /// The link to its next page leads out of the API, or is none.
     RefusedLink,
+    /// Some of its records cannot be read.
+    Unreadable,
 }
 
 /// What is known of one collector.

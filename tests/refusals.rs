@@ -234,6 +234,25 @@ async fn published(exporter: &Exporter) -> usize {
     text.matches("defender_scan_active{").count()
 }
 
+/// An exporter whose configuration names that version of the API.
+async fn of_version(simulator: &Simulator, version: &str) -> Exporter {
+    let folder = Arc::new(TempDir::new().expect("a folder can be made"));
+    settings::write(simulator, folder.path(), &[entry(0)], "5s");
+    let file = folder.path().join("exporter.yml");
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    let version = format!("    api_version: {version}\n    poll:");
+    settings::write_text(folder.path(), &text.replace("    poll:", &version));
+    Exporter::start_with_flags(folder, &[]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_the_api_does_not_have_is_no_empty_list() {
+    let simulator = simulator().await;
+    let exporter = of_version(&simulator, "v9").await;
+    exporter.says(messages::NO_VERSION).await;
+    exporter.shows("defender_up", &[], |up| up < 1.0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pinned_version_is_in_the_path_of_every_page() {
     let mut options = options();
@@ -241,13 +260,7 @@ async fn a_pinned_version_is_in_the_path_of_every_page() {
     let simulator = Simulator::start(options)
         .await
         .expect("the simulator starts");
-    let folder = Arc::new(TempDir::new().expect("a folder can be made"));
-    settings::write(&simulator, folder.path(), &[entry(0)], "5s");
-    let file = folder.path().join("exporter.yml");
-    let text = std::fs::read_to_string(&file).expect("it was written");
-    let text = text.replace("    poll:", "    api_version: v1.0\n    poll:");
-    settings::write_text(folder.path(), &text);
-    let exporter = Exporter::start_with_flags(folder, &[]).await;
+    let exporter = of_version(&simulator, "v1.0").await;
     exporter.shows("defender_up", &[], |up| up > 0.0).await;
     assert_eq!(published(&exporter).await, 16);
     let calls = simulator.calls();

@@ -207,6 +207,11 @@ impl Client {
         }
     }
 
+    /// The version of the API that the configuration names, if any.
+    fn version(&self) -> Option<&str> {
+        self.root.strip_prefix(ROOT)?.strip_prefix('/')
+    }
+
     /// The address of the first page.
     fn first(&self, path: &str) -> Url {
         let mut url = self.base_url.clone();
@@ -286,11 +291,12 @@ impl Client {
         // An error without a readable body is still that error.
         let body = read(&mut response, ERROR_BODY_LIMIT, &line).await;
         let body = body.unwrap_or_default();
-        let list = call.is_first && !batch;
-        if code == StatusCode::NOT_FOUND && list && ErrorBody::read(&body).finds_nothing() {
+        let no_list = code == StatusCode::NOT_FOUND && call.is_first && !batch;
+        let version = self.version();
+        if no_list && version.is_none() && ErrorBody::read(&body).finds_nothing() {
             return Ok(Page::empty(as_of));
         }
-        Err(ApiError::refused(&Refusal {
+        let error = ApiError::refused(&Refusal {
             status: code.as_u16(),
             retry_after: text(response.headers(), RETRY_AFTER),
             date: text(response.headers(), DATE),
@@ -298,7 +304,14 @@ impl Client {
             wall: self.clock.wall(),
             batch,
             token: call.token.secret(),
-        }))
+        });
+        Err(match (error, version) {
+            (ApiError::Client(detail), Some(version)) if no_list => ApiError::NoVersion {
+                version: version.to_owned(),
+                detail,
+            },
+            (error, _) => error,
+        })
     }
 }
 

@@ -91,6 +91,16 @@ pub enum ApiError {
     /// token would travel.
     #[error("the request was refused: {0}")]
     Client(Detail),
+    /// 404 for a list of a version of the API that the configuration names.
+    #[error(
+        "expected a list of version {version} of the API, as api_version says, but found none: {detail}"
+    )]
+    NoVersion {
+        /// The version.
+        version: String,
+        /// What the service says.
+        detail: Detail,
+    },
     /// No whole answer within `http.timeout`.
     #[error("no answer within the time limit")]
     Timeout,
@@ -124,6 +134,7 @@ impl ApiError {
             Self::BatchTooLarge { .. }
             | Self::BadRequestOrId(_)
             | Self::Client(_)
+            | Self::NoVersion { .. }
             | Self::RefusedLink(_) => Reason::Client,
             Self::Unauthorized(_) => Reason::Auth,
             Self::Forbidden(_) | Self::Unlicensed(_) => Reason::Forbidden,
@@ -148,6 +159,7 @@ impl ApiError {
             Self::Client(detail) if detail.status < 400 => advice::REDIRECT,
             Self::Client(detail) if detail.status == 410 => advice::GONE,
             Self::Client(_) => advice::CLIENT,
+            Self::NoVersion { .. } => advice::NO_VERSION,
             Self::Timeout => advice::TIMEOUT,
             Self::Connect(text) | Self::Unanswered(text) => {
                 advice::of_connection(text, advice::API_CONNECTION)
@@ -169,6 +181,7 @@ impl ApiError {
             | Self::Unlicensed(detail)
             | Self::Forbidden(detail)
             | Self::Server { detail, .. }
+            | Self::NoVersion { detail, .. }
             | Self::Client(detail) => Some(detail),
             Self::Timeout
             | Self::Connect(_)

@@ -34,6 +34,7 @@ impl Extent {
             Self::Truncated => Some(Incomplete::CutShort),
             Self::Refused => Some(Incomplete::RefusedLink),
             Self::Endless => Some(Incomplete::Endless),
+            Self::Unreadable => Some(Incomplete::Unreadable),
         }
     }
 

@@ -59,6 +59,7 @@ messages! {
     UNRELATED = "records about ids that were not asked for are left out";
     TOO_LARGE = "the answer is larger than 67108864 bytes";
     FOREIGN_PAGE = "the link to the next page …; it was not followed";
+    NO_VERSION = "expected a list of version … of the API, as api_version says, but found none: HTTP 404…";
     GONE = "the request was refused: HTTP 410…";
     ENDLESS = "the next links never end; what the pages brought is used, and nothing vanishes";
     CUT = "the answer stopped at a cap without a link to the rest, and $skip brought no more; …";

@@ -247,6 +247,28 @@ async fn a_list_of_nothing_may_be_answered_with_404() {
 }
 
 #[tokio::test]
+async fn of_a_version_that_is_named_404_is_no_empty_list() {
+    let own = r#"{"error":{"code":"NotFound","message":"no such thing","target":"id"}}"#;
+    let gateway = r#"{"statusCode":404,"message":"Resource not found"}"#;
+    for body in [own, gateway] {
+        let mut bench = Bench::new(answer("404 Not Found", "", body.as_bytes())).await;
+        bench.client = bench.client.of_version(Some("v9"));
+        let error = bench.definitions(None).await.result.expect_err("a version");
+        let text = error.to_string();
+        assert!(
+            text.contains("expected a list of version v9 of the API"),
+            "{text}"
+        );
+        assert_eq!(error.reason(), Reason::Client);
+        let page = bench.definitions(Some("/api/next")).await.result;
+        assert!(
+            matches!(page, Err(ApiError::Client(_))),
+            "a page is no list"
+        );
+    }
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed() {
     let location = "Location: /elsewhere\r\n";
     let bench = Bench::new(answer("302 Found", location, b"")).await;

@@ -197,8 +197,9 @@ async fn a_list_that_is_incomplete_says_so_and_why() {
         (Incomplete::CutShort, "the service cut it short"),
         (
             Incomplete::RefusedLink,
-            "the link to its next page leads out of the API",
+            "the link to its next page cannot be followed",
         ),
+        (Incomplete::Unreadable, "some of its records cannot be read"),
     ] {
         let state = state();
         let mut view = tenant("contoso", &state.clock);

@@ -146,7 +146,8 @@ pub(super) fn gaps(health: &Health) -> Markup {
     let why = |incomplete| match incomplete {
         Incomplete::Endless => "the service sends pages without an end",
         Incomplete::CutShort => "the service cut it short",
-        Incomplete::RefusedLink => "the link to its next page leads out of the API",
+        Incomplete::RefusedLink => "the link to its next page cannot be followed",
+        Incomplete::Unreadable => "some of its records cannot be read",
     };
     html! {
         @for of in Collector::ALL {
