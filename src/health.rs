@@ -46,6 +46,8 @@ label! {
         Definitions => "definitions",
         /// The history of definitions' sessions.
         History => "history",
+        /// The history of sessions that are asked for by their ids.
+        Sessions => "sessions",
         /// The list of agents.
         Agents => "agents",
     }
@@ -110,6 +112,17 @@ label! {
         Connect => "connect",
         /// Anything else.
         Other => "other",
+    }
+}
+
+impl Collector {
+    /// Whose part of the budget its calls are of: sessions are history by another key.
+    #[must_use]
+    pub const fn payer(self) -> Self {
+        match self {
+            Self::Sessions => Self::History,
+            payer => payer,
+        }
     }
 }
 
@@ -228,6 +241,8 @@ pub struct Health {
     pub definitions: CollectorHealth,
     /// `Collector::History`.
     pub history: CollectorHealth,
+    /// `Collector::Sessions`.
+    pub sessions: CollectorHealth,
     /// `Collector::Agents`.
     pub agents: CollectorHealth,
     /// Until when the service asked for a pause; `None` if it did not.
@@ -264,6 +279,7 @@ impl Health {
         match collector {
             Collector::Definitions => &self.definitions,
             Collector::History => &self.history,
+            Collector::Sessions => &self.sessions,
             Collector::Agents => &self.agents,
         }
     }
@@ -273,6 +289,7 @@ impl Health {
         match collector {
             Collector::Definitions => &mut self.definitions,
             Collector::History => &mut self.history,
+            Collector::Sessions => &mut self.sessions,
             Collector::Agents => &mut self.agents,
         }
     }

@@ -245,6 +245,21 @@ impl Session {
     }
 }
 
+/// What history by session tells of a session, beside how it went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionDetails {
+    /// `sessionId`.
+    pub id: SessionId,
+    /// `numberOfTargets`.
+    pub targets: Option<u32>,
+    /// `numberOfSuccessfullyScannedTargets`.
+    pub targets_succeeded: Option<u32>,
+    /// `scannedTargets[].scanDuration`.
+    pub target_durations: Vec<Duration>,
+    /// What went wrong; `None` if nothing is said to have.
+    pub errors: Option<Arc<SessionErrors>>,
+}
+
 /// What went wrong in a session, in the service's words, without what could name a target, an
 /// account or a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

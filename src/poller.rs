@@ -32,9 +32,9 @@ use self::round::{Complete, Keyed, MOST_PAGES, Round, RoundError, Turn};
 use self::signing_in::Said;
 use crate::clock::{AHEAD, Clock, Uptime};
 use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
-use crate::health::{AuthReason, Collector, Reason};
-use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
-use crate::plan::{Failure, Plan, Request, Step};
+use crate::health::Collector;
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
+use crate::plan::{Plan, Request, Step};
 use crate::quota::{Quota, Slot};
 use crate::snapshot::Snapshot;
 use crate::store::TenantStore;
@@ -62,12 +62,10 @@ pub struct Poller {
     clock: Clock,
     definitions: Round<Definition>,
     history: Round<Session>,
-    sessions: Round<Session>,
+    sessions: Round<SessionDetails>,
     agents: Round<Agent>,
     /// How far rounds last went that were not whole, about how many ids.
     extents: BTreeMap<Collector, (Extent, usize)>,
-    /// Whether sessions cannot be asked for by their ids, which has been logged.
-    sessions_fail: bool,
     /// Which failures to get a token have been logged since it last worked.
     auth_failures: Said,
     /// The token that the API refused, to be renewed before the next call.
@@ -89,7 +87,7 @@ pub struct Poller {
 enum Done {
     Definitions(Answer<Definition>),
     History(Vec<DefinitionId>, Answer<Session>),
-    Sessions(Vec<SessionId>, Answer<Session>),
+    Sessions(Vec<SessionId>, Answer<SessionDetails>),
     Agents(Answer<Agent>),
     /// It could not be written down, and did not leave.
     NotWritten(Request),
@@ -121,7 +119,6 @@ impl Poller {
             sessions: Round::of_batches(),
             agents: Round::of_list(),
             extents: BTreeMap::new(),
-            sessions_fail: false,
             auth_failures: Said::default(),
             refused: None,
             forbidden: None,
@@ -137,6 +134,7 @@ impl Poller {
     pub async fn run(mut self, start: Uptime, shutdown: CancellationToken) -> Self {
         let mut calls = JoinSet::new();
         let clock = self.clock.clone();
+        self.want_sessions();
         shutdown.run_until_cancelled(clock.sleep_until(start)).await;
         while let Some(bearer) = shutdown.run_until_cancelled(Box::pin(self.token())).await {
             let signed_out = bearer.is_none();
@@ -245,7 +243,10 @@ impl Poller {
                     self.conclude(&request, bearer, answer, |poller| &mut poller.history)
                 {
                     self.tenant.forget_after(sessions.as_of + AHEAD);
-                    self.note_left_out(&ids, &sessions.items, |one| Some(&one.definition_id));
+                    self.note_unrelated(Collector::History, &ids, &sessions.items, |one| {
+                        &one.definition_id
+                    });
+                    self.note_nameless(&sessions.items);
                     let unsettled = self.tenant.learn(&ids, &sessions.items, self.clock.wall());
                     self.plan.fetched(now, &ids, &unsettled);
                     self.want_sessions();
@@ -280,6 +281,9 @@ impl Poller {
                 self.tenant.add_definitions(listed.items, now)
             };
             self.plan.listed(now, listed.pages, &news, &self.quota);
+            if !news.vanished.is_empty() {
+                self.plan.keep_sessions(|id| self.tenant.asks_for(id));
+            }
             if self.tenant.is_empty() {
                 // No history is left that could be fetched, and end the failure.
                 self.tenant.health.history.failure = None;
@@ -292,6 +296,7 @@ impl Poller {
             let news = self.tenant.add_definitions(page, now);
             self.plan.page_listed(now, &news);
         }
+        self.want_sessions();
         let dropped = self.tenant.health.dropped;
         if within && dropped > 0 {
             tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit; the rest is left out");
@@ -328,13 +333,11 @@ impl Poller {
                     Extent::Endless => complete.pages >= MOST_PAGES,
                     Extent::Whole | Extent::Continued | Extent::Unreadable => false,
                 };
-                if is_short && matches!(request, Request::History(ids) if ids.len() > 1) {
+                if is_short && request.ids() > 1 {
                     self.failed(request, &RoundError::Short);
                     return None;
                 }
-                if !matches!(request, Request::Sessions(_)) {
-                    self.succeeded(collector, complete.took);
-                }
+                self.succeeded(collector, complete.took);
                 return Some(complete);
             }
             Turn::Failed(error) => {
@@ -350,45 +353,13 @@ impl Poller {
     fn succeeded(&mut self, collector: Collector, took: Duration) {
         self.polled |= collector == Collector::Definitions;
         let health = self.tenant.health.collector_mut(collector);
-        health.last_success = Some(self.clock.wall());
-        health.last_duration = Some(took.as_secs_f64());
+        // Nobody should take it for late where there are no new sessions.
+        if collector != Collector::Sessions {
+            health.last_success = Some(self.clock.wall());
+            health.last_duration = Some(took.as_secs_f64());
+        }
         if health.failure.take().is_some() {
             tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), "works again");
         }
-    }
-
-    fn failed(&mut self, request: &Request, error: &RoundError) {
-        let collector = request.collector();
-        let failure = error.failure(request);
-        self.plan.failed(self.clock.uptime(), request, failure);
-        match (request, failure) {
-            (Request::Sessions(ids), _) => return self.sessions_failed(ids, failure, error),
-            (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
-                let (sent, allowed) = (ids.len(), self.plan.batch_size());
-                tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
-                return;
-            }
-            (Request::History(ids), Failure::Refused | Failure::BatchTooLarge(_))
-                if !self.plan.history_is_failing() =>
-            {
-                self.tenant.touch(ids);
-                let one = ids
-                    .first()
-                    .filter(|_| ids.len() == 1)
-                    .map(tracing::field::display);
-                tracing::warn!(tenant = %self.tenant.name(), quarantined = one, ids = ids.len(), %error, "a batch was refused");
-                return;
-            }
-            (Request::Definitions, Failure::Forbidden) => {
-                if let Some(listed) = self.tenant.without_list() {
-                    self.plan.without_list(self.clock.uptime(), &listed);
-                }
-            }
-            _ => {}
-        }
-        if failure == Failure::Temporary(Reason::Auth) {
-            self.tenant.health.count_auth_error(AuthReason::Refused);
-        }
-        self.note_failure(collector, failure.reason(), &error.to_string());
     }
 }

@@ -64,8 +64,8 @@ pub struct Scan {
     /// When open sessions of the last answer were first seen, by identity. They are not in
     /// `seen`, unless they were there at first sight.
     pub(crate) open: BTreeMap<u64, Timestamp>,
-    /// New sessions that are to be asked for by their ids, as history tells no more of them
-    /// than how they went; the newest last.
+    /// Sessions that are to be asked for by their ids, as history tells no more of them than how
+    /// they went; the newest last.
     pub(crate) bare: Vec<SessionId>,
     pub(crate) counts: SessionCounts,
     /// The newest sessions, the newest last.
@@ -90,7 +90,8 @@ pub struct Learned {
     pub settled: bool,
     /// Durations of single targets, of sessions that came to their end.
     pub target_durations: Vec<Duration>,
-    /// New sessions that are to be asked for by their ids.
+    /// Sessions that are to be asked for by their ids: new ones, and those of which the service
+    /// changed its word.
     pub bare: Vec<SessionId>,
 }
 
@@ -128,6 +129,11 @@ impl Scan {
                 .map_or(0, |text| text.len())
             + self.seen.len() * size_of::<u64>()
             + self.open.len() * size_of::<(u64, Timestamp)>()
+            + self
+                .bare
+                .iter()
+                .map(|id| size_of::<SessionId>() + id.as_str().len())
+                .sum::<usize>()
             + self.recent.len() * size_of::<KnownSession>()
             + self.recent.iter().map(error_bytes).sum::<usize>()
     }
@@ -235,11 +241,7 @@ impl Scan {
             for session in &over {
                 self.counts.add(&session.status);
             }
-            let ended = over.iter().filter(|session| session.is_bare());
-            bare.extend(ended.filter_map(|session| session.id.clone()));
-            bare.drain(..bare.len().saturating_sub(SESSIONS));
-            self.bare.extend(bare.iter().cloned());
-            self.bare.drain(..self.bare.len().saturating_sub(SESSIONS));
+            bare = self.ask_for(&held, &over);
         }
         self.remember(&held);
         let can_tell = self.find_newest(&held, &arrived);
@@ -264,7 +266,7 @@ impl Scan {
             .collect();
         for &(identity, session) in held {
             let is_bare = session.is_bare();
-            let session = KnownSession {
+            let mut session = KnownSession {
                 identity,
                 at: session.last_scanned,
                 status: session.status.clone(),
@@ -272,15 +274,18 @@ impl Scan {
                 targets_succeeded: session.targets_succeeded,
                 errors: session.errors.clone(),
             };
-            match places.get(&identity).map(|place| &mut known[*place]) {
+            let Some(known) = places.get(&identity).map(|place| &mut known[*place]) else {
+                known.push(session);
+                continue;
+            };
+            if is_bare {
                 // What was asked for by its id is not in this answer.
-                Some(known) if is_bare && known.status == session.status => {
-                    known.at = session.at;
-                    known.errors = session.errors.or(known.errors.take());
-                }
-                Some(known) => *known = session,
-                None => known.push(session),
+                session.targets = known.targets;
+                session.targets_succeeded = known.targets_succeeded;
+                let kept = known.errors.take_if(|_| known.status == session.status);
+                session.errors = session.errors.or(kept);
             }
+            *known = session;
         }
         known.sort_by_key(|session| session.at);
         known.drain(..known.len().saturating_sub(SESSIONS));
@@ -372,13 +377,19 @@ fn distinct(sessions: &[Session]) -> Vec<(u64, &Session)> {
 /// A session is its id, or where the service sends none, its time. The hash is
 /// the same in every version of the program.
 fn identity(session: &Session) -> Option<u64> {
+    let by_time = |at: Timestamp| hash(&at.unix_millis());
+    let by_id = session.id.as_ref().map(identity_of);
+    by_id.or_else(|| session.last_scanned.map(by_time))
+}
+
+fn identity_of(id: &SessionId) -> u64 {
+    hash(&id.meaning())
+}
+
+fn hash(value: &impl Hash) -> u64 {
     let mut hasher = SipHasher13::new();
-    match (&session.id, session.last_scanned) {
-        (Some(id), _) => id.meaning().hash(&mut hasher),
-        (None, Some(at)) => at.unix_millis().hash(&mut hasher),
-        (None, None) => return None,
-    }
-    Some(hasher.finish())
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

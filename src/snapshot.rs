@@ -63,6 +63,14 @@ pub struct KnownSession {
     pub errors: Option<Arc<SessionErrors>>,
 }
 
+impl KnownSession {
+    /// Whether its targets are known.
+    #[must_use]
+    pub fn is_detailed(&self) -> bool {
+        self.targets.is_some() || self.targets_succeeded.is_some()
+    }
+}
+
 /// What is published of one definition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DefinitionView {

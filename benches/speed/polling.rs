@@ -91,7 +91,7 @@ fn plan(definitions: usize) {
                 let now = clock.uptime();
                 match request {
                     Request::History(ids) => plan.fetched(now, &ids, &[].into()),
-                    Request::Sessions(_) => plan.sessions_fetched(now),
+                    Request::Sessions(ids) => plan.sessions_fetched(now, &ids),
                     Request::Definitions => {
                         let nothing = Listed {
                             names_runs: true,

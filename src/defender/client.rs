@@ -25,7 +25,7 @@ use super::scrub::scrub;
 use super::wire::{DecodeError, ErrorBody, FromWire, NextLink, Page};
 use crate::clock::Clock;
 use crate::health::Lifecycle;
-use crate::model::{Agent, Definition, DefinitionId, Session, SessionId};
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
 use crate::quota::Permit;
 
 /// The largest answer that is read, in bytes after decompression.
@@ -147,7 +147,7 @@ impl Client {
         token: &Bearer,
         ids: &[SessionId],
         next: Option<&NextLink>,
-    ) -> Answer<Session> {
+    ) -> Answer<SessionDetails> {
         let ids: Vec<_> = ids.iter().map(SessionId::as_str).collect();
         let body = serde_json::json!({ "SessionIds": ids }).to_string();
         self.call(permit, token, SESSIONS, Some(body), next).await

@@ -131,9 +131,9 @@ catalog! {
         UP: Gauge "defender_up" ["tenant"]
             "1 if the last poll of the tenant's scans succeeded; 0 if it failed, in which case the cached values are the last good ones; absent until the first poll has ended.";
         LAST_SUCCESS: Gauge "defender_collector_last_success_timestamp_seconds" ["tenant", "collector"]
-            "Unix time of the collector's last success; absent if there was none. Cached from the last poll.";
+            "Unix time of the collector's last success; absent if there was none, and for sessions, which are fetched only when there are new ones. Cached from the last poll.";
         DURATION: Gauge "defender_collector_duration_seconds" ["tenant", "collector"]
-            "How long the collector's last successful round took, from the first page to the last; absent if there was none. Cached from the last poll.";
+            "How long the collector's last successful round took, from the first page to the last; absent if there was none, and for sessions. Cached from the last poll.";
         ERRORS: Counter "defender_collector_errors_total" ["tenant", "collector", "reason"]
             "Attempts to fetch a list or a batch of history that failed, by reason. Cached from the last poll.";
         NEXT_ATTEMPT: Gauge "defender_collector_next_attempt_timestamp_seconds" ["tenant", "collector"]

@@ -178,11 +178,12 @@ fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
 /// The windows of a tenant's budgets with their labels: of one for all endpoints, or of one each.
 fn windows(tenant: &TenantView) -> Vec<(Collector, usize, String)> {
     let budgets = match tenant.quota.share().scope {
-        Scope::Application => &Collector::ALL[..1],
-        Scope::Endpoint => Collector::ALL,
+        Scope::Application => 1,
+        Scope::Endpoint => Collector::ALL.len(),
     };
+    let payers = Collector::ALL.iter().filter(|of| of.payer() == **of);
     let mut windows = Vec::new();
-    for of in budgets {
+    for of in payers.take(budgets) {
         for (index, window) in catalog::WINDOWS.into_iter().enumerate() {
             let (name, mut labels) = (tenant.name.as_str(), String::new());
             match tenant.quota.share().scope {

@@ -9,7 +9,7 @@ impl Plan {
     /// under way, or never.
     #[must_use]
     pub fn next_attempt(&self, collector: Collector) -> Option<Uptime> {
-        let due = self.round_due(collector)?;
+        let due = self.due(collector)?;
         Some(self.held_until().map_or(due, |until| until.max(due)))
     }
 
@@ -19,6 +19,7 @@ impl Plan {
         let due = [
             self.definitions.forbidden_until(),
             self.history.forbidden_until(),
+            self.sessions.forbidden_until(),
             self.agents.forbidden_until(),
         ];
         due.into_iter().flatten().any(|due| due <= now)
@@ -28,6 +29,7 @@ impl Plan {
     pub fn retry_forbidden(&mut self, now: Uptime) {
         self.definitions.retry_forbidden(now);
         self.history.retry_forbidden(now);
+        self.sessions.retry_forbidden(now);
         self.agents.retry_forbidden(now);
     }
 }

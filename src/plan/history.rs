@@ -26,7 +26,7 @@ const SUSPECTS: usize = 8;
 const ASIDE: Duration = Duration::from_mins(10);
 
 /// How often a batch twice as large as learned is tried: a call a day at most is lost by it.
-const GROW: Duration = Duration::from_hours(24);
+pub(super) const GROW: Duration = Duration::from_hours(24);
 
 /// For how long after a list the sweep may go on: the next list is far enough away.
 const SOON: Duration = Duration::from_secs(15);

@@ -60,8 +60,19 @@ impl Request {
     pub fn collector(&self) -> Collector {
         match self {
             Self::Definitions => Collector::Definitions,
-            Self::History(_) | Self::Sessions(_) => Collector::History,
+            Self::History(_) => Collector::History,
+            Self::Sessions(_) => Collector::Sessions,
             Self::Agents => Collector::Agents,
+        }
+    }
+
+    /// How many ids it names.
+    #[must_use]
+    pub fn ids(&self) -> usize {
+        match self {
+            Self::Definitions | Self::Agents => 0,
+            Self::History(ids) => ids.len(),
+            Self::Sessions(ids) => ids.len(),
         }
     }
 }
@@ -180,12 +191,9 @@ impl Plan {
         let mut wake: Option<Uptime> = None;
         let mut sleep_until =
             |moment: Uptime| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
-        for collector in [
-            Collector::Definitions,
-            Collector::History,
-            Collector::Agents,
-        ] {
-            match self.due(collector, now) {
+        for &collector in Collector::ALL {
+            let gives_way = collector == Collector::Sessions && self.history.has_backlog(now);
+            match self.due(collector).filter(|_| !gives_way) {
                 Some(due) if due <= now => {
                     match quota.try_acquire(collector, self.reserved(collector, quota)) {
                         Ok(slot) => return Step::Call(self.start(collector, now), slot),
@@ -200,19 +208,12 @@ impl Plan {
         Step::Sleep(wake)
     }
 
-    /// When `collector` wants its next call, be it of sessions by their ids; `None` while one
-    /// is under way, or never.
-    fn due(&self, collector: Collector, now: Uptime) -> Option<Uptime> {
-        let gives_way = collector != Collector::History || self.history.has_backlog(now);
-        let sessions = self.sessions.due().filter(|_| !gives_way);
-        self.round_due(collector).into_iter().chain(sessions).min()
-    }
-
-    /// When the next call of `collector`'s own rounds is due, likewise.
-    fn round_due(&self, collector: Collector) -> Option<Uptime> {
+    /// When `collector` wants its next call; `None` while one is under way, or never.
+    fn due(&self, collector: Collector) -> Option<Uptime> {
         match collector {
             Collector::Definitions => self.definitions.due(),
             Collector::History => self.history.due(),
+            Collector::Sessions => self.sessions.due(),
             Collector::Agents => self.agents.due(),
         }
     }
@@ -223,10 +224,8 @@ impl Plan {
                 self.definitions.start(now);
                 Request::Definitions
             }
-            Collector::History if self.history.due().is_some_and(|due| due <= now) => {
-                Request::History(self.history.start(now))
-            }
-            Collector::History => Request::Sessions(self.sessions.start(self.batch_size())),
+            Collector::History => Request::History(self.history.start(now)),
+            Collector::Sessions => Request::Sessions(self.sessions.start(now, self.batch_size())),
             Collector::Agents => {
                 self.agents.start(now);
                 Request::Agents

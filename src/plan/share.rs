@@ -49,7 +49,7 @@ impl Plan {
                 minute: definitions(minute),
                 hour: definitions(hour),
             },
-            Collector::History => Reserved {
+            Collector::History | Collector::Sessions => Reserved {
                 minute: definitions(minute) + agents(minute),
                 hour: definitions(hour) + agents(hour),
             },

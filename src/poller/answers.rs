@@ -12,7 +12,7 @@ use crate::health::{Collector, Lifecycle, Skipped};
 #[derive(Debug, Default)]
 pub(super) struct Announced {
     lifecycles: BTreeMap<Collector, Lifecycle>,
-    refused_links: BTreeMap<Collector, String>,
+    pub(super) refused_links: BTreeMap<Collector, String>,
     /// When what is left out was last logged, by the reason; `None`: values that cannot be read.
     pub(super) left_out: BTreeMap<(Collector, Option<Skipped>), Uptime>,
 }

@@ -45,8 +45,8 @@ impl Extent {
                 "the answer stopped at a cap without a link to the rest; the rest came with $skip"
             }
             Self::Unreadable => "records cannot be read, so nothing vanishes",
-            Self::Truncated if collector == Collector::History => {
-                "the answer stopped at a cap without a link to the rest, and $skip brought no more; history is asked for in smaller batches, and of a single definition what came is used"
+            Self::Truncated if collector.payer() == Collector::History => {
+                "the answer stopped at a cap without a link to the rest, and $skip brought no more; it is asked for in smaller batches, and of a single id what came is used"
             }
             Self::Truncated => {
                 "the answer stopped at a cap without a link to the rest, and $skip brought no more; what came is used, and nothing vanishes"
@@ -66,24 +66,23 @@ impl Poller {
         if extent == Extent::Endless {
             self.tenant.health.collector_mut(collector).endless += 1;
         }
-        let ids = match request {
-            Request::History(ids) => ids.len(),
-            Request::Definitions | Request::Agents => {
-                self.tenant.health.collector_mut(collector).incomplete = extent.incomplete();
-                0
-            }
-            // What it brings is of use, and says nothing of the other rounds.
-            Request::Sessions(_) => return,
-        };
+        if matches!(request, Request::Definitions | Request::Agents) {
+            self.tenant.health.collector_mut(collector).incomplete = extent.incomplete();
+        }
+        let ids = request.ids();
         let before = self.extents.get(&collector).copied();
         let (tenant, label) = (self.tenant.name(), collector.as_label());
         if extent == Extent::Whole {
             // An answer about fewer ids says nothing of one about more.
             if before.is_some_and(|(_, asked)| asked <= ids) {
                 self.extents.remove(&collector);
+                self.announced.refused_links.remove(&collector);
                 tracing::info!(%tenant, collector = label, "{}", extent.text(collector));
             }
             return;
+        }
+        if extent != Extent::Refused {
+            self.announced.refused_links.remove(&collector);
         }
         let is_logged_apart = matches!(extent, Extent::Refused | Extent::Unreadable);
         if !is_logged_apart && before.is_none_or(|(before, _)| before != extent) {

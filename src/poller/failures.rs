@@ -3,21 +3,67 @@
 use std::time::Duration;
 
 use super::Poller;
+use super::round::RoundError;
 use crate::clock::Uptime;
-use crate::health::{Collector, Reason};
+use crate::health::{AuthReason, Collector, Reason};
+use crate::plan::{Failure, Request};
 
 impl Poller {
+    /// Tells the plan of a round that failed, and counts it unless the plan finds a way around.
+    pub(super) fn failed(&mut self, request: &Request, error: &RoundError) {
+        let collector = request.collector();
+        let failure = error.failure(request);
+        self.plan.failed(self.clock.uptime(), request, failure);
+        match (request, failure) {
+            (Request::Sessions(_), Failure::Refused | Failure::BatchTooLarge(_))
+                if request.ids() > 1 =>
+            {
+                return;
+            }
+            (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
+                let (sent, allowed) = (ids.len(), self.plan.batch_size());
+                tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
+                return;
+            }
+            (Request::History(ids), Failure::Refused | Failure::BatchTooLarge(_))
+                if !self.plan.history_is_failing() =>
+            {
+                self.tenant.touch(ids);
+                let one = ids
+                    .first()
+                    .filter(|_| ids.len() == 1)
+                    .map(tracing::field::display);
+                tracing::warn!(tenant = %self.tenant.name(), quarantined = one, ids = ids.len(), %error, "a batch was refused");
+                return;
+            }
+            (Request::Definitions, Failure::Forbidden) => {
+                if let Some(listed) = self.tenant.without_list() {
+                    self.plan.without_list(self.clock.uptime(), &listed);
+                }
+            }
+            _ => {}
+        }
+        if failure == Failure::Temporary(Reason::Auth) {
+            self.tenant.health.count_auth_error(AuthReason::Refused);
+        }
+        self.note_failure(collector, failure.reason(), &error.to_string());
+    }
+
     /// Counts a failure; logs it once, until it changes or ends.
     pub(super) fn note_failure(&mut self, collector: Collector, reason: Reason, text: &str) {
         if self.count_failure(collector, reason, text.to_owned()) {
             let retry_in = self.retry_in(self.plan.next_attempt(collector));
+            let what = match collector {
+                Collector::Sessions => "the details of sessions cannot be fetched",
+                _ => "failed",
+            };
             tracing::warn!(
                 tenant = %self.tenant.name(),
                 collector = collector.as_label(),
                 reason = reason.as_label(),
                 error = text,
                 %retry_in,
-                "failed"
+                "{what}"
             );
         }
     }

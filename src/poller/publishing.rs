@@ -45,6 +45,10 @@ impl Poller {
             .plan
             .paused_until(now)
             .map(|until| wall + until.since(now));
+        if !self.plan.wants_sessions() {
+            // None is left that could be fetched, and end the failure.
+            health.sessions.failure = None;
+        }
         for collector in Collector::ALL {
             let next = self.plan.next_attempt(*collector);
             let health = health.collector_mut(*collector);

@@ -17,7 +17,7 @@ use self::error::{is_expired, refuses_to_skip};
 use super::extent::Extent;
 use crate::clock::{Timestamp, Uptime};
 use crate::defender::{ApiError, DecodeError, NextLink, Page, Unread};
-use crate::model::{Agent, Definition, Session};
+use crate::model::{Agent, Definition, Session, SessionDetails};
 
 /// Pages of one round, at most.
 pub(super) const MOST_PAGES: usize = 1_000;
@@ -76,6 +76,16 @@ impl Keyed for Definition {
 impl Keyed for Session {
     fn key(&self) -> impl Hash {
         (&self.definition_id, &self.id, self.last_scanned)
+    }
+
+    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
+        unread.failure(read)
+    }
+}
+
+impl Keyed for SessionDetails {
+    fn key(&self) -> impl Hash {
+        &self.id
     }
 
     fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {

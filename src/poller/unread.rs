@@ -33,20 +33,23 @@ impl Poller {
         }
     }
 
-    /// Counts sessions that are about nothing that was asked for, and those without an id and a
-    /// time, which cannot be told from any other.
-    pub(super) fn note_left_out<K: Ord>(
+    /// Counts records of a batch that are about nothing that was asked for.
+    pub(super) fn note_unrelated<T, K: Ord>(
         &mut self,
+        collector: Collector,
         asked: &[K],
-        sessions: &[Session],
-        key: fn(&Session) -> Option<&K>,
+        records: &[T],
+        key: fn(&T) -> &K,
     ) {
         let asked: BTreeSet<&K> = asked.iter().collect();
-        let is_asked = |one: &&Session| key(one).is_some_and(|key| asked.contains(key));
-        let (related, unrelated): (Vec<_>, Vec<_>) = sessions.iter().partition(is_asked);
-        let nameless = |one: &&&Session| one.id.is_none() && one.last_scanned.is_none();
-        let nameless = related.iter().filter(nameless).count();
-        self.leave_out(Collector::History, Skipped::Unrelated, unrelated.len());
+        let unrelated = records.iter().filter(|one| !asked.contains(key(one)));
+        self.leave_out(collector, Skipped::Unrelated, unrelated.count());
+    }
+
+    /// Counts sessions without an id and a time, which cannot be told from any other.
+    pub(super) fn note_nameless(&mut self, sessions: &[Session]) {
+        let nameless = |one: &&Session| one.id.is_none() && one.last_scanned.is_none();
+        let nameless = sessions.iter().filter(nameless).count();
         self.leave_out(Collector::History, Skipped::Unreadable, nameless);
     }
 

@@ -41,7 +41,7 @@ const LONGEST_WRITE: Duration = Duration::from_secs(30);
 /// One call in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Which collector made it.
+    /// Which collector pays for it.
     pub collector: Collector,
     /// When it was allowed, just before it left.
     pub sent: Uptime,
@@ -244,6 +244,7 @@ impl Quota {
     /// # Errors
     /// The earliest moment to ask again, if there is no slot.
     pub fn try_acquire(&self, collector: Collector, reserved: Reserved) -> Result<Slot, Retry> {
+        let collector = collector.payer();
         let now = self.shared.clock.uptime();
         let mut log = self.lock();
         log.forget(now, self.limits.hour.window);
@@ -311,7 +312,7 @@ impl Quota {
         let now = self.shared.clock.uptime();
         let log = self.lock();
         let limits = log.reserve.limits(self.limits, now);
-        let counts = |call: &&Call| limits.scope.counts(collector, call.collector);
+        let counts = |call: &&Call| limits.scope.counts(collector.payer(), call.collector);
         limits.both().map(|limit| Usage {
             limit: limit.calls,
             used: log.held(now, limit.window).filter(counts).count(),

@@ -2,35 +2,60 @@
 
 use std::time::Duration;
 
-use super::{Scan, identity};
-use crate::model::{Session, SessionId};
+use super::{Scan, identity_of};
+use crate::model::{Session, SessionDetails, SessionId};
+use crate::snapshot::SESSIONS;
 
 impl Scan {
-    /// Takes in a session that was asked for by its id; returns how long its targets took.
-    pub fn detail(&mut self, session: &Session) -> Vec<Duration> {
-        let asked = |bare: &SessionId| Some(bare) == session.id.as_ref();
-        let Some(place) = self.bare.iter().position(asked) else {
-            return Vec::new();
-        };
-        self.bare.remove(place);
+    /// Which sessions of an answer are to be asked for by their ids: of those that are `over`
+    /// now, and of those of which the service has changed its word.
+    pub(super) fn ask_for(
+        &mut self,
+        held: &[(u64, &Session)],
+        over: &[&Session],
+    ) -> Vec<SessionId> {
+        let corrected = held.iter().filter(|held| self.is_corrected(held));
+        let told = over.iter().chain(corrected.map(|(_, session)| session));
+        let bare = told.filter(|session| session.is_bare());
+        let mut bare: Vec<_> = bare.filter_map(|session| session.id.clone()).collect();
+        bare.drain(..bare.len().saturating_sub(SESSIONS));
+        self.bare.extend(bare.iter().cloned());
+        self.bare.drain(..self.bare.len().saturating_sub(SESSIONS));
+        bare
+    }
+
+    /// Takes a session in that was asked for by its id; returns how long its targets took.
+    pub fn detail(&mut self, details: &SessionDetails) -> Vec<Duration> {
+        self.give_up(&details.id);
+        let identity = identity_of(&details.id);
+        let mut durations = details.target_durations.clone();
         let mut known = self.recent.to_vec();
-        for known in &mut known {
-            if identity(session) == Some(known.identity) {
-                known.targets = session.targets;
-                known.targets_succeeded = session.targets_succeeded;
-                known.errors = session.errors.clone().or(known.errors.take());
+        if let Some(known) = known.iter_mut().find(|known| known.identity == identity) {
+            if known.is_detailed() {
+                // Asked for again, after a correction: its targets have been counted.
+                durations.clear();
             }
+            known.targets = details.targets;
+            known.targets_succeeded = details.targets_succeeded;
+            known.errors = details.errors.clone().or(known.errors.take());
         }
         self.recent = known.into();
         self.fill_newest();
-        session.target_durations.clone()
+        durations
     }
 
-    /// These sessions are asked for no more; true if some of them were.
-    pub fn give_up(&mut self, sessions: &[SessionId]) -> bool {
-        let before = self.bare.len();
-        self.bare.retain(|bare| !sessions.contains(bare));
-        self.bare.len() < before
+    /// Whether the service has changed its word about a session whose targets are known.
+    fn is_corrected(&self, (identity, session): &(u64, &Session)) -> bool {
+        let mut recent = self.recent.iter();
+        session.status.is_final()
+            && recent.any(|known| {
+                known.identity == *identity && known.is_detailed() && known.status != session.status
+            })
+    }
+
+    /// This session is asked for no more.
+    pub fn give_up(&mut self, session: &SessionId) {
+        self.bare.retain(|bare| bare != session);
     }
 
     /// What is known of the newest session's targets, from whichever answer.

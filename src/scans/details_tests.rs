@@ -1,6 +1,7 @@
 //! Sessions that are asked for by their ids.
 
 use super::*;
+use crate::model::SessionDetails;
 
 /// What history by definition tells where it tells little.
 fn bare(id: &str, hours: i64, status: ScanStatus) -> Session {
@@ -9,6 +10,17 @@ fn bare(id: &str, hours: i64, status: ScanStatus) -> Session {
         targets_succeeded: None,
         target_durations: Vec::new(),
         ..session(id, Some(hours), status)
+    }
+}
+
+/// What history by session tells of one.
+fn details(id: &str, succeeded: u32) -> SessionDetails {
+    SessionDetails {
+        id: SessionId::new(id),
+        targets: Some(10),
+        targets_succeeded: Some(succeeded),
+        target_durations: vec![Duration::from_secs(3)],
+        errors: None,
     }
 }
 
@@ -45,13 +57,7 @@ fn details_stay_whatever_history_by_definition_leaves_out() {
     scan.learn(std::slice::from_ref(&a), NOW);
     scan.learn(&[a.clone(), b.clone()], NOW);
     assert_eq!(scan.view().targets, None);
-    assert!(
-        scan.detail(&session("a", None, Success)).is_empty(),
-        "nobody asked"
-    );
-    let details = session("b", None, Failure);
-    assert_eq!(scan.detail(&details).len(), 1);
-    assert!(scan.detail(&details).is_empty(), "each session once");
+    assert_eq!(scan.detail(&details("b", 7)).len(), 1);
     for _ in 0..2 {
         assert_eq!(
             (scan.view().targets, scan.view().targets_succeeded),
@@ -60,8 +66,38 @@ fn details_stay_whatever_history_by_definition_leaves_out() {
         assert_eq!(scan.view().recent[1].targets, Some(10));
         scan.learn(&[a.clone(), b.clone()], NOW);
     }
-    scan.learn(&[a, bare("b", 2, Success)], NOW);
-    assert_eq!(scan.view().targets, None, "another status, another story");
+}
+
+#[test]
+fn a_corrected_session_is_asked_for_again_and_keeps_its_targets_until_then() {
+    let mut scan = Scan::new(listed(None));
+    let (a, b) = (bare("a", 1, Success), |status| bare("b", 2, status));
+    scan.learn(std::slice::from_ref(&a), NOW);
+    let failed = Session {
+        errors: Some(Arc::default()),
+        ..b(Failure)
+    };
+    scan.learn(&[a.clone(), failed], NOW);
+    assert_eq!(scan.detail(&details("b", 0)).len(), 1);
+    let running = ScanStatus::Unknown("Running".into());
+    assert!(wanted(&scan.learn(&[a.clone(), b(running)], NOW)).is_empty());
+    scan.learn(&[a.clone(), b(Failure)], NOW);
+    let corrected = [a, b(Success)];
+    let learned = scan.learn(&corrected, NOW);
+    assert_eq!(wanted(&learned), ["b"]);
+    assert!(wanted(&scan.learn(&corrected, NOW)).is_empty(), "once");
+    assert_eq!(scan.view().recent[1].errors, None, "of the former status");
+    let succeeded = |scan: &Scan| (scan.view().targets, scan.view().targets_succeeded);
+    assert_eq!(succeeded(&scan), (Some(10), Some(0)));
+    assert!(scan.detail(&details("b", 10)).is_empty(), "counted before");
+    assert_eq!(succeeded(&scan), (Some(10), Some(10)));
+    let counts = scan.view().sessions;
+    assert_eq!((counts.failure, counts.success), (1, 0), "counted once");
+    let corrected = bare("a", 1, Failure);
+    assert!(
+        wanted(&scan.learn(&[corrected], NOW)).is_empty(),
+        "never told"
+    );
 }
 
 #[test]
@@ -74,6 +110,9 @@ fn what_is_to_be_asked_for_is_bounded_and_can_be_given_up() {
     let learned = scan.learn(&many, NOW);
     assert_eq!((learned.bare.len(), scan.bare.len()), (SESSIONS, SESSIONS));
     assert_eq!(learned.bare[SESSIONS - 1].as_str(), "99");
-    assert!(scan.give_up(&learned.bare) && scan.bare.is_empty());
-    assert!(!scan.give_up(&learned.bare));
+    let bytes = scan.bytes();
+    for id in &learned.bare {
+        scan.give_up(id);
+    }
+    assert!(scan.bare.is_empty() && scan.bytes() < bytes);
 }

@@ -184,8 +184,8 @@ pub struct TenantState {
     pub agents: Vec<Agent>,
     /// How long single targets took.
     pub target_seconds: Histogram,
-    /// Definitions, history, agents.
-    pub collectors: [CollectorHealth; 3],
+    /// Definitions, history, agents, sessions.
+    pub collectors: [CollectorHealth; 4],
     /// Failures to get a token.
     pub auth_errors: BTreeMap<AuthReason, u64>,
     /// The directory that all of this is about; `None` if an older version wrote it.

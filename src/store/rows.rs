@@ -209,7 +209,7 @@ pub(super) struct TenantRow {
     pub(super) agents: Vec<AgentRow>,
     #[n(4)]
     pub(super) target_seconds: HistogramRow,
-    /// Definitions, history, agents.
+    /// Definitions, history, agents, sessions; an older version wrote the first three.
     #[n(5)]
     pub(super) collectors: Vec<CollectorRow>,
     /// By label.
@@ -246,7 +246,7 @@ impl From<TenantRow> for TenantState {
     fn from(row: TenantRow) -> Self {
         let mut collectors = row.collectors.into_iter().map(CollectorHealth::from);
         let mut next = || collectors.next().unwrap_or_default();
-        let collectors = [next(), next(), next()];
+        let collectors = [next(), next(), next(), next()];
         Self {
             stamp: row.stamp,
             batch_size: row.batch_size,

@@ -66,7 +66,7 @@ fn definition(id: &DefinitionId) -> DefinitionState {
 
 pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> Changes {
     let ids = (0..definitions).map(|number| DefinitionId::new(&format!("{number:05}")));
-    let collectors = [(); 3].map(|()| CollectorHealth {
+    let collectors = [(); 4].map(|()| CollectorHealth {
         truncated: 3,
         endless: 4,
         values_unreadable: 5,

@@ -79,6 +79,7 @@ impl Tenant {
             let id = scan.definition().id.clone();
             news.appeared.push(id.clone());
             self.changed(std::slice::from_ref(&id));
+            self.ask_for(&id, &scan.bare);
             if scan.wants_history() {
                 news.changed.push(id.clone());
             }
@@ -105,6 +106,9 @@ impl Tenant {
             ids.next_if(|listed| *listed == id).is_none()
         });
         for (id, scan) in gone {
+            for session in &scan.bare {
+                self.asked.remove(session);
+            }
             news.vanished.push(id.clone());
             self.vanished.insert(id, (now, scan));
         }

@@ -9,7 +9,7 @@ mod details;
 mod listing;
 mod saved;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use self::listing::publishes;
@@ -36,7 +36,9 @@ pub struct Tenant {
     /// Ordered by id, each id once.
     agents: Arc<[Agent]>,
     target_seconds: Histogram,
-    /// New sessions that are to be asked for by their ids.
+    /// Sessions that are to be asked for by their ids, and of which definition each is.
+    asked: HashMap<SessionId, DefinitionId>,
+    /// Those of them that the plan has not heard of.
     bare: Vec<SessionId>,
     /// Definitions that changed since they were last saved.
     unsaved: BTreeSet<DefinitionId>,
@@ -64,6 +66,7 @@ impl Tenant {
             vanished: BTreeMap::new(),
             agents: Arc::default(),
             target_seconds: Histogram::new(TARGET_SECONDS),
+            asked: HashMap::new(),
             bare: Vec::new(),
             unsaved: BTreeSet::new(),
             views: Arc::default(),
@@ -125,7 +128,7 @@ impl Tenant {
             for duration in learned.target_durations {
                 self.target_seconds.observe(duration.as_secs_f64());
             }
-            self.bare.extend(learned.bare);
+            self.ask_for(id, &learned.bare);
             if !learned.settled {
                 unsettled.insert(id.clone());
             }

@@ -68,7 +68,12 @@ impl Tenant {
         });
         let definitions = rows.collect();
         let health = &self.health;
-        let collectors = [&health.definitions, &health.history, &health.agents];
+        let collectors = [
+            &health.definitions,
+            &health.history,
+            &health.agents,
+            &health.sessions,
+        ];
         let tenant = TenantState {
             stamp,
             batch_size: plan.batch_size(),
@@ -107,15 +112,15 @@ impl Tenant {
     ) -> Self {
         let pause = before.paused_until(now).map(|until| until.since(now));
         plan.restore(now, before.batch_size(), pause);
-        let (mut published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.scans)
-                .into_iter()
-                .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
-        for (id, scan) in &mut published {
+        let (published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.scans)
+            .into_iter()
+            .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
+        // The new plan knows of none.
+        self.asked.clear();
+        self.bare.clear();
+        for (id, scan) in &published {
             plan.restore_fetch(id, before.fetch_times(id));
-            if !plan.want_sessions(&scan.bare) {
-                scan.bare.clear();
-            }
+            self.ask_for(id, &scan.bare);
         }
         self.unsaved.extend(hidden.keys().cloned());
         self.outdated.extend(hidden.keys().cloned());
@@ -152,6 +157,7 @@ impl Tenant {
                 self.health.definitions,
                 self.health.history,
                 self.health.agents,
+                self.health.sessions,
             ] = row.collectors;
             self.health.auth_errors = row.auth_errors;
             self.health.restarts = row.restarts;
@@ -180,9 +186,7 @@ impl Tenant {
                     quarantined_until,
                 },
             );
-            if !plan.want_sessions(&row.scan.bare) {
-                row.scan.bare.clear();
-            }
+            self.ask_for(&id, &row.scan.bare);
             self.outdated.insert(id.clone());
             self.restored.insert(id.clone());
             self.scans.insert(id, Box::new(row.scan));

@@ -12,6 +12,9 @@ use crate::plan::Plan;
 use crate::quota::Limits;
 use crate::store::{DefinitionState, Loaded, Stamp};
 
+#[path = "details_tests.rs"]
+mod details;
+
 pub(super) fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
     Tenant::new(

@@ -8,16 +8,13 @@ use std::time::Duration;
 
 use serde::de::MapAccess;
 
-use super::errors::{Target, failure_reason, session_errors};
-use super::lenient::{Read, Unreadable};
-use super::read::{
-    count, flag, id, latest_status, length, scan_type, session_status, target_type, text, time,
-};
+use super::errors::failure_reason;
+use super::lenient::Unreadable;
+use super::read::{count, flag, id, latest_status, scan_type, target_type, text, time};
 use super::shape::{Record, Shape, is, skip};
 use crate::clock::Timestamp;
 use crate::model::{
-    Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, Session, SessionErrors,
-    SessionId, TargetType,
+    Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType,
 };
 
 /// A model type that can be read from the wire.
@@ -49,14 +46,6 @@ impl FromWire for Definition {
 
     fn forget_after(&mut self, latest: Timestamp) {
         self.latest.take_if(|run| run.at > latest);
-    }
-}
-
-impl FromWire for Session {
-    type Record = SessionRecord;
-
-    fn forget_after(&mut self, latest: Timestamp) {
-        self.last_scanned.take_if(|at| *at > latest);
     }
 }
 
@@ -122,6 +111,8 @@ macro_rules! record {
         }
     };
 }
+
+mod session;
 
 // `scanAuthenticationParams` is left out on purpose. `target` and `createdBy` are read to keep
 // them out of the reason for a failure, and not kept.
@@ -207,61 +198,6 @@ record! { AgentRecord {
     scanner_version: record.scanner_version.unwrap_or_default(),
     client_version: record.client_version.unwrap_or_default(),
 }) }
-
-record! { SessionRecord {
-    definition_id: DefinitionId
-        = "scanDefinitionId" | "scanDefinitionIds" => id(DefinitionId::new),
-    id: SessionId = "sessionId" | "sessionIds" => id(SessionId::new),
-    last_scanned: Timestamp = "lastScanned" => time,
-    status: ScanStatus = "scanStatus" => session_status,
-    targets: u32 = "numberOfTargets" => count,
-    targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
-    targets_scanned: Vec<TargetRecord>
-        = "scannedTargets" | "listScannedTargets" => scanned_targets,
-    error: Arc<str> = "generalErrorMessage" => text,
-    ; unused = "orgId" | "scannerId"
-    ; within = |record| record.scanned().flat_map(Record::unreadable).collect()
-} => Session: |record| {
-    let says_something =
-        record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
-    Some(Session {
-        errors: record.errors(),
-        target_durations: record.scanned().filter_map(|target| target.duration).collect(),
-        definition_id: record.definition_id.filter(|_| says_something)?,
-        id: record.id,
-        last_scanned: record.last_scanned,
-        status: record.status.unwrap_or_else(unknown),
-        targets: record.targets,
-        targets_succeeded: record.targets_succeeded,
-    })
-} }
-
-impl SessionRecord {
-    fn scanned(&self) -> impl Iterator<Item = &TargetRecord> {
-        self.targets_scanned.iter().flatten()
-    }
-
-    fn errors(&self) -> Option<Arc<SessionErrors>> {
-        let targets = self.scanned().map(|target| Target {
-            names: [target.ip.as_deref(), target.hostname.as_deref()],
-            status: target.status.as_ref(),
-            error: target.error.as_deref(),
-        });
-        session_errors(self.error.as_deref(), &targets.collect::<Vec<_>>())
-    }
-}
-
-record! { TargetRecord {
-    duration: Duration = "scanDuration" => length,
-    ip: Arc<str> = "ip" => text,
-    hostname: Arc<str> = "hostname" => text,
-    status: ScanStatus = "scanStatus" => session_status,
-    error: Arc<str> = "errorMessage" => text,
-} => Self: Some }
-
-fn scanned_targets(value: Shape<TargetRecord>) -> Read<Vec<TargetRecord>> {
-    Ok(value.many()?.map(|list| list.items))
-}
 
 /// `null`, 0 and negative run once.
 fn interval(hours: u32) -> Option<Duration> {

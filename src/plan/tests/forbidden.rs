@@ -24,7 +24,11 @@ async fn tries(mut bench: Bench, request: Request, until: Duration) -> Vec<u64> 
 #[tokio::test(start_paused = true)]
 async fn each_collector_is_tried_after_1_5_and_15_minutes_and_then_hourly() {
     let all = ids(0..3);
-    for request in [Request::Definitions, Request::History(all.clone())] {
+    for request in [
+        Request::Definitions,
+        Request::History(all.clone()),
+        Request::Sessions(vec![SessionId::new("s")]),
+    ] {
         let mut bench = Bench::new(100, 1_500);
         bench.listed(&set(&all), &all);
         let tries = tries(bench, request, Duration::from_mins(145)).await;
@@ -62,6 +66,12 @@ async fn whoever_asks_ends_the_wait_for_what_is_forbidden_and_no_other() {
         bench.failed(&Request::Definitions, failure);
         bench.plan.retry_forbidden(bench.clock.uptime());
         assert_eq!(bench.next().is_some(), ends, "{failure:?}");
+        let mut bench = Bench::new(100, 1_500);
+        bench.listed(&set(&[]), &[]);
+        let sessions = Request::Sessions(vec![SessionId::new("s")]);
+        bench.failed(&sessions, failure);
+        bench.plan.retry_forbidden(bench.clock.uptime());
+        assert_eq!(bench.next(), Some(sessions).filter(|_| ends), "{failure:?}");
     }
 }
 

@@ -30,7 +30,7 @@ impl RoundError {
             }
             // An answer about fewer ids is smaller; a list cannot be made smaller.
             Self::Api(ApiError::BodyTooLarge { .. }) | Self::TooLarge(_)
-                if request.collector() == Collector::History =>
+                if request.collector().payer() == Collector::History =>
             {
                 Failure::BatchTooLarge(None)
             }

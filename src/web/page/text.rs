@@ -111,6 +111,7 @@ pub(super) const fn collector(collector: Collector) -> &'static str {
     match collector {
         Collector::Definitions => "The list of definitions",
         Collector::History => "The history of scans",
+        Collector::Sessions => "The details of scans",
         Collector::Agents => "The list of agents",
     }
 }

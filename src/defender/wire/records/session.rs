@@ -1,0 +1,111 @@
+//! Sessions: as history by definition tells of them, and as history by session does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::MapAccess;
+
+use super::super::errors::{Target, session_errors};
+use super::super::lenient::{Read, Unreadable};
+use super::super::read::{count, id, length, session_status, text, time};
+use super::super::shape::{Record, Shape, is, skip};
+use super::{FromWire, unknown};
+use crate::clock::Timestamp;
+use crate::model::{DefinitionId, ScanStatus, Session, SessionDetails, SessionErrors, SessionId};
+
+impl FromWire for Session {
+    type Record = SessionRecord;
+
+    fn forget_after(&mut self, latest: Timestamp) {
+        self.last_scanned.take_if(|at| *at > latest);
+    }
+}
+
+impl FromWire for SessionDetails {
+    type Record = DetailsRecord;
+
+    fn forget_after(&mut self, _latest: Timestamp) {}
+}
+
+record! { SessionRecord {
+    definition_id: DefinitionId
+        = "scanDefinitionId" | "scanDefinitionIds" => id(DefinitionId::new),
+    id: SessionId = "sessionId" | "sessionIds" => id(SessionId::new),
+    last_scanned: Timestamp = "lastScanned" => time,
+    status: ScanStatus = "scanStatus" => session_status,
+    targets: u32 = "numberOfTargets" => count,
+    targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
+    scanned: Vec<TargetRecord> = "scannedTargets" | "listScannedTargets" => scanned_targets,
+    error: Arc<str> = "generalErrorMessage" => text,
+    ; unused = "orgId" | "scannerId"
+    ; within = |record| within(&record.scanned)
+} => Session: |record| {
+    let says_something =
+        record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
+    let scanned = record.scanned.unwrap_or_default();
+    Some(Session {
+        errors: errors(record.error.as_deref(), &scanned),
+        target_durations: durations(&scanned),
+        definition_id: record.definition_id.filter(|_| says_something)?,
+        id: record.id,
+        last_scanned: record.last_scanned,
+        status: record.status.unwrap_or_else(unknown),
+        targets: record.targets,
+        targets_succeeded: record.targets_succeeded,
+    })
+} }
+
+// Which definition it is of, and how it went, is known of a session that is asked for by its id.
+record! { DetailsRecord {
+    id: SessionId = "sessionId" | "sessionIds" => id(SessionId::new),
+    targets: u32 = "numberOfTargets" => count,
+    targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
+    scanned: Vec<TargetRecord> = "scannedTargets" | "listScannedTargets" => scanned_targets,
+    error: Arc<str> = "generalErrorMessage" => text,
+    ; unused = "scanDefinitionId" | "scanDefinitionIds" | "lastScanned" | "scanStatus" | "orgId"
+        | "scannerId"
+    ; within = |record| within(&record.scanned)
+} => SessionDetails: |record| {
+    let scanned = record.scanned.unwrap_or_default();
+    Some(SessionDetails {
+        errors: errors(record.error.as_deref(), &scanned),
+        target_durations: durations(&scanned),
+        id: record.id?,
+        targets: record.targets,
+        targets_succeeded: record.targets_succeeded,
+    })
+} }
+
+record! { TargetRecord {
+    duration: Duration = "scanDuration" => length,
+    ip: Arc<str> = "ip" => text,
+    hostname: Arc<str> = "hostname" => text,
+    status: ScanStatus = "scanStatus" => session_status,
+    error: Arc<str> = "errorMessage" => text,
+} => Self: Some }
+
+/// What cannot be read of targets.
+fn within(scanned: &Option<Vec<TargetRecord>>) -> Vec<&'static str> {
+    let scanned = scanned.iter().flatten();
+    scanned.flat_map(Record::unreadable).collect()
+}
+
+fn durations(scanned: &[TargetRecord]) -> Vec<Duration> {
+    scanned
+        .iter()
+        .filter_map(|target| target.duration)
+        .collect()
+}
+
+fn errors(general: Option<&str>, scanned: &[TargetRecord]) -> Option<Arc<SessionErrors>> {
+    let targets = scanned.iter().map(|target| Target {
+        names: [target.ip.as_deref(), target.hostname.as_deref()],
+        status: target.status.as_ref(),
+        error: target.error.as_deref(),
+    });
+    session_errors(general, &targets.collect::<Vec<_>>())
+}
+
+fn scanned_targets(value: Shape<TargetRecord>) -> Read<Vec<TargetRecord>> {
+    Ok(value.many()?.map(|list| list.items))
+}
