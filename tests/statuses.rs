@@ -173,17 +173,22 @@ impl Bench {
     }
 }
 
+/// Nothing else is asked about, and the runs have counts, which history does not tell.
+fn bare(options: &mut Options) {
+    options.definitions = 0;
+    options.seed = 2;
+    options.bare_history = true;
+    options.last_scanned = true;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn new_sessions_of_which_too_little_is_told_are_asked_for_by_their_ids() {
     for timed in [true, false] {
-        let bare = |options: &mut Options| {
-            // Nothing else is asked about, and the runs have counts.
-            options.definitions = 0;
-            options.seed = 2;
-            options.bare_history = true;
+        let adjust = |options: &mut Options| {
+            bare(options);
             options.last_scanned = timed;
         };
-        let mut bench = Bench::adjusted(bare, "").await;
+        let mut bench = Bench::adjusted(adjust, "").await;
         bench.shows_targets(false).await;
         let expected = vec![vec![bench.run(Outcome::Partial)]];
         bench.shows(2.0, [0.0, 1.0, 0.0, 0.0]).await;
@@ -242,6 +247,90 @@ async fn new_sessions_of_which_too_little_is_told_are_asked_for_by_their_ids() {
         assert_eq!(asked.iter().filter(|ids| ids.contains(&refused)).count(), 1);
         assert_eq!(bench.simulator.violations(), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_by_session_is_not_of_history_and_a_reload_tries_it_at_once() {
+    let bench = Bench::adjusted(bare, "").await;
+    let sunset = ("Sunset", "Mon, 01 Feb 2027 00:00:00 GMT");
+    let fault = Fault::Status {
+        code: 403,
+        body: r#"{"error": {"code": "Forbidden", "message": "No"}}"#.to_owned(),
+        headers: vec![(sunset.0.to_owned(), sunset.1.to_owned())],
+    };
+    bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+    bench.run(Outcome::Partial);
+    bench.exporter.says(messages::NO_DETAILS).await;
+    bench.shows(2.0, [0.0, 1.0, 0.0, 0.0]).await;
+    let of = |metrics: &Metrics, name: &str, of: &str, label: &str| {
+        let of = format!("\"{of}\"");
+        metrics.value(name, &[&of, label]).map(|value| value > 0.0)
+    };
+    let (errors, next) = (
+        "defender_collector_errors_total",
+        "defender_collector_next_attempt_timestamp_seconds",
+    );
+    let (requests, ends) = (
+        "defender_api_requests_total",
+        "defender_api_sunset_timestamp_seconds",
+    );
+    let metrics = bench.exporter.metrics().await;
+    for (name, label) in [
+        (errors, "reason=\"forbidden\""),
+        (requests, "code=\"403\""),
+        (next, ""),
+        (ends, ""),
+    ] {
+        assert_eq!(of(&metrics, name, "sessions", label), Some(true), "{name}");
+        let history = of(&metrics, name, "history", label);
+        assert_ne!(history, Some(true), "{name}");
+    }
+    assert_eq!(metrics.value("defender_up", &[]), Some(1.0));
+    bench.simulator.set_fault(Endpoint::Sessions, None);
+    bench.exporter.process.signal("HUP");
+    let asked = bench.asked_by_id().len();
+    bench.shows_targets(true).await;
+    assert_eq!(bench.asked_by_id().len(), asked + 1);
+    let works = |value: f64| value.abs() < f64::EPSILON;
+    let sessions = ["collector=\"sessions\""];
+    bench.exporter.shows(next, &sessions, works).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_by_session_need_not_name_the_definition() {
+    let bench = Bench::adjusted(bare, "").await;
+    let fault = Fault::error(500, "Busy", "");
+    bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+    let session = bench.run(Outcome::Partial);
+    eventually("it was asked", async || {
+        (!bench.asked_by_id().is_empty()).then_some(())
+    })
+    .await;
+    let id = session.to_uppercase();
+    let record = serde_json::json!({"SessionIds": [id], "numberOfTargets": 1_234});
+    let fault = Fault::Body {
+        content_type: "application/json".to_owned(),
+        bytes: serde_json::json!({ "value": [record] }).to_string().into(),
+    };
+    bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+    let known = |targets: f64| (targets - 1_234.0).abs() < 0.5;
+    let label = format!("definition_id=\"{}\"", bench.id);
+    let name = "defender_scan_targets";
+    bench.exporter.shows(name, &[&label], known).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrected_run_is_asked_for_by_its_id_again() {
+    let bench = Bench::adjusted(bare, "").await;
+    let session = bench.run(Outcome::Success);
+    bench.shows_targets(true).await;
+    bench.set(&session, Outcome::Failure);
+    bench.shows(0.0, [1.0, 0.0, 0.0, 0.0]).await;
+    eventually("it was asked again", async || {
+        (bench.asked_by_id() == vec![vec![session.clone()]; 2]).then_some(())
+    })
+    .await;
+    bench.shows_targets(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
