@@ -220,6 +220,15 @@ async fn links_to_another_origin_are_asked_of_our_own() {
     assert_eq!(published(&exporter).await, 16);
     let said = exporter.process.output();
     assert_eq!(said.matches("it was not followed").count(), 1, "{said}");
+    simulator.set_fault(Endpoint::Definitions, None);
+    exporter.says("the answers are whole again").await;
+    let fault = Fault::NextLink(format!("http://{address}/elsewhere/api/x"));
+    simulator.set_fault(Endpoint::Definitions, Some(fault));
+    eventually("it is said of each change", async || {
+        let said = exporter.process.output();
+        (said.matches("it was not followed").count() == 2).then_some(())
+    })
+    .await;
     let first = start(&simulator).await;
     first.shows("defender_up", &[], |up| up > 0.0).await;
     assert_eq!(published(&first).await, 3);

@@ -177,7 +177,7 @@ impl Bench {
 fn bare(options: &mut Options) {
     options.definitions = 0;
     options.seed = 2;
-    options.bare_history = true;
+    options.bare_history = 0..1;
     options.last_scanned = true;
 }
 
@@ -335,7 +335,7 @@ async fn a_corrected_run_is_asked_for_by_its_id_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_not_asked_for_by_their_ids_where_that_is_off() {
-    let bench = Bench::adjusted(|options| options.bare_history = true, "sessions: off, ").await;
+    let bench = Bench::adjusted(|options| options.bare_history = 0..1, "sessions: off, ").await;
     for count in [1.0, 2.0] {
         bench.run(Outcome::Success);
         bench.shows(1.0, [count, 0.0, 0.0, 0.0]).await;

@@ -32,6 +32,10 @@ pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::R
     options.tenants = usize::try_from(tenants)?;
     options.last_scanned = true;
     options.chaos = chaos;
+    if chaos.is_some() {
+        // So that sessions are asked for by their ids too.
+        options.bare_history = options.tenants - 1..options.tenants;
+    }
     let simulator = Simulator::start(options)
         .await
         .context("starting the simulated Defender API")?;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use defender_scan_exporter::clock::{Clock, Uptime};
-use defender_simulator::{Damage, Draft, Endpoint, Fault, Outcome, Simulator};
+use defender_simulator::{CallRecord, Damage, Draft, Endpoint, Fault, Outcome, Simulator};
 use fastrand::Rng;
 use tempfile::TempDir;
 
@@ -15,17 +16,20 @@ use super::clients::Place;
 use super::common::names::NameServer;
 use super::common::nginx::Nginx;
 use super::common::{self, Exporter};
-use super::truth::{of_page, of_world};
+use super::truth::{are_detailed, of_page, of_world};
 
 /// Tenants to which anything may happen.
 const TENANTS: usize = 3;
 /// The tenant each of whose answers has a strange record; nothing else happens to it.
 const HARASSED: usize = TENANTS;
 pub const ALL_TENANTS: usize = TENANTS + 1;
-const ENDPOINTS: [Endpoint; 4] = [
+/// Tenants whose sessions must be asked for by their ids: one of the first, and the last.
+pub const BARE: Range<usize> = HARASSED - 1..ALL_TENANTS;
+const ENDPOINTS: [Endpoint; 5] = [
     Endpoint::Token,
     Endpoint::Definitions,
     Endpoint::History,
+    Endpoint::Sessions,
     Endpoint::Agents,
 ];
 /// Of Debian's package `faketime`, for the architecture that this runs on.
@@ -196,7 +200,8 @@ impl Chaos {
             self.harass();
             let what = match self.random.u8(..22) {
                 0..5 => {
-                    let (endpoint, tenant) = (self.random.usize(..4), self.random.usize(..TENANTS));
+                    let endpoint = self.random.usize(..ENDPOINTS.len());
+                    let tenant = self.random.usize(..TENANTS);
                     let fault = self.random.bool().then(|| Fault::any(&mut self.random));
                     self.simulator
                         .set_tenant_fault(tenant, ENDPOINTS[endpoint], fault);
@@ -320,7 +325,7 @@ impl Chaos {
             let expected = of_world(&self.simulator, ALL_TENANTS);
             let page = self.exporter().metrics().await.0;
             let found = of_page(&page);
-            if found == expected {
+            if found == expected && are_detailed(&page, BARE) {
                 return;
             }
             if Clock::system().uptime() > end {
@@ -341,8 +346,13 @@ impl Chaos {
     pub fn summary(&mut self) -> String {
         let said = self.said.clone() + &self.exporter().process.output();
         let silent = said.matches("name servers do not answer").count();
-        let (done, calls) = (&self.done, self.simulator.calls().len());
-        format!("{done:?}, {calls} calls; {silent} times name servers did not answer")
+        let (done, calls) = (&self.done, self.simulator.calls());
+        let of_sessions = |call: &&CallRecord| call.endpoint == Endpoint::Sessions;
+        let by_id = calls.iter().filter(of_sessions).count();
+        let calls = calls.len();
+        format!(
+            "{done:?}, {calls} calls, {by_id} for sessions by their ids; {silent} times name servers did not answer"
+        )
     }
 
     /// It lives, and has said nothing that it should not.

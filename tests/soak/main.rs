@@ -22,7 +22,7 @@ use common::process::in_namespaces;
 use defender_scan_exporter::clock::Clock;
 use defender_simulator::Simulator;
 
-use chaos::{ALL_TENANTS, Chaos};
+use chaos::{ALL_TENANTS, BARE, Chaos};
 use clients::Clients;
 
 /// How long the page may take to equal the world, once nothing goes wrong any more: an
@@ -62,6 +62,7 @@ async fn nothing_breaks_whatever_happens() {
     let mut options = options();
     (options.seed, options.tenants, options.definitions) = (seed, ALL_TENANTS, 12);
     (options.per_minute, options.per_hour) = (300, 15_000);
+    options.bare_history = BARE;
     // Small pages and batches, so that rounds break off half-way.
     (options.page_size, options.max_batch, options.last_scanned) = (5, 4, true);
     let simulator = Arc::new(

@@ -1,6 +1,7 @@
 //! What the page should say of the world.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use defender_simulator::{Outcome, Simulator};
 
@@ -27,6 +28,14 @@ pub fn of_world(simulator: &Simulator, tenants: usize) -> Truth {
         }
     }
     truth
+}
+
+/// Whether targets are known of each of these tenants, whose history by definition tells none.
+pub fn are_detailed(text: &str, mut tenants: Range<usize>) -> bool {
+    tenants.all(|tenant| {
+        let start = format!("defender_scan_targets{{tenant=\"tenant-{tenant}\"");
+        text.lines().any(|line| line.starts_with(&start))
+    })
 }
 
 pub fn of_page(text: &str) -> Truth {

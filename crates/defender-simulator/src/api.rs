@@ -290,8 +290,14 @@ pub(super) fn items(shared: &Shared, world: &World, call: &Call) -> Result<Vec<V
             }
             // Session ids are random, so this is an order without meaning.
             found.sort_by_key(|(_, run)| run.session_id.clone());
+            let options = &shared.options;
+            let is_bare = !by_session && options.bare_history.contains(&call.tenant);
             let records = found.into_iter().map(|(definition, run)| {
-                render::session(tenant, definition, run, &shared.options, by_session)
+                let mut record = render::session(tenant, definition, run, options, by_session);
+                if is_bare {
+                    render::strip(&mut record);
+                }
+                record
             });
             Ok(records.collect())
         }

@@ -30,6 +30,7 @@ mod world;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,9 +87,9 @@ pub struct Options {
     pub spelling: Spelling,
     /// Whether camelCase history has `lastScanned`, which `$metadata` lacks.
     pub last_scanned: bool,
-    /// Whether camelCase history by definition has neither counts nor targets, so that one must
-    /// ask by session.
-    pub bare_history: bool,
+    /// The tenants whose camelCase history by definition has neither counts nor targets, so that
+    /// one must ask by session.
+    pub bare_history: Range<usize>,
     /// How long a token is good for, in seconds.
     pub token_seconds: u64,
     /// Names that the certificate of the https face has besides `localhost`.
@@ -114,7 +115,7 @@ impl Options {
             quota_by_endpoint: false,
             spelling: Spelling::Camel,
             last_scanned: false,
-            bare_history: false,
+            bare_history: 0..0,
             token_seconds: 3599,
             host_names: Vec::new(),
             chaos: None,

@@ -134,21 +134,25 @@ pub(super) fn session(
     if options.spelling == Spelling::Camel && options.last_scanned {
         record["lastScanned"] = moment(run.at, mark).into();
     }
-    if options.bare_history && !by_session && options.spelling == Spelling::Camel {
-        let told = [
-            "numberOfTargets",
-            "numberOfSuccessfullyScannedTargets",
-            "scannedTargets",
-        ];
-        for name in told {
-            record[name] = Value::Null;
-        }
-    }
     if options.spelling == Spelling::Pascal && by_session {
         record["SessionIds"] = run.session_id.clone().into();
         record["ListScannedTargets"] = spelt(scanned_targets(known, run, mark), Spelling::Pascal);
     }
     record
+}
+
+/// Takes what is told of targets out of a session in camelCase.
+pub(super) fn strip(session: &mut Value) {
+    let told = [
+        "numberOfTargets",
+        "numberOfSuccessfullyScannedTargets",
+        "scannedTargets",
+    ];
+    for name in told {
+        if let Some(value) = session.get_mut(name) {
+            *value = Value::Null;
+        }
+    }
 }
 
 /// Three targets at most: the counts say how many there were.

@@ -38,7 +38,7 @@ record! { SessionRecord {
     scanned: Vec<TargetRecord> = "scannedTargets" | "listScannedTargets" => scanned_targets,
     error: Arc<str> = "generalErrorMessage" => text,
     ; unused = "orgId" | "scannerId"
-    ; within = |record| within(&record.scanned)
+    ; within = |record| within(record.scanned.as_ref())
 } => Session: |record| {
     let says_something =
         record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
@@ -64,7 +64,7 @@ record! { DetailsRecord {
     error: Arc<str> = "generalErrorMessage" => text,
     ; unused = "scanDefinitionId" | "scanDefinitionIds" | "lastScanned" | "scanStatus" | "orgId"
         | "scannerId"
-    ; within = |record| within(&record.scanned)
+    ; within = |record| within(record.scanned.as_ref())
 } => SessionDetails: |record| {
     let scanned = record.scanned.unwrap_or_default();
     Some(SessionDetails {
@@ -85,8 +85,8 @@ record! { TargetRecord {
 } => Self: Some }
 
 /// What cannot be read of targets.
-fn within(scanned: &Option<Vec<TargetRecord>>) -> Vec<&'static str> {
-    let scanned = scanned.iter().flatten();
+fn within(scanned: Option<&Vec<TargetRecord>>) -> Vec<&'static str> {
+    let scanned = scanned.into_iter().flatten();
     scanned.flat_map(Record::unreadable).collect()
 }
 
