@@ -240,6 +240,11 @@ async fn new_sessions_of_which_too_little_is_told_are_asked_for_by_their_ids() {
         let refused = bench.run(Outcome::Success);
         bench.shows(1.0, [1.0, 1.0, 1.0, 0.0]).await;
         bench.exporter.says(messages::NO_DETAILS).await;
+        let name = "defender_collector_errors_total";
+        let of = ["collector=\"sessions\"", "reason=\"client\""];
+        bench.exporter.shows(name, &of, |count| count > 0.0).await;
+        let (_, page) = bench.exporter.get("/").await;
+        assert!(!page.contains("The details of scans"), "nothing waits");
         bench.simulator.set_fault(Endpoint::Sessions, None);
         bench.run(Outcome::Success);
         bench.shows_targets(true).await;
@@ -294,6 +299,14 @@ async fn what_fails_by_session_is_not_of_history_and_a_reload_tries_it_at_once()
     let works = |value: f64| value.abs() < f64::EPSILON;
     let sessions = ["collector=\"sessions\""];
     bench.exporter.shows(next, &sessions, works).await;
+
+    let fault = Fault::Unauthorized(1_000);
+    bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+    bench.run(Outcome::Partial);
+    let name = "defender_auth_errors_total";
+    let refused = ["reason=\"refused\""];
+    let counted = |count: f64| count > 0.0;
+    bench.exporter.shows(name, &refused, counted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

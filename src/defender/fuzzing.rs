@@ -15,7 +15,7 @@ use super::times;
 use super::wire::Page;
 use crate::clock::Timestamp;
 use crate::config::{self, ClientCertificate, Credential, DefinitionFilter, Poll};
-use crate::model::{Agent, Definition, Session, TenantName};
+use crate::model::{Agent, Definition, Session, SessionDetails, TenantName};
 use crate::quota::Limits;
 
 const SECRET: &str = "s3cr3t-Canary~1";
@@ -34,6 +34,7 @@ pub(crate) fn listed(data: &[u8]) -> Option<Vec<Definition>> {
 /// History.
 pub(crate) fn history(data: &[u8]) {
     let _ = Page::<Session>::read(data, NOW);
+    let _ = Page::<SessionDetails>::read(data, NOW);
 }
 
 /// The list of agents.
