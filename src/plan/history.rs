@@ -10,6 +10,7 @@ use super::fetches::{Fetch, Fetches};
 use super::{Failure, Listed};
 use crate::clock::Uptime;
 use crate::config::Poll;
+use crate::health::Reason;
 use crate::model::DefinitionId;
 
 /// Ids in a batch before the service has said how many it allows.
@@ -21,6 +22,9 @@ pub const QUARANTINE: Duration = Duration::from_hours(24);
 /// So many ids refused one after the other, with nothing answered in between,
 /// say that the endpoint is broken and not the ids; so do all of fewer, if there are two.
 const SUSPECTS: usize = 8;
+
+/// So often in a row the same batch may time out before it is halved.
+const SLOW: usize = 3;
 
 /// How long such ids are left aside while there are others to ask about.
 const ASIDE: Duration = Duration::from_mins(10);
@@ -54,10 +58,13 @@ pub(super) struct HistoryPlan {
     batch_size: usize,
     /// When a larger batch is tried again: what made it small may have passed.
     grow_at: Uptime,
-    /// Halves of refused batches, to be fetched before anything else.
+    /// Halves of batches that were refused or timed out, and those that are tried again as they
+    /// are, to be fetched before anything else.
     halves: Vec<Vec<DefinitionId>>,
     /// The batch whose next page is due.
     paging: Option<Vec<DefinitionId>>,
+    /// Timeouts in a row.
+    timeouts: usize,
     /// Ids refused since anything was answered.
     suspects: Vec<DefinitionId>,
     /// Whether suspicion fell on the endpoint, and nothing was answered since.
@@ -94,6 +101,7 @@ impl HistoryPlan {
             grow_at: now,
             halves: Vec::new(),
             paging: None,
+            timeouts: 0,
             suspects: Vec::new(),
             failing: false,
             forbidden: false,
@@ -308,6 +316,7 @@ impl HistoryPlan {
         self.under_way = false;
         self.not_before = now;
         self.suspects.clear();
+        self.timeouts = 0;
         self.failing = false;
         self.forbidden = false;
         self.backoff.reset();
@@ -330,7 +339,12 @@ impl HistoryPlan {
     pub(super) fn failed(&mut self, now: Uptime, ids: &[DefinitionId], failure: Failure) -> Uptime {
         self.under_way = false;
         self.forbidden = failure == Failure::Forbidden;
-        self.ask_again(now, ids);
+        if failure == Failure::Temporary(Reason::Timeout) {
+            self.timed_out(now, ids);
+        } else {
+            self.timeouts = 0;
+            self.ask_again(now, ids);
+        }
         self.not_before = now + self.backoff.after(failure);
         self.not_before
     }

@@ -2,6 +2,7 @@ mod forbidden;
 mod paging;
 mod refused;
 mod sessions;
+mod timeouts;
 
 use super::*;
 use crate::clock::{Clock, Timestamp};

@@ -1,8 +1,8 @@
-//! What becomes of batches that the service refuses.
+//! What becomes of batches that the service refuses, or does not answer in time.
 
 use std::time::Duration;
 
-use super::{ASIDE, GROW, HistoryPlan, QUARANTINE, SUSPECTS};
+use super::{ASIDE, GROW, HistoryPlan, QUARANTINE, SLOW, SUSPECTS};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
 
@@ -30,8 +30,7 @@ impl HistoryPlan {
         self.under_way = false;
         self.not_before = now;
         if ids.len() > 1 {
-            let (first, second) = ids.split_at(ids.len() / 2);
-            self.halves.extend([second.to_vec(), first.to_vec()]);
+            self.halve(ids);
             return;
         }
         self.suspects.extend_from_slice(ids);
@@ -52,6 +51,27 @@ impl HistoryPlan {
         self.ask_again(now, &left);
         self.ask_again(now + aside, &suspects);
         self.not_before = now + self.backoff.next();
+    }
+
+    /// A batch that times out is tried again as it is, and then in halves: the answer about it
+    /// may take too long, or that about one of its ids. Nothing is learned of other batches, as
+    /// the service may be slow for a while.
+    pub(super) fn timed_out(&mut self, now: Uptime, ids: &[DefinitionId]) {
+        self.timeouts += 1;
+        if ids.len() <= 1 {
+            self.timeouts = 0;
+            self.ask_again(now, ids);
+        } else if self.timeouts < SLOW {
+            self.halves.push(ids.to_vec());
+        } else {
+            self.timeouts = 0;
+            self.halve(ids);
+        }
+    }
+
+    fn halve(&mut self, ids: &[DefinitionId]) {
+        let (first, second) = ids.split_at(ids.len() / 2);
+        self.halves.extend([second.to_vec(), first.to_vec()]);
     }
 
     fn quarantine(&mut self, ids: &[DefinitionId], until: Option<Uptime>) {
