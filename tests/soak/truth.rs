@@ -49,7 +49,9 @@ pub fn of_page(text: &str) -> Truth {
                 rest.split('"').next().expect("it ends").to_owned()
             };
             let value: f64 = value.parse().expect("it is a number");
-            let known = truth.entry((label("tenant"), label("definition_id")));
+            // It may have been met first in an answer that spelled it in upper case.
+            let id = label("definition_id").to_lowercase();
+            let known = truth.entry((label("tenant"), id));
             let (active, run) = known.or_default();
             #[expect(clippy::cast_possible_truncation, reason = "times and codes are small")]
             match name {
