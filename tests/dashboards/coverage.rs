@@ -43,7 +43,11 @@ const UNUSED: &[(&str, &str)] = &[
     ),
     (
         "defender_api_records_skipped_total",
-        "what is left out was never there, and the log says so; a list of nothing else is a failed poll",
+        "nothing vanishes for a record that cannot be read, and the log says so; a list of nothing else is a failed poll",
+    ),
+    (
+        "defender_api_values_unreadable_total",
+        "what was known stays, and the log names the property; a list whose times cannot be read is a failed poll",
     ),
     (
         "defender_collector_next_attempt_timestamp_seconds",
