@@ -27,7 +27,7 @@
 //! | [`advice`] | 3 | what failures mean, and the one thing to do about each |
 //! | [`quota`] | 3 | the sliding log of calls that hands out permits |
 //! | [`snapshot`] | 4 | the immutable view of all tenants |
-//! | [`config`] | 4 | the YAML file, the environment and the web configuration file, checked |
+//! | [`config`] | 4 | the YAML file, the environment and the web configuration file, read with `crates/config-report` |
 //! | [`scans`] | 5 | one definition's runs, put together from list and history |
 //! | [`plan`] | 5 | pure: what is called next |
 //! | [`store`] | 6 | durable state: the log of calls, and what was learned |

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use defender_scan_exporter::config::{Config, Mistakes, Tenant, Warning};
+use defender_scan_exporter::config::{Config, ConfigErrors, ConfigWarning, Tenant};
 
 const CREDENTIAL: &str = "credential: {type: client_secret, client_id: b, client_secret: s3cr3t}";
 const COMMERCIAL: &str = "https://login.microsoftonline.com/";
@@ -10,7 +10,7 @@ const GOVERNMENT: &str = "https://login.microsoftonline.us/";
 const PRIVATE: &str = "https://login.contoso.example/";
 
 /// The tenants with these further settings, where `AZURE_AUTHORITY_HOST` is `host`.
-fn read(host: &str, settings: &[&str]) -> Result<(Vec<Tenant>, Vec<Warning>), Mistakes> {
+fn read(host: &str, settings: &[&str]) -> Result<(Vec<Tenant>, Vec<ConfigWarning>), ConfigErrors> {
     read_with(host, "", settings)
 }
 
@@ -19,7 +19,7 @@ fn read_with(
     host: &str,
     cloud: &str,
     settings: &[&str],
-) -> Result<(Vec<Tenant>, Vec<Warning>), Mistakes> {
+) -> Result<(Vec<Tenant>, Vec<ConfigWarning>), ConfigErrors> {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = folder.path().join("exporter.yml");
     let mut text = String::from("tenants:\n");

@@ -18,7 +18,7 @@ use self::report::Report;
 use super::serve;
 use crate::cli::{Flags, Output};
 use crate::clock::Clock;
-use crate::config::{Config, Mistakes, Tenant};
+use crate::config::{Config, ConfigErrors, Tenant};
 use crate::defender::HttpClient;
 use crate::model::TenantName;
 
@@ -70,7 +70,7 @@ pub(super) async fn run(
 }
 
 /// The configuration, with what is likely not meant.
-fn read(flags: &Flags) -> Result<(Config, Vec<String>), Mistakes> {
+fn read(flags: &Flags) -> Result<(Config, Vec<String>), ConfigErrors> {
     let Some(file) = &flags.config_file else {
         let config = Config::from_env(&|name| std::env::var(name).ok())?;
         return Ok((config, Vec::new()));

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use config_report::expected;
 use ring::digest;
 use ring::signature::{KeyPair as _, RsaKeyPair};
 use rustls::pki_types::pem::{self, SectionKind};
@@ -12,7 +13,6 @@ use thiserror::Error;
 use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
-use super::mistake::expected;
 use crate::clock::Timestamp;
 use crate::small_file::{self, Content};
 

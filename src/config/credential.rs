@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
+use config_report::{ConfigReport, Mapping, Reported, YamlValue, expected};
 use secrecy::SecretString;
 
 use super::files::World;
-use super::mistake::{Report, expected};
-use super::node::{Section, Value};
 use super::scalar::is_client_id;
 use super::secret::check_secret_file;
 use super::{Credential, ManagedIdentity, SecretSource};
@@ -15,11 +14,11 @@ const TYPES: &str = "`client_secret`, `client_certificate`, `workload_identity`,
 
 /// A credential, and whether its secret stands in the file itself.
 pub(super) fn read(
-    value: &Value<'_>,
-    report: &mut Report,
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
     world: &World<'_>,
-) -> Option<(Credential, bool)> {
-    let mut section = value.section(report, "a mapping with `type`")?;
+) -> Result<(Credential, bool), Reported> {
+    let mut section = value.mapping(report, "a mapping with `type`")?;
     let type_ = section.require(report, "type", TYPES)?;
     let name = type_.text(report, TYPES)?;
     let credential = match name {
@@ -36,12 +35,11 @@ pub(super) fn read(
         }
         "managed_identity" => managed_identity(&mut section, report)
             .map(|identity| (Credential::ManagedIdentity(identity), false)),
-        "azure_cli" => Some((Credential::AzureCli, false)),
-        "azure_developer_cli" => Some((Credential::AzureDeveloperCli, false)),
+        "azure_cli" => Ok((Credential::AzureCli, false)),
+        "azure_developer_cli" => Ok((Credential::AzureDeveloperCli, false)),
         _ => {
             let text = expected(TYPES, "another type", "choose one of these");
-            type_.mistake(report, text);
-            return None;
+            return Err(type_.error(report, text));
         }
     };
     section.finish(report);
@@ -49,10 +47,10 @@ pub(super) fn read(
 }
 
 fn client_secret(
-    section: &mut Section<'_>,
-    report: &mut Report,
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
     world: &World<'_>,
-) -> Option<(Credential, bool)> {
+) -> Result<(Credential, bool), Reported> {
     let client_id = section.require(report, "client_id", "the application's (client) id");
     let client_id = client_id.and_then(|value| read_client_id(&value, report));
     let inline = section.take("client_secret");
@@ -60,8 +58,8 @@ fn client_secret(
     let secret = match (inline, file) {
         (Some(inline), Some(_)) => {
             let what = "either `client_secret` or `client_secret_file`";
-            inline.mistake(report, expected(what, "both", "remove one of them"));
-            return None;
+            let text = expected(what, "both", "remove one of them");
+            return Err(inline.error(report, text));
         }
         (Some(inline), None) => {
             let secret = read_inline(&inline, report);
@@ -73,50 +71,51 @@ fn client_secret(
         }
         (None, None) => {
             let what = "either `client_secret` or `client_secret_file`";
-            section.mistake(report, "", expected(what, "neither", "add one of them"));
-            None
+            Err(section.error(report, "", expected(what, "neither", "add one of them")))
         }
     };
     let (client_id, (secret, inline)) = (client_id?, secret?);
-    Some((Credential::ClientSecret { client_id, secret }, inline))
+    Ok((Credential::ClientSecret { client_id, secret }, inline))
 }
 
-fn read_inline(value: &Value<'_>, report: &mut Report) -> Option<SecretString> {
+fn read_inline(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<SecretString, Reported> {
     let text = value.text(report, "the secret's text")?;
     let found = if text.trim().is_empty() {
         "an empty one"
     } else if text.contains(char::is_control) {
         "one of several lines"
     } else {
-        return Some(SecretString::from(text));
+        return Ok(SecretString::from(text));
     };
     let advice = "write the secret on one line, in quotes";
-    value.mistake(report, expected("the secret's text", found, advice));
-    None
+    Err(value.error(report, expected("the secret's text", found, advice)))
 }
 
 fn client_certificate(
-    section: &mut Section<'_>,
-    report: &mut Report,
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
     world: &World<'_>,
-) -> Option<Credential> {
+) -> Result<Credential, Reported> {
     let client_id = section.require(report, "client_id", "the application's (client) id");
     let client_id = client_id.and_then(|value| read_client_id(&value, report));
     let what = "the path of a PEM file with a certificate";
     let certificate = section.require(report, "certificate_file", what);
     let key = section.take("key_file");
     let files = world.client_certificate(&certificate?, key.as_ref(), report);
-    Some(Credential::ClientCertificate {
+    Ok(Credential::ClientCertificate {
         client_id: client_id?,
         files: files?,
     })
 }
 
-fn managed_identity(section: &mut Section<'_>, report: &mut Report) -> Option<ManagedIdentity> {
+fn managed_identity(
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
+) -> Result<ManagedIdentity, Reported> {
     let keys = ["client_id", "object_id", "resource_id"];
     let [client, object, resource] = keys.map(|key| section.take(key));
     match (client, object, resource) {
-        (None, None, None) => Some(ManagedIdentity::System),
+        (None, None, None) => Ok(ManagedIdentity::System),
         (Some(id), None, None) => read_client_id(&id, report).map(ManagedIdentity::ClientId),
         (None, Some(id), None) => {
             let what = "an object (principal) id";
@@ -135,30 +134,25 @@ fn managed_identity(section: &mut Section<'_>, report: &mut Report) -> Option<Ma
         }
         _ => {
             let what = "one of `client_id`, `object_id` and `resource_id`, or none";
-            section.mistake(report, "", expected(what, "several", "keep one of them"));
-            None
+            Err(section.error(report, "", expected(what, "several", "keep one of them")))
         }
     }
 }
 
 fn workload_identity(
-    section: &mut Section<'_>,
-    report: &mut Report,
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
     world: &World<'_>,
-) -> Option<Credential> {
+) -> Result<Credential, Reported> {
     let client_id = match section.take("client_id") {
         Some(value) => read_client_id(&value, report),
-        None => default(section, report, world, "client_id", "AZURE_CLIENT_ID").filter(|text| {
-            let valid = is_client_id(text);
-            if !valid {
-                let text = expected(
-                    CLIENT_ID,
-                    "something else in `AZURE_CLIENT_ID`",
-                    "copy it from the application's overview page",
-                );
-                section.mistake(report, "client_id", text);
+        None => default(section, report, world, "client_id", "AZURE_CLIENT_ID").and_then(|text| {
+            if is_client_id(&text) {
+                return Ok(text);
             }
-            valid
+            let found = "something else in `AZURE_CLIENT_ID`";
+            let text = expected(CLIENT_ID, found, CLIENT_ID_ADVICE);
+            Err(section.error(report, "client_id", text))
         }),
     };
     let token_file = match section.take("token_file") {
@@ -170,18 +164,16 @@ fn workload_identity(
             "token_file",
             "AZURE_FEDERATED_TOKEN_FILE",
         )
-        .map(PathBuf::from)
-        .filter(|path| {
-            let checked = match world.folder {
-                Some(_) => check_secret_file(path),
-                None => Ok(()),
-            };
-            checked
-                .map_err(|error| section.mistake(report, "token_file", error.to_string()))
-                .is_ok()
+        .and_then(|path| {
+            let path = PathBuf::from(path);
+            if world.folder.is_some() {
+                check_secret_file(&path)
+                    .map_err(|error| section.error(report, "token_file", error.to_string()))?;
+            }
+            Ok(path)
         }),
     };
-    Some(Credential::WorkloadIdentity {
+    Ok(Credential::WorkloadIdentity {
         client_id: client_id?,
         token_file: token_file?,
     })
@@ -189,29 +181,24 @@ fn workload_identity(
 
 /// What the platform says, where the file does not.
 fn default(
-    section: &Section<'_>,
-    report: &mut Report,
+    section: &Mapping<'_>,
+    report: &mut ConfigReport,
     world: &World<'_>,
     key: &str,
     variable: &str,
-) -> Option<String> {
-    let value = world.variable(variable);
-    if value.is_none() {
+) -> Result<String, Reported> {
+    world.variable(variable).ok_or_else(|| {
         let what = format!("`{key}` here or `{variable}` in the environment");
-        section.mistake(report, key, expected(&what, "neither", "add one of them"));
-    }
-    value
+        section.error(report, key, expected(&what, "neither", "add one of them"))
+    })
 }
 
 const CLIENT_ID: &str = "an application (client) id";
+const CLIENT_ID_ADVICE: &str = "copy it from the application's overview page";
 
-/// Not repeated in the mistake: people mix up the two columns.
-fn read_client_id(value: &Value<'_>, report: &mut Report) -> Option<String> {
-    let text = value.text(report, CLIENT_ID)?;
-    if is_client_id(text) {
-        return Some(text.to_owned());
-    }
-    let advice = "copy it from the application's overview page";
-    value.mistake(report, expected(CLIENT_ID, "something else", advice));
-    None
+/// Not repeated in the error: people mix up the two columns.
+fn read_client_id(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<String, Reported> {
+    value.parse_secret(report, CLIENT_ID, CLIENT_ID_ADVICE, |text| {
+        is_client_id(text).then(|| text.to_owned())
+    })
 }

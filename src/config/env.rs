@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
+use config_report::{ConfigErrors, ConfigReport, Reported, excerpt, expected};
 use secrecy::SecretString;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::{CLOUDS, Cloud};
-use super::mistake::{Mistakes, Report, expected};
-use super::node::shown;
 use super::scalar::{Scheme, is_client_id, is_directory, origin};
 use super::secret::check_secret_file;
 use super::tenant::default_limits;
@@ -30,9 +29,9 @@ impl Config {
     /// implies its API, unless a cloud is named.
     ///
     /// # Errors
-    /// All [`Mistakes`] in the variables; what to set, if there are none.
-    pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
-        let mut report = Report::new("environment");
+    /// All [`ConfigErrors`] in the variables; what to set, if there are none.
+    pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let mut report = ConfigReport::new("environment");
         let variables = Variables { env };
         let config = variables.read(&mut report);
         report.finish(config).map(|(config, _)| config)
@@ -48,7 +47,7 @@ impl Variables<'_> {
         (self.env)(name).filter(|text| !text.is_empty())
     }
 
-    fn read(&self, report: &mut Report) -> Option<Config> {
+    fn read(&self, report: &mut ConfigReport) -> Result<Config, Reported> {
         let named = [TENANT_ID, CLIENT_ID, SECRET, CERTIFICATE, TOKEN_FILE];
         if named.iter().all(|name| self.get(name).is_none()) {
             let text = expected(
@@ -56,28 +55,17 @@ impl Variables<'_> {
                 "none",
                 "name a file with `--config.file`, or set `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or `AZURE_FEDERATED_TOKEN_FILE`, or run `demo` to try the exporter without a tenant",
             );
-            report.mistake(None, "", text);
-            return None;
+            return Err(report.error(None, "", text));
         }
         let advice = "copy it from the overview page";
-        let tenant_id = self.required(report, TENANT_ID, "a directory (tenant) id or domain");
-        let tenant_id = tenant_id.filter(|text| {
-            let what = "a directory (tenant) id or domain";
-            let valid = is_directory(text);
-            if !valid {
-                report.mistake(None, TENANT_ID, expected(what, "something else", advice));
-            }
-            valid
-        });
-        let client_id = self.required(report, CLIENT_ID, "an application (client) id");
-        let client_id = client_id.filter(|text| {
-            let what = "an application (client) id";
-            let valid = is_client_id(text);
-            if !valid {
-                report.mistake(None, CLIENT_ID, expected(what, "something else", advice));
-            }
-            valid
-        });
+        let mut required = |name, what, is_valid: fn(&str) -> bool| match self.get(name) {
+            None => Err(report.error(None, name, expected(what, "nothing", "set it"))),
+            Some(text) if is_valid(&text) => Ok(text),
+            Some(_) => Err(report.error(None, name, expected(what, "something else", advice))),
+        };
+        let what = "a directory (tenant) id or domain";
+        let tenant_id = required(TENANT_ID, what, is_directory);
+        let client_id = required(CLIENT_ID, "an application (client) id", is_client_id);
         let proof = self.proof(report);
         let named = self.get(CLOUD);
         let named = named.and_then(|text| read_cloud(&text, report));
@@ -85,9 +73,10 @@ impl Variables<'_> {
         let authority = self.get(AUTHORITY);
         let authority = authority.as_deref().unwrap_or(implied);
         let authority_host = origin(authority, Scheme::Https)
-            .map_err(|mistake| report.mistake(None, AUTHORITY, mistake))
-            .ok()?;
+            .map_err(|wrong| report.error(None, AUTHORITY, wrong))?;
         let cloud = named.unwrap_or_else(|| Cloud::of_authority(authority_host.host_str()));
+        let api_base_url = origin(&cloud.api_base_url(None), Scheme::Https)
+            .map_err(|wrong| report.error(None, CLOUD, wrong))?;
         let (client_id, proof) = (client_id?, proof?);
         let credential = match proof {
             Proof::Secret(secret) => Credential::ClientSecret {
@@ -104,7 +93,7 @@ impl Variables<'_> {
         let tenant = Tenant {
             name: TenantName::new("default"),
             tenant_id: tenant_id?,
-            api_base_url: origin(&cloud.api_base_url(None), Scheme::Https).ok()?,
+            api_base_url,
             api_version: None,
             authority_host,
             scope: cloud.scope(),
@@ -115,30 +104,21 @@ impl Variables<'_> {
             api_limits,
             exclusive: false,
         };
-        Some(Config {
+        Ok(Config {
             tenants: vec![tenant],
             http: Http::default(),
         })
     }
 
-    fn required(&self, report: &mut Report, name: &str, what: &str) -> Option<String> {
-        let value = self.get(name);
-        if value.is_none() {
-            report.mistake(None, name, expected(what, "nothing", "set it"));
-        }
-        value
-    }
-
     /// In the order of Azure's libraries: secret, certificate, federated token.
-    fn proof(&self, report: &mut Report) -> Option<Proof> {
+    fn proof(&self, report: &mut ConfigReport) -> Result<Proof, Reported> {
         if let Some(secret) = self.get(SECRET) {
             if secret.trim().is_empty() || secret.contains(char::is_control) {
                 let what = "a secret of one line";
                 let text = expected(what, "something else", "set it to the secret's value");
-                report.mistake(None, SECRET, text);
-                return None;
+                return Err(report.error(None, SECRET, text));
             }
-            return Some(Proof::Secret(SecretString::from(secret)));
+            return Ok(Proof::Secret(SecretString::from(secret)));
         }
         if let Some(path) = self.get(CERTIFICATE).map(PathBuf::from) {
             let files = CertificateFiles {
@@ -146,34 +126,27 @@ impl Variables<'_> {
                 key: None,
             };
             return match ClientCertificate::blocking_read(&files) {
-                Ok(_) => Some(Proof::Certificate(files)),
-                Err(error) => {
-                    report.mistake(None, CERTIFICATE, error.to_string());
-                    None
-                }
+                Ok(_) => Ok(Proof::Certificate(files)),
+                Err(error) => Err(report.error(None, CERTIFICATE, error.to_string())),
             };
         }
         if let Some(path) = self.get(TOKEN_FILE).map(PathBuf::from) {
             return match check_secret_file(&path) {
-                Ok(()) => Some(Proof::TokenFile(path)),
-                Err(error) => {
-                    report.mistake(None, TOKEN_FILE, error.to_string());
-                    None
-                }
+                Ok(()) => Ok(Proof::TokenFile(path)),
+                Err(error) => Err(report.error(None, TOKEN_FILE, error.to_string())),
             };
         }
         let what = "`AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or `AZURE_FEDERATED_TOKEN_FILE`";
-        report.mistake(None, "", expected(what, "none", "set one of them"));
-        None
+        Err(report.error(None, "", expected(what, "none", "set one of them")))
     }
 }
 
 /// The cloud that [`CLOUD`] names.
-pub(super) fn read_cloud(text: &str, report: &mut Report) -> Option<Cloud> {
+pub(super) fn read_cloud(text: &str, report: &mut ConfigReport) -> Option<Cloud> {
     let cloud = Cloud::from_name(text);
     if cloud.is_none() {
         let advice = "choose one of these, or unset it";
-        report.mistake(None, CLOUD, expected(CLOUDS, &shown(text), advice));
+        report.error(None, CLOUD, expected(CLOUDS, &excerpt(text), advice));
     }
     cloud
 }
@@ -196,7 +169,7 @@ mod tests {
         };
         Config::from_env(&env)
             .map(|mut config| config.tenants.remove(0))
-            .map_err(|mistakes| mistakes.to_string())
+            .map_err(|errors| errors.to_string())
     }
 
     const IDS: [(&str, &str); 2] = [(TENANT_ID, "contoso.example"), (CLIENT_ID, "app")];

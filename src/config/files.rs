@@ -3,13 +3,12 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use config_report::{ConfigReport, Reported, YamlValue, expected};
 use url::Url;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::Cloud;
 use super::env::{AUTHORITY, CLOUD, read_cloud};
-use super::mistake::{Report, expected};
-use super::node::Value;
 use super::scalar::{Scheme, origin};
 use super::secret::check_secret_file;
 use crate::clock::Clock;
@@ -22,7 +21,7 @@ pub(super) struct World<'w> {
     pub(super) folder: Option<&'w Path>,
     /// Environment variables.
     pub(super) env: &'w dyn Fn(&str) -> Option<String>,
-    /// Whether what is wrong only for the time being is a mistake, not a warning.
+    /// Whether what is wrong only for the time being is an error, not a warning.
     pub(super) strict: bool,
     /// What the environment names, once a tenant has asked for it.
     pub(super) named: OnceCell<Named>,
@@ -43,7 +42,7 @@ impl World<'_> {
     }
 
     /// What the environment names.
-    pub(super) fn named(&self, report: &mut Report) -> &Named {
+    pub(super) fn named(&self, report: &mut ConfigReport) -> &Named {
         self.named.get_or_init(|| {
             let cloud = self.variable(CLOUD);
             let cloud = cloud.and_then(|text| read_cloud(&text, report));
@@ -54,10 +53,10 @@ impl World<'_> {
         })
     }
 
-    fn authority(&self, report: &mut Report) -> Option<Url> {
+    fn authority(&self, report: &mut ConfigReport) -> Option<Url> {
         let text = self.variable(AUTHORITY)?;
         let named = origin(&text, Scheme::Https);
-        let named = named.map_err(|mistake| report.mistake(None, AUTHORITY, mistake));
+        let named = named.map_err(|wrong| report.error(None, AUTHORITY, wrong));
         let named = named.ok()?;
         let default = origin(Cloud::Public.authority_host(), Scheme::Https);
         if default.is_ok_and(|default| default != named) {
@@ -70,50 +69,54 @@ impl World<'_> {
     }
 
     /// The path of a file that holds one secret.
-    pub(super) fn secret_file(&self, value: &Value<'_>, report: &mut Report) -> Option<PathBuf> {
+    pub(super) fn secret_file(
+        &self,
+        value: &YamlValue<'_>,
+        report: &mut ConfigReport,
+    ) -> Result<PathBuf, Reported> {
         let path = self.path(value, report)?;
-        if self.folder.is_some()
-            && let Err(error) = check_secret_file(&path)
-        {
-            value.mistake(report, error.to_string());
-            return None;
+        if self.folder.is_some() {
+            check_secret_file(&path).map_err(|error| value.error(report, error.to_string()))?;
         }
-        Some(path)
+        Ok(path)
     }
 
     /// The path of a PEM file of certificates.
-    pub(super) fn certificates(&self, value: &Value<'_>, report: &mut Report) -> Option<PathBuf> {
+    pub(super) fn certificates(
+        &self,
+        value: &YamlValue<'_>,
+        report: &mut ConfigReport,
+    ) -> Result<PathBuf, Reported> {
         let path = self.path(value, report)?;
         if self.folder.is_none() {
-            return Some(path);
+            return Ok(path);
         }
         let what = "a PEM file of certificates";
         let text = match small_file::blocking_read(&path, small_file::CERTIFICATES) {
             Ok(content) => content.bytes,
             Err(error) => {
                 let found = format!("`{}`: {error}", path.display());
-                value.mistake(report, expected(what, &found, small_file::advice(&error)));
-                return None;
+                let text = expected(what, &found, small_file::advice(&error));
+                return Err(value.error(report, text));
             }
         };
         let begin = b"-----BEGIN CERTIFICATE-----";
         if !text.windows(begin.len()).any(|window| window == begin) {
             let found = format!("none in `{}`", path.display());
             let advice = "convert it with `openssl x509 -inform der`";
-            value.mistake(report, expected(what, &found, advice));
-            return None;
+            return Err(value.error(report, expected(what, &found, advice)));
         }
-        Some(path)
+        Ok(path)
     }
 
     /// The files of a client certificate and its key. One that is out of date is
     /// a warning, unless the check is strict: other tenants must go on.
     pub(super) fn client_certificate(
         &self,
-        certificate: &Value<'_>,
-        key: Option<&Value<'_>>,
-        report: &mut Report,
-    ) -> Option<CertificateFiles> {
+        certificate: &YamlValue<'_>,
+        key: Option<&YamlValue<'_>>,
+        report: &mut ConfigReport,
+    ) -> Result<CertificateFiles, Reported> {
         let path = self.path(certificate, report);
         let key_path = match key {
             Some(value) => Some(self.path(value, report)?),
@@ -124,38 +127,26 @@ impl World<'_> {
             key: key_path,
         };
         if self.folder.is_none() {
-            return Some(files);
+            return Ok(files);
         }
         match ClientCertificate::blocking_read(&files) {
             Ok(found) => {
                 if let Err(error) = found.check(Clock::system().wall()) {
                     if self.strict {
-                        certificate.mistake(report, error.to_string());
-                        return None;
+                        return Err(certificate.error(report, error.to_string()));
                     }
                     certificate.warn(report, error.to_string());
                 }
-                Some(files)
+                Ok(files)
             }
             Err(error) => {
-                let place = key.filter(|_| error.of_key).unwrap_or(certificate);
-                place.mistake(report, error.to_string());
-                None
+                let value = key.filter(|_| error.of_key).unwrap_or(certificate);
+                Err(value.error(report, error.to_string()))
             }
         }
     }
 
-    fn path(&self, value: &Value<'_>, report: &mut Report) -> Option<PathBuf> {
-        let text = value.text(report, "a file's path")?;
-        if text.is_empty() || text.contains('\0') {
-            let found = "none that can exist";
-            value.mistake(report, expected("a file's path", found, "write one"));
-            return None;
-        }
-        let path = Path::new(text);
-        Some(
-            self.folder
-                .map_or_else(|| path.to_owned(), |folder| folder.join(path)),
-        )
+    fn path(&self, value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<PathBuf, Reported> {
+        value.file_path(report, self.folder.unwrap_or(Path::new("")))
     }
 }

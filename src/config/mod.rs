@@ -4,10 +4,10 @@
 //! modules below.
 //!
 //! ```text
-//! file.rs ─► yaml.rs (text → tree with lines) ─► node.rs (typed getters)
+//! file.rs ─► config_report (text → values with lines, and a report of all errors)
 //!    └─ tenant.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
-//! env.rs (Azure's variables → one tenant)          mistake.rs (what is wrong)
-//! web/ (the web configuration file, over the same tree)
+//! env.rs (Azure's variables → one tenant)
+//! web/ (the web configuration file, through the same crate)
 //! ```
 
 mod certificate;
@@ -16,13 +16,11 @@ mod credential;
 mod env;
 mod file;
 mod files;
-mod mistake;
-mod node;
 mod scalar;
 mod secret;
 mod tenant;
+
 mod web;
-mod yaml;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,7 +31,7 @@ use regex::Regex;
 use url::Url;
 
 pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
-pub use mistake::{Mistake, Mistakes, Place, Warning};
+pub use config_report::{ConfigErrors, ConfigWarning};
 pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 pub use web::{Mark, PasswordHash, RateLimit, Reading, WebConfig};

@@ -1,93 +1,7 @@
-//! Single values: durations, percentages, names, addresses.
+//! Single values that are this exporter's: names, ids, addresses.
 
-use std::time::Duration;
-
+use config_report::{ConfigReport, Reported, YamlValue, excerpt, expected};
 use url::{Host, Url};
-
-use super::mistake::{Report, expected};
-use super::node::{Value, shown};
-
-/// The longest time that any duration may have.
-const LONGEST: Duration = Duration::from_hours(30 * 24);
-
-/// A duration as `humantime` reads it, from `shortest` to `longest`, or zero if that may be.
-pub(super) fn duration(value: &Value<'_>, report: &mut Report, range: Range) -> Option<Duration> {
-    let advice = "write a number and a unit";
-    let parse = |text: &str| humantime::parse_duration(text).ok();
-    let found = value.parse(report, "a duration such as `30s` or `10m`", advice, parse)?;
-    if found.is_zero() && range.zero || (range.shortest..=range.longest).contains(&found) {
-        return Some(found);
-    }
-    let zero = if range.zero { "`0s` or " } else { "" };
-    let what = format!(
-        "{zero}a duration from {} to {}",
-        humantime::format_duration(range.shortest),
-        humantime::format_duration(range.longest),
-    );
-    let found = format!("`{}`", humantime::format_duration(found));
-    value.mistake(report, expected(&what, &found, "choose one in that range"));
-    None
-}
-
-/// Which durations are allowed.
-#[derive(Clone, Copy)]
-pub(super) struct Range {
-    shortest: Duration,
-    longest: Duration,
-    zero: bool,
-}
-
-impl Range {
-    pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
-        Self {
-            shortest,
-            longest,
-            zero: false,
-        }
-    }
-
-    /// From `shortest` to thirty days.
-    pub(super) fn from(shortest: Duration) -> Self {
-        Self::new(shortest, LONGEST)
-    }
-
-    pub(super) fn or_zero(mut self) -> Self {
-        self.zero = true;
-        self
-    }
-}
-
-/// `true` or `false`.
-pub(super) fn boolean(value: &Value<'_>, report: &mut Report) -> Option<bool> {
-    value.parse(report, "`true` or `false`", "write one of them", |text| {
-        text.parse().ok()
-    })
-}
-
-/// A whole number in `range`.
-pub(super) fn whole(
-    value: &Value<'_>,
-    report: &mut Report,
-    range: std::ops::RangeInclusive<usize>,
-) -> Option<usize> {
-    let what = format!("a whole number from {} to {}", range.start(), range.end());
-    value.parse(report, &what, "choose one in that range", |text| {
-        digits(text).filter(|number| range.contains(number))
-    })
-}
-
-/// `1%` to `100%`.
-pub(super) fn percent(value: &Value<'_>, report: &mut Report) -> Option<usize> {
-    let what = "a whole percentage from `1%` to `100%`";
-    value.parse(report, what, "write it with `%`", |text| {
-        digits(text.strip_suffix('%')?).filter(|number| (1..=100).contains(number))
-    })
-}
-
-fn digits(text: &str) -> Option<usize> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| plain)
-}
 
 /// Whether `text` is a directory's GUID or domain.
 pub(super) fn is_directory(text: &str) -> bool {
@@ -133,7 +47,7 @@ pub(super) fn origin(text: &str, scheme: Scheme) -> Result<Url, String> {
         } else {
             "write scheme and host"
         };
-        return wrong(&shown(text), advice);
+        return wrong(&excerpt(text), advice);
     };
     if !url.username().is_empty() || url.password().is_some() {
         return wrong(
@@ -147,17 +61,17 @@ pub(super) fn origin(text: &str, scheme: Scheme) -> Result<Url, String> {
         "http" if local => {}
         "http" if scheme == Scheme::HttpsOrLoopback => {
             return wrong(
-                &shown(text),
+                &excerpt(text),
                 "use `https`; `http` is for loopback addresses only",
             );
         }
-        _ => return wrong(&shown(text), "use `https`"),
+        _ => return wrong(&excerpt(text), "use `https`"),
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return wrong(&shown(text), "add the host");
+        return wrong(&excerpt(text), "add the host");
     }
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return wrong(&shown(text), "remove what follows the host and port");
+        return wrong(&excerpt(text), "remove what follows the host and port");
     }
     Ok(url)
 }
@@ -173,16 +87,12 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// A proxy's address. It may hold a password and is never repeated.
-pub(super) fn proxy(value: &Value<'_>, report: &mut Report) -> Option<Url> {
+pub(super) fn proxy(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Url, Reported> {
     let what = "an address such as `http://proxy:3128`";
-    match proxy_url(value.text(report, what)?) {
-        Ok(url) => Some(url),
-        Err(found) => {
-            let advice = "write `http` or `https`, host and port";
-            value.mistake(report, expected(what, found, advice));
-            None
-        }
-    }
+    proxy_url(value.text(report, what)?).map_err(|found| {
+        let advice = "write `http` or `https`, host and port";
+        value.error(report, expected(what, found, advice))
+    })
 }
 
 /// The proxy's address in `text`.

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
+use config_report::{ConfigReport, Mapping, Reported, YamlValue, excerpt, expected};
 use regex::{Regex, RegexBuilder};
 use url::Url;
 
 use super::cloud::{CLOUDS, Cloud, REGIONS};
 use super::credential;
 use super::files::World;
-use super::mistake::{Report, expected};
-use super::node::{Section, Value, shown};
-use super::scalar::{
-    Range, Scheme, boolean, duration, is_directory, is_loopback, is_name, origin, percent, whole,
-};
+use super::scalar::{Scheme, is_directory, is_loopback, is_name, origin};
 use super::{DefinitionFilter, Poll, Rule, Tenant};
 use crate::model::{DefinitionId, TenantName};
 use crate::quota::{Limits, Scope};
@@ -22,13 +19,16 @@ const DOCUMENTED: [usize; 2] = [100, 1_500];
 /// How large a compiled name pattern may become, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
 
+/// The longest time that any duration may have.
+const LONGEST: Duration = Duration::from_hours(30 * 24);
+
 /// A tenant, and whether its secret stands in the file itself.
 pub(super) fn read(
-    value: &Value<'_>,
-    report: &mut Report,
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
     world: &World<'_>,
-) -> Option<(Tenant, bool)> {
-    let mut section = value.section(
+) -> Result<(Tenant, bool), Reported> {
+    let mut section = value.mapping(
         report,
         "a mapping with `name`, `tenant_id` and `credential`",
     )?;
@@ -37,25 +37,25 @@ pub(super) fn read(
     let addresses = read_addresses(&mut section, report, world);
     let api_version = match section.take("api_version") {
         Some(value) => read_version(&value, report).map(Some),
-        None => Some(None),
+        None => Ok(None),
     };
     let credential = section
         .require(report, "credential", "a mapping with `type`")
         .and_then(|value| credential::read(&value, report, world));
-    let definitions = section.take("definitions").map_or_else(
-        || Some(DefinitionFilter::default()),
-        |value| read_definitions(&value, report),
-    );
+    let definitions = match section.take("definitions") {
+        Some(value) => read_definitions(&value, report),
+        None => Ok(DefinitionFilter::default()),
+    };
     let local = addresses
         .as_ref()
-        .is_some_and(|found| is_loopback(&found.api));
+        .is_ok_and(|found| is_loopback(&found.api));
     let poll = match section.take("poll") {
         Some(value) => read_poll(&value, report, local),
-        None => Some(Poll::default()),
+        None => Ok(Poll::default()),
     };
     let limits = match section.take("quota") {
         Some(value) => read_quota(&value, report),
-        None => Some((default_limits(), false)),
+        None => Ok((default_limits(), false)),
     };
     section.finish(report);
     let addresses = addresses?;
@@ -75,17 +75,20 @@ pub(super) fn read(
         api_limits,
         exclusive,
     };
-    Some((tenant, inline))
+    Ok((tenant, inline))
 }
 
-fn read_name(section: &mut Section<'_>, report: &mut Report) -> Option<TenantName> {
+fn read_name(section: &mut Mapping<'_>, report: &mut ConfigReport) -> Result<TenantName, Reported> {
     let what = "1 to 64 letters, digits, `_`, `.` or `-`";
     let value = section.require(report, "name", what)?;
     let parse = |text: &str| is_name(text).then(|| TenantName::new(text));
     value.parse(report, what, "shorten it or replace the others", parse)
 }
 
-fn read_tenant_id(section: &mut Section<'_>, report: &mut Report) -> Option<String> {
+fn read_tenant_id(
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
+) -> Result<String, Reported> {
     let what = "a directory (tenant) id or domain";
     let value = section.require(report, "tenant_id", what)?;
     let parse = |text: &str| is_directory(text).then(|| text.to_owned());
@@ -93,7 +96,7 @@ fn read_tenant_id(section: &mut Section<'_>, report: &mut Report) -> Option<Stri
     value.parse(report, what, advice, parse)
 }
 
-fn read_version(value: &Value<'_>, report: &mut Report) -> Option<String> {
+fn read_version(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<String, Reported> {
     let what = "a version of the API such as `v1.0`";
     let advice = "correct it, or remove it for the latest";
     value.parse(report, what, advice, |text| {
@@ -110,10 +113,10 @@ struct Addresses {
 }
 
 fn read_addresses(
-    section: &mut Section<'_>,
-    report: &mut Report,
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
     world: &World<'_>,
-) -> Option<Addresses> {
+) -> Result<Addresses, Reported> {
     let [cloud, region, api, authority] =
         ["cloud", "region", "api_base_url", "authority_host"].map(|key| section.take(key));
     let scope = section.take("scope");
@@ -122,31 +125,32 @@ fn read_addresses(
     let environment = silent.then(|| world.named(report));
     let cloud = match cloud {
         Some(value) => value.parse(report, CLOUDS, "choose one of these", Cloud::from_name),
-        None => Some(environment.map_or(Cloud::Public, |named| named.cloud)),
+        None => Ok(environment.map_or(Cloud::Public, |named| named.cloud)),
     };
     let region = region.and_then(|value| {
-        let what = "`us`, `eu`, `uk`, `au`, `swa`, `ina` or `aea`";
-        let region = value.parse(report, what, "choose one of these, or remove it", |text| {
-            REGIONS.into_iter().find(|region| *region == text)
-        })?;
-        if cloud.is_some_and(|cloud| cloud != Cloud::Public) {
+        let advice = "choose one of these, or remove it";
+        let region = value.choice(report, advice, &REGIONS.map(|region| (region, region)));
+        let region = region.ok()?;
+        if cloud.is_ok_and(|cloud| cloud != Cloud::Public) {
             let what = "no region outside of the public cloud";
             let found = format!("`{region}`");
-            value.mistake(report, expected(what, &found, "remove it"));
+            value.error(report, expected(what, &found, "remove it"));
         }
         Some(region)
     });
-    // A cloud that could not be read is a mistake already; the overrides are checked all the same.
+    // A cloud that could not be read is an error already; the overrides are checked all the same.
     let implied = cloud.unwrap_or(Cloud::Public);
     let api = match api {
         Some(value) => read_origin(&value, report, Scheme::HttpsOrLoopback),
-        None => origin(&implied.api_base_url(region), Scheme::Https).ok(),
+        None => origin(&implied.api_base_url(region), Scheme::Https)
+            .map_err(|wrong| section.error(report, "api_base_url", wrong)),
     };
     let authority = match authority {
         Some(value) => read_origin(&value, report, Scheme::Https),
         None => match environment.and_then(|named| named.authority.as_ref()) {
-            Some(authority) => Some(authority.clone()),
-            None => origin(implied.authority_host(), Scheme::Https).ok(),
+            Some(authority) => Ok(authority.clone()),
+            None => origin(implied.authority_host(), Scheme::Https)
+                .map_err(|wrong| section.error(report, "authority_host", wrong)),
         },
     };
     let scope = match scope {
@@ -158,24 +162,29 @@ fn read_addresses(
                 (fits(text) && plain(text)).then(|| text.to_owned())
             })
         }
-        None => Some(implied.scope()),
+        None => Ok(implied.scope()),
     };
-    Some(Addresses {
+    Ok(Addresses {
         api: api?,
         authority: authority?,
         scope: scope?,
     })
 }
 
-fn read_origin(value: &Value<'_>, report: &mut Report, scheme: Scheme) -> Option<Url> {
+fn read_origin(
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+    scheme: Scheme,
+) -> Result<Url, Reported> {
     let text = value.text(report, "an address such as `https://host`")?;
-    origin(text, scheme)
-        .map_err(|mistake| value.mistake(report, mistake))
-        .ok()
+    origin(text, scheme).map_err(|wrong| value.error(report, wrong))
 }
 
-fn read_definitions(value: &Value<'_>, report: &mut Report) -> Option<DefinitionFilter> {
-    let mut section = value.section(report, "a mapping")?;
+fn read_definitions(
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+) -> Result<DefinitionFilter, Reported> {
+    let mut section = value.mapping(report, "a mapping")?;
     let ids = section.take("ids").map_or_else(Vec::new, |value| {
         read_texts(&value, report, "a definition's id")
             .iter()
@@ -187,33 +196,32 @@ fn read_definitions(value: &Value<'_>, report: &mut Report) -> Option<Definition
     for rule in [&include, &exclude].into_iter().flatten() {
         if !ids.is_empty() {
             let text = "has no effect, because `ids` names the definitions; remove one of them";
-            rule.warn(report, text.to_owned());
+            rule.warn(report, text);
         }
     }
     let include = include.map_or_else(Rule::default, |value| read_rule(&value, report));
     let exclude = exclude.map_or_else(Rule::default, |value| read_rule(&value, report));
     let inactive = section.take("inactive");
-    let inactive = inactive.map_or(Some(true), |value| boolean(&value, report));
-    let limit =
-        section.take("limit").map_or(
-            Some(DefinitionFilter::default().limit),
-            |value| match whole(&value, report, 0..=10_000_000)? {
-                0 => Some(usize::MAX),
-                limit => Some(limit),
-            },
-        );
+    let inactive = inactive.map_or(Ok(true), |value| value.boolean(report));
+    let limit = match section.take("limit") {
+        Some(value) => value.whole_number(report, 0..=10_000_000),
+        None => Ok(DefinitionFilter::default().limit),
+    };
     section.finish(report);
-    Some(DefinitionFilter {
+    Ok(DefinitionFilter {
         ids,
         include,
         exclude,
         inactive: inactive?,
-        limit: limit?,
+        limit: match limit? {
+            0 => usize::MAX,
+            limit => limit,
+        },
     })
 }
 
-fn read_rule(value: &Value<'_>, report: &mut Report) -> Rule {
-    let Some(mut section) = value.section(report, "a mapping with `scan_types` or `names`") else {
+fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
+    let Ok(mut section) = value.mapping(report, "a mapping with `scan_types` or `names`") else {
         return Rule::default();
     };
     let scan_types = section.take("scan_types").map_or_else(Vec::new, |value| {
@@ -228,9 +236,9 @@ fn read_rule(value: &Value<'_>, report: &mut Report) -> Rule {
             match anchored(&text) {
                 Ok(pattern) => names.push(pattern),
                 Err(reason) => {
-                    let found = format!("{}: {reason}", shown(&text));
+                    let found = format!("{}: {reason}", excerpt(&text));
                     let advice = "mend it; special characters are taken literally after `\\`";
-                    item.mistake(report, expected("a regular expression", &found, advice));
+                    item.error(report, expected("a regular expression", &found, advice));
                 }
             }
         }
@@ -255,20 +263,28 @@ fn anchored(pattern: &str) -> Result<Regex, String> {
         })
 }
 
-fn read_texts<'n>(value: &Value<'n>, report: &mut Report, what: &str) -> Vec<(Value<'n>, String)> {
+fn read_texts<'n>(
+    value: &YamlValue<'n>,
+    report: &mut ConfigReport,
+    what: &str,
+) -> Vec<(YamlValue<'n>, String)> {
     let mut texts = Vec::new();
-    for item in value.list(report, "a list") {
+    for item in value.list(report, "a list").unwrap_or_default() {
         let advice = "write 1 to 256 characters, or remove it";
         let parse = |text: &str| (1..=256).contains(&text.len()).then(|| text.to_owned());
-        if let Some(text) = item.parse(report, what, advice, parse) {
+        if let Ok(text) = item.parse(report, what, advice, parse) {
             texts.push((item, text));
         }
     }
     texts
 }
 
-fn read_poll(value: &Value<'_>, report: &mut Report, local: bool) -> Option<Poll> {
-    let mut section = value.section(report, "a mapping")?;
+fn read_poll(
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+    local: bool,
+) -> Result<Poll, Reported> {
+    let mut section = value.mapping(report, "a mapping")?;
     let ten_seconds = Duration::from_secs(10);
     let shortest = if local {
         Duration::from_secs(1)
@@ -276,27 +292,24 @@ fn read_poll(value: &Value<'_>, report: &mut Report, local: bool) -> Option<Poll
         ten_seconds
     };
     let default = Poll::default();
-    let mut read = |key, default, range| match section.take(key) {
-        Some(value) => duration(&value, report, range),
-        None => Some(default),
+    let definitions = match section.take("definitions") {
+        Some(value) => value.duration(report, shortest..=LONGEST),
+        None => Ok(default.definitions),
     };
-    let definitions = read("definitions", default.definitions, Range::from(shortest));
-    let agents = read("agents", default.agents, Range::from(ten_seconds).or_zero());
-    let sweep = read("sweep", default.sweep, Range::from(Duration::from_hours(1)));
-    let sessions = section.take("sessions").map_or(Some(true), |value| {
-        value.parse(
-            report,
-            "`auto` or `off`",
-            "write one of them",
-            |text| match text {
-                "auto" => Some(true),
-                "off" => Some(false),
-                _ => None,
-            },
-        )
+    let agents = match section.take("agents") {
+        Some(value) => value.duration_or_zero(report, ten_seconds..=LONGEST),
+        None => Ok(default.agents),
+    };
+    let sweep = match section.take("sweep") {
+        Some(value) => value.duration(report, Duration::from_hours(1)..=LONGEST),
+        None => Ok(default.sweep),
+    };
+    let sessions = section.take("sessions").map_or(Ok(true), |value| {
+        let choices = [("auto", true), ("off", false)];
+        value.choice(report, "write one of them", &choices)
     });
     section.finish(report);
-    Some(Poll {
+    Ok(Poll {
         definitions: definitions?,
         agents: agents?,
         sweep: sweep?,
@@ -317,40 +330,43 @@ fn shares([minute, hour]: [usize; 2], percent: usize, scope: Scope) -> [Limits; 
 }
 
 /// Our share, the API's own limits, and whether nothing else spends them.
-fn read_quota(value: &Value<'_>, report: &mut Report) -> Option<([Limits; 2], bool)> {
-    let mut section = value.section(report, "a mapping")?;
+fn read_quota(
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+) -> Result<([Limits; 2], bool), Reported> {
+    let mut section = value.mapping(report, "a mapping")?;
     let [minute, hour] = DOCUMENTED;
     let mut read = |key, documented| {
         let Some(value) = section.take(key) else {
-            return Some(documented);
+            return Ok(documented);
         };
-        let calls = whole(&value, report, 1..=100_000)?;
+        let calls = value.whole_number(report, 1..=100_000)?;
         if calls > documented {
             let text = format!(
                 "is above the {documented} calls that the API documents; expect refusals unless Microsoft raised the limit for this application"
             );
             value.warn(report, text);
         }
-        Some(calls)
+        Ok(calls)
     };
     let minute = read("per_minute", minute);
     let hour = read("per_hour", hour);
-    let percent = section
-        .take("use")
-        .map_or(Some(80), |value| percent(&value, report));
+    let percent = section.take("use");
+    let percent = percent.map_or(Ok(80), |value| value.percentage(report, 1..=100));
     let exclusive = section.take("exclusive");
-    let exclusive = exclusive.map_or(Some(false), |value| boolean(&value, report));
-    let scope = section
-        .take("scope")
-        .map_or(Some(Scope::Application), |value| {
-            let what = "`application` or `endpoint`";
-            let advice = "choose one of these; if unsure, `application`";
-            value.parse(report, what, advice, |text| match text {
-                "application" => Some(Scope::Application),
-                "endpoint" => Some(Scope::Endpoint),
-                _ => None,
-            })
-        });
+    let exclusive = exclusive.map_or(Ok(false), |value| value.boolean(report));
+    let scope = section.take("scope");
+    let scope = scope.map_or(Ok(Scope::Application), |value| {
+        let choices = [
+            ("application", Scope::Application),
+            ("endpoint", Scope::Endpoint),
+        ];
+        value.choice(
+            report,
+            "choose one of these; if unsure, `application`",
+            &choices,
+        )
+    });
     section.finish(report);
-    Some((shares([minute?, hour?], percent?, scope?), exclusive?))
+    Ok((shares([minute?, hour?], percent?, scope?), exclusive?))
 }

@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Uptime};
-use crate::config::{Mark, Mistakes, WebConfig};
+use crate::config::{ConfigErrors, Mark, WebConfig};
 use crate::exposition::OwnMetrics;
 
 /// How long a request waits for a look, which takes far less than a millisecond.
@@ -31,7 +31,7 @@ const HUNG: Duration = Duration::from_secs(10);
 pub enum GateError {
     /// What is wrong with the files.
     #[error(transparent)]
-    Mistakes(#[from] Mistakes),
+    Config(#[from] ConfigErrors),
     /// The thread that looks at them cannot be started.
     #[error("expected to start a thread that watches the web configuration, but found: {0}")]
     Thread(#[source] io::Error),
@@ -86,7 +86,7 @@ impl Watched {
         path: &Path,
         clock: Clock,
         own: OwnMetrics,
-    ) -> Result<(Self, Files, Receiver<()>), Mistakes> {
+    ) -> Result<(Self, Files, Receiver<()>), ConfigErrors> {
         let reading = WebConfig::load(path);
         let (config, warnings) = reading.result?;
         for warning in warnings {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use config_report::{ConfigReport, MappingEntry, Reported, YamlValue, collect_all, expected};
 use http::{HeaderName, HeaderValue};
 
-use super::super::mistake::{Report, expected};
-use super::super::node::Value;
-use super::{RateLimit, Reported, boolean};
+use super::{RateLimit, boolean};
 
 /// Headers that may be set, with the values that they may have; none: any.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -32,64 +31,59 @@ impl Default for Server {
     }
 }
 
-pub(super) fn server(value: &Value<'_>, report: &mut Report) -> Option<Server> {
-    let mut section = value.section(report, "a mapping")?;
+pub(super) fn server(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Server, Reported> {
+    let mut section = value.mapping(report, "a mapping")?;
     let http2 = match section.take("http2") {
         Some(value) => boolean(&value, report),
-        None => Some(Server::default().http2),
+        None => Ok(Server::default().http2),
     };
     let headers = match section.take("headers") {
         Some(value) => headers(&value, report),
-        None => Some(Vec::new()),
+        None => Ok(Vec::new()),
     };
     section.finish(report);
-    Some(Server {
+    Ok(Server {
         http2: http2?,
         headers: headers?,
     })
 }
 
-/// Names are compared byte for byte, as exporter-toolkit does.
-fn headers(value: &Value<'_>, report: &mut Report) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let section = value.section(report, "a mapping of headers to values")?;
-    let mut found = Vec::new();
-    let mut good = true;
-    for entry in section.entries() {
-        let Some((name, values)) = HEADERS.iter().find(|(name, _)| *name == entry.key) else {
-            let known: Vec<_> = HEADERS.iter().map(|(name, _)| *name).collect();
-            let what = format!("one of {}", known.join(", "));
-            let text = expected(&what, "another header", "remove it");
-            report.mistake(Some(entry.line), &entry.path, text);
-            good = false;
-            continue;
-        };
-        let text = match &entry.value {
-            Some(value) => value.text(report, "a header's value"),
-            None => Some(""),
-        };
-        let Some(text) = text else {
-            good = false;
-            continue;
-        };
-        let header = HeaderValue::from_str(text)
-            .ok()
-            .filter(|_| values.is_empty() || values.contains(&text));
-        match (header, HeaderName::try_from(*name)) {
-            // Blank means unset, where any value may be written.
-            (Some(_), _) if text.is_empty() => {}
-            (Some(header), Ok(name)) => found.push((name, header)),
-            _ => {
-                let what = match values {
-                    [] => "text on one line".to_owned(),
-                    values => one_of(values),
-                };
-                let text = expected(&what, "another value", "change it, or remove the header");
-                report.mistake(Some(entry.line), &entry.path, text);
-                good = false;
-            }
+type Header = (HeaderName, HeaderValue);
+
+fn headers(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Vec<Header>, Reported> {
+    let section = value.mapping(report, "a mapping of headers to values")?;
+    let entries = section.entries();
+    let headers: Vec<_> = collect_all(entries.iter().map(|entry| header(entry, report)))?;
+    Ok(headers.into_iter().flatten().collect())
+}
+
+/// Names are compared byte for byte, as exporter-toolkit does. Blank means unset, where
+/// any value may be written.
+fn header(entry: &MappingEntry<'_>, report: &mut ConfigReport) -> Result<Option<Header>, Reported> {
+    let Some((name, values)) = HEADERS.iter().find(|(name, _)| *name == entry.key) else {
+        let known: Vec<_> = HEADERS.iter().map(|(name, _)| *name).collect();
+        let what = format!("one of {}", known.join(", "));
+        return Err(entry.error(report, expected(&what, "another header", "remove it")));
+    };
+    let text = match &entry.value {
+        Some(value) => value.text(report, "a header's value")?,
+        None => "",
+    };
+    let value = HeaderValue::from_str(text)
+        .ok()
+        .filter(|_| values.is_empty() || values.contains(&text));
+    match (HeaderName::try_from(*name), value) {
+        (_, Some(_)) if text.is_empty() => Ok(None),
+        (Ok(name), Some(value)) => Ok(Some((name, value))),
+        _ => {
+            let what = match values {
+                [] => "text on one line".to_owned(),
+                values => one_of(values),
+            };
+            let text = expected(&what, "another value", "change it, or remove the header");
+            Err(entry.error(report, text))
         }
     }
-    good.then_some(found)
 }
 
 fn one_of(values: &[&str]) -> String {
@@ -99,12 +93,10 @@ fn one_of(values: &[&str]) -> String {
 
 /// `rate_limit`; an interval of zero turns it off.
 pub(super) fn rate_limit(
-    value: &Value<'_>,
-    report: &mut Report,
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
 ) -> Result<Option<RateLimit>, Reported> {
-    let mut section = value
-        .section(report, "a mapping with `interval` and `burst`")
-        .ok_or(Reported)?;
+    let mut section = value.mapping(report, "a mapping with `interval` and `burst`")?;
     let interval = match section.take("interval") {
         Some(value) => value.parse(
             report,
@@ -112,7 +104,7 @@ pub(super) fn rate_limit(
             "write a number with a unit",
             go_duration,
         ),
-        None => Some(Duration::ZERO),
+        None => Ok(Duration::ZERO),
     };
     let burst = match section.take("burst") {
         Some(value) => value.parse(
@@ -121,18 +113,18 @@ pub(super) fn rate_limit(
             "write for instance `20`",
             |text| text.parse().ok(),
         ),
-        None => Some(0),
+        None => Ok(0),
     };
-    if interval.is_some_and(|interval| !interval.is_zero()) && burst == Some(0) {
+    if interval.is_ok_and(|interval| !interval.is_zero()) && burst == Ok(0) {
         let text = expected(
             "at least 1 with an `interval`",
             "0, with which every request is refused",
             "set how many requests may come at once",
         );
-        section.mistake(report, "burst", text);
+        section.error(report, "burst", text);
     }
     section.finish(report);
-    let (interval, burst) = (interval.ok_or(Reported)?, burst.ok_or(Reported)?);
+    let (interval, burst) = (interval?, burst?);
     Ok((!interval.is_zero()).then_some(RateLimit { interval, burst }))
 }
 

@@ -2,9 +2,9 @@
 //! format of Prometheus' exporter-toolkit, key for key.
 //!
 //! ```text
-//! file ─► yaml ─► mod.rs ─┬─ tls.rs ─ protocol.rs, client.rs (how and who)
-//!                         ├─ http.rs (protocol, headers, rate limit)
-//!                         └─ users.rs (names and hashes)
+//! file ─► Document ─► mod.rs ─┬─ tls.rs ─ protocol.rs, client.rs (how and who)
+//!                             ├─ http.rs (protocol, headers, rate limit)
+//!                             └─ users.rs (names and hashes)
 //! ```
 //!
 //! The format is that of `docs/web-configuration.md` of `prometheus/exporter-toolkit`.
@@ -23,14 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue};
+use config_report::{
+    ConfigErrors, ConfigReport, ConfigWarning, Document, Reported, YamlValue, expected,
+};
 use rustls::ServerConfig;
 
 pub use source::Mark;
 pub use users::PasswordHash;
 
 use self::source::Source;
-use super::mistake::{Mistakes, Report, Reported, Warning, expected};
-use super::node::{self, Value};
 use crate::small_file;
 
 /// How the web server protects itself.
@@ -73,8 +74,8 @@ pub struct RateLimit {
 /// What came of reading the file.
 #[derive(Debug)]
 pub struct Reading {
-    /// The configuration, or all mistakes.
-    pub result: Result<(WebConfig, Vec<Warning>), Mistakes>,
+    /// The configuration, or all errors.
+    pub result: Result<(WebConfig, Vec<ConfigWarning>), ConfigErrors>,
     /// Every file that was looked at, as it was then; if one of them differs,
     /// it is time to read again.
     pub files: Vec<(PathBuf, Option<Mark>)>,
@@ -84,23 +85,14 @@ impl WebConfig {
     /// Reads `path` and the files that it names. Relative paths in it start from its folder.
     #[must_use]
     pub fn load(path: &Path) -> Reading {
-        let mut report = Report::new(&path.display().to_string());
+        let mut report = ConfigReport::new(&path.display().to_string());
         let mut source = Source::new(Some(path.parent().unwrap_or(Path::new(""))));
         let config = match source.read(path) {
-            Ok(content) => {
-                if let Ok(text) = String::from_utf8(content) {
-                    read(&text, &mut report, &mut source)
-                } else {
-                    let text = expected("UTF-8 text", "other bytes", "save the file as UTF-8");
-                    report.mistake(None, "", text);
-                    None
-                }
-            }
+            Ok(text) => read(&text, &mut report, &mut source),
             Err(error) => {
                 let advice = small_file::advice(&error);
                 let text = expected("a readable file", &error.to_string(), advice);
-                report.mistake(None, "", text);
-                None
+                Err(report.error(None, "", text))
             }
         };
         Reading {
@@ -125,25 +117,26 @@ impl WebConfig {
         (bare && !was_bare) || (open && former.asks_who())
     }
 
-    /// Reads `text`; `origin` names it in mistakes. Files that it names are not
+    /// Reads `text`; `origin` names it in errors. Files that it names are not
     /// looked at, so that there is no TLS in the result.
     ///
     /// # Errors
-    /// All [`Mistakes`] in it.
-    pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<Warning>), Mistakes> {
-        let mut report = Report::new(origin);
-        let config = read(text, &mut report, &mut Source::new(None));
+    /// All [`ConfigErrors`] in it.
+    pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
+        let mut report = ConfigReport::new(origin);
+        let config = read(text.as_bytes(), &mut report, &mut Source::new(None));
         report.finish(config)
     }
 }
 
-fn read(text: &str, report: &mut Report, source: &mut Source<'_>) -> Option<WebConfig> {
+fn read(
+    text: &[u8],
+    report: &mut ConfigReport,
+    source: &mut Source<'_>,
+) -> Result<WebConfig, Reported> {
     // An empty file is a good one: no TLS, no passwords.
-    let Some(node) = node::root(text, report).ok()? else {
-        return Some(WebConfig::default());
-    };
-    let mut section =
-        Value::new(&node, "").section(report, "a mapping with `tls_server_config`")?;
+    let document = Document::parse(text, report)?;
+    let mut section = document.mapping(report, "a mapping with `tls_server_config`")?;
     let tls = section.take("tls_server_config");
     let http = section.take("http_server_config");
     let users = section.take("basic_auth_users");
@@ -152,33 +145,33 @@ fn read(text: &str, report: &mut Report, source: &mut Source<'_>) -> Option<WebC
 
     let http = match http {
         Some(value) => http::server(&value, report),
-        None => Some(http::Server::default()),
+        None => Ok(http::Server::default()),
     };
-    let http2 = http.as_ref().is_none_or(|http| http.http2);
+    let http2 = http.as_ref().map_or(true, |http| http.http2);
     let tls = match tls {
         Some(value) => tls::read(&value, report, source, http2),
         None => Ok(None),
     };
     let users = match users {
         Some(value) => users::read(&value, report),
-        None => Some(BTreeMap::new()),
+        None => Ok(BTreeMap::new()),
     };
     let rate_limit = match rate_limit {
         Some(value) => http::rate_limit(&value, report),
         None => Ok(None),
     };
-    let tls = tls.ok()?;
-    Some(WebConfig {
+    let tls = tls?;
+    Ok(WebConfig {
         client_certificates: tls.as_ref().and_then(|tls| tls.client_certificates),
         tls: tls.map(|tls| tls.server),
         headers: http?.headers,
         users: users?,
-        rate_limit: rate_limit.ok()?,
+        rate_limit: rate_limit?,
     })
 }
 
 /// `true` or `false`, in all spellings of YAML 1.1, which exporter-toolkit takes.
-fn boolean(value: &Value<'_>, report: &mut Report) -> Option<bool> {
+fn boolean(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<bool, Reported> {
     value.parse(
         report,
         "`true` or `false`",

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
+use config_report::{ConfigReport, Mapping, Reported, YamlValue, expected};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig};
 
-use super::super::mistake::{Report, expected};
-use super::super::node::{Section, Value};
-use super::Reported;
 use super::client::{ClientAuth, Trusted, verifier};
 use super::protocol::Protocol;
 use super::source::Source;
@@ -16,7 +14,7 @@ use crate::small_file;
 
 /// What a key with PEM text says, in the file that it names or by itself.
 struct Pem<'n> {
-    value: Value<'n>,
+    value: YamlValue<'n>,
     /// `None`, if files are not looked at.
     content: Option<Vec<u8>>,
 }
@@ -30,12 +28,12 @@ pub(super) struct Tls {
 
 /// `Ok(None)`: no TLS, or files are not looked at.
 pub(super) fn read(
-    value: &Value<'_>,
-    report: &mut Report,
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
     source: &mut Source<'_>,
     http2: bool,
 ) -> Result<Option<Tls>, Reported> {
-    let mut section = value.section(report, "a mapping").ok_or(Reported)?;
+    let mut section = value.mapping(report, "a mapping")?;
     let certificate = pem(&mut section, report, source, ["cert_file", "cert"]);
     let key = pem(&mut section, report, source, ["key_file", "key"]);
     let authority = pem(
@@ -51,22 +49,22 @@ pub(super) fn read(
     section.finish(report);
 
     let (certificate, key, authority) = (certificate?, key?, authority?);
-    let (client_auth, client_auth_given) = client_auth.ok_or(Reported)?;
+    let (client_auth, client_auth_given) = client_auth?;
     if let Some((names, value)) = &sans {
-        check_names(names.as_deref(), client_auth, value, report);
+        let none = names.as_ref().is_ok_and(Vec::is_empty);
+        check_names(none, client_auth, value, report);
     }
     if certificate.is_none() && key.is_none() && authority.is_none() && !client_auth_given {
         let text = "there is no `cert_file`, so TLS is off and this section has no effect";
-        value.warn(report, text.to_owned());
+        value.warn(report, text);
         return protocol.map(|_| None);
     }
-    for (part, name) in [(&certificate, "cert_file"), (&key, "key_file")] {
-        if part.is_none() {
-            let what = "a file in PEM";
-            let text = expected(what, "nothing", &format!("add `{name}: …`"));
-            value.mistake(report, text);
-        }
-    }
+    let mut missing = |name| {
+        let advice = format!("add `{name}: …`");
+        value.error(report, expected("a file in PEM", "nothing", &advice))
+    };
+    let certificate = certificate.ok_or_else(|| missing("cert_file"));
+    let key = key.ok_or_else(|| missing("key_file"));
     if let Some(authority) = &authority
         && client_auth == ClientAuth::NoClientCert
     {
@@ -75,15 +73,12 @@ pub(super) fn read(
             "none, so that this has no use",
             "add `client_auth_type: RequireAndVerifyClientCert`",
         );
-        authority.value.mistake(report, text);
+        authority.value.error(report, text);
     }
     let trusted = trusted(authority.as_ref(), client_auth, value, report);
-    let chain = certificate.map(|pem| chain(&pem, report));
-    let private = key.map(|pem| private_key(&pem, report));
-    let names = sans.and_then(|(names, _)| names).unwrap_or_default();
-    let (Some(chain), Some(private)) = (chain, private) else {
-        return Err(Reported);
-    };
+    let chain = certificate.and_then(|pem| chain(&pem, report));
+    let private = key.and_then(|pem| private_key(&pem, report));
+    let names = sans.and_then(|(names, _)| names.ok()).unwrap_or_default();
     let (Some(chain), Some(private), Some(trusted)) = (chain?, private?, trusted?) else {
         return Ok(None);
     };
@@ -104,8 +99,7 @@ pub(super) fn read(
     let mut config = built.map_err(|error| {
         let found = format!("what the TLS library refuses: {error}");
         let advice = "check that key and certificate belong together, and that the key is RSA of 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519";
-        value.mistake(report, expected("a usable certificate", &found, advice));
-        Reported
+        value.error(report, expected("a usable certificate", &found, advice))
     })?;
     config.ignore_client_order = protocol.prefer_server;
     if http2 {
@@ -120,15 +114,15 @@ pub(super) fn read(
 
 /// Of two keys for the same, the file wins, as in exporter-toolkit.
 fn pem<'n>(
-    section: &mut Section<'n>,
-    report: &mut Report,
+    section: &mut Mapping<'n>,
+    report: &mut ConfigReport,
     source: &mut Source<'_>,
     [file_key, inline_key]: [&'static str; 2],
 ) -> Result<Option<Pem<'n>>, Reported> {
-    let filled = |value: Option<Value<'n>>, report: &mut Report, what| match value {
+    let filled = |value: Option<YamlValue<'n>>, report: &mut ConfigReport, what| match value {
         None => Ok(None),
         Some(value) => {
-            let text = value.text(report, what).ok_or(Reported)?;
+            let text = value.text(report, what)?;
             Ok((!text.is_empty()).then_some((value, text)))
         }
     };
@@ -148,8 +142,8 @@ fn pem<'n>(
     // The text itself in the place of a path is not repeated: it may be a key.
     if name.contains(char::is_control) || name.contains("-----BEGIN") {
         let advice = format!("write the text under `{inline_key}`");
-        value.mistake(report, expected("a file's path", "other text", &advice));
-        return Err(Reported);
+        let text = expected("a file's path", "other text", &advice);
+        return Err(value.error(report, text));
     }
     let content = match source.named(name) {
         None => None,
@@ -157,35 +151,36 @@ fn pem<'n>(
         Some((path, Err(error))) => {
             let found = format!("`{}`: {error}", path.display());
             let advice = small_file::advice(&error);
-            value.mistake(report, expected("a readable file", &found, advice));
-            return Err(Reported);
+            let text = expected("a readable file", &found, advice);
+            return Err(value.error(report, text));
         }
     };
     Ok(Some(Pem { value, content }))
 }
 
 /// The policy, and whether one was given.
-fn client_auth(section: &mut Section<'_>, report: &mut Report) -> Option<(ClientAuth, bool)> {
+fn client_auth(
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
+) -> Result<(ClientAuth, bool), Reported> {
     let Some(value) = section.take("client_auth_type") else {
-        return Some((ClientAuth::NoClientCert, false));
+        return Ok((ClientAuth::NoClientCert, false));
     };
     let what = "`NoClientCert`, `RequestClientCert`, `RequireAnyClientCert`, `VerifyClientCertIfGiven` or `RequireAndVerifyClientCert`";
     let auth = value.parse(report, what, "write one of them", ClientAuth::read)?;
-    let given = value
-        .text(report, what)
-        .is_some_and(|text| !text.is_empty());
-    Some((auth, given))
+    let given = value.text(report, what).is_ok_and(|text| !text.is_empty());
+    Ok((auth, given))
 }
 
 /// Names of clients are of no use unless every client has to show some.
-fn check_names(names: Option<&[String]>, auth: ClientAuth, value: &Value<'_>, report: &mut Report) {
-    if names.is_some_and(<[String]>::is_empty) && value.is_list() {
+fn check_names(none: bool, auth: ClientAuth, value: &YamlValue<'_>, report: &mut ConfigReport) {
+    if none {
         let text = expected(
             "at least one name",
             "an empty list",
             "add one, or remove it",
         );
-        value.mistake(report, text);
+        value.error(report, text);
     }
     if !auth.is_required() {
         let text = expected(
@@ -193,15 +188,19 @@ fn check_names(names: Option<&[String]>, auth: ClientAuth, value: &Value<'_>, re
             "one with which a client need not have a certificate",
             "set it, or remove this",
         );
-        value.mistake(report, text);
+        value.error(report, text);
     } else if !auth.verifies() {
         let text = "certificates are not verified, so a client can give itself any of these names; set `client_auth_type: RequireAndVerifyClientCert`";
-        value.warn(report, text.to_owned());
+        value.warn(report, text);
     }
 }
 
-fn texts(value: &Value<'_>, report: &mut Report, what: &str) -> Option<Vec<String>> {
-    let items = value.list(report, what);
+fn texts(
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+    what: &str,
+) -> Result<Vec<String>, Reported> {
+    let items = value.list(report, what)?;
     let texts = items.iter().map(|item| item.text(report, "a single value"));
     texts.map(|text| text.map(str::to_owned)).collect()
 }
@@ -211,20 +210,20 @@ fn texts(value: &Value<'_>, report: &mut Report, what: &str) -> Option<Vec<Strin
 fn trusted(
     authority: Option<&Pem<'_>>,
     auth: ClientAuth,
-    section: &Value<'_>,
-    report: &mut Report,
+    section: &YamlValue<'_>,
+    report: &mut ConfigReport,
 ) -> Result<Option<Trusted>, Reported> {
     let mut roots = RootCertStore::empty();
     let Some(pem) = authority else {
         if auth.verifies() {
             let text = "there is no `client_ca_file`: every certificate under one of the system's roots is let in";
-            section.warn(report, text.to_owned());
+            section.warn(report, text);
             let system = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(system.certs);
             if roots.is_empty() {
                 let advice = "add a `client_ca_file`";
-                section.mistake(report, expected("root certificates", "none", advice));
-                return Err(Reported);
+                let text = expected("root certificates", "none", advice);
+                return Err(section.error(report, text));
             }
         }
         let pinned = Vec::new();
@@ -239,8 +238,7 @@ fn trusted(
     if added == 0 {
         let what = "certificates in PEM, of those who sign the clients'";
         let advice = "convert them with `openssl x509 -inform der`";
-        pem.value.mistake(report, expected(what, "none", advice));
-        return Err(Reported);
+        return Err(pem.value.error(report, expected(what, "none", advice)));
     }
     Ok(Some(Trusted { roots, pinned }))
 }
@@ -248,7 +246,7 @@ fn trusted(
 /// `Ok(None)`, if files are not looked at.
 fn chain(
     pem: &Pem<'_>,
-    report: &mut Report,
+    report: &mut ConfigReport,
 ) -> Result<Option<Vec<CertificateDer<'static>>>, Reported> {
     let Some(content) = &pem.content else {
         return Ok(None);
@@ -259,15 +257,14 @@ fn chain(
         _ => {
             let what = "certificates in PEM, the server's first";
             let advice = "convert them with `openssl x509 -inform der`";
-            pem.value.mistake(report, expected(what, "none", advice));
-            Err(Reported)
+            Err(pem.value.error(report, expected(what, "none", advice)))
         }
     }
 }
 
 fn private_key(
     pem: &Pem<'_>,
-    report: &mut Report,
+    report: &mut ConfigReport,
 ) -> Result<Option<PrivateKeyDer<'static>>, Reported> {
     let Some(content) = &pem.content else {
         return Ok(None);
@@ -277,7 +274,6 @@ fn private_key(
         .map_err(|_| {
             let what = "a private key in PEM, without a passphrase";
             let advice = "convert it with `openssl pkey`";
-            pem.value.mistake(report, expected(what, "none", advice));
-            Reported
+            pem.value.error(report, expected(what, "none", advice))
         })
 }

@@ -5,9 +5,7 @@ use std::fmt;
 use std::str::FromStr as _;
 
 use bcrypt::HashParts;
-
-use super::super::mistake::{Report, expected};
-use super::super::node::Value;
+use config_report::{ConfigReport, MappingEntry, Reported, YamlValue, collect_all, expected};
 
 /// Beyond this cost a check takes more than a second, and whoever tries
 /// passwords keeps others from signing in.
@@ -54,48 +52,39 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// `basic_auth_users`. Hashes are not repeated in mistakes: weak passwords can be found by them.
+/// `basic_auth_users`. Hashes are not repeated in errors: weak passwords can be found by them.
 pub(super) fn read(
-    value: &Value<'_>,
-    report: &mut Report,
-) -> Option<BTreeMap<String, PasswordHash>> {
-    let section = value.section(report, "a mapping of users to bcrypt hashes")?;
-    let mut users = BTreeMap::new();
-    let mut good = true;
-    for entry in section.entries() {
-        let what = "a bcrypt hash such as `$2y$10$…`";
-        let advice = "make one with `htpasswd -nBC 10 USER`";
-        let Some(value) = entry.value else {
-            let text = expected(what, "nothing", advice);
-            report.mistake(Some(entry.line), &entry.path, text);
-            good = false;
-            continue;
-        };
-        let Some(text) = value.text(report, what) else {
-            good = false;
-            continue;
-        };
-        match HashParts::from_str(text) {
-            Ok(parts) if (4..=31).contains(&parts.get_cost()) => {
-                if parts.get_cost() > HIGH_COST {
-                    let text = format!(
-                        "the cost of this hash is {}: each check takes seconds or more; 10 to 12 are usual",
-                        parts.get_cost()
-                    );
-                    value.warn(report, text);
-                }
-                users.insert(entry.key.to_owned(), PasswordHash(text.to_owned()));
-            }
-            Ok(_) => {
-                let text = expected("a cost from 4 to 31", "another in the hash", advice);
-                value.mistake(report, text);
-                good = false;
-            }
-            Err(_) => {
-                value.mistake(report, expected(what, "another form", advice));
-                good = false;
-            }
-        }
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+) -> Result<BTreeMap<String, PasswordHash>, Reported> {
+    let section = value.mapping(report, "a mapping of users to bcrypt hashes")?;
+    let entries = section.entries();
+    collect_all(entries.iter().map(|entry| {
+        let hash = hash(entry, report)?;
+        Ok((entry.key.to_owned(), hash))
+    }))
+}
+
+fn hash(entry: &MappingEntry<'_>, report: &mut ConfigReport) -> Result<PasswordHash, Reported> {
+    let what = "a bcrypt hash such as `$2y$10$…`";
+    let advice = "make one with `htpasswd -nBC 10 USER`";
+    let Some(value) = &entry.value else {
+        return Err(entry.error(report, expected(what, "nothing", advice)));
+    };
+    let text = value.text(report, what)?;
+    let Ok(parts) = HashParts::from_str(text) else {
+        return Err(value.error(report, expected(what, "another form", advice)));
+    };
+    let cost = parts.get_cost();
+    if !(4..=31).contains(&cost) {
+        let text = expected("a cost from 4 to 31", "another in the hash", advice);
+        return Err(value.error(report, text));
     }
-    good.then_some(users)
+    if cost > HIGH_COST {
+        let text = format!(
+            "the cost of this hash is {cost}: each check takes seconds or more; 10 to 12 are usual"
+        );
+        value.warn(report, text);
+    }
+    Ok(PasswordHash(text.to_owned()))
 }

@@ -8,20 +8,22 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
+use crate::report::expected;
+
 /// How deep lists and mappings may nest.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 /// How many nodes a file may have; what anchors and aliases repeat counts by [`Node::size`].
-const MAX_NODES: usize = 100_000;
+pub(crate) const MAX_NODES: usize = 100_000;
 
 /// A value and the line on which it starts. Without `Debug`: it may hold a secret.
 #[derive(Clone)]
-pub(super) struct Node {
-    pub(super) line: usize,
-    pub(super) data: Data,
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    pub(crate) data: Data,
 }
 
 #[derive(Clone)]
-pub(super) enum Data {
+pub(crate) enum Data {
     /// Nothing, `~` or `null`.
     Null,
     Text(String),
@@ -30,15 +32,15 @@ pub(super) enum Data {
 }
 
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) line: usize,
-    pub(super) key: String,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) line: usize,
+    pub(crate) key: String,
+    pub(crate) value: Node,
 }
 
 impl Node {
     /// What a person would call it.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self.data {
             Data::Null => "nothing",
             Data::Text(_) => "a single value",
@@ -62,29 +64,28 @@ impl Node {
 }
 
 /// Why a text is not a tree, and on which line.
-pub(super) struct Malformed {
-    pub(super) line: usize,
-    pub(super) text: String,
+pub(crate) struct Malformed {
+    pub(crate) line: usize,
+    pub(crate) message: String,
 }
 
 /// Reads the one document of `text`; `None` if there is none.
 ///
 /// # Errors
 /// [`Malformed`], if it is not YAML or exceeds the bounds.
-pub(super) fn read(text: &str) -> Result<Option<Node>, Malformed> {
+pub(crate) fn read(text: &str) -> Result<Option<Node>, Malformed> {
     let mut builder = Builder::default();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         match event {
             Ok((event, span)) => builder.event(event, span.start.line())?,
             Err(error) => {
-                return Err(Malformed {
-                    line: error.marker().line(),
-                    text: format!(
-                        "expected YAML, but found an error in its form: {}; mend this line or the one before",
-                        error.info()
-                    ),
-                });
+                return malformed(
+                    error.marker().line(),
+                    "YAML",
+                    &format!("an error in its form: {}", error.info()),
+                    "mend this line or the one before",
+                );
             }
         }
     }
@@ -116,7 +117,9 @@ impl Builder {
                 if self.documents > 1 {
                     return malformed(
                         line,
-                        "expected one document, but found a second; remove what follows `---`",
+                        "one document",
+                        "a second",
+                        "remove what follows `---`",
                     );
                 }
             }
@@ -134,7 +137,9 @@ impl Builder {
                 let Some(size) = self.anchors.get(&anchor).map(Node::size) else {
                     return malformed(
                         line,
-                        "expected an alias of an anchor above, but found one of an anchor that is still open; write the value out",
+                        "an alias of an anchor above",
+                        "one of an anchor that is still open",
+                        "write the value out",
                     );
                 };
                 self.count(size, line)?;
@@ -164,7 +169,9 @@ impl Builder {
         if self.open.len() >= MAX_DEPTH {
             return malformed(
                 line,
-                "expected at most 32 levels, but found a deeper one; see docs/configuration.md for the layout",
+                &format!("at most {MAX_DEPTH} levels"),
+                "a deeper one",
+                "nest lists and mappings less deeply",
             );
         }
         self.open.push(Open {
@@ -200,7 +207,9 @@ impl Builder {
                 (None, _) => {
                     return malformed(
                         line,
-                        "expected a name as key, but found a list, a mapping or nothing; write `key: value`",
+                        "a name as key",
+                        "a list, a mapping or nothing",
+                        "write `key: value`",
                     );
                 }
             },
@@ -214,7 +223,9 @@ impl Builder {
         if self.nodes > MAX_NODES {
             return malformed(
                 line,
-                "expected at most 100000 values, but found more; remove anchors and aliases that multiply",
+                &format!("at most {MAX_NODES} values"),
+                "more",
+                "remove anchors and aliases that multiply",
             );
         }
         Ok(())
@@ -225,17 +236,17 @@ fn refuse_tag(tagged: bool, line: usize) -> Result<(), Malformed> {
     if tagged {
         return malformed(
             line,
-            "expected a value without a tag, but found a tag; remove the word with `!`",
+            "a value without a tag",
+            "a tag",
+            "remove the word with `!`",
         );
     }
     Ok(())
 }
 
-fn malformed<T>(line: usize, text: &str) -> Result<T, Malformed> {
-    Err(Malformed {
-        line,
-        text: text.to_owned(),
-    })
+fn malformed<T>(line: usize, what: &str, found: &str, advice: &str) -> Result<T, Malformed> {
+    let message = expected(what, found, advice);
+    Err(Malformed { line, message })
 }
 
 #[cfg(test)]
@@ -243,18 +254,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_can_not_be_multiplied() {
+    fn long_texts_cannot_be_multiplied() {
         let long = "x".repeat(500_000);
         let text = format!("a: &a {long}\nb: [{}]", "*a,".repeat(50_000));
         let malformed = read(&text).err().unwrap();
         assert_eq!(malformed.line, 2);
-        assert!(malformed.text.contains("anchors and aliases"));
+        assert!(malformed.message.contains("anchors and aliases"));
     }
 
     #[test]
     fn depth_is_bounded() {
         let malformed = read(&"[".repeat(40)).err().unwrap();
-        assert!(malformed.text.contains("32 levels"), "{}", malformed.text);
+        let message = malformed.message;
+        assert!(message.contains("32 levels"), "{message}");
     }
 
     #[test]

@@ -1,0 +1,54 @@
+//! Did you mean …?
+
+/// The known key that differs least, if it is near enough to be meant.
+pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    let plain = |key: &str| key.to_ascii_lowercase().replace('-', "_");
+    let key = plain(key);
+    known
+        .iter()
+        .map(|candidate| (distance(&key, &plain(candidate)), *candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance in bytes.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("tenant", "tenants"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn the_nearest_key_must_be_near() {
+        let known = ["name", "tenant_id", "keepAlive"];
+        for (key, meant) in [
+            ("tennant_id", Some("tenant_id")),
+            ("Tenant-ID", Some("tenant_id")),
+            ("keepalive", Some("keepAlive")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(key, &known), meant, "{key}");
+        }
+    }
+}

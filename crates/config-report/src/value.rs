@@ -1,0 +1,173 @@
+//! A walk through the tree: typed getters that report what is wrong, with line
+//! and key path.
+
+use std::fmt;
+
+use crate::mapping::Mapping;
+use crate::report::{ConfigReport, Reported, expected};
+use crate::tree::{Data, Node};
+
+/// How much of a value is repeated in an error, in characters.
+pub(crate) const SHOWN: usize = 48;
+
+/// A value with the path of its key. Never empty.
+#[derive(Clone)]
+pub struct YamlValue<'n> {
+    node: &'n Node,
+    path: String,
+}
+
+/// Where it stands; it may be a secret.
+impl fmt::Debug for YamlValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("YamlValue")
+            .field("path", &self.path)
+            .field("line", &self.node.line)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'n> YamlValue<'n> {
+    pub(crate) fn new(node: &'n Node, path: &str) -> Self {
+        Self {
+            node,
+            path: path.to_owned(),
+        }
+    }
+
+    /// Reports an error about it, best in the form of [`expected`].
+    pub fn error(&self, report: &mut ConfigReport, message: impl Into<String>) -> Reported {
+        report.error(Some(self.node.line), &self.path, message)
+    }
+
+    /// Reports a warning about it.
+    pub fn warn(&self, report: &mut ConfigReport, message: impl Into<String>) {
+        report.warn(Some(self.node.line), &self.path, message);
+    }
+
+    /// The path of its key, such as `servers[0].name`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The single value below `key`, and its text. Reports nothing: for a look ahead at
+    /// what is read later.
+    #[must_use]
+    pub fn peek(&self, key: &str) -> Option<(&'n str, Self)> {
+        let Data::Mapping(entries) = &self.node.data else {
+            return None;
+        };
+        let entry = entries.iter().find(|entry| entry.key == key)?;
+        let Data::Text(text) = &entry.value.data else {
+            return None;
+        };
+        let value = Self::new(&entry.value, &format!("{}.{key}", self.path));
+        Some((text, value))
+    }
+
+    /// Its text; `what` says what it should be.
+    ///
+    /// # Errors
+    /// [`Reported`], if it is a list or a mapping.
+    pub fn text(&self, report: &mut ConfigReport, what: &str) -> Result<&'n str, Reported> {
+        if let Data::Text(text) = &self.node.data {
+            return Ok(text);
+        }
+        let advice = "write one value after the colon";
+        Err(self.error(report, expected(what, self.node.kind(), advice)))
+    }
+
+    /// Its text, read by `parse`. The error repeats it: secrets go through
+    /// [`Self::parse_secret`].
+    ///
+    /// # Errors
+    /// [`Reported`], if it is a list or a mapping, or `parse` has no value.
+    pub fn parse<T>(
+        &self,
+        report: &mut ConfigReport,
+        what: &str,
+        advice: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Reported> {
+        let text = self.text(report, what)?;
+        parse(text).ok_or_else(|| self.error(report, expected(what, &excerpt(text), advice)))
+    }
+
+    /// Its text, read by `parse`. The error does not repeat it: it is, or may be by mistake,
+    /// a secret.
+    ///
+    /// # Errors
+    /// [`Reported`], if it is a list or a mapping, or `parse` has no value.
+    pub fn parse_secret<T>(
+        &self,
+        report: &mut ConfigReport,
+        what: &str,
+        advice: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Reported> {
+        let text = self.text(report, what)?;
+        parse(text).ok_or_else(|| self.error(report, expected(what, "something else", advice)))
+    }
+
+    /// Its entries; `what` says what they are.
+    ///
+    /// # Errors
+    /// [`Reported`], if it is no list.
+    pub fn list(&self, report: &mut ConfigReport, what: &str) -> Result<Vec<Self>, Reported> {
+        let Data::List(items) = &self.node.data else {
+            let advice = "start each entry with `- `";
+            return Err(self.error(report, expected(what, self.node.kind(), advice)));
+        };
+        let item = |(index, node)| Self::new(node, &format!("{}[{index}]", self.path));
+        Ok(items.iter().enumerate().map(item).collect())
+    }
+
+    /// Its keys and values; `what` says what they are. Reports keys that are there twice.
+    ///
+    /// # Errors
+    /// [`Reported`], if it is no mapping.
+    pub fn mapping(&self, report: &mut ConfigReport, what: &str) -> Result<Mapping<'n>, Reported> {
+        let Data::Mapping(entries) = &self.node.data else {
+            let advice = "write `key: value` lines below it";
+            return Err(self.error(report, expected(what, self.node.kind(), advice)));
+        };
+        let mapping = Mapping::new(entries, &self.path, self.node.line);
+        mapping.refuse_duplicates(report);
+        Ok(mapping)
+    }
+}
+
+/// A value as errors repeat it: in quotes, on one line, cut, and without what may be a
+/// password in an address.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    if text.contains('@') {
+        return "a value with `@`".to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars().take(SHOWN) {
+        if c.is_control() {
+            short.extend(c.escape_debug());
+        } else {
+            short.push(c);
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        short.push('…');
+    }
+    format!("`{short}`")
+}
+
+/// Names in quotes, the last after `or`; `None`, if there are none.
+pub(crate) fn one_of<'t>(names: impl IntoIterator<Item = &'t str>) -> Option<String> {
+    let quoted: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let (last, rest) = quoted.split_last()?;
+    Some(match rest {
+        [] => last.clone(),
+        rest => format!("{} or {last}", rest.join(", ")),
+    })
+}
+
+#[cfg(test)]
+mod tests;
