@@ -89,8 +89,8 @@ impl<'n> Mapping<'n> {
         })
     }
 
-    /// All entries, where the keys are free. Keys that are none are not reported then: do
-    /// not call [`Self::finish`].
+    /// All entries, for a mapping whose keys are free. Do not call [`Self::finish`] then: it
+    /// would not know any of them.
     #[must_use]
     pub fn entries(&self) -> Vec<MappingEntry<'n>> {
         let free = |entry: &'n Entry| {

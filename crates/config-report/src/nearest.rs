@@ -40,11 +40,12 @@ mod tests {
 
     #[test]
     fn the_nearest_key_must_be_near() {
-        let known = ["name", "tenant_id", "keepAlive"];
+        let known = ["name", "tenant_id", "keepAlive", "a_b_c_d"];
         for (key, meant) in [
             ("tennant_id", Some("tenant_id")),
             ("Tenant-ID", Some("tenant_id")),
             ("keepalive", Some("keepAlive")),
+            ("A-b-c-d", Some("a_b_c_d")),
             ("colour", None),
             ("", None),
         ] {
