@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use defender_scan_exporter::cli::Cli;
-use defender_scan_exporter::commands;
+use defender_scan_exporter::cli::commands;
 use defender_scan_exporter::shutdown::Signals;
 
 fn main() -> ExitCode {

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use defender_scan_exporter::budget::Scope;
 use defender_scan_exporter::config::{
     CertificateFiles, Config, Credential, ManagedIdentity, SecretSource, read_secret_file,
 };
-use defender_scan_exporter::quota::Scope;
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
+use defender_scan_exporter::budget::{Limits, Quota};
 use defender_scan_exporter::cli::Cli;
 use defender_scan_exporter::clock::{Clock, Uptime};
 use defender_scan_exporter::config::{Config, Poll};
-use defender_scan_exporter::plan::{Listed, Plan, Request, Step};
-use defender_scan_exporter::quota::{Limits, Quota};
+use defender_scan_exporter::schedule::{Listed, Plan, Request, Step};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -10,17 +10,16 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use defender_scan_exporter::budget::{Limits, Quota, Reserved};
 use defender_scan_exporter::clock::{Clock, Timestamp};
 use defender_scan_exporter::exposition::{self, Format, OwnMetrics, catalog};
-use defender_scan_exporter::health::{AuthReason, Collector, Health, Reason};
-use defender_scan_exporter::histogram::Histogram;
+use defender_scan_exporter::model::health::{AuthReason, Collector, Health, Reason};
+use defender_scan_exporter::model::histogram::Histogram;
+use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
 use defender_scan_exporter::model::{
     Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, TenantName,
 };
-use defender_scan_exporter::quota::{Limits, Quota, Reserved};
-use defender_scan_exporter::snapshot::{
-    DefinitionView, SessionCounts, Snapshot, TARGET_SECONDS, TenantView,
-};
+use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
 
 const NOW: i64 = 1_790_000_000_123;
 

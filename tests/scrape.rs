@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use defender_scan_exporter::budget::{Limits, Quota};
 use defender_scan_exporter::clock::{Clock, Timestamp};
 use defender_scan_exporter::exposition::{self, Exposition, Format, OwnMetrics};
-use defender_scan_exporter::health::Health;
-use defender_scan_exporter::histogram::Histogram;
+use defender_scan_exporter::model::health::Health;
+use defender_scan_exporter::model::histogram::Histogram;
+use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
 use defender_scan_exporter::model::{Definition, DefinitionId, Run, ScanStatus, TenantName};
-use defender_scan_exporter::quota::{Limits, Quota};
-use defender_scan_exporter::snapshot::{
-    DefinitionView, SessionCounts, Snapshot, TARGET_SECONDS, TenantView,
-};
-use defender_scan_exporter::web::{self, Expected, Gate, TelemetryPath, WebState};
+use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
+use defender_scan_exporter::polling::Expected;
+use defender_scan_exporter::web::{self, Gate, TelemetryPath, WebState};
 use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::exposition::{self, Exposition, Format, OwnMetrics};
-use defender_scan_exporter::snapshot::Tenants;
+use defender_scan_exporter::polling::snapshot::Tenants;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prometheus_client::encoding::text::encode;

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use defender_scan_exporter::budget::{Limits, Quota};
 use defender_scan_exporter::clock::{Clock, Timestamp};
-use defender_scan_exporter::health::Health;
-use defender_scan_exporter::histogram::Histogram;
+use defender_scan_exporter::model::health::Health;
+use defender_scan_exporter::model::histogram::Histogram;
+use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
 use defender_scan_exporter::model::{
     AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, TenantName,
 };
-use defender_scan_exporter::quota::{Limits, Quota};
-use defender_scan_exporter::snapshot::{
-    DefinitionView, SessionCounts, TARGET_SECONDS, TenantView, Tenants,
-};
+use defender_scan_exporter::polling::snapshot::{TenantView, Tenants};
 
 /// 2026-09-21.
 pub const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);

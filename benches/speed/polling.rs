@@ -4,14 +4,14 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use defender_scan_exporter::budget::{BudgetKey, Limits, Quota, Reserved};
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::config::{DefinitionFilter, Poll, Rule};
-use defender_scan_exporter::health::Collector;
+use defender_scan_exporter::model::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
-use defender_scan_exporter::plan::{Listed, Plan, Request, Step};
-use defender_scan_exporter::quota::{BudgetKey, Limits, Quota, Reserved};
+use defender_scan_exporter::polling::tenant::Tenant;
+use defender_scan_exporter::schedule::{Listed, Plan, Request, Step};
 use defender_scan_exporter::store::Store;
-use defender_scan_exporter::tenant::Tenant;
 
 use crate::fixture;
 use crate::measure::{least, row};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use defender_scan_exporter::clock::Uptime;
 use defender_scan_exporter::model::DefinitionId;
-use defender_scan_exporter::plan::Listed;
+use defender_scan_exporter::schedule::Listed;
 
 use super::world::{Event, World};
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use defender_scan_exporter::budget::{Call as LoggedCall, CallLog, Limits, Quota};
 use defender_scan_exporter::clock::{Clock, Timestamp, Uptime};
 use defender_scan_exporter::config::Poll;
-use defender_scan_exporter::health::Reason;
 use defender_scan_exporter::model::DefinitionId;
-use defender_scan_exporter::plan::{Failure, Plan, Request, Step};
-use defender_scan_exporter::quota::{Call as LoggedCall, CallLog, Limits, Quota};
+use defender_scan_exporter::model::health::Reason;
+use defender_scan_exporter::schedule::{Failure, Plan, Request, Step};
 use futures::future::{BoxFuture, ready};
 
 use super::observer::Observer;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use defender_scan_exporter::budget::{Limits, Permit, UNANSWERED};
 use defender_scan_exporter::clock::Uptime;
-use defender_scan_exporter::quota::{Limits, Permit, UNANSWERED};
 
 /// The client gives up then, as the exporter's default does.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -18,8 +18,8 @@ use config_report::{
 use super::files::World;
 use super::scalar::proxy;
 use super::{Config, Http, Tenant, tenant};
-use crate::quota::UNANSWERED;
-use crate::small_file::{self, Content};
+use crate::budget::UNANSWERED;
+use crate::config::small_file::{self, Content};
 
 impl Config {
     /// Reads `path` and checks that the files it names can be read. Relative

@@ -18,6 +18,7 @@ mod file;
 mod files;
 mod scalar;
 mod secret;
+pub mod small_file;
 mod tenant;
 
 mod web;
@@ -36,8 +37,8 @@ pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 pub use web::{Mark, PasswordHash, RateLimit, Reading, WebConfig};
 
+use crate::budget::{BudgetKey, Limits};
 use crate::model::{DefinitionId, TenantName};
-use crate::quota::{BudgetKey, Limits};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

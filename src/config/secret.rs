@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-use crate::small_file::{self, Content};
+use crate::config::small_file::{self, Content};
 
 /// Where a secret comes from.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use super::credential;
 use super::files::World;
 use super::scalar::{Scheme, is_directory, is_loopback, is_name, origin};
 use super::{DefinitionFilter, Poll, Rule, Tenant};
+use crate::budget::{Limits, Scope};
 use crate::model::{DefinitionId, TenantName};
-use crate::quota::{Limits, Scope};
 
 /// Calls a minute and an hour that the API's reference pages allow.
 const DOCUMENTED: [usize; 2] = [100, 1_500];

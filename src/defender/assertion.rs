@@ -15,7 +15,7 @@ use url::Url;
 use super::auth_error::AuthError;
 use crate::clock::Timestamp;
 use crate::config::{ClientCertificate, Tenant};
-use crate::health::AuthReason;
+use crate::model::health::AuthReason;
 
 /// How long an assertion may be used: for one request, and some skew of clocks.
 const LIFETIME: Duration = Duration::from_mins(5);

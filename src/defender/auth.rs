@@ -26,8 +26,8 @@ use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, issuer};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::Tenant;
-use crate::health::AuthReason;
-use crate::small_file;
+use crate::config::small_file;
+use crate::model::health::AuthReason;
 
 /// A new token is fetched so long before the end of the old one, or after half
 /// of its life if that is later.

@@ -12,8 +12,8 @@ use azure_core::error::ErrorKind as AzureKind;
 use super::cause::plain;
 use super::error::Detail;
 use super::scrub::scrub;
-use crate::advice;
-use crate::health::AuthReason;
+use crate::defender::advice;
+use crate::model::health::AuthReason;
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

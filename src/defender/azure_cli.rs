@@ -16,10 +16,10 @@ use tokio::process::Command;
 
 use super::auth_error::AuthError;
 use super::issuer::{Issued, Issuer};
-use crate::advice;
-use crate::children;
 use crate::config::Tenant;
-use crate::health::AuthReason;
+use crate::defender::advice;
+use crate::defender::children;
+use crate::model::health::AuthReason;
 
 /// Which command line.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Why a connection failed, in plain words: the causes that libraries name.
 
-use crate::advice;
+use crate::defender::advice;
 
 /// What `cause` means, if that is known; else its own words.
 pub(super) fn plain(cause: &str) -> String {

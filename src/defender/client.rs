@@ -23,10 +23,10 @@ use super::lifecycle;
 use super::pause::http_date;
 use super::scrub::scrub;
 use super::wire::{DecodeError, ErrorBody, FromWire, NextLink, Page};
+use crate::budget::Permit;
 use crate::clock::Clock;
-use crate::health::Lifecycle;
+use crate::model::health::Lifecycle;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
-use crate::quota::Permit;
 
 /// The largest answer that is read, in bytes after decompression.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;

@@ -10,9 +10,9 @@ use super::cause::plain;
 use super::pause;
 use super::scrub::scrub;
 use super::wire::{DecodeError, ErrorBody};
-use crate::advice;
 use crate::clock::Timestamp;
-use crate::health::{AuthReason, Reason};
+use crate::defender::advice;
+use crate::model::health::{AuthReason, Reason};
 
 /// What the service says of an error: scrubbed, bounded, fit for a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use super::scan_message::scan_message;
 use super::scrub::scrub;
 use super::times;
 use super::wire::Page;
+use crate::budget::Limits;
 use crate::clock::Timestamp;
 use crate::config::{self, ClientCertificate, Credential, DefinitionFilter, Poll};
 use crate::model::{Agent, Definition, Session, SessionDetails, TenantName};
-use crate::quota::Limits;
 
 const SECRET: &str = "s3cr3t-Canary~1";
 const NOW: Timestamp = Timestamp::from_unix_millis(1_700_000_000_000);

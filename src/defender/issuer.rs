@@ -19,10 +19,10 @@ use super::http::HttpClient;
 use super::lifetime;
 use super::managed_identity::MetadataService;
 use super::sign_in::{Proof, SignIn};
-use crate::advice;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Credential, SecretFileError, Tenant, read_secret_file};
-use crate::health::AuthReason;
+use crate::defender::advice;
+use crate::model::health::AuthReason;
 
 /// How long a token without a readable end is used before its file is read again.
 const OPAQUE_LIFETIME: Duration = Duration::from_mins(2);

@@ -6,7 +6,7 @@ use ::http::header::HeaderName;
 
 use super::client::text;
 use super::pause::http_date;
-use crate::health::Lifecycle;
+use crate::model::health::Lifecycle;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");

@@ -16,10 +16,10 @@ use super::auth_error::{AuthError, chain};
 use super::bounded::{Bounded, Hint};
 use super::issuer::{Issued, Issuer};
 use super::scrub::scrub;
-use crate::advice;
 use crate::clock::Clock;
 use crate::config::ManagedIdentity;
-use crate::health::AuthReason;
+use crate::defender::advice;
+use crate::model::health::AuthReason;
 
 /// App Service's password for its metadata service.
 const HEADER_VARIABLE: &str = "IDENTITY_HEADER";

@@ -11,6 +11,7 @@
 //! Liberal in what it reads, strict in what it sends: nobody who wrote this
 //! could reach the real service.
 
+pub mod advice;
 mod assertion;
 mod auth;
 mod auth_error;
@@ -18,6 +19,7 @@ mod azure_cli;
 mod body;
 mod bounded;
 mod cause;
+pub mod children;
 mod client;
 mod error;
 #[cfg(any(test, fuzzing))]

@@ -20,10 +20,10 @@ use super::auth_error::AuthError;
 use super::bounded::{Bounded, Hint};
 use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
-use crate::advice;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{CertificateFiles, ClientCertificate, SecretSource, Tenant};
-use crate::health::AuthReason;
+use crate::defender::advice;
+use crate::model::health::AuthReason;
 
 /// A sign-in at the authority.
 pub(super) struct SignIn {

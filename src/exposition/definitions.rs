@@ -8,8 +8,9 @@ use super::format::{Lines, Value};
 use super::label::pairs;
 use super::live::{Live, Rows};
 use super::pages::{Piece, Source, is_boundary};
+use crate::model::view::DefinitionView;
 use crate::model::{AgentId, DefinitionId, TenantName};
-use crate::snapshot::{DefinitionView, Tenants};
+use crate::polling::snapshot::Tenants;
 
 /// A definition of a tenant.
 #[derive(Clone, Debug)]

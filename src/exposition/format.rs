@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::catalog::{Kind, Metric};
 use super::label::{escape, pairs};
 use crate::clock::Timestamp;
-use crate::histogram::Histogram;
+use crate::model::histogram::Histogram;
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

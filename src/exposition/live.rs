@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use super::alike::{self, Lines};
 use super::chunk::Deflated;
 use super::format::{Value, number};
+use crate::budget::Quota;
 use crate::clock::Timestamp;
-use crate::health::Collector;
-use crate::quota::Quota;
+use crate::model::health::Collector;
 
 /// Whose budget, of what the collector spends, and which window of it: 0 for the minute's, 1 for
 /// the hour's.

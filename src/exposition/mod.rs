@@ -41,7 +41,7 @@ use self::definitions::Row;
 use self::pages::Pages;
 use self::scrape::{Families, Header, Section};
 use crate::clock::{Clock, Timestamp};
-use crate::snapshot::{TenantView, Tenants};
+use crate::polling::snapshot::{TenantView, Tenants};
 
 /// The text of the last snapshot that was scraped; clones share it.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::catalog::{GROUPS, Handler, STATES, STATUSES, WINDOWS};
 use super::handshake::HandshakeFailure;
-use crate::health::{AuthReason, Collector, Reason, Skipped};
+use crate::model::health::{AuthReason, Collector, Reason, Skipped};
 
 /// The metrics reference in Markdown: `docs/metrics.md`.
 #[must_use]

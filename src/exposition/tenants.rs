@@ -9,11 +9,11 @@ use super::format::{Lines, Value};
 use super::label::pairs;
 use super::live::{Live, Rows};
 use super::pages::{Piece, Source, is_boundary};
+use crate::budget::Scope;
 use crate::clock::Timestamp;
-use crate::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
+use crate::model::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
 use crate::model::{Agent, TenantName};
-use crate::quota::Scope;
-use crate::snapshot::TenantView;
+use crate::polling::snapshot::TenantView;
 
 /// What a family says of a tenant.
 enum Content {

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::budget::{Limits, Quota};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::{DefinitionFilter, Poll};
 use crate::defender;
 use crate::exposition::{self, Format, OwnMetrics};
 use crate::model::TenantName;
-use crate::plan::Plan;
-use crate::quota::{Limits, Quota};
-use crate::snapshot::Snapshot;
+use crate::polling::snapshot::Snapshot;
+use crate::polling::tenant::Tenant;
+use crate::schedule::Plan;
 use crate::store;
-use crate::tenant::Tenant;
 
 /// Reads a list of definitions, writes it in both formats, and finds every name again.
 pub(super) fn exposition(data: &[u8]) {

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Store, StoreError};
+use crate::budget::{BudgetKey, Reserved};
 use crate::clock::Timestamp;
-use crate::health::Collector;
-use crate::quota::{BudgetKey, Reserved};
+use crate::model::health::Collector;
 
 const QUESTION: &str = "question-";
 const GRANTED: &str = "granted-";

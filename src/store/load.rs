@@ -12,9 +12,9 @@ use super::{
     BUDGETS, CALLS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS, TenantState,
     prune,
 };
+use crate::budget::{BudgetKey, Call, Reserve};
 use crate::clock::Uptime;
 use crate::model::{DefinitionId, TenantName};
-use crate::quota::{BudgetKey, Call, Reserve};
 
 /// The span of the longest limit, in which calls count.
 const HOUR: Duration = Duration::from_hours(1);

@@ -50,12 +50,12 @@ use self::handle::{Handle, Job, Priority, Write};
 pub use self::load::Loaded;
 pub use self::rows::Stamp;
 pub use self::tenant::TenantStore;
+use crate::budget::{BudgetKey, Quota, WeakQuota};
 use crate::clock::{Clock, Timestamp, Uptime};
-use crate::health::{AuthReason, CollectorHealth};
-use crate::histogram::Histogram;
+use crate::model::health::{AuthReason, CollectorHealth};
+use crate::model::histogram::Histogram;
+use crate::model::runs::Scan;
 use crate::model::{Agent, DefinitionId, TenantName};
-use crate::quota::{BudgetKey, Quota, WeakQuota};
-use crate::scans::Scan;
 
 const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls");
 const BUDGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("budgets");

@@ -10,9 +10,9 @@ use super::disk::Disk;
 use super::handle::Priority;
 use super::rows::{self, BudgetRow, TenantRow};
 use super::{BUDGETS, CALLS, DEFINITIONS, Store, StoreError, TENANTS};
+use crate::budget::BudgetKey;
 use crate::clock::Clock;
 use crate::model::TenantName;
-use crate::quota::BudgetKey;
 
 /// How long what is known of a removed tenant is kept.
 const KEPT: Duration = Duration::from_hours(30 * 24);
@@ -112,9 +112,9 @@ fn forget_budget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreEr
 mod tests {
     use super::super::tests::{budget, changes, open};
     use super::*;
+    use crate::budget::{Call, CallLog as _};
     use crate::clock::{Clock, Timestamp};
-    use crate::health::Collector;
-    use crate::quota::{Call, CallLog as _};
+    use crate::model::health::Collector;
 
     /// Saves a tenant, one of its definitions and one of its calls.
     async fn save(store: &Store, name: &str) {

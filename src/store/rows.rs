@@ -11,14 +11,14 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use super::{DefinitionState, StoreError, TenantState};
+use crate::budget::{Call, Reserve};
 use crate::clock::{Clock, Timestamp, Uptime};
-use crate::health::{
+use crate::model::Agent;
+use crate::model::health::{
     AuthReason, Collector, CollectorHealth, Lifecycle, REQUEST_SECONDS, Reason, Skipped,
 };
-use crate::histogram::Histogram;
-use crate::model::Agent;
-use crate::quota::{Call, Reserve};
-use crate::snapshot::TARGET_SECONDS;
+use crate::model::histogram::Histogram;
+use crate::model::view::TARGET_SECONDS;
 
 use super::agent_row::AgentRow;
 use super::scan_row::ScanRow;

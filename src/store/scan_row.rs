@@ -6,12 +6,12 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::clock::Timestamp;
+use crate::model::runs::{Newest, Scan};
+use crate::model::view::{KnownSession, SessionCounts};
 use crate::model::{
     AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, SessionErrors, SessionId,
     TargetError, TargetType,
 };
-use crate::scans::{Newest, Scan};
-use crate::snapshot::{KnownSession, SessionCounts};
 
 /// What is known of one definition's runs.
 #[derive(Debug, Encode, Decode)]

@@ -10,9 +10,9 @@ use super::{
     BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,
     TenantState,
 };
+use crate::budget::{BudgetKey, Call, CallLog, Quota};
 use crate::clock::Uptime;
 use crate::model::{DefinitionId, TenantName};
-use crate::quota::{BudgetKey, Call, CallLog, Quota};
 
 /// One tenant's part of the store.
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use redb::Database;
 
 use super::*;
-use crate::health::{Collector, Lifecycle};
+use crate::budget::{CallLog, Limits, NotWritten, Reserve, Reserved};
 use crate::model::Definition;
-use crate::quota::{CallLog, Limits, NotWritten, Reserve, Reserved};
+use crate::model::health::{Collector, Lifecycle};
 
 const DAY_MS: i64 = 86_400_000;
 const STATE: &str = "state.redb";
@@ -82,7 +82,7 @@ pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> C
             batch_size: 100,
             pause: Some(Duration::from_mins(5)),
             agents: Vec::new(),
-            target_seconds: Histogram::new(crate::snapshot::TARGET_SECONDS),
+            target_seconds: Histogram::new(crate::model::view::TARGET_SECONDS),
             collectors,
             auth_errors: BTreeMap::new(),
             directory: Some("directory".to_owned()),

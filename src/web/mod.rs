@@ -24,10 +24,6 @@ mod slots;
 mod stall;
 mod watched;
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-
 pub use gate::Gate;
 pub use path::{TelemetryPath, TelemetryPathError};
 pub use peer::Peer;
@@ -38,8 +34,8 @@ pub use watched::GateError;
 
 use crate::clock::Clock;
 use crate::exposition::OwnMetrics;
-use crate::model::TenantName;
-use crate::snapshot::Snapshot;
+use crate::polling::Expected;
+use crate::polling::snapshot::Snapshot;
 
 /// What the handlers read; clones share it.
 #[derive(Clone, Debug)]
@@ -62,41 +58,19 @@ pub struct WebState {
     pub gate: Gate,
 }
 
-/// The tenants that must have data before the exporter is ready; a reload may
-/// change them. Clones share the list.
-#[derive(Clone, Debug, Default)]
-pub struct Expected(Arc<ArcSwap<Vec<TenantName>>>);
-
-impl Expected {
-    /// These tenants.
-    #[must_use]
-    pub fn new(tenants: Vec<TenantName>) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(tenants)))
-    }
-
-    /// Replaces the list.
-    pub fn set(&self, tenants: Vec<TenantName>) {
-        self.0.store(Arc::new(tenants));
-    }
-
-    /// The list as it is now.
-    #[must_use]
-    pub fn read(&self) -> Arc<Vec<TenantName>> {
-        self.0.load_full()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use crate::budget::{Limits, Quota};
     use crate::clock::Timestamp;
-    use crate::health::Health;
-    use crate::histogram::Histogram;
-    use crate::model::{Definition, DefinitionId, Run, ScanStatus, ScanType};
-    use crate::quota::{Limits, Quota};
-    use crate::snapshot::{DefinitionView, SessionCounts, TARGET_SECONDS, TenantView};
+    use crate::model::health::Health;
+    use crate::model::histogram::Histogram;
+    use crate::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
+    use crate::model::{Definition, DefinitionId, Run, ScanStatus, ScanType, TenantName};
+    use crate::polling::snapshot::TenantView;
 
     /// 2026-09-21.
     pub(super) const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);

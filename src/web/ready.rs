@@ -1,7 +1,7 @@
 //! Whether there is something to serve.
 
 use crate::model::TenantName;
-use crate::snapshot::Tenants;
+use crate::polling::snapshot::Tenants;
 
 /// Why the exporter is not ready: one sentence a tenant that has neither restored state nor a
 /// first poll behind it, unless that poll has to wait for the end of a pause or for the budget.
@@ -22,7 +22,7 @@ mod tests {
     use super::super::tests::{NOW, tenant};
     use super::*;
     use crate::clock::Clock;
-    use crate::snapshot::Snapshot;
+    use crate::polling::snapshot::Snapshot;
 
     #[tokio::test]
     async fn restored_state_is_enough_to_be_ready() {

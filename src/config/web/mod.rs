@@ -32,7 +32,7 @@ pub use source::Mark;
 pub use users::PasswordHash;
 
 use self::source::Source;
-use crate::small_file;
+use crate::config::small_file;
 
 /// How the web server protects itself.
 #[derive(Clone, Default)]

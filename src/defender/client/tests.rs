@@ -6,10 +6,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::budget::{Limits, Quota, Reserved};
 use crate::clock::Timestamp;
 use crate::defender::testing::{Server, answer};
-use crate::health::{Collector, Reason};
-use crate::quota::{Limits, Quota, Reserved};
+use crate::model::health::{Collector, Reason};
 
 const EMPTY: &[u8] = b"{\"value\":[]}";
 

@@ -1,12 +1,12 @@
 use std::io::Write;
 
 use super::*;
+use crate::budget::{Limits, Quota, Reserved};
 use crate::clock::Timestamp;
 use crate::defender::auth::Bearer;
 use crate::defender::client::Client;
 use crate::defender::testing::{Server, answer};
-use crate::health::Collector;
-use crate::quota::{Limits, Quota, Reserved};
+use crate::model::health::Collector;
 
 fn settings(pem: &str) -> (tempfile::NamedTempFile, Http) {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");

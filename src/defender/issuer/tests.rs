@@ -6,10 +6,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use regex::Regex;
 
 use super::*;
+use crate::budget::Limits;
 use crate::config::{DefinitionFilter, Poll, Rule, SecretSource};
 use crate::defender::testing::{Server, answer};
 use crate::model::TenantName;
-use crate::quota::Limits;
 
 const DAY: Duration = Duration::from_hours(24);
 

@@ -6,8 +6,9 @@ use super::status::{Condition, Row, TenantStatus};
 use super::text::{clean, condition, count, moment, name, name_or, problem, prose, rough, targets};
 use super::timeline::timeline;
 use crate::clock::Timestamp;
+use crate::model::view::KnownSession;
 use crate::model::{Run, ScanStatus, SessionErrors, TargetType};
-use crate::snapshot::{KnownSession, TenantView};
+use crate::polling::snapshot::TenantView;
 
 /// The page of what is not known.
 pub(super) fn unknown() -> Markup {

@@ -6,9 +6,9 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 
 use super::super::tests::{NOW, definition, state, tenant};
 use super::*;
-use crate::health::{Incomplete, Reason};
+use crate::model::health::{Incomplete, Reason};
+use crate::model::view::KnownSession;
 use crate::model::{ScanStatus, ScanType, SessionErrors, TargetError, TenantName};
-use crate::snapshot::KnownSession;
 
 async fn text(response: Response) -> String {
     let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();

@@ -13,7 +13,7 @@ use maud::Markup;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::POLICY;
-use crate::snapshot::Tenants;
+use crate::polling::snapshot::Tenants;
 use crate::web::WebState;
 use crate::web::held::hold;
 use crate::web::renderer::Renderer;

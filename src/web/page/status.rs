@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::query::{Query, Sort};
+use crate::budget::Usage;
 use crate::clock::Timestamp;
-use crate::health::{Collector, CollectorHealth};
+use crate::model::health::{Collector, CollectorHealth};
+use crate::model::view::DefinitionView;
 use crate::model::{Agent, AgentId, ScanStatus, ScanType, TenantName};
-use crate::quota::Usage;
-use crate::snapshot::{DefinitionView, TenantView, Tenants};
+use crate::polling::snapshot::{TenantView, Tenants};
 
 /// Definitions on one page.
 pub(super) const PAGE: usize = 100;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::super::super::tests::{NOW, definition, tenant};
 use super::*;
 use crate::clock::Clock;
-use crate::snapshot::Snapshot;
+use crate::polling::snapshot::Snapshot;
 
 #[expect(clippy::unnecessary_wraps, reason = "ages are optional")]
 fn hours(hours: u64) -> Option<Duration> {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::status::Condition;
 use crate::clock::Timestamp;
-use crate::health::{Collector, CollectorHealth, Health, Incomplete, Lifecycle, Reason};
+use crate::model::health::{Collector, CollectorHealth, Health, Incomplete, Lifecycle, Reason};
 
 /// How many characters of a name stand in a table.
 const SHORT: usize = 120;

@@ -34,7 +34,7 @@ pub(super) fn timeline(row: &Row, now: Timestamp) -> Markup {
         Condition::Running,
     ];
     let counts = shapes.map(|shape| {
-        let like = |(_, session): &&(_, &crate::snapshot::KnownSession)| {
+        let like = |(_, session): &&(_, &crate::model::view::KnownSession)| {
             Condition::of_run(&session.status) == shape
         };
         (shape, sessions.iter().filter(like).count())

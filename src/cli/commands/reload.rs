@@ -1,0 +1,84 @@
+//! The configuration in force: read again at SIGHUP or on request, one reload after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc::Receiver;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exposition::OwnMetrics;
+use crate::polling::supervisor::Fleet;
+use crate::shutdown::Asked;
+use crate::web::ReloadRequest;
+
+/// How often what is known of removed tenants is looked through.
+const PRUNE: Duration = Duration::from_hours(24);
+
+/// Reads the configuration, wherever it is.
+pub(super) type Reader = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+
+/// Keeps the fleet as the configuration wants it.
+pub(super) struct Reloads {
+    pub(super) fleet: Fleet,
+    pub(super) reader: Reader,
+    /// What the reader reads, for the log.
+    pub(super) origin: String,
+    pub(super) own: OwnMetrics,
+    pub(super) clock: Clock,
+}
+
+impl Reloads {
+    /// Serves SIGHUPs and `requests` until a signal asks for the end.
+    pub(super) async fn run(mut self, asked: Asked, mut requests: Receiver<ReloadRequest>) {
+        loop {
+            tokio::select! {
+                () = asked.stop.cancelled() => break,
+                () = self.fleet.watch() => {}
+                () = asked.reload.notified() => {
+                    // Logged and counted; there is nobody else to tell.
+                    let _ = self.reload().await;
+                }
+                Some(request) = requests.recv() => {
+                    let outcome = self.reload().await;
+                    // Whoever asked may have gone.
+                    let _ = request.send(outcome.map_err(|error| format!("{error:#}")));
+                }
+                () = tokio::time::sleep(PRUNE) => self.fleet.prune().await,
+            }
+        }
+        self.fleet.shut_down().await;
+    }
+
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        let outcome = self.try_reload().await;
+        self.fleet.retry_forbidden();
+        self.own.reload(outcome.is_ok(), self.clock.wall());
+        if let Err(error) = &outcome {
+            for reason in format!("{error:#}").lines() {
+                tracing::error!(
+                    reason,
+                    "the configuration was not reloaded, nothing changed"
+                );
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&mut self) -> anyhow::Result<()> {
+        let reader = Arc::clone(&self.reader);
+        let read = tokio::task::spawn_blocking(move || reader());
+        let config = read.await.context("reading the configuration")??;
+        let applied = self.fleet.apply(&config).await?;
+        tracing::info!(
+            from = self.origin,
+            unchanged = applied.unchanged,
+            changed = applied.changed,
+            added = applied.added,
+            removed = applied.removed,
+            "reloaded"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! The exporter itself: bind, poll, serve, stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::reload::{Reader, Reloads};
+use super::{Process, listen};
+use crate::cli::{Flags, Storage};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::defender::children;
+use crate::exposition::OwnMetrics;
+use crate::polling::Expected;
+use crate::polling::snapshot::Snapshot;
+use crate::polling::supervisor::{Fleet, Surroundings};
+use crate::shutdown::GRACE;
+use crate::store::{Store, StoreEvent};
+use crate::web::{self, Gate, ReloadRequests, WebState};
+
+/// Reads the configuration file, or makes one tenant out of Azure's variables.
+fn config(flags: &Flags) -> anyhow::Result<Config> {
+    let Some(file) = &flags.config_file else {
+        return Ok(Config::from_env(&|name| std::env::var(name).ok())?);
+    };
+    let (config, warnings) = Config::load(file)?;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    Ok(config)
+}
+
+/// Where the exporter's state is.
+pub(super) fn storage(flags: &Flags) -> Storage {
+    let named = flags.storage_path.clone();
+    named.unwrap_or_else(|| Storage::Folder("./data".into()))
+}
+
+/// Runs the exporter until a signal.
+pub(super) async fn run(flags: Flags, process: Process) -> anyhow::Result<()> {
+    tokio::spawn(children::reap_orphans());
+    let storage = storage(&flags);
+    let read = flags.clone();
+    let reader = Arc::new(move || config(&read));
+    match Exporter::start(reader, &flags, &storage, Clock::system(), &process).await? {
+        Some(exporter) => exporter.finish().await,
+        None => Ok(()),
+    }
+}
+
+/// A running exporter.
+pub(super) struct Exporter {
+    addresses: Vec<SocketAddr>,
+    tls: bool,
+    tasks: JoinSet<()>,
+    shutdown: CancellationToken,
+}
+
+impl Exporter {
+    /// Reads the configuration, binds all addresses, then starts polling and serving; `None` if
+    /// a signal came first.
+    pub(super) async fn start(
+        reader: Reader,
+        flags: &Flags,
+        storage: &Storage,
+        clock: Clock,
+        process: &Process,
+    ) -> anyhow::Result<Option<Self>> {
+        // It is large, and waits but once.
+        let start = Box::pin(Self::start_up(reader, flags, storage, clock, process));
+        let stop = &process.asked.stop;
+        stop.run_until_cancelled(start).await.transpose()
+    }
+
+    async fn start_up(
+        reader: Reader,
+        flags: &Flags,
+        storage: &Storage,
+        clock: Clock,
+        process: &Process,
+    ) -> anyhow::Result<Self> {
+        let shutdown = &process.asked.stop;
+        let config = reader()?;
+        let sockets = listen::sockets(flags).await?;
+        let own = OwnMetrics::with_log(clock.wall(), process.log.dropped());
+        let gate = gate(flags, &clock, &own)?;
+        let around = Surroundings {
+            snapshot: Snapshot::default(),
+            store: store(storage, &clock, &own).await?,
+            expected: Expected::default(),
+            shard: flags.shard()?,
+            clock: clock.clone(),
+        };
+        let (requests, waiting) = ReloadRequests::channel();
+        let state = WebState {
+            snapshot: around.snapshot.clone(),
+            clock: clock.clone(),
+            own: own.clone(),
+            telemetry_path: flags.telemetry_path.clone(),
+            max_requests: flags.max_requests,
+            expected: around.expected.clone(),
+            reload: flags.enable_lifecycle.then_some(requests),
+            gate: gate.clone(),
+        };
+        let store = around.store.clone();
+        let mut fleet = Fleet::new(around, shutdown.clone());
+        let tenants = fleet.apply(&config).await?.added;
+        let start = || "what it was started with".to_owned();
+        let file = flags.config_file.as_ref();
+        let reloads = Reloads {
+            fleet,
+            reader,
+            origin: file.map_or_else(start, |file| file.display().to_string()),
+            own,
+            clock,
+        };
+        let mut tasks = JoinSet::new();
+        if let Some(store) = store {
+            tasks.spawn(store.attend(shutdown.clone()));
+        }
+        tasks.spawn(reloads.run(process.asked.clone(), waiting));
+        let router = web::router(state);
+        let mut addresses = Vec::new();
+        let tls = gate.is_tls();
+        for socket in sockets {
+            if let Some(address) = socket.address()? {
+                tracing::info!(%address, tls, telemetry_path = %flags.telemetry_path, "listening");
+                addresses.push(address);
+            } else {
+                tracing::info!(tls, telemetry_path = %flags.telemetry_path, "listening on a UNIX socket");
+            }
+            tasks.spawn(socket.serve(router.clone(), gate.clone(), shutdown.clone()));
+        }
+        tracing::info!(tenants, version = env!("CARGO_PKG_VERSION"), "polling");
+        Ok(Self {
+            addresses,
+            tls,
+            tasks,
+            shutdown: shutdown.clone(),
+        })
+    }
+
+    /// The addresses that are listened on.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// How its addresses begin in URLs.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// Waits for the signal, then for the tasks, but not for ever.
+    pub(super) async fn finish(mut self) -> anyhow::Result<()> {
+        while !self.shutdown.is_cancelled() {
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                // Only a task's panic gets here as an error; the others go on, but it must not go unseen.
+                Some(ended) = self.tasks.join_next() => ended.context("a task ended unexpectedly")?,
+            }
+        }
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, rest).await.is_err() {
+            tracing::warn!("requests in flight were dropped");
+        }
+        Ok(())
+    }
+}
+
+/// Who may come in, by the file of `--web.config.file`.
+fn gate(flags: &Flags, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Gate> {
+    match &flags.web_config_file {
+        Some(file) => Ok(Gate::load(file, clock.clone(), own.clone())?),
+        None => Ok(Gate::open(clock.clone())),
+    }
+}
+
+async fn store(
+    storage: &Storage,
+    clock: &Clock,
+    own: &OwnMetrics,
+) -> anyhow::Result<Option<Store>> {
+    let Storage::Folder(folder) = storage else {
+        tracing::warn!(
+            "state is kept in memory: a restart forgets which calls were made, and all counters"
+        );
+        return Ok(None);
+    };
+    let own = own.clone();
+    let on_event = move |event| match event {
+        StoreEvent::Failed => own.store_error(),
+        StoreEvent::Committed(took) => own.store_commit(took),
+    };
+    let store = Store::open(folder, clock.clone(), Arc::new(on_event)).await?;
+    Ok(Some(store))
+}

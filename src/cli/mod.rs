@@ -1,0 +1,361 @@
+//! The command line: flags named as Prometheus exporters name them, each also
+//! an environment variable. No subcommand runs the exporter.
+
+pub mod commands;
+mod environment;
+mod listen_address;
+pub mod printable;
+pub mod stderr;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use thiserror::Error;
+use url::Url;
+
+pub use self::listen_address::ListenAddress;
+use crate::model::TenantName;
+use crate::polling::shard::{Shard, ShardError};
+use crate::web::TelemetryPath;
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} (revision {}, rustc {})",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("DEFENDER_EXPORTER_REVISION").unwrap_or("unknown"),
+        option_env!("DEFENDER_EXPORTER_RUSTC_VERSION").unwrap_or("unknown"),
+    )
+});
+
+/// Prometheus exporter for the authenticated scans of Microsoft Defender for Endpoint.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "defender-scan-exporter", version = VERSION.as_str())]
+pub struct Cli {
+    /// Flags of all commands.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// What to do instead of running the exporter.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+impl Cli {
+    /// Reads the arguments, the program's name first.
+    ///
+    /// # Errors
+    /// `clap`'s own, which also stands for `--help` and `--version`.
+    pub fn read<I>(arguments: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString> + Clone,
+    {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let matches = command().try_get_matches_from(&arguments);
+        let mut cli = matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| environment::name_the_variable(error, &arguments))?;
+        for file in [&mut cli.flags.config_file, &mut cli.flags.web_config_file] {
+            file.take_if(|path| path.as_os_str().is_empty());
+        }
+        let named = cli.flags.config_file.is_some() || cli.flags.web_config_file.is_some();
+        if matches!(cli.command, Some(Command::CheckConfig)) && !named {
+            let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
+        }
+        if let Err(error) = cli.flags.shard() {
+            return Err(Self::command().error(ErrorKind::ValueValidation, error));
+        }
+        Ok(cli)
+    }
+}
+
+/// The definition, where an empty variable of the environment is one that is not set:
+/// charts and compose files pass those on. An empty folder for the state says something.
+fn command() -> clap::Command {
+    Cli::command().mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        if argument.get_id() != "storage_path" && value.is_some_and(|value| value.is_empty()) {
+            argument.env(None)
+        } else {
+            argument
+        }
+    })
+}
+
+/// Flags that stand before or after a subcommand.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// Configuration file; without it, one tenant is made from `AZURE_TENANT_ID` and the like
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub config_file: Option<PathBuf>,
+
+    /// Address to listen on; may be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_LISTEN_ADDRESS", value_delimiter = ',')]
+    #[arg(default_value = ":10063")]
+    pub listen_addresses: Vec<ListenAddress>,
+
+    /// Path under which metrics are served
+    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_TELEMETRY_PATH")]
+    #[arg(default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: TelemetryPath,
+
+    /// File with TLS, passwords and headers, in the format of Prometheus' exporter-toolkit
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub web_config_file: Option<PathBuf>,
+
+    /// Listen on the sockets that systemd passes on, instead of addresses
+    #[arg(long = "web.systemd-socket", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_SYSTEMD_SOCKET")]
+    pub systemd_socket: bool,
+
+    /// How many scrapes are served at once; 0: no limit
+    #[arg(long = "web.max-requests", value_name = "N", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_MAX_REQUESTS", default_value_t = 40)]
+    pub max_requests: usize,
+
+    /// Allow reloading the configuration by `POST /-/reload`
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_WEB_ENABLE_LIFECYCLE")]
+    pub enable_lifecycle: bool,
+
+    /// Which of several exporters this is, counted from 0 [default: 0 if there is but one]
+    #[arg(long = "shard", value_name = "N", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_SHARD")]
+    pub shard: Option<u32>,
+
+    /// Among how many exporters the tenants are shared out
+    #[arg(long = "total-shards", value_name = "N", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_TOTAL_SHARDS", default_value_t = 1)]
+    pub total_shards: u32,
+
+    /// Folder for what must outlive a restart; empty: in memory [default: ./data; demo: a temporary one]
+    #[arg(long = "storage.path", value_name = "FOLDER", global = true)]
+    #[arg(env = "DEFENDER_EXPORTER_STORAGE_PATH", value_parser = storage)]
+    pub storage_path: Option<Storage>,
+
+    /// Least severe messages that are logged
+    #[arg(long = "log.level", value_name = "LEVEL", global = true, value_enum)]
+    #[arg(env = "DEFENDER_EXPORTER_LOG_LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+
+    /// Format of the log
+    #[arg(long = "log.format", value_name = "FORMAT", global = true, value_enum)]
+    #[arg(env = "DEFENDER_EXPORTER_LOG_FORMAT", default_value = "logfmt")]
+    pub log_format: LogFormat,
+}
+
+impl Flags {
+    /// Whose tenants are polled.
+    ///
+    /// # Errors
+    /// [`ShardError`], if there is no such shard.
+    pub fn shard(&self) -> Result<Shard, ShardError> {
+        Shard::new(self.shard, self.total_shards)
+    }
+}
+
+/// What the demo simulates.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Demo {
+    /// Scan definitions per tenant
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub definitions: u32,
+    /// Tenants
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub tenants: u32,
+    /// How many times faster than real time the simulated world runs
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub speed: u32,
+    /// Let something go wrong with each fourth call of the API, in an order that a seed decides
+    #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "1")]
+    pub chaos: Option<u64>,
+}
+
+/// What to do instead of running the exporter.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the exporter against a simulated Defender API; nothing else to set up
+    Demo(Demo),
+    /// Check that each tenant can be signed in to and polled: 4 calls a tenant at most
+    Check {
+        /// Only this tenant
+        #[arg(long, value_name = "NAME", value_parser = |name: &str| Ok::<_, FlagError>(TenantName::new(name)))]
+        tenant: Option<TenantName>,
+        /// For people or for scripts
+        #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Check the configuration files and the files that they name; no network
+    CheckConfig,
+    /// Print reference documentation in Markdown
+    Docs {
+        /// Which
+        #[arg(value_enum)]
+        topic: Topic,
+    },
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Ask a running exporter whether it is healthy: exit code 0 or 1
+    Healthcheck {
+        /// Address of its health endpoint
+        #[arg(long, default_value = "http://127.0.0.1:10063/-/healthy")]
+        url: Url,
+    },
+}
+
+/// How `check` reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// What `docs` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Topic {
+    /// All metrics, with types, units and labels
+    Metrics,
+}
+
+/// Least severe messages that are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Every request
+    Debug,
+    /// Changes
+    Info,
+    /// What may need attention
+    Warn,
+    /// What needs attention
+    Error,
+}
+
+/// Format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs
+    Logfmt,
+    /// One JSON object a line
+    Json,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Nowhere: a restart forgets the budget.
+    Memory,
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+// The signature is clap's.
+#[allow(clippy::unnecessary_wraps)]
+fn storage(text: &str) -> Result<Storage, FlagError> {
+    Ok(match text {
+        "" => Storage::Memory,
+        path => Storage::Folder(path.into()),
+    })
+}
+
+/// A path that leaves `/` to the status page.
+fn telemetry_path(text: &str) -> Result<TelemetryPath, FlagError> {
+    let path: Option<TelemetryPath> = text.parse().ok();
+    path.filter(|path| path.as_str() != "/")
+        .ok_or(FlagError::TelemetryPath)
+}
+
+/// Why a flag's value is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FlagError {
+    /// Not `:PORT`, `HOST:PORT` or `[IPv6]:PORT`.
+    #[error(
+        "expected `:PORT`, `HOST:PORT` or `[IPv6]:PORT`, but found another form; write for instance `127.0.0.1:10063`"
+    )]
+    ListenAddress,
+    /// Not an absolute path, or one that the exporter needs itself.
+    #[error(
+        "expected a path such as `/metrics`, but found another form, `/` or one below `/-/`; choose another"
+    )]
+    TelemetryPath,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        let program = ["defender-scan-exporter"];
+        Cli::read(program.iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_given_gives_the_documented_defaults() {
+        let cli = read(&[]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.flags.listen_addresses, [":10063".parse().unwrap()]);
+        assert_eq!(cli.flags.telemetry_path.as_str(), "/metrics");
+        assert_eq!(cli.flags.max_requests, 40);
+        assert_eq!(cli.flags.log_level, LogLevel::Info);
+        assert_eq!(cli.flags.log_format, LogFormat::Logfmt);
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_a_subcommand() {
+        for arguments in [
+            ["--config.file=f", "--web.listen-address=:1", "check-config"],
+            ["check-config", "--config.file=f", "--web.listen-address=:1"],
+        ] {
+            let cli = read(&arguments).unwrap();
+            assert_eq!(cli.flags.config_file, Some("f".into()));
+            assert_eq!(cli.flags.listen_addresses, [":1".parse().unwrap()]);
+        }
+    }
+
+    #[test]
+    fn an_empty_storage_path_means_memory() {
+        let storage = |arguments: &[&str]| read(arguments).unwrap().flags.storage_path;
+        assert_eq!(storage(&["--storage.path="]), Some(Storage::Memory));
+        assert_eq!(
+            storage(&["--storage.path=x"]),
+            Some(Storage::Folder("x".into()))
+        );
+        assert_eq!(storage(&[]), None);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for arguments in [
+            &["check-config"][..],
+            &["--web.telemetry-path=metrics"],
+            &["--web.telemetry-path=/"],
+            &["--web.telemetry-path=/-/healthy"],
+            &["--shard=1"],
+            &["--total-shards=2"],
+            &["--total-shards=0"],
+            &["demo", "--speed=0"],
+            &["docs"],
+        ] {
+            assert!(read(arguments).is_err(), "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! What failures mean, and the one thing to do about each: for the log, `check`
+//! and whatever else shows them. `docs/troubleshooting.md` says the same, and a
+//! test compares.
+//!
+//! ```text
+//! code of the sign-in host ─► SIGN_IN ─┐
+//! cause that a library names ─► CAUSES ├─► meaning, what to do
+//! class of a failure ─► of_sign_in ────┘
+//! ```
+//!
+//! Codes: Microsoft's list of `AADSTS` error codes.
+
+use crate::model::health::AuthReason;
+
+/// A code of the sign-in host that says what is wrong.
+#[derive(Debug)]
+pub struct SignIn {
+    /// The number after `AADSTS`.
+    pub code: u32,
+    /// The class that is counted.
+    pub reason: AuthReason,
+    /// What it means.
+    pub meaning: &'static str,
+    /// The one thing to do.
+    pub advice: &'static str,
+}
+
+/// What a library says of a connection.
+#[derive(Debug)]
+pub struct Cause {
+    /// How its text begins.
+    pub begins: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// The one thing to do.
+    pub advice: &'static str,
+}
+
+const FEDERATED: &str = "Add a federated credential to the application whose Issuer, Subject and Audience are those that the sign-in host names.";
+
+/// All codes that are known.
+pub static SIGN_IN: &[SignIn] = &[
+    SignIn {
+        code: 7_000_215,
+        reason: AuthReason::WrongSecret,
+        meaning: "the client secret is wrong; was its id given instead of its value?",
+        advice: "Make a new secret and copy its Value, which is shown once, into the file.",
+    },
+    SignIn {
+        code: 7_000_222,
+        reason: AuthReason::ExpiredSecret,
+        meaning: "the client secret has expired; make a new one",
+        advice: "Make a new secret and write it into the file.",
+    },
+    SignIn {
+        code: 700_016,
+        reason: AuthReason::UnknownApplication,
+        meaning: "the tenant does not know the application; check client_id and tenant_id",
+        advice: "Copy the Application (client) ID from the application's overview page; the Object ID beside it is another.",
+    },
+    SignIn {
+        code: 90_002,
+        reason: AuthReason::UnknownTenant,
+        meaning: "there is no such tenant in this cloud; check tenant_id and the cloud",
+        advice: "Copy the Directory (tenant) ID from the application's overview page. For a US Government tenant set `cloud`.",
+    },
+    SignIn {
+        code: 700_027,
+        reason: AuthReason::BadAssertion,
+        meaning: "the certificate or its assertion is not accepted; was it uploaded to the application?",
+        advice: "Upload the certificate, without its key, under Certificates & secrets of the application.",
+    },
+    SignIn {
+        code: 70_021,
+        reason: AuthReason::BadAssertion,
+        meaning: "no federated credential of the application matches the assertion",
+        advice: FEDERATED,
+    },
+    SignIn {
+        code: 700_211,
+        reason: AuthReason::BadAssertion,
+        meaning: "no federated credential of the application has the assertion's issuer",
+        advice: FEDERATED,
+    },
+    SignIn {
+        code: 700_212,
+        reason: AuthReason::BadAssertion,
+        meaning: "no federated credential of the application has the assertion's audience",
+        advice: FEDERATED,
+    },
+    SignIn {
+        code: 700_213,
+        reason: AuthReason::BadAssertion,
+        meaning: "no federated credential of the application has the assertion's subject",
+        advice: FEDERATED,
+    },
+    SignIn {
+        code: 700_024,
+        reason: AuthReason::BadAssertion,
+        meaning: "the assertion is not valid now; check the clock and the token's file",
+        advice: "Set the machine's clock; if it is right, find out why nothing renews the federated token's file.",
+    },
+    SignIn {
+        code: 7_000_229,
+        reason: AuthReason::MissingServicePrincipal,
+        meaning: "the application has no service principal in the tenant; an administrator must consent to it",
+        advice: "Let an administrator of the tenant consent to the application.",
+    },
+    SignIn {
+        code: 7_000_112,
+        reason: AuthReason::UnknownApplication,
+        meaning: "the application is disabled; enable it in the directory",
+        advice: "Enable it under Enterprise applications: Enabled for users to sign-in.",
+    },
+    SignIn {
+        code: 500_011,
+        reason: AuthReason::Other,
+        meaning: "the tenant does not know the API; check cloud and scope, and that the tenant has Defender for Endpoint",
+        advice: "Remove `scope` from the configuration, unless you know why it is there. If it is not there, the directory has no Defender for Endpoint.",
+    },
+    SignIn {
+        code: 53_003,
+        reason: AuthReason::ConditionalAccess,
+        meaning: "a policy of conditional access blocks the application",
+        advice: "Exempt the application from that policy, or run the exporter from an address that it allows.",
+    },
+];
+
+/// All causes of a broken connection that are known.
+pub static CAUSES: &[Cause] = &[
+    Cause {
+        begins: "tunnel error: proxy authorization required",
+        meaning: "the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY",
+        advice: "Write them into the address, percent-encoded: `http://user:p%40ss@proxy:3128`.",
+    },
+    Cause {
+        begins: "tunnel error: failed to create underlying connection",
+        meaning: "no connection to the proxy; check http.proxy_url, or HTTPS_PROXY",
+        advice: "The proxy is down, or at another address. Correct `http.proxy_url` or the variable.",
+    },
+    // Some proxies answer so to a wrong password.
+    Cause {
+        begins: "tunnel error: unsuccessful",
+        meaning: "the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY",
+        advice: "Allow the API's and the sign-in host on the proxy. Some proxies answer a wrong password so.",
+    },
+    Cause {
+        begins: "tunnel error: ",
+        meaning: "the proxy did not answer as proxies do; check http.proxy_url, or HTTPS_PROXY",
+        advice: "Name a proxy for HTTP in `http.proxy_url`.",
+    },
+    Cause {
+        begins: "no name server answered",
+        meaning: "this machine's name servers do not answer; check its DNS",
+        advice: "Let this machine reach a name server, or correct `/etc/resolv.conf`; or name a proxy by its IP address in `http.proxy_url`.",
+    },
+    Cause {
+        begins: "failed to lookup address information",
+        meaning: "the host's name is not known here; check its spelling, and this machine's DNS",
+        advice: "Correct `api_base_url` or `authority_host` if they are set; else let this machine's DNS look the name up, or name a proxy in `http.proxy_url`.",
+    },
+    Cause {
+        begins: "invalid peer certificate: UnknownIssuer",
+        meaning: "the host's certificate comes from an unknown authority; name its root in http.ca_file",
+        advice: "A proxy reads along, and signs with a root of its own. Name that root in `http.ca_file`.",
+    },
+    Cause {
+        begins: "invalid peer certificate: certificate expired",
+        meaning: "the host's certificate has ended, by this machine's clock",
+        advice: "Set the machine's clock; if it is right, whoever runs the host or the proxy in between must renew the certificate.",
+    },
+    Cause {
+        begins: "invalid peer certificate: certificate not valid for name",
+        meaning: "the host's certificate is for another name; is a proxy in between?",
+        advice: "Correct `api_base_url` or `authority_host`, or take the host out of the proxy that answers in its place.",
+    },
+];
+
+/// What to do if nothing more is known than that there is no connection.
+pub const SIGN_IN_CONNECTION: &str =
+    "Let the exporter reach the sign-in host on port 443, or set `http.proxy_url`.";
+/// The same, to the API's host.
+pub const API_CONNECTION: &str =
+    "Let the exporter reach the API's host on port 443, or set `http.proxy_url`.";
+
+/// A file with a secret is gone.
+pub const FILE: &str = "Put it back, for the exporter to read.";
+/// A file with a secret does not give one; its error says why.
+pub const BROKEN_FILE: &str = "Mend the file, or the file system that it is on.";
+/// A certificate does not serve; its error says why.
+pub const CERTIFICATE: &str = "Make a new certificate, upload it, and replace the files.";
+/// What writes a token's file stopped.
+pub const TOKEN_FILE: &str = "Start again what writes the file.";
+/// There is no system-assigned identity.
+pub const SYSTEM_IDENTITY: &str =
+    "Switch the system-assigned identity on, or set `client_id` to that of a user-assigned one.";
+/// The identity is not this machine's.
+pub const USER_IDENTITY: &str = "Assign the identity that the configuration names to the machine.";
+/// There is no metadata service.
+pub const METADATA: &str = "Outside of Azure use `client_certificate`. In Azure, let the exporter reach `169.254.169.254`.";
+/// App Service's metadata service takes no resource id.
+pub const RESOURCE_ID: &str = "Replace `resource_id` by `client_id`.";
+/// `az` is missing.
+pub const NO_AZ: &str = "Install the Azure CLI where the exporter runs.";
+/// `azd` is missing.
+pub const NO_AZD: &str = "Install the Azure Developer CLI where the exporter runs.";
+/// Nobody is signed in with `az`.
+pub const AZ_LOGIN: &str = "Run `az login` as that user.";
+/// Nobody is signed in with `azd`.
+pub const AZD_LOGIN: &str = "Run `azd auth login` as that user.";
+
+/// 403.
+pub const FORBIDDEN: &str =
+    "Grant the application permission `Machine.Read.All` with an administrator's consent.";
+/// 401 or 403 for want of a licence or feature.
+pub const UNLICENSED: &str = "Give the tenant a licence for Microsoft Defender Vulnerability Management, and switch the feature on in the Defender portal.";
+/// 429.
+pub const THROTTLED: &str =
+    "Something else spends the tenant's calls. Lower `quota.use`, or stop the other.";
+/// 5xx.
+pub const SERVER: &str = "Wait. It is tried again after seconds at first, then minutes.";
+/// No answer in time.
+pub const TIMEOUT: &str = "Wait; if it goes on, raise `http.timeout`.";
+/// 3xx.
+pub const REDIRECT: &str = "A proxy or a sign-in page is in between, for the API never redirects. Take the API's host out of it.";
+/// Other 4xx.
+pub const CLIENT: &str = "Remove `api_base_url` from the configuration, unless you know why it is there. If it is not there, report it, without names and ids.";
+/// 404 where the configuration names a version.
+pub const NO_VERSION: &str = "Correct `api_version`, or remove it for the latest version.";
+/// 410.
+pub const GONE: &str = "The API has ended at this address. Remove `api_version` if it is set; else look for a newer version of the exporter.";
+/// The answer is not what the API sends.
+pub const DECODE: &str = "A proxy answers in the API's place, or the API has changed. Ask the proxy's operator; else report it, without names and ids.";
+/// The answer is too large.
+pub const TOO_LARGE: &str = "No answer of the API is that large. Look at what is in between.";
+/// A link leads to another origin.
+pub const FOREIGN_PAGE: &str = "Look for a proxy that changes answers; if there is none, report it. Of the list only the pages before that link are published.";
+/// Ids or their number were refused.
+pub const IDS: &str =
+    "Nothing to do: the definition that the API does not know is found and set apart for a day.";
+
+/// The API lists no definition.
+pub const NO_DEFINITIONS: &str =
+    "Add an authenticated scan in the Defender portal, under Settings, Device discovery.";
+/// The configuration leaves out all definitions.
+pub const NONE_PUBLISHED: &str =
+    "Correct `definitions` in the configuration: it leaves out all that there are.";
+/// Answers have fields that this version does not know.
+pub const UNKNOWN_FIELDS: &str =
+    "Nothing to do if all scans are shown; else look for a newer version of the exporter.";
+/// Answers have values that cannot be read.
+pub const UNREADABLE_VALUES: &str = "Look at what is shown of the scans; what is missing may be in a newer version of the exporter.";
+/// Our share of the calls is spent.
+pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less often.";
+/// A check did not come to its end.
+pub const UNFINISHED: &str =
+    "Set `http.timeout` to `10s` and check again, to see what does not answer.";
+/// The state cannot be read.
+pub const STATE: &str = "Check `--storage.path`, its owner and the disk.";
+
+/// The code's entry, if it is known.
+#[must_use]
+pub fn of_code(code: u32) -> Option<&'static SignIn> {
+    SIGN_IN.iter().find(|known| known.code == code)
+}
+
+/// The entry of what a library said first, if it is known.
+#[must_use]
+pub fn of_cause(text: &str) -> Option<&'static Cause> {
+    CAUSES.iter().find(|known| text.starts_with(known.begins))
+}
+
+/// What to do about a broken connection, by a text that may hold one of the meanings;
+/// `otherwise`, if it holds none.
+#[must_use]
+pub fn of_connection(text: &str, otherwise: &'static str) -> &'static str {
+    let known = CAUSES.iter().find(|known| text.contains(known.meaning));
+    known.map_or(otherwise, |known| known.advice)
+}
+
+/// What to do if nothing is known of a failure to sign in but its class.
+#[must_use]
+pub fn of_sign_in(reason: AuthReason) -> &'static str {
+    match reason {
+        AuthReason::Refused => {
+            "Let what writes the file ask for a token of the scope that the cloud has. With another credential, remove `scope` and `api_base_url`."
+        }
+        AuthReason::Timeout => {
+            "If it goes on, look for a firewall that drops connections to the sign-in host."
+        }
+        AuthReason::Connect => SIGN_IN_CONNECTION,
+        _ => {
+            let of_class = SIGN_IN.iter().find(|known| known.reason == reason);
+            of_class
+                .filter(|_| reason != AuthReason::Other)
+                .map_or(OTHER, |known| known.advice)
+        }
+    }
+}
+
+/// A failure to sign in that is not known.
+const OTHER: &str = "Do what the text says; a code that begins with `AADSTS` is explained at `https://login.microsoftonline.com/error`.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_and_code_has_its_advice() {
+        for reason in AuthReason::ALL {
+            assert!(of_sign_in(*reason).ends_with('.'), "{reason:?}");
+        }
+        for known in SIGN_IN {
+            assert!(
+                std::ptr::eq(of_code(known.code).unwrap(), known),
+                "{known:?}"
+            );
+        }
+        assert_eq!(of_sign_in(AuthReason::Other), OTHER);
+        assert_eq!(
+            of_sign_in(AuthReason::WrongSecret),
+            of_code(7_000_215).unwrap().advice
+        );
+    }
+
+    #[test]
+    fn a_cause_is_found_by_its_beginning_and_later_by_its_meaning() {
+        for known in CAUSES {
+            let found = of_cause(known.begins).unwrap();
+            assert!(std::ptr::eq(found, known), "{known:?}");
+            let text = format!("no connection to the sign-in host: {}", known.meaning);
+            assert_eq!(of_connection(&text, SIGN_IN_CONNECTION), known.advice);
+        }
+        assert!(of_cause("connection refused").is_none());
+        assert_eq!(of_connection("refused", API_CONNECTION), API_CONNECTION);
+    }
+}

@@ -1,0 +1,91 @@
+//! What is counted and said of a failure.
+
+use std::time::Duration;
+
+use super::Poller;
+use super::round::RoundError;
+use crate::clock::Uptime;
+use crate::model::health::{AuthReason, Collector, Reason};
+use crate::schedule::{Failure, Request};
+
+impl Poller {
+    /// Tells the plan of a round that failed, and counts it unless the plan finds a way around.
+    pub(super) fn failed(&mut self, request: &Request, error: &RoundError) {
+        let collector = request.collector();
+        let failure = error.failure(request);
+        self.plan.failed(self.clock.uptime(), request, failure);
+        match (request, failure) {
+            (Request::Sessions(_), Failure::Refused | Failure::BatchTooLarge(_))
+                if request.ids() > 1 =>
+            {
+                return;
+            }
+            (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
+                let (sent, allowed) = (ids.len(), self.plan.batch_size());
+                tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
+                return;
+            }
+            (Request::History(ids), Failure::Refused | Failure::BatchTooLarge(_))
+                if !self.plan.history_is_failing() =>
+            {
+                self.tenant.touch(ids);
+                let one = ids
+                    .first()
+                    .filter(|_| ids.len() == 1)
+                    .map(tracing::field::display);
+                tracing::warn!(tenant = %self.tenant.name(), quarantined = one, ids = ids.len(), %error, "a batch was refused");
+                return;
+            }
+            (Request::Definitions, Failure::Forbidden) => {
+                if let Some(listed) = self.tenant.without_list() {
+                    self.plan.without_list(self.clock.uptime(), &listed);
+                }
+            }
+            _ => {}
+        }
+        if failure == Failure::Temporary(Reason::Auth) {
+            self.tenant.health.count_auth_error(AuthReason::Refused);
+        }
+        self.note_failure(collector, failure.reason(), &error.to_string());
+    }
+
+    /// Counts a failure; logs it once, until it changes or ends.
+    pub(super) fn note_failure(&mut self, collector: Collector, reason: Reason, text: &str) {
+        if self.count_failure(collector, reason, text.to_owned()) {
+            let retry_in = self.retry_in(self.plan.next_attempt(collector));
+            let what = match collector {
+                Collector::Sessions => "the details of sessions cannot be fetched",
+                _ => "failed",
+            };
+            tracing::warn!(
+                tenant = %self.tenant.name(),
+                collector = collector.as_label(),
+                reason = reason.as_label(),
+                error = text,
+                %retry_in,
+                "{what}"
+            );
+        }
+    }
+
+    /// Counts a failure; returns whether it is another than before.
+    pub(super) fn count_failure(
+        &mut self,
+        collector: Collector,
+        reason: Reason,
+        text: String,
+    ) -> bool {
+        self.polled |= collector == Collector::Definitions;
+        let health = self.tenant.health.collector_mut(collector);
+        *health.errors.entry(reason).or_default() += 1;
+        let before = health.failure.replace((reason, text));
+        before.is_none_or(|(before, _)| before != reason)
+    }
+
+    /// How long until then, in whole seconds.
+    pub(super) fn retry_in(&self, at: Option<Uptime>) -> humantime::FormattedDuration {
+        let left = at.map_or(Duration::ZERO, |at| at.since(self.clock.uptime()));
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        humantime::format_duration(Duration::from_secs(seconds))
+    }
+}

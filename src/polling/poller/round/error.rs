@@ -1,0 +1,84 @@
+//! Why rounds end before their last page.
+
+use thiserror::Error;
+
+use super::MOST_BYTES;
+use crate::defender::{ApiError, DecodeError};
+use crate::model::health::{Collector, Reason};
+use crate::schedule::{Failure, Request};
+
+/// Why a round was given up.
+#[derive(Debug, Error)]
+pub(in crate::polling::poller) enum RoundError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("the link to the next page is refused time and again: {0}")]
+    Page(ApiError),
+    #[error("expected all records, but found no way to the last page")]
+    Short,
+    #[error("expected an answer of {MOST_BYTES} bytes at most, but found more by page {0}")]
+    TooLarge(usize),
+}
+
+impl RoundError {
+    /// What the plan needs to know.
+    pub(in crate::polling::poller) fn failure(&self, request: &Request) -> Failure {
+        match self {
+            // If it is one id's fault, the others are not to wait for it.
+            Self::Api(ApiError::Decode(DecodeError::NoRecord { .. })) if matches!(request, Request::History(ids) if ids.len() == 1) => {
+                Failure::Refused
+            }
+            // An answer about fewer ids is smaller; a list cannot be made smaller.
+            Self::Api(ApiError::BodyTooLarge { .. }) | Self::TooLarge(_)
+                if request.collector().payer() == Collector::History =>
+            {
+                Failure::BatchTooLarge(None)
+            }
+            Self::Short => Failure::BatchTooLarge(None),
+            Self::Api(error) => failure(error),
+            // The first page was not refused, so the ids are not to blame.
+            Self::Page(error) => Failure::Temporary(error.reason()),
+            Self::TooLarge(_) => Failure::Temporary(Reason::Decode),
+        }
+    }
+}
+
+/// Whether an answer to `$skip`, which nobody had to expect, says that it is not known. Others
+/// speak of the moment, or of more than this call.
+pub(super) fn refuses_to_skip(error: &ApiError) -> bool {
+    matches!(
+        error,
+        ApiError::BadRequestOrId(_)
+            | ApiError::Client(_)
+            | ApiError::Decode(_)
+            | ApiError::BodyTooLarge { .. }
+            | ApiError::Server {
+                retry_after: None,
+                ..
+            }
+    )
+}
+
+/// How services answer to a link that came too late.
+pub(super) fn is_expired(error: &ApiError) -> bool {
+    match error {
+        ApiError::BadRequestOrId(detail) | ApiError::Client(detail) => {
+            matches!(detail.status, 400 | 404 | 410)
+        }
+        _ => false,
+    }
+}
+
+fn failure(error: &ApiError) -> Failure {
+    match error {
+        ApiError::BatchTooLarge { allowed, .. } => Failure::BatchTooLarge(*allowed),
+        ApiError::BadRequestOrId(_) => Failure::Refused,
+        ApiError::Forbidden(_) | ApiError::Unlicensed(_) => Failure::Forbidden,
+        ApiError::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),
+        ApiError::Server {
+            retry_after: Some(pause),
+            ..
+        } => Failure::Busy(Reason::Server, *pause),
+        other => Failure::Temporary(other.reason()),
+    }
+}

@@ -1,0 +1,126 @@
+//! A token before each call, and what is said when there is none.
+
+use std::collections::BTreeSet;
+
+use super::Poller;
+use crate::defender::{AuthError, Bearer};
+use crate::model::health::{AuthReason, Collector, Reason};
+
+/// How many different texts of failures in a row are logged. After that only those of another
+/// class are.
+const MOST: usize = 16;
+
+/// What was logged already.
+#[derive(Debug, Default)]
+pub(super) struct Said(BTreeSet<(AuthReason, String)>);
+
+impl Said {
+    /// Whether a failure is new, and so to be logged. Texts that differ only in what
+    /// varies each time, such as correlation ids and times, are the same.
+    fn is_new(&mut self, error: &AuthError) -> bool {
+        let class_is_new = !self.0.iter().any(|(reason, _)| *reason == error.reason);
+        if self.0.len() >= MOST && !class_is_new {
+            return false;
+        }
+        self.0.insert((error.reason, constant(&error.text)))
+    }
+
+    /// Forgets all; returns whether there was anything.
+    fn clear(&mut self) -> bool {
+        !std::mem::take(&mut self.0).is_empty()
+    }
+}
+
+/// The words of a text without those that hold digits, except codes of errors.
+fn constant(text: &str) -> String {
+    let varies =
+        |word: &&str| word.contains(|c: char| c.is_ascii_digit()) && !word.starts_with("AADSTS");
+    let words: Vec<&str> = text.split(' ').filter(|word| !varies(word)).collect();
+    words.join(" ")
+}
+
+impl Poller {
+    /// A token, or `None` after a failure that has been dealt with.
+    pub(super) async fn token(&mut self) -> Option<Bearer> {
+        let now = self.clock.uptime();
+        if !self.plan.wants_token(now) {
+            return None;
+        }
+        if self.plan.retries_forbidden(now)
+            && let Some(forbidden) = self.forbidden.take()
+        {
+            self.source.tokens.outdate(&forbidden).await;
+        }
+        let token = match self.refused.take() {
+            Some(refused) => self.source.tokens.renew(&refused).await,
+            None => self.source.tokens.token().await,
+        };
+        match token {
+            Ok(bearer) => {
+                self.plan.has_token();
+                if self.auth_failures.clear() {
+                    tracing::info!(tenant = %self.tenant.name(), "signing in works again");
+                }
+                Some(bearer)
+            }
+            Err(error) => {
+                // Large, and seldom.
+                Box::pin(self.no_token(&error)).await;
+                None
+            }
+        }
+    }
+
+    async fn no_token(&mut self, error: &AuthError) {
+        self.plan.no_token(self.clock.uptime(), error.retry_after);
+        if self.auth_failures.is_new(error) {
+            let retry_in = self.retry_in(self.plan.held_until());
+            tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, %retry_in, "no token");
+        }
+        self.tenant.health.count_auth_error(error.reason);
+        // Whose success says that it works again.
+        let collector = if self.plan.goes_without_list() {
+            Collector::History
+        } else {
+            Collector::Definitions
+        };
+        self.count_failure(collector, Reason::Auth, error.to_string());
+        Box::pin(self.publish()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(reason: AuthReason, text: &str) -> AuthError {
+        AuthError::new(reason, text)
+    }
+
+    #[test]
+    fn another_text_of_the_same_class_is_new() {
+        let mut said = Said::default();
+        let id = "Trace ID: 0d3d4e5f-1111-4222-8333-444455556666 at 2026-11-23T09:48:01Z";
+        let other = "Trace ID: 1d3d4e5f-1111-4222-8333-444455556667 at 2026-11-23T09:49:02Z";
+        for (text, new) in [
+            (format!("AADSTS50058: no session. {id}"), true),
+            (format!("AADSTS50058: no session. {other}"), false),
+            (format!("AADSTS50059: no tenant. {other}"), true),
+            (format!("AADSTS50058: no session. {id}"), false),
+        ] {
+            assert_eq!(said.is_new(&error(AuthReason::Other, &text)), new, "{text}");
+        }
+        assert!(said.clear());
+        assert!(said.is_new(&error(AuthReason::Other, &format!("AADSTS50058: {id}"))));
+    }
+
+    #[test]
+    fn texts_that_never_repeat_are_logged_so_often_and_no_more() {
+        let mut said = Said::default();
+        let texts = (0..1_000).map(|n| "x".repeat(n));
+        let new = texts.filter(|text| said.is_new(&error(AuthReason::Other, text)));
+        assert_eq!(new.count(), MOST);
+        assert!(said.is_new(&error(AuthReason::Connect, "no connection")));
+        assert!(!said.is_new(&error(AuthReason::Connect, "no connection, again")));
+    }
+}

@@ -1,0 +1,78 @@
+//! The one place where polling and scraping meet: an immutable view of all
+//! tenants, replaced as a whole by pollers and read without a lock by scrapes.
+//!
+//! A view is rebuilt, never mutated: what is not in the new one is gone, so a
+//! vanished definition takes its series with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::budget::Quota;
+use crate::model::health::Health;
+use crate::model::histogram::Histogram;
+use crate::model::view::DefinitionView;
+use crate::model::{Agent, TenantName};
+
+/// What is published of one tenant.
+#[derive(Clone, Debug)]
+pub struct TenantView {
+    /// Its configured name.
+    pub name: TenantName,
+    /// Ordered by definition id. The same list as before, and in another one the same
+    /// views as before, where nothing changed: whoever keeps what was made of them need
+    /// only compare pointers.
+    pub definitions: Arc<[Arc<DefinitionView>]>,
+    /// Ordered by agent id; the same list as before if nothing changed.
+    pub agents: Arc<[Agent]>,
+    /// How long single targets took.
+    pub target_seconds: Histogram,
+    /// How its polling goes.
+    pub health: Health,
+    /// Its budget, whose use falls as time passes.
+    pub quota: Quota,
+}
+
+impl TenantView {
+    /// The definitions, of each id the first alone.
+    pub fn distinct_definitions(&self) -> impl Iterator<Item = &Arc<DefinitionView>> {
+        let same =
+            |a: &Arc<DefinitionView>, b: &Arc<DefinitionView>| a.definition.id == b.definition.id;
+        self.definitions.chunk_by(same).map(|chunk| &chunk[0])
+    }
+}
+
+/// All tenants, by name.
+pub type Tenants = BTreeMap<TenantName, Arc<TenantView>>;
+
+/// The current view; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot(Arc<ArcSwap<Tenants>>);
+
+impl Snapshot {
+    /// The view as it is now; it stays the same however long it is held.
+    #[must_use]
+    pub fn read(&self) -> Arc<Tenants> {
+        self.0.load_full()
+    }
+
+    /// Replaces the view of one tenant.
+    pub fn publish(&self, view: TenantView) {
+        let view = Arc::new(view);
+        self.0.rcu(|tenants| {
+            let mut tenants = Tenants::clone(tenants);
+            tenants.insert(view.name.clone(), Arc::clone(&view));
+            tenants
+        });
+    }
+
+    /// Removes a tenant and with it all its series.
+    pub fn remove(&self, name: &TenantName) {
+        self.0.rcu(|tenants| {
+            let mut tenants = Tenants::clone(tenants);
+            tenants.remove(name);
+            tenants
+        });
+    }
+}

@@ -1,0 +1,217 @@
+//! What is known of one tenant: all its scans and agents, and how polling goes.
+//!
+//! Complete lists go in, a [`TenantView`] comes out. A definition that vanishes
+//! from the list vanishes from the view at once, but what is known of it is kept
+//! for a while: a list that was incomplete for a moment resets no counter.
+
+mod agents;
+mod details;
+mod listing;
+mod saved;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub use self::listing::publishes;
+use crate::budget::Quota;
+use crate::clock::{Timestamp, Uptime};
+use crate::config::DefinitionFilter;
+use crate::model::health::Health;
+use crate::model::histogram::Histogram;
+use crate::model::runs::Scan;
+use crate::model::view::{DefinitionView, TARGET_SECONDS};
+use crate::model::{Agent, Definition, DefinitionId, Session, SessionId, TenantName};
+use crate::polling::snapshot::TenantView;
+use crate::schedule::Listed;
+
+/// What is known of one tenant.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    name: TenantName,
+    /// The directory (tenant) id or domain that all of this is about.
+    directory: Box<str>,
+    filter: DefinitionFilter,
+    quota: Quota,
+    scans: BTreeMap<DefinitionId, Box<Scan>>,
+    vanished: BTreeMap<DefinitionId, (Uptime, Box<Scan>)>,
+    /// Ordered by id, each id once.
+    agents: Arc<[Agent]>,
+    target_seconds: Histogram,
+    /// Sessions that are to be asked for by their ids, and of which definition each is.
+    asked: HashMap<SessionId, DefinitionId>,
+    /// Those of them that the plan has not heard of.
+    bare: Vec<SessionId>,
+    /// Definitions that changed since they were last saved.
+    unsaved: BTreeSet<DefinitionId>,
+    /// What was last published of the definitions.
+    views: Arc<[Arc<DefinitionView>]>,
+    /// Definitions that may differ from `views`, or vanished.
+    outdated: BTreeSet<DefinitionId>,
+    /// Definitions of which more may be in history than is known, once they are listed: after a
+    /// restart, and where times were forgotten.
+    restored: BTreeSet<DefinitionId>,
+    /// How polling goes; the poller keeps it up to date.
+    pub health: Health,
+}
+
+impl Tenant {
+    /// A tenant of which nothing is known.
+    #[must_use]
+    pub fn new(name: TenantName, directory: &str, filter: DefinitionFilter, quota: Quota) -> Self {
+        Self {
+            name,
+            directory: directory.into(),
+            filter,
+            quota,
+            scans: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            agents: Arc::default(),
+            target_seconds: Histogram::new(TARGET_SECONDS),
+            asked: HashMap::new(),
+            bare: Vec::new(),
+            unsaved: BTreeSet::new(),
+            views: Arc::default(),
+            outdated: BTreeSet::new(),
+            restored: BTreeSet::new(),
+            health: Health::default(),
+        }
+    }
+
+    /// Its configured name.
+    #[must_use]
+    pub fn name(&self) -> &TenantName {
+        &self.name
+    }
+
+    /// The list is forbidden: the ids that the configuration names are all there is to know.
+    /// `None` if it names none.
+    pub fn without_list(&mut self) -> Option<Listed> {
+        let mut news = Listed::default();
+        for id in &self.filter.ids {
+            self.scans.entry(id.clone()).or_insert_with(|| {
+                news.appeared.push(id.clone());
+                Box::new(Scan::new(Definition::unlisted(id)))
+            });
+        }
+        self.outdated.extend(news.appeared.iter().cloned());
+        (!self.filter.ids.is_empty()).then_some(news)
+    }
+
+    /// Whether no definition is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scans.is_empty()
+    }
+
+    /// Takes a complete answer of history about `ids` in. Returns those that it
+    /// does not settle.
+    pub fn learn(
+        &mut self,
+        ids: &[DefinitionId],
+        sessions: &[Session],
+        now: Timestamp,
+    ) -> BTreeSet<DefinitionId> {
+        let mut by_definition: BTreeMap<&DefinitionId, Vec<Session>> = BTreeMap::new();
+        for session in sessions {
+            by_definition
+                .entry(&session.definition_id)
+                .or_default()
+                .push(session.clone());
+        }
+        let mut unsettled = BTreeSet::new();
+        for id in ids {
+            let Some(scan) = self.scans.get_mut(id) else {
+                continue;
+            };
+            self.unsaved.insert(id.clone());
+            self.outdated.insert(id.clone());
+            let learned = scan.learn(by_definition.get(id).map_or(&[], Vec::as_slice), now);
+            for duration in learned.target_durations {
+                self.target_seconds.observe(duration.as_secs_f64());
+            }
+            self.ask_for(id, &learned.bare);
+            if !learned.settled {
+                unsettled.insert(id.clone());
+            }
+        }
+        unsettled
+    }
+
+    /// Forgets times after `latest`: see [`Scan::forget_after`]. The next list says what history
+    /// is to be asked for instead.
+    pub fn forget_after(&mut self, latest: Timestamp) {
+        let scans = self.scans.iter_mut();
+        let forgot = scans.filter_map(|(id, scan)| scan.forget_after(latest).then_some(id));
+        let forgot: Vec<_> = forgot.cloned().collect();
+        self.changed(&forgot);
+        self.restored.extend(forgot);
+    }
+
+    /// Everything is to be saved again: the store lost it.
+    pub fn save_all(&mut self) {
+        self.unsaved.extend(self.scans.keys().cloned());
+        self.unsaved.extend(self.vanished.keys().cloned());
+    }
+
+    /// What a quarantine changed.
+    pub fn touch(&mut self, ids: &[DefinitionId]) {
+        self.unsaved.extend(ids.iter().cloned());
+    }
+
+    fn changed(&mut self, ids: &[DefinitionId]) {
+        self.unsaved.extend(ids.iter().cloned());
+        self.outdated.extend(ids.iter().cloned());
+    }
+
+    /// What is published.
+    #[must_use]
+    pub fn view(&mut self) -> TenantView {
+        self.refresh_views();
+        TenantView {
+            name: self.name.clone(),
+            definitions: Arc::clone(&self.views),
+            agents: Arc::clone(&self.agents),
+            target_seconds: self.target_seconds.clone(),
+            health: self.health.clone(),
+            quota: self.quota.clone(),
+        }
+    }
+
+    /// Rebuilds the views that differ, and their list if any does.
+    fn refresh_views(&mut self) {
+        let outdated = std::mem::take(&mut self.outdated);
+        if outdated.is_empty() {
+            return;
+        }
+        let mut before = self.views.iter().peekable();
+        let mut same = true;
+        let views: Vec<_> = self
+            .scans
+            .iter()
+            .map(|(id, scan)| {
+                // Both are ordered by id.
+                while before.next_if(|view| view.definition.id < *id).is_some() {}
+                let kept = before.next_if(|view| view.definition.id == *id);
+                match kept {
+                    Some(kept) if !outdated.contains(id) => Arc::clone(kept),
+                    kept => {
+                        let view = scan.view();
+                        match kept {
+                            Some(kept) if **kept == view => Arc::clone(kept),
+                            _ => {
+                                same = false;
+                                Arc::new(view)
+                            }
+                        }
+                    }
+                }
+            })
+            .collect();
+        if !same || views.len() != self.views.len() {
+            self.views = views.into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

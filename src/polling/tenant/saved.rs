@@ -1,0 +1,195 @@
+//! A tenant as rows of the store, and back.
+
+use std::collections::BTreeMap;
+
+use super::Tenant;
+use crate::budget::Quota;
+use crate::clock::{AHEAD, Clock, Timestamp, Uptime};
+use crate::config::DefinitionFilter;
+use crate::model::DefinitionId;
+use crate::model::health::CollectorHealth;
+use crate::model::runs::Scan;
+use crate::schedule::{FetchTimes, Plan};
+use crate::store::{Changes, DefinitionState, Loaded, Stamp, TenantState};
+
+/// Both time scales at one moment, to translate between them.
+#[derive(Clone, Copy)]
+struct Now {
+    uptime: Uptime,
+    wall: Timestamp,
+}
+
+impl Now {
+    fn of(clock: &Clock) -> Self {
+        Self {
+            uptime: clock.uptime(),
+            wall: clock.wall(),
+        }
+    }
+
+    fn wall(self, moment: Uptime) -> Timestamp {
+        if moment > self.uptime {
+            self.wall + moment.since(self.uptime)
+        } else {
+            self.wall - self.uptime.since(moment)
+        }
+    }
+
+    fn uptime(self, moment: Timestamp) -> Uptime {
+        if moment > self.wall {
+            self.uptime + moment.since(self.wall)
+        } else {
+            self.uptime - self.wall.since(moment)
+        }
+    }
+}
+
+impl Tenant {
+    /// What changed since the last call of this.
+    pub fn changes(&mut self, plan: &Plan, stamp: Stamp, clock: &Clock) -> Changes {
+        let now = Now::of(clock);
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let rows = unsaved.into_iter().map(|id| {
+            let row = match (self.scans.get(&id), self.vanished.get(&id)) {
+                (Some(scan), _) => Some((scan, None)),
+                (None, Some((since, scan))) => Some((scan, Some(now.wall(*since)))),
+                (None, None) => None,
+            };
+            let row = row.map(|(scan, vanished)| {
+                let times = plan.fetch_times(&id);
+                DefinitionState {
+                    scan: Scan::clone(scan),
+                    fetched: times.last.map(|moment| now.wall(moment)),
+                    quarantined_until: times.quarantined_until.map(|moment| now.wall(moment)),
+                    vanished,
+                }
+            });
+            (id, row)
+        });
+        let definitions = rows.collect();
+        let health = &self.health;
+        let collectors = [
+            &health.definitions,
+            &health.history,
+            &health.agents,
+            &health.sessions,
+        ];
+        let tenant = TenantState {
+            stamp,
+            batch_size: plan.batch_size(),
+            pause: plan
+                .paused_until(now.uptime)
+                .map(|until| until.since(now.uptime)),
+            agents: self.agents.to_vec(),
+            target_seconds: self.target_seconds.clone(),
+            collectors: collectors.map(CollectorHealth::clone),
+            auth_errors: health.auth_errors.clone(),
+            directory: Some(self.directory.to_string()),
+            restarts: health.restarts,
+            links_refused: health.links_refused,
+        };
+        Changes {
+            tenant,
+            definitions,
+        }
+    }
+
+    /// These could not be saved: they come again with the next changes.
+    pub fn not_saved(&mut self, definitions: Vec<DefinitionId>) {
+        self.unsaved.extend(definitions);
+    }
+
+    /// Goes on under other settings, as after a restart, but with nothing forgotten.
+    /// What is no longer published is kept as if it had vanished.
+    #[must_use]
+    pub fn resume(
+        mut self,
+        before: &Plan,
+        plan: &mut Plan,
+        filter: DefinitionFilter,
+        quota: Quota,
+        now: Uptime,
+    ) -> Self {
+        let pause = before.paused_until(now).map(|until| until.since(now));
+        plan.restore(now, before.batch_size(), pause);
+        let (published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.scans)
+            .into_iter()
+            .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
+        // The new plan knows of none.
+        self.asked.clear();
+        self.bare.clear();
+        for (id, scan) in &published {
+            plan.restore_fetch(id, before.fetch_times(id));
+            self.ask_for(id, &scan.bare);
+        }
+        self.unsaved.extend(hidden.keys().cloned());
+        self.outdated.extend(hidden.keys().cloned());
+        let restored = published.keys().cloned().collect();
+        let hidden = hidden.into_iter().map(|(id, scan)| (id, (now, scan)));
+        self.vanished.extend(hidden);
+        Self {
+            filter,
+            quota,
+            scans: published,
+            restored,
+            ..self
+        }
+    }
+
+    /// Goes on from before a restart.
+    pub fn restore(&mut self, plan: &mut Plan, loaded: Loaded, clock: &Clock) {
+        let now = Now::of(clock);
+        // A machine's clock may be behind as it starts, but not as the state was saved.
+        let saved = loaded.tenant.as_ref().map(|row| row.stamp.wall());
+        let latest = saved.map_or(now.wall, |saved| saved.max(now.wall)) + AHEAD;
+        if let Some(row) = loaded.tenant {
+            let pause = row
+                .pause
+                .map(|pause| pause.saturating_sub(row.stamp.age(clock)));
+            plan.restore(
+                now.uptime,
+                row.batch_size,
+                pause.filter(|pause| !pause.is_zero()),
+            );
+            self.set_agents(row.agents);
+            self.target_seconds = row.target_seconds;
+            [
+                self.health.definitions,
+                self.health.history,
+                self.health.agents,
+                self.health.sessions,
+            ] = row.collectors;
+            self.health.auth_errors = row.auth_errors;
+            self.health.restarts = row.restarts;
+            self.health.links_refused = row.links_refused;
+        }
+        for (id, mut row) in loaded.definitions {
+            row.scan.forget_after(latest);
+            if let Some(vanished) = row.vanished {
+                let scan = Box::new(row.scan);
+                self.vanished.insert(id, (now.uptime(vanished), scan));
+                continue;
+            }
+            if !super::publishes(&self.filter, row.scan.definition()) {
+                self.vanished.insert(id, (now.uptime, Box::new(row.scan)));
+                continue;
+            }
+            let last = row.fetched.map(|moment| now.uptime(moment).min(now.uptime));
+            let longest = now.uptime + crate::schedule::QUARANTINE;
+            let quarantined_until = row
+                .quarantined_until
+                .map(|moment| now.uptime(moment).min(longest));
+            plan.restore_fetch(
+                &id,
+                FetchTimes {
+                    last,
+                    quarantined_until,
+                },
+            );
+            self.ask_for(&id, &row.scan.bare);
+            self.outdated.insert(id.clone());
+            self.restored.insert(id.clone());
+            self.scans.insert(id, Box::new(row.scan));
+        }
+    }
+}
