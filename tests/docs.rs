@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use defender_scan_exporter::budget::{Limits, Quota};
+use defender_scan_exporter::budget::{Budget, Limits};
 use defender_scan_exporter::cli::Cli;
 use defender_scan_exporter::clock::{Clock, Uptime};
 use defender_scan_exporter::config::{Config, Poll};
-use defender_scan_exporter::schedule::{Listed, Plan, Request, Step};
+use defender_scan_exporter::schedule::{ListingDiff, Plan, Request, Step};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -159,15 +159,15 @@ fn the_polling_page_has_the_intervals_of_the_plan() {
             agents,
             ..Poll::default()
         };
-        let quota = Quota::new(Clock::system(), Limits::new(80, 1_200));
+        let quota = Budget::new(Clock::system(), Limits::new(80, 1_200));
         let now = Uptime::default();
         let mut plan = Plan::new(poll, now, 1);
         let Step::Call(Request::Definitions, _) = plan.next(now, &quota) else {
             panic!("the list comes first");
         };
-        let listed = Listed {
+        let listed = ListingDiff {
             names_runs: true,
-            ..Listed::default()
+            ..ListingDiff::default()
         };
         plan.listed(now, pages, &listed, &quota);
         let Step::Sleep(Some(wake)) = plan.next(now, &quota) else {

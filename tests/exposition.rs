@@ -10,9 +10,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use defender_scan_exporter::budget::{Limits, Quota, Reserved};
+use defender_scan_exporter::budget::{Budget, Limits, Reserved};
 use defender_scan_exporter::clock::{Clock, Timestamp};
-use defender_scan_exporter::exposition::{self, Format, OwnMetrics, catalog};
+use defender_scan_exporter::exposition::{self, Format, SelfMetrics, catalog};
 use defender_scan_exporter::model::health::{AuthReason, Collector, Health, Reason};
 use defender_scan_exporter::model::histogram::Histogram;
 use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
@@ -135,7 +135,7 @@ fn health() -> Health {
 }
 
 fn snapshot(clock: &Clock) -> Snapshot {
-    let quota = Quota::new(clock.clone(), Limits::new(80, 1200));
+    let quota = Budget::new(clock.clone(), Limits::new(80, 1200));
     for _ in 0..3 {
         let slot = quota.try_acquire(Collector::History, Reserved::default());
         let permit = slot.expect("the budget is fresh").pay_at_once();
@@ -174,14 +174,14 @@ fn snapshot(clock: &Clock) -> Snapshot {
         agents: [].into(),
         target_seconds: Histogram::new(TARGET_SECONDS),
         health: Health::default(),
-        quota: Quota::new(clock.clone(), Limits::new(1, 1)),
+        quota: Budget::new(clock.clone(), Limits::new(1, 1)),
     });
     snapshot
 }
 
 fn rendered(format: Format) -> String {
     let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
-    let own = OwnMetrics::new(at(600));
+    let own = SelfMetrics::new(at(600));
     own.http_request(catalog::Handler::Metrics, 200);
     let tenants = snapshot(&clock).read();
     let text = exposition::render(&tenants, &clock, &own, format);
@@ -316,7 +316,7 @@ async fn every_metric_is_exported_and_names_no_secret() {
 async fn a_definition_has_at_most_14_series_and_no_negative_age() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
     let tenants = snapshot(&clock).read();
-    let own = OwnMetrics::new(at(0));
+    let own = SelfMetrics::new(at(0));
     let age = |text: &str, id: &str| -> f64 {
         let start =
             format!("defender_scan_last_age_seconds{{tenant=\"contoso\",definition_id=\"{id}\"}} ");

@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use defender_scan_exporter::budget::{Limits, Quota};
+use defender_scan_exporter::budget::{Budget, Limits};
 use defender_scan_exporter::clock::{Clock, Timestamp};
-use defender_scan_exporter::exposition::{self, Exposition, Format, OwnMetrics};
+use defender_scan_exporter::exposition::{self, Exposition, Format, SelfMetrics};
 use defender_scan_exporter::model::health::Health;
 use defender_scan_exporter::model::histogram::Histogram;
 use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
 use defender_scan_exporter::model::{Definition, DefinitionId, Run, ScanStatus, TenantName};
-use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
 use defender_scan_exporter::polling::Expected;
+use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
 use defender_scan_exporter::web::{self, Gate, TelemetryPath, WebState};
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,7 @@ fn definition(number: usize) -> Arc<DefinitionView> {
 
 struct Scraped {
     clock: Clock,
-    own: OwnMetrics,
+    own: SelfMetrics,
     snapshot: Snapshot,
     exposition: Exposition,
 }
@@ -61,11 +61,11 @@ impl Scraped {
                 agents: [].into(),
                 target_seconds: Histogram::new(TARGET_SECONDS),
                 health: Health::default(),
-                quota: Quota::new(clock.clone(), Limits::new(80, 1200)),
+                quota: Budget::new(clock.clone(), Limits::new(80, 1200)),
             });
         }
         Self {
-            own: OwnMetrics::new(NOW),
+            own: SelfMetrics::new(NOW),
             exposition: Exposition::default(),
             clock,
             snapshot,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use defender_scan_exporter::clock::Clock;
-use defender_scan_exporter::exposition::{self, Exposition, Format, OwnMetrics};
+use defender_scan_exporter::exposition::{self, Exposition, Format, SelfMetrics};
 use defender_scan_exporter::polling::snapshot::Tenants;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -23,7 +23,7 @@ type Labels = Vec<(&'static str, String)>;
 
 struct Scraped {
     clock: Clock,
-    own: OwnMetrics,
+    own: SelfMetrics,
     tenants: Arc<Tenants>,
 }
 
@@ -96,7 +96,7 @@ pub fn run(definitions: usize) {
     let clock = Clock::system();
     let scraped = Scraped {
         tenants: fixture::tenants(definitions, &clock),
-        own: OwnMetrics::new(fixture::NOW),
+        own: SelfMetrics::new(fixture::NOW),
         clock,
     };
     // So fast that no two scrapes are in the same second and share ages, and not at all.

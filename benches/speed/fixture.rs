@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use defender_scan_exporter::budget::{Limits, Quota};
+use defender_scan_exporter::budget::{Budget, Limits};
 use defender_scan_exporter::clock::{Clock, Timestamp};
 use defender_scan_exporter::model::health::Health;
 use defender_scan_exporter::model::histogram::Histogram;
@@ -74,7 +74,7 @@ pub fn tenants(definitions: usize, clock: &Clock) -> Arc<Tenants> {
         agents: [].into(),
         target_seconds: Histogram::new(TARGET_SECONDS),
         health: Health::default(),
-        quota: Quota::new(clock.clone(), Limits::new(80, 1200)),
+        quota: Budget::new(clock.clone(), Limits::new(80, 1200)),
     };
     Arc::new(Tenants::from([(name, Arc::new(tenant))]))
 }

@@ -4,13 +4,13 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use defender_scan_exporter::budget::{BudgetKey, Limits, Quota, Reserved};
+use defender_scan_exporter::budget::{Budget, BudgetKey, Limits, Reserved};
 use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::config::{DefinitionFilter, Poll, Rule};
 use defender_scan_exporter::model::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
 use defender_scan_exporter::polling::tenant::Tenant;
-use defender_scan_exporter::schedule::{Listed, Plan, Request, Step};
+use defender_scan_exporter::schedule::{ListingDiff, Plan, Request, Step};
 use defender_scan_exporter::store::Store;
 
 use crate::fixture;
@@ -35,19 +35,19 @@ fn tenant(clock: &Clock) -> Tenant {
         inactive: true,
         limit: usize::MAX,
     };
-    let quota = Quota::new(clock.clone(), Limits::new(80, 1200));
+    let quota = Budget::new(clock.clone(), Limits::new(80, 1200));
     Tenant::new(TenantName::new("contoso"), "directory", filter, quota)
 }
 
 fn lists(definitions: usize) {
     let clock = Clock::system();
     let mut tenant = tenant(&clock);
-    tenant.relist(definitions_of(definitions), clock.uptime());
+    tenant.apply_listing(definitions_of(definitions), clock.uptime());
     drop(tenant.view());
     let list = definitions_of(definitions);
     let [took, cloned] = least([
         &mut || {
-            black_box(tenant.relist(list.clone(), clock.uptime()));
+            black_box(tenant.apply_listing(list.clone(), clock.uptime()));
             black_box(tenant.view());
         },
         &mut || {
@@ -70,13 +70,13 @@ fn plan(definitions: usize) {
         .collect();
     let limits = Limits::new(1_000_000, 1_000_000);
     let fresh = || {
-        let quota = Quota::new(clock.clone(), limits);
+        let quota = Budget::new(clock.clone(), limits);
         let mut plan = Plan::new(Poll::default(), clock.uptime(), 1);
-        let listed = Listed {
+        let listed = ListingDiff {
             appeared: ids.clone(),
             changed: ids.clone(),
             names_runs: true,
-            ..Listed::default()
+            ..ListingDiff::default()
         };
         plan.listed(clock.uptime(), 1, &listed, &quota);
         (plan, quota)
@@ -93,9 +93,9 @@ fn plan(definitions: usize) {
                     Request::History(ids) => plan.fetched(now, &ids, &[].into()),
                     Request::Sessions(ids) => plan.sessions_fetched(now, &ids),
                     Request::Definitions => {
-                        let nothing = Listed {
+                        let nothing = ListingDiff {
                             names_runs: true,
-                            ..Listed::default()
+                            ..ListingDiff::default()
                         };
                         plan.listed(now, 1, &nothing, &quota);
                     }
@@ -122,7 +122,7 @@ fn quota(definitions: usize) {
     let clock = Clock::system();
     let [acquired, read] = least([
         &mut || {
-            let quota = Quota::new(clock.clone(), Limits::new(2_000, 2_000));
+            let quota = Budget::new(clock.clone(), Limits::new(2_000, 2_000));
             for _ in 0..CALLS {
                 let slot = quota.try_acquire(Collector::History, Reserved::default());
                 if let Some(permit) = slot.ok().and_then(|slot| slot.pay_at_once().ok()) {
@@ -159,7 +159,7 @@ fn store(definitions: usize) {
         return;
     };
     let mut tenant = tenant(&clock);
-    tenant.relist(definitions_of(definitions), clock.uptime());
+    tenant.apply_listing(definitions_of(definitions), clock.uptime());
     let plan = Plan::new(Poll::default(), clock.uptime(), 1);
     let of = store.of(tenant.name(), &BudgetKey::new("directory|application|api"));
     let changes = tenant.changes(&plan, of.stamp(clock.uptime()), &clock);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use defender_scan_exporter::clock::Uptime;
 use defender_scan_exporter::model::DefinitionId;
-use defender_scan_exporter::schedule::Listed;
+use defender_scan_exporter::schedule::ListingDiff;
 
 use super::world::{Event, World};
 
@@ -30,10 +30,10 @@ pub struct Observer {
 
 impl Observer {
     /// Takes in a complete list that the service gave at `seen`.
-    pub fn list(&mut self, world: &mut World, seen: Uptime) -> Listed {
-        let mut listed = Listed {
+    pub fn list(&mut self, world: &mut World, seen: Uptime) -> ListingDiff {
+        let mut listed = ListingDiff {
             names_runs: true,
-            ..Listed::default()
+            ..ListingDiff::default()
         };
         let news = world.list(seen);
         self.known.resize(world.definitions.len(), Known::default());

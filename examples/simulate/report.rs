@@ -52,7 +52,7 @@ fn to_f64(count: u64) -> f64 {
 enum Calm {
     No,
     /// Not since the last list.
-    Listed,
+    ListingDiff,
     /// Not since then: all that it listed is known.
     Since(Uptime),
 }
@@ -141,7 +141,7 @@ impl Report {
             // Several calls, one after the other: another bound.
             self.disturbed();
         } else if self.calm == Calm::No && !paused {
-            self.calm = Calm::Listed;
+            self.calm = Calm::ListingDiff;
         }
     }
 
@@ -157,7 +157,7 @@ impl Report {
     }
 
     pub fn fetched(&mut self, now: Uptime, covered: usize, settled: bool) {
-        if self.calm == Calm::Listed && settled {
+        if self.calm == Calm::ListingDiff && settled {
             self.calm = Calm::Since(now);
         }
         if covered >= self.scenario.definitions {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use defender_scan_exporter::budget::{Call as LoggedCall, CallLog, Limits, Quota};
+use defender_scan_exporter::budget::{Budget, Call as LoggedCall, CallLog, Limits};
 use defender_scan_exporter::clock::{Clock, Timestamp, Uptime};
 use defender_scan_exporter::config::Poll;
 use defender_scan_exporter::model::DefinitionId;
@@ -65,7 +65,7 @@ struct Run {
     scenario: Scenario,
     clock: Clock,
     disk: Arc<Disk>,
-    quota: Quota,
+    quota: Budget,
     plan: Plan,
     world: World,
     service: Service,
@@ -285,14 +285,14 @@ fn poll() -> Poll {
     Poll::default()
 }
 
-fn quota(clock: &Clock, disk: &Arc<Disk>) -> Quota {
+fn quota(clock: &Clock, disk: &Arc<Disk>) -> Budget {
     let calls = disk
         .0
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let log: Arc<dyn CallLog> = disk.clone();
-    Quota::restore(clock.clone(), limits(), calls, Some(log))
+    Budget::restore(clock.clone(), limits(), calls, Some(log))
 }
 
 /// A count, for a ratio.

@@ -6,7 +6,7 @@
 //!                    └─► not written: the slot is free             moment the server may have seen it
 //! ```
 //!
-//! Nothing here waits for a disk: [`Quota::try_acquire`] takes a slot in memory, and
+//! Nothing here waits for a disk: [`Budget::try_acquire`] takes a slot in memory, and
 //! [`Slot::pay`] waits, without any lock, until the call is durable.
 //!
 //! A slot is held from before the request leaves until one window's length
@@ -103,8 +103,8 @@ pub struct WeakQuota {
 impl WeakQuota {
     /// The budget, if anyone still spends it.
     #[must_use]
-    pub fn upgrade(&self) -> Option<Quota> {
-        Some(Quota {
+    pub fn upgrade(&self) -> Option<Budget> {
+        Some(Budget {
             limits: self.limits,
             shared: self.shared.upgrade()?,
         })
@@ -113,7 +113,7 @@ impl WeakQuota {
 
 /// A tenant's budget; clones share one log.
 #[derive(Clone, Debug)]
-pub struct Quota {
+pub struct Budget {
     limits: Limits,
     shared: Arc<Shared>,
 }
@@ -134,7 +134,7 @@ struct Log {
     reserve: Reserve,
 }
 
-impl Quota {
+impl Budget {
     /// An unused budget that a restart forgets.
     #[must_use]
     pub fn new(clock: Clock, limits: Limits) -> Self {

@@ -3,7 +3,7 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{Call, LONGEST_WRITE, Quota, UNANSWERED};
+use super::{Budget, Call, LONGEST_WRITE, UNANSWERED};
 
 /// A place in the budget for one call that is not durable yet. Dropped before it is paid
 /// for, it is free again.
@@ -61,7 +61,7 @@ impl Slot {
 #[derive(Debug)]
 #[must_use = "a permit that is not used still costs a call"]
 pub struct Permit {
-    pub(super) quota: Quota,
+    pub(super) quota: Budget,
     pub(super) number: u64,
     pub(super) call: Call,
     /// Whether the request may leave; if not, its slot is free again when dropped.

@@ -9,17 +9,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Timestamp;
 
-fn quota(per_minute: usize, per_hour: usize) -> Quota {
+fn quota(per_minute: usize, per_hour: usize) -> Budget {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-    Quota::new(clock, Limits::new(per_minute, per_hour))
+    Budget::new(clock, Limits::new(per_minute, per_hour))
 }
 
-fn acquire(quota: &Quota, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
+fn acquire(quota: &Budget, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
     let slot = quota.try_acquire(collector, reserved)?;
     Ok(slot.pay_at_once().expect("it can be written"))
 }
 
-fn history(quota: &Quota) -> Result<Permit, Retry> {
+fn history(quota: &Budget) -> Result<Permit, Retry> {
     acquire(quota, Collector::History, Reserved::default())
 }
 
@@ -87,7 +87,7 @@ async fn restored_calls_still_count() {
         sent: clock.uptime(),
         answered: None,
     };
-    let quota = Quota::restore(clock, Limits::new(1, 10), [(7, call)], None);
+    let quota = Budget::restore(clock, Limits::new(1, 10), [(7, call)], None);
     assert!(history(&quota).is_err());
     pass(LONGEST_WRITE + UNANSWERED + Duration::from_mins(1)).await;
     assert!(history(&quota).is_err(), "it may have been on its way");
@@ -114,7 +114,7 @@ impl CallLog for FullDisk {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_can_not_be_written_down_does_not_leave_and_costs_nothing() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-    let quota = Quota::restore(clock, Limits::new(1, 10), [], Some(Arc::new(FullDisk)));
+    let quota = Budget::restore(clock, Limits::new(1, 10), [], Some(Arc::new(FullDisk)));
     let slot = quota.try_acquire(Collector::History, Reserved::default());
     let paid = slot.expect("one is free").pay().await;
     assert_eq!(paid.expect_err("it cannot be written"), NotWritten);
@@ -245,7 +245,7 @@ async fn outcome(attempts: Vec<Attempt>, limits: Limits) -> Outcome {
             killed: AtomicBool::new(false),
         });
         let calls = rows.lock().expect("nobody panics").clone();
-        let quota = Quota::restore(clock.clone(), limits, calls, Some(life.clone()));
+        let quota = Budget::restore(clock.clone(), limits, calls, Some(life.clone()));
         (life, quota)
     };
     let (mut life, mut quota) = start();
@@ -343,7 +343,7 @@ async fn after_a_gap_the_budget_runs_on_the_reserve() {
             let clock = Clock::anchored(Timestamp::from_unix_millis(0));
             let api = Limits::new(5 + reserve, 50 + reserve);
             let limits = Limits::new(5, 50).out_of(api);
-            let quota = Quota::new(clock.clone(), limits);
+            let quota = Budget::new(clock.clone(), limits);
             let gap = gap.map(Duration::from_mins);
             quota.run_on_reserve(Reserve::after(gap, clock.uptime()));
             let all = || std::iter::from_fn(|| history(&quota).ok().map(Permit::answered)).count();

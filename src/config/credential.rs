@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use config_report::{ConfigReport, Mapping, Reported, YamlValue, expected};
 use secrecy::SecretString;
 
-use super::files::World;
+use super::files::ReadContext;
 use super::scalar::is_client_id;
 use super::secret::check_secret_file;
 use super::{Credential, ManagedIdentity, SecretSource};
@@ -16,7 +16,7 @@ const TYPES: &str = "`client_secret`, `client_certificate`, `workload_identity`,
 pub(super) fn read(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<(Credential, bool), Reported> {
     let mut section = value.mapping(report, "a mapping with `type`")?;
     let type_ = section.require(report, "type", TYPES)?;
@@ -49,7 +49,7 @@ pub(super) fn read(
 fn client_secret(
     section: &mut Mapping<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<(Credential, bool), Reported> {
     let client_id = section.require(report, "client_id", "the application's (client) id");
     let client_id = client_id.and_then(|value| read_client_id(&value, report));
@@ -94,7 +94,7 @@ fn read_inline(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Secre
 fn client_certificate(
     section: &mut Mapping<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<Credential, Reported> {
     let client_id = section.require(report, "client_id", "the application's (client) id");
     let client_id = client_id.and_then(|value| read_client_id(&value, report));
@@ -142,7 +142,7 @@ fn managed_identity(
 fn workload_identity(
     section: &mut Mapping<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<Credential, Reported> {
     let client_id = match section.take("client_id") {
         Some(value) => read_client_id(&value, report),
@@ -183,7 +183,7 @@ fn workload_identity(
 fn default(
     section: &Mapping<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
     key: &str,
     variable: &str,
 ) -> Result<String, Reported> {

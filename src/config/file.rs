@@ -15,7 +15,7 @@ use config_report::{
     ConfigErrors, ConfigReport, ConfigWarning, Document, Reported, YamlValue, collect_all, expected,
 };
 
-use super::files::World;
+use super::files::ReadContext;
 use super::scalar::proxy;
 use super::{Config, Http, Tenant, tenant};
 use crate::budget::UNANSWERED;
@@ -62,7 +62,7 @@ impl Config {
             Err(reported) => return report.finish(Err(reported)),
         };
         let folder = path.parent().unwrap_or(Path::new(""));
-        let world = World {
+        let world = ReadContext {
             folder: Some(folder),
             env,
             strict,
@@ -83,7 +83,7 @@ impl Config {
     /// All [`ConfigErrors`] in it.
     pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
         let mut report = ConfigReport::new(origin);
-        let world = World {
+        let world = ReadContext {
             folder: None,
             env: &|_| None,
             strict: false,
@@ -109,7 +109,7 @@ fn read_file(path: &Path, report: &mut ConfigReport) -> Result<Content, Reported
 fn read(
     text: &[u8],
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<(Config, bool), Reported> {
     let what = "a mapping with `tenants`";
     let document = Document::parse(text, report)?;
@@ -134,7 +134,7 @@ fn read(
 fn read_tenants(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<(Vec<Tenant>, bool), Reported> {
     let items = value.list(report, "a list of tenants")?;
     if items.is_empty() {
@@ -195,7 +195,7 @@ fn warn_of_shared_budgets(items: &[YamlValue<'_>], tenants: &[Tenant], report: &
 fn read_http(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<Http, Reported> {
     let mut section = value.mapping(report, "a mapping")?;
     // A request lasts no longer than the budget waits for one without an answer.

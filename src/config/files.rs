@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::small_file;
 
 /// What the reader may know of the world beside the text.
-pub(super) struct World<'w> {
+pub(super) struct ReadContext<'w> {
     /// The folder to which paths are relative; `None`: paths stay as they are,
     /// and files are not looked at.
     pub(super) folder: Option<&'w Path>,
@@ -35,7 +35,7 @@ pub(super) struct Named {
     pub(super) authority: Option<Url>,
 }
 
-impl World<'_> {
+impl ReadContext<'_> {
     /// The variable `name`, unless it is unset or empty.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.env)(name).filter(|text| !text.is_empty())

@@ -35,7 +35,7 @@ pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use config_report::{ConfigErrors, ConfigWarning};
 pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
-pub use web::{Mark, PasswordHash, RateLimit, Reading, WebConfig};
+pub use web::{FileStamp, PasswordHash, RateLimit, Reading, WebConfig};
 
 use crate::budget::{BudgetKey, Limits};
 use crate::model::{DefinitionId, TenantName};

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::cloud::{CLOUDS, Cloud, REGIONS};
 use super::credential;
-use super::files::World;
+use super::files::ReadContext;
 use super::scalar::{Scheme, is_directory, is_loopback, is_name, origin};
 use super::{DefinitionFilter, Poll, Rule, Tenant};
 use crate::budget::{Limits, Scope};
@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 pub(super) fn read(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<(Tenant, bool), Reported> {
     let mut section = value.mapping(
         report,
@@ -115,7 +115,7 @@ struct Addresses {
 fn read_addresses(
     section: &mut Mapping<'_>,
     report: &mut ConfigReport,
-    world: &World<'_>,
+    world: &ReadContext<'_>,
 ) -> Result<Addresses, Reported> {
     let [cloud, region, api, authority] =
         ["cloud", "region", "api_base_url", "authority_host"].map(|key| section.take(key));

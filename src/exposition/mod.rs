@@ -18,12 +18,12 @@ mod definitions;
 pub mod format;
 mod handshake;
 mod label;
-mod live;
 pub mod negotiate;
-mod own;
 mod pages;
+mod per_scrape;
 pub mod reference;
 mod scrape;
+mod self_metrics;
 mod tenants;
 
 use std::collections::HashMap;
@@ -32,8 +32,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use flate2::CompressError;
 pub use format::Format;
 pub use handshake::HandshakeFailure;
-pub use own::OwnMetrics;
 pub use scrape::Scrape;
+pub use self_metrics::SelfMetrics;
 
 use self::catalog::Metric;
 use self::chunk::Chunk;
@@ -68,7 +68,7 @@ impl Exposition {
         &self,
         tenants: &Arc<Tenants>,
         clock: &Clock,
-        own: &OwnMetrics,
+        own: &SelfMetrics,
         format: Format,
         gzip: bool,
     ) -> Result<Scrape, CompressError> {
@@ -85,7 +85,7 @@ impl Exposition {
         &self,
         tenants: &Arc<Tenants>,
         clock: &Clock,
-        own: &OwnMetrics,
+        own: &SelfMetrics,
         format: Format,
         gzip: bool,
     ) -> Option<Scrape> {
@@ -160,7 +160,7 @@ fn header_of(metric: &Metric) -> Header {
 
 /// All metrics as of now, as one text, of which nothing is kept.
 #[must_use]
-pub fn render(tenants: &Tenants, clock: &Clock, own: &OwnMetrics, format: Format) -> String {
+pub fn render(tenants: &Tenants, clock: &Clock, own: &SelfMetrics, format: Format) -> String {
     let tenants = Arc::new(tenants.clone());
     let scrape = Exposition::default().scrape(&tenants, clock, own, format, false);
     // Nothing is compressed, so nothing can fail.

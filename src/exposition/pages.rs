@@ -18,7 +18,7 @@ use siphasher::sip::SipHasher13;
 
 use super::catalog::Metric;
 use super::chunk::Chunk;
-use super::live::Live;
+use super::per_scrape::Live;
 
 /// A part of one family.
 #[derive(Clone, Debug)]

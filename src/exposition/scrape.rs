@@ -8,9 +8,9 @@ use flate2::CompressError;
 use super::alike;
 use super::chunk::{Chunk, Deflated, Deflater, HEADER, Tally};
 use super::format::Format;
-use super::live::Live;
-use super::own::OwnMetrics;
 use super::pages::Piece;
+use super::per_scrape::Live;
+use super::self_metrics::SelfMetrics;
 use crate::clock::Timestamp;
 
 /// Pieces below this size, in bytes, are put together: each costs something to send.
@@ -107,7 +107,7 @@ impl Scrape {
     pub(super) fn new(
         sections: Arc<[Section]>,
         now: Timestamp,
-        own: &OwnMetrics,
+        own: &SelfMetrics,
         format: Format,
         gzip: bool,
     ) -> Self {

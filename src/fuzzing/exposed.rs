@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::budget::{Limits, Quota};
+use crate::budget::{Budget, Limits};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::{DefinitionFilter, Poll};
 use crate::defender;
-use crate::exposition::{self, Format, OwnMetrics};
+use crate::exposition::{self, Format, SelfMetrics};
 use crate::model::TenantName;
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::Tenant;
@@ -20,10 +20,10 @@ pub(super) fn exposition(data: &[u8]) {
         return;
     };
     let clock = Clock::anchored(Timestamp::from_unix_millis(1_700_000_000_000));
-    let quota = Quota::new(clock.clone(), Limits::new(1, 1));
+    let quota = Budget::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
     let mut tenant = Tenant::new(name, "directory", DefinitionFilter::default(), quota);
-    tenant.relist(listed, Uptime::default());
+    tenant.apply_listing(listed, Uptime::default());
     let view = tenant.view();
     let expected: BTreeSet<(String, String)> = view
         .definitions
@@ -33,7 +33,7 @@ pub(super) fn exposition(data: &[u8]) {
         .collect();
     let snapshot = Snapshot::default();
     snapshot.publish(view);
-    let own = OwnMetrics::new(Timestamp::from_unix_millis(0));
+    let own = SelfMetrics::new(Timestamp::from_unix_millis(0));
     for format in [Format::Classic, Format::OpenMetrics] {
         let text = exposition::render(&snapshot.read(), &clock, &own, format);
         assert_eq!(names(&text), expected, "every name comes back as it was");
@@ -55,7 +55,7 @@ pub(super) fn store_rows(data: &[u8]) {
     if loaded.tenant.is_none() && loaded.definitions.is_empty() {
         return;
     }
-    let quota = Quota::new(clock.clone(), Limits::new(1, 1));
+    let quota = Budget::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
     let mut tenant = Tenant::new(
         name,
@@ -68,7 +68,7 @@ pub(super) fn store_rows(data: &[u8]) {
     let _ = plan.next(clock.uptime(), &quota);
     let snapshot = Snapshot::default();
     snapshot.publish(tenant.view());
-    let own = OwnMetrics::new(Timestamp::from_unix_millis(0));
+    let own = SelfMetrics::new(Timestamp::from_unix_millis(0));
     for format in [Format::Classic, Format::OpenMetrics] {
         names(&exposition::render(&snapshot.read(), &clock, &own, format));
     }

@@ -48,7 +48,7 @@ const ASKED: Duration = Duration::from_hours(24);
 
 /// Everything known of one definition.
 #[derive(Clone, Debug)]
-pub struct Scan {
+pub struct RunHistory {
     pub(crate) definition: Arc<Definition>,
     pub(crate) newest: Option<Newest>,
     /// Whether `newest` is the run that `definition.latest` names, or a later one.
@@ -95,7 +95,7 @@ pub struct Learned {
     pub bare: Vec<SessionId>,
 }
 
-impl Scan {
+impl RunHistory {
     /// A definition as first met.
     #[must_use]
     pub fn new(mut definition: Definition) -> Self {
@@ -158,7 +158,7 @@ impl Scan {
 
     /// Takes a newer listing in; true if it names a run that was not known, or changes its
     /// word about one.
-    pub fn relist(&mut self, mut listed: Definition) -> bool {
+    pub fn apply_listing(&mut self, mut listed: Definition) -> bool {
         let known = self.definition.latest.clone();
         let under_way = listed.latest.take_if(|run| run.status.is_running());
         let started = under_way.map(|run| run.at).filter(|at| {
@@ -199,7 +199,7 @@ impl Scan {
     }
 
     /// Takes an answer of history in: all its sessions of this definition.
-    pub fn learn(&mut self, sessions: &[Session], now: Timestamp) -> Learned {
+    pub fn apply_history(&mut self, sessions: &[Session], now: Timestamp) -> Learned {
         // Sessions found at first sight, in the first answer that held any, are not counted.
         let is_first_sight = self.seen.is_empty();
         let held = distinct(sessions);

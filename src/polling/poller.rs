@@ -12,9 +12,9 @@ mod answers;
 mod details;
 mod extent;
 mod failures;
+mod pagination;
 mod publishing;
 mod resume;
-mod round;
 mod signing_in;
 mod unread;
 
@@ -28,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::answers::Announced;
 use self::extent::Extent;
-use self::round::{Complete, Keyed, MOST_PAGES, Round, RoundError, Turn};
-use self::signing_in::Said;
-use crate::budget::{Quota, Slot};
+use self::pagination::{Complete, Keyed, MOST_PAGES, PageOutcome, Pagination, PaginationError};
+use self::signing_in::LogDedup;
+use crate::budget::{Budget, Slot};
 use crate::clock::{AHEAD, Clock, Uptime};
 use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
 use crate::model::health::Collector;
@@ -54,20 +54,20 @@ pub struct Source {
 pub struct Poller {
     tenant: Tenant,
     plan: Plan,
-    quota: Quota,
+    quota: Budget,
     source: Arc<Source>,
     snapshot: Snapshot,
     /// `None`: a restart forgets.
     store: Option<TenantStore>,
     clock: Clock,
-    definitions: Round<Definition>,
-    history: Round<Session>,
-    sessions: Round<SessionDetails>,
-    agents: Round<Agent>,
+    definitions: Pagination<Definition>,
+    history: Pagination<Session>,
+    sessions: Pagination<SessionDetails>,
+    agents: Pagination<Agent>,
     /// How far rounds last went that were not whole, about how many ids.
     extents: BTreeMap<Collector, (Extent, usize)>,
     /// Which failures to get a token have been logged since it last worked.
-    auth_failures: Said,
+    auth_failures: LogDedup,
     /// The token that the API refused, to be renewed before the next call.
     refused: Option<Bearer>,
     /// The token with which something was forbidden: a newer one may have the permission.
@@ -99,7 +99,7 @@ impl Poller {
     pub fn new(
         tenant: Tenant,
         plan: Plan,
-        quota: Quota,
+        quota: Budget,
         source: Arc<Source>,
         snapshot: Snapshot,
         store: Option<TenantStore>,
@@ -114,12 +114,12 @@ impl Poller {
             snapshot,
             store,
             clock,
-            definitions: Round::of_list(),
-            history: Round::of_batches(),
-            sessions: Round::of_batches(),
-            agents: Round::of_list(),
+            definitions: Pagination::of_list(),
+            history: Pagination::of_batches(),
+            sessions: Pagination::of_batches(),
+            agents: Pagination::of_list(),
             extents: BTreeMap::new(),
-            auth_failures: Said::default(),
+            auth_failures: LogDedup::default(),
             refused: None,
             forbidden: None,
             retry: Arc::default(),
@@ -146,12 +146,12 @@ impl Poller {
             let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));
             if !self.polled && !self.tenant.health.held_back && calls.is_empty() {
                 self.tenant.health.held_back = true;
-                self.show();
+                self.publish_restored();
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = calls.join_next() => match done {
-                    Ok((bearer, done)) => self.take_in(&bearer, done).await,
+                    Ok((bearer, done)) => self.handle_answer(&bearer, done).await,
                     // A mistake in this program: better to end, and be started again with all
                     // that was saved, than to go on without one of the collectors.
                     Err(error) => if let Ok(panic) = error.try_into_panic() {
@@ -227,7 +227,7 @@ impl Poller {
         });
     }
 
-    async fn take_in(&mut self, bearer: &Bearer, done: Done) {
+    async fn handle_answer(&mut self, bearer: &Bearer, done: Done) {
         let now = self.clock.uptime();
         match done {
             Done::NotWritten(request) => self.plan.not_written(now, &request),
@@ -247,12 +247,14 @@ impl Poller {
                         &one.definition_id
                     });
                     self.note_nameless(&sessions.items);
-                    let unsettled = self.tenant.learn(&ids, &sessions.items, self.clock.wall());
+                    let unsettled =
+                        self.tenant
+                            .apply_history(&ids, &sessions.items, self.clock.wall());
                     self.plan.fetched(now, &ids, &unsettled);
                     self.want_sessions();
                 }
             }
-            Done::Sessions(ids, answer) => self.take_in_sessions(bearer, &ids, answer),
+            Done::Sessions(ids, answer) => self.handle_sessions(bearer, &ids, answer),
             Done::Agents(answer) => {
                 if let Some(listed) = self.conclude(&Request::Agents, bearer, answer, |poller| {
                     &mut poller.agents
@@ -276,7 +278,7 @@ impl Poller {
         if let Some(listed) = complete {
             self.tenant.forget_after(listed.as_of + AHEAD);
             let news = if listed.extent.is_whole() {
-                self.tenant.relist(listed.items, now)
+                self.tenant.apply_listing(listed.items, now)
             } else {
                 self.tenant.add_definitions(listed.items, now)
             };
@@ -309,23 +311,23 @@ impl Poller {
         request: &Request,
         bearer: &Bearer,
         answer: Answer<T>,
-        round: fn(&mut Self) -> &mut Round<T>,
+        round: fn(&mut Self) -> &mut Pagination<T>,
     ) -> Option<Complete<T>> {
         let now = self.clock.uptime();
         let collector = request.collector();
         self.note_answer(collector, &answer);
         match round(self).turn(answer.result, now) {
-            Turn::More { cut } => {
+            PageOutcome::More { cut } => {
                 let health = self.tenant.health.collector_mut(collector);
                 health.truncated += u64::from(cut);
                 self.plan.go_on(request, now);
             }
-            Turn::Again => self.plan.go_on(request, now),
-            Turn::Renew => {
+            PageOutcome::Again => self.plan.go_on(request, now),
+            PageOutcome::Renew => {
                 self.refused = Some(bearer.clone());
                 self.plan.go_on(request, now);
             }
-            Turn::Complete(complete) => {
+            PageOutcome::Complete(complete) => {
                 self.note_extent(request, complete.extent);
                 // Which of several definitions it covers is not known: that of fewer may be whole.
                 let is_short = match complete.extent {
@@ -334,14 +336,14 @@ impl Poller {
                     Extent::Whole | Extent::Continued | Extent::Unreadable => false,
                 };
                 if is_short && request.ids() > 1 {
-                    self.failed(request, &RoundError::Short);
+                    self.failed(request, &PaginationError::Short);
                     return None;
                 }
                 self.succeeded(collector, complete.took);
                 return Some(complete);
             }
-            Turn::Failed(error) => {
-                if matches!(error, RoundError::Api(ApiError::Forbidden(_))) {
+            PageOutcome::Failed(error) => {
+                if matches!(error, PaginationError::Api(ApiError::Forbidden(_))) {
                     self.forbidden = Some(bearer.clone());
                 }
                 self.failed(request, &error);

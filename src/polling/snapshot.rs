@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::budget::Quota;
+use crate::budget::Budget;
 use crate::model::health::Health;
 use crate::model::histogram::Histogram;
 use crate::model::view::DefinitionView;
@@ -31,7 +31,7 @@ pub struct TenantView {
     /// How its polling goes.
     pub health: Health,
     /// Its budget, whose use falls as time passes.
-    pub quota: Quota,
+    pub quota: Budget,
 }
 
 impl TenantView {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::fetches::{Fetch, Fetches};
-use super::{Failure, Listed};
+use super::{Failure, ListingDiff};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::model::DefinitionId;
@@ -262,7 +262,7 @@ impl HistoryPlan {
     }
 
     /// What a page of a list says, of which another is to come.
-    pub(super) fn page_listed(&mut self, now: Uptime, page: &Listed) {
+    pub(super) fn page_listed(&mut self, now: Uptime, page: &ListingDiff) {
         self.collects_until.get_or_insert(now + COLLECT);
         self.take_in(now, page);
     }
@@ -273,13 +273,13 @@ impl HistoryPlan {
     }
 
     /// What a list says at its end, beside what was known.
-    pub(super) fn listed(&mut self, now: Uptime, listed: &Listed) {
+    pub(super) fn listed(&mut self, now: Uptime, listed: &ListingDiff) {
         self.listed = now;
         self.list_ended();
         self.take_in(now, listed);
     }
 
-    fn take_in(&mut self, now: Uptime, listed: &Listed) {
+    fn take_in(&mut self, now: Uptime, listed: &ListingDiff) {
         for id in &listed.vanished {
             self.definitions.remove(id);
         }

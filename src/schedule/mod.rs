@@ -29,7 +29,7 @@ pub use self::history::{FetchTimes, QUARANTINE};
 use self::schedule::Schedule;
 use self::sessions::SessionsPlan;
 use self::share::{AGENTS, DEFINITIONS, least_interval};
-use crate::budget::{Quota, Retry, Slot};
+use crate::budget::{Budget, Retry, Slot};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::model::health::{Collector, Reason};
@@ -89,7 +89,7 @@ pub enum Step {
 /// What a list of definitions taught, or a page of it, beside what was known: so that
 /// a list with no news costs the plan nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListingDiff {
     /// Definitions that were not there before.
     pub appeared: Vec<DefinitionId>,
     /// Definitions that are not there any more.
@@ -184,7 +184,7 @@ impl Plan {
     }
 
     /// The next call with its slot in the budget, or how long to sleep.
-    pub fn next(&mut self, now: Uptime, quota: &Quota) -> Step {
+    pub fn next(&mut self, now: Uptime, quota: &Budget) -> Step {
         if let Some(until) = self.held_until().filter(|until| *until > now) {
             return Step::Sleep(Some(until));
         }
@@ -274,12 +274,12 @@ impl Plan {
     }
 
     /// A page of the list of definitions came, and another is to come.
-    pub fn page_listed(&mut self, now: Uptime, listed: &Listed) {
+    pub fn page_listed(&mut self, now: Uptime, listed: &ListingDiff) {
         self.history.page_listed(now, listed);
     }
 
     /// The list of definitions is complete, in `pages` pages.
-    pub fn listed(&mut self, now: Uptime, pages: usize, listed: &Listed, quota: &Quota) {
+    pub fn listed(&mut self, now: Uptime, pages: usize, listed: &ListingDiff, quota: &Budget) {
         let least = least_interval(pages, DEFINITIONS, quota);
         self.definitions.succeeded(now, pages, least);
         self.history.listed(now, listed);
@@ -289,7 +289,7 @@ impl Plan {
     }
 
     /// The list of agents is complete, in `pages` pages.
-    pub fn agents_listed(&mut self, now: Uptime, pages: usize, quota: &Quota) {
+    pub fn agents_listed(&mut self, now: Uptime, pages: usize, quota: &Budget) {
         self.agents
             .succeeded(now, pages, least_interval(pages, AGENTS, quota));
     }
@@ -307,7 +307,7 @@ impl Plan {
 
     /// The list cannot be had, but the configuration names definitions, of which `listed` has
     /// the new ones: the history of all is swept all the time.
-    pub fn without_list(&mut self, now: Uptime, listed: &Listed) {
+    pub fn without_list(&mut self, now: Uptime, listed: &ListingDiff) {
         self.history.listed(now, listed);
         self.history.set_fallback(Some(self.poll.definitions));
         self.goes_without_list = true;

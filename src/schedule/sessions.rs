@@ -111,13 +111,13 @@ impl SessionsPlan {
                 .collect();
         }
         if self.batch_size < FIRST_BATCH && self.grow_at <= now {
-            self.learn(now, self.batch_size * 2);
+            self.apply_history(now, self.batch_size * 2);
         }
         let count = self.part.min(self.batch_size).min(most);
         self.queue.drain(..count.min(self.queue.len())).collect()
     }
 
-    fn learn(&mut self, now: Uptime, batch_size: usize) {
+    fn apply_history(&mut self, now: Uptime, batch_size: usize) {
         self.batch_size = batch_size.min(FIRST_BATCH);
         self.grow_at = now + GROW;
     }
@@ -146,7 +146,7 @@ impl SessionsPlan {
             ids => {
                 if let Failure::BatchTooLarge(allowed) = failure {
                     let allowed = allowed.filter(|allowed| (1..ids.len()).contains(allowed));
-                    self.learn(now, allowed.unwrap_or(ids.len() / 2));
+                    self.apply_history(now, allowed.unwrap_or(ids.len() / 2));
                 } else if !is_of_all {
                     self.part = ids.len() / 2;
                 }

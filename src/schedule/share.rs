@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Plan;
-use crate::budget::{Limit, Quota, Reserved, Scope};
+use crate::budget::{Budget, Limit, Reserved, Scope};
 use crate::model::health::Collector;
 
 /// The list of definitions takes this part of the budget at most: a half.
@@ -17,7 +17,7 @@ impl Plan {
     /// the calls that they need, but no more than the shares of the budget to which their
     /// intervals are stretched. From its second page on a list keeps to its share, since nobody
     /// knows how many pages follow.
-    pub(super) fn reserved(&self, collector: Collector, quota: &Quota) -> Reserved {
+    pub(super) fn reserved(&self, collector: Collector, quota: &Budget) -> Reserved {
         let limits = quota.limits();
         let (minute, hour) = (limits.minute, limits.hour);
         let definitions = |limit: Limit| {
@@ -59,7 +59,7 @@ impl Plan {
 
 /// The shortest interval at which a list of so many pages takes one `share`th of the budget, or
 /// all of one of its own.
-pub(super) fn least_interval(pages: usize, share: usize, quota: &Quota) -> Duration {
+pub(super) fn least_interval(pages: usize, share: usize, quota: &Budget) -> Duration {
     let limits = quota.limits();
     let share = match limits.scope {
         Scope::Application => share,

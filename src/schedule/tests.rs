@@ -11,7 +11,7 @@ use crate::clock::{Clock, Timestamp};
 /// A plan with its clock and budget, in virtual time.
 struct Bench {
     clock: Clock,
-    quota: Quota,
+    quota: Budget,
     plan: Plan,
     /// What the last list named.
     known: BTreeSet<DefinitionId>,
@@ -20,7 +20,7 @@ struct Bench {
 impl Bench {
     fn new(per_minute: usize, per_hour: usize) -> Self {
         let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-        let quota = Quota::new(clock.clone(), Limits::new(per_minute, per_hour));
+        let quota = Budget::new(clock.clone(), Limits::new(per_minute, per_hour));
         let poll = Poll {
             definitions: Duration::from_mins(1),
             agents: Duration::ZERO,
@@ -65,7 +65,7 @@ impl Bench {
     /// The list has been answered.
     fn heard(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId], names_runs: bool) {
         let known = std::mem::replace(&mut self.known, all.clone());
-        let listed = Listed {
+        let listed = ListingDiff {
             appeared: all.difference(&known).cloned().collect(),
             vanished: known.difference(all).cloned().collect(),
             changed: changed.to_vec(),
@@ -93,7 +93,7 @@ impl Bench {
     }
 
     /// Lists everything again, after the interval.
-    async fn relist(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
+    async fn apply_listing(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
         tokio::time::advance(Duration::from_mins(1)).await;
         self.listed(all, changed);
     }
@@ -117,7 +117,7 @@ async fn history_is_fetched_for_changes_alone() {
     assert_eq!(bench.next(), Some(Request::History(all.clone())));
     bench.fetched(&Request::History(all.clone()), &[]);
     assert_eq!(bench.next(), None);
-    bench.relist(&set(&all), &all[3..4]).await;
+    bench.apply_listing(&set(&all), &all[3..4]).await;
     assert_eq!(bench.next(), Some(Request::History(all[3..4].to_vec())));
 }
 
@@ -127,7 +127,7 @@ async fn a_change_during_a_call_is_fetched_after_it() {
     let all = ids(0..2);
     bench.listed(&set(&all), &all);
     let under_way = bench.next().expect("both");
-    bench.relist(&set(&all), &all[1..]).await;
+    bench.apply_listing(&set(&all), &all[1..]).await;
     bench.fetched(&under_way, &[]);
     assert_eq!(bench.next(), Some(Request::History(all[1..].to_vec())));
 }
@@ -311,7 +311,7 @@ async fn a_change_does_not_wait_for_the_pause_after_an_answer_that_settled_nothi
         assert!(bench.clock.uptime().since(start) <= Duration::from_mins(minute));
         bench.fetched(&request, &all);
     }
-    bench.relist(&set(&all), &all).await;
+    bench.apply_listing(&set(&all), &all).await;
     assert_eq!(bench.next(), Some(Request::History(all)));
 }
 

@@ -50,11 +50,11 @@ use self::handle::{Handle, Job, Priority, Write};
 pub use self::load::Loaded;
 pub use self::rows::Stamp;
 pub use self::tenant::TenantStore;
-use crate::budget::{BudgetKey, Quota, WeakQuota};
+use crate::budget::{Budget, BudgetKey, WeakQuota};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::model::health::{AuthReason, CollectorHealth};
 use crate::model::histogram::Histogram;
-use crate::model::runs::Scan;
+use crate::model::runs::RunHistory;
 use crate::model::{Agent, DefinitionId, TenantName};
 
 const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls");
@@ -150,7 +150,7 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn quotas(&self) -> Vec<(BudgetKey, Quota)> {
+    fn quotas(&self) -> Vec<(BudgetKey, Budget)> {
         let held = self.lock();
         held.iter()
             .filter_map(|(key, quota)| Some((key.clone(), quota.upgrade()?)))
@@ -162,7 +162,7 @@ impl Held {
 #[derive(Clone, Debug)]
 pub struct DefinitionState {
     /// What is known of its runs.
-    pub scan: Scan,
+    pub scan: RunHistory,
     /// When its history was last fetched.
     pub fetched: Option<Timestamp>,
     /// Until when it is not asked about.

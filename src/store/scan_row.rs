@@ -6,7 +6,7 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::clock::Timestamp;
-use crate::model::runs::{Newest, Scan};
+use crate::model::runs::{Newest, RunHistory};
 use crate::model::view::{KnownSession, SessionCounts};
 use crate::model::{
     AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, SessionErrors, SessionId,
@@ -210,8 +210,8 @@ fn target_type(name: String) -> TargetType {
     known.unwrap_or_else(|| TargetType::Other(name.into()))
 }
 
-impl From<&Scan> for ScanRow {
-    fn from(scan: &Scan) -> Self {
+impl From<&RunHistory> for ScanRow {
+    fn from(scan: &RunHistory) -> Self {
         let definition = &scan.definition;
         let newest = scan.newest.as_ref().map(|newest| SessionRow {
             identity: newest.identity,
@@ -276,7 +276,7 @@ impl From<&Scan> for ScanRow {
     }
 }
 
-impl From<ScanRow> for Scan {
+impl From<ScanRow> for RunHistory {
     fn from(row: ScanRow) -> Self {
         let definition = Definition {
             id: DefinitionId::new(&row.id),
@@ -338,7 +338,7 @@ mod tests {
 
     /// What is known of a definition with a session that is over and one that is not, when
     /// the list has corrected itself and names a run under way.
-    fn scan() -> Scan {
+    fn scan() -> RunHistory {
         let at = |hours: i64| Timestamp::from_unix_millis(hours * 3_600_000);
         let definition = |hours, status| Definition {
             id: DefinitionId::new("d"),
@@ -373,12 +373,12 @@ mod tests {
                 }],
             })),
         };
-        let mut scan = Scan::new(definition(10, ScanStatus::Success));
+        let mut scan = RunHistory::new(definition(10, ScanStatus::Success));
         let over = session("a", 10, ScanStatus::Success);
-        scan.learn(std::slice::from_ref(&over), at(10));
-        scan.learn(&[over, session("b", 11, running())], at(11));
-        scan.relist(definition(10, ScanStatus::Failure));
-        scan.relist(definition(11, running()));
+        scan.apply_history(std::slice::from_ref(&over), at(10));
+        scan.apply_history(&[over, session("b", 11, running())], at(11));
+        scan.apply_listing(definition(10, ScanStatus::Failure));
+        scan.apply_listing(definition(11, running()));
         scan
     }
 
@@ -388,6 +388,6 @@ mod tests {
         assert!(scan.corrected && scan.running.is_some() && !scan.open.is_empty());
         let row = minicbor::to_vec(ScanRow::from(&scan)).expect("it can be encoded");
         let row: ScanRow = minicbor::decode(&row).expect("it can be read");
-        assert_eq!(format!("{:?}", Scan::from(row)), format!("{scan:?}"));
+        assert_eq!(format!("{:?}", RunHistory::from(row)), format!("{scan:?}"));
     }
 }

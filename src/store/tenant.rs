@@ -10,7 +10,7 @@ use super::{
     BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,
     TenantState,
 };
-use crate::budget::{BudgetKey, Call, CallLog, Quota};
+use crate::budget::{Budget, BudgetKey, Call, CallLog};
 use crate::clock::Uptime;
 use crate::model::{DefinitionId, TenantName};
 
@@ -109,7 +109,7 @@ impl TenantStore {
     }
 
     /// Says that this exporter spends the budget from now on, which `quota` counts.
-    pub fn hold(&self, quota: &Quota) {
+    pub fn hold(&self, quota: &Budget) {
         let held = self.store.0.disk.held();
         held.lock().insert(self.budget.clone(), quota.downgrade());
         let now = self.store.0.clock.uptime();
@@ -130,7 +130,7 @@ impl TenantStore {
     }
 
     /// Says that this exporter spends the budget, which `quota` counts, no longer.
-    pub fn release(&self, quota: &Quota) {
+    pub fn release(&self, quota: &Budget) {
         self.store.0.disk.held().lock().remove(&self.budget);
         let now = self.store.0.clock.uptime();
         let row = BudgetRow::new(self.stamp(now), true, quota.reserve());

@@ -57,7 +57,7 @@ fn definition(id: &DefinitionId) -> DefinitionState {
         ..Definition::unlisted(id)
     };
     DefinitionState {
-        scan: Scan::new(definition),
+        scan: RunHistory::new(definition),
         fetched: None,
         quarantined_until: None,
         vanished: None,
@@ -94,17 +94,17 @@ pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> C
 }
 
 /// The budget as an exporter holds it that has just taken the tenant over.
-async fn hold(store: &Store, clock: &Clock, limits: Limits) -> Quota {
+async fn hold(store: &Store, clock: &Clock, limits: Limits) -> Budget {
     let loaded = load(store).await;
     let of = store.of(&name(), &key());
     let log: Arc<dyn CallLog> = Arc::new(of.clone());
-    let quota = Quota::restore(clock.clone(), limits, loaded.calls, Some(log));
+    let quota = Budget::restore(clock.clone(), limits, loaded.calls, Some(log));
     quota.run_on_reserve(loaded.reserve);
     of.hold(&quota);
     quota
 }
 
-async fn call(quota: &Quota) -> Result<(), NotWritten> {
+async fn call(quota: &Budget) -> Result<(), NotWritten> {
     let slot = quota.try_acquire(Collector::History, Reserved::default());
     slot.expect("one is free").pay().await?.answered();
     Ok(())

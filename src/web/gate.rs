@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::watched::{GateError, Watched};
 use crate::clock::{Clock, Uptime};
 use crate::config::{RateLimit, WebConfig};
-use crate::exposition::OwnMetrics;
+use crate::exposition::SelfMetrics;
 use crate::exposition::catalog::Handler;
 
 /// The gate that all connections and requests pass; clones are the same one.
@@ -61,7 +61,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError`], if the file cannot be used or not be watched.
-    pub fn load(path: &Path, clock: Clock, own: OwnMetrics) -> Result<Self, GateError> {
+    pub fn load(path: &Path, clock: Clock, own: SelfMetrics) -> Result<Self, GateError> {
         let file = File {
             watched: Watched::load(path, clock.clone(), own.clone())?,
             refusals: Refusals::new(clock.clone(), own),
@@ -133,7 +133,7 @@ const CHALLENGE: (HeaderName, &str) = (
 );
 
 fn turn_away(
-    own: &OwnMetrics,
+    own: &SelfMetrics,
     status: StatusCode,
     (name, value): (HeaderName, &'static str),
     reason: &'static str,
@@ -146,7 +146,7 @@ fn turn_away(
 /// Lets a request pass, or answers it; sets the configured headers. Whoever is
 /// turned away is counted with the paths that do not exist.
 pub(super) async fn pass(
-    State((gate, own)): State<(Gate, OwnMetrics)>,
+    State((gate, own)): State<(Gate, SelfMetrics)>,
     request: Request,
     next: Next,
 ) -> Response {

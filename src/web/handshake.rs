@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::peer::Peer;
 use crate::clock::{Clock, Uptime};
-use crate::exposition::{HandshakeFailure, OwnMetrics};
+use crate::exposition::{HandshakeFailure, SelfMetrics};
 
 /// How long agreeing on TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 /// Who was turned away.
 pub(super) struct Refusals {
     clock: Clock,
-    own: OwnMetrics,
+    own: SelfMetrics,
     logged: Mutex<HashMap<HandshakeFailure, Logged>>,
 }
 
@@ -46,7 +46,7 @@ struct Logged {
 }
 
 impl Refusals {
-    pub(super) fn new(clock: Clock, own: OwnMetrics) -> Self {
+    pub(super) fn new(clock: Clock, own: SelfMetrics) -> Self {
         Self {
             clock,
             own,
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reason_is_logged_once_a_minute() {
-        let refusals = Refusals::new(Clock::anchored(NOW), OwnMetrics::new(NOW));
+        let refusals = Refusals::new(Clock::anchored(NOW), SelfMetrics::new(NOW));
         let alert = || refusals.is_due(HandshakeFailure::Alert);
         assert_eq!(alert(), Some(0));
         assert_eq!((alert(), alert()), (None, None));

@@ -33,7 +33,7 @@ pub use serve::serve;
 pub use watched::GateError;
 
 use crate::clock::Clock;
-use crate::exposition::OwnMetrics;
+use crate::exposition::SelfMetrics;
 use crate::polling::Expected;
 use crate::polling::snapshot::Snapshot;
 
@@ -45,7 +45,7 @@ pub struct WebState {
     /// For the age of scans.
     pub clock: Clock,
     /// The exporter's own metrics; requests are counted there.
-    pub own: OwnMetrics,
+    pub own: SelfMetrics,
     /// Where the metrics are.
     pub telemetry_path: TelemetryPath,
     /// How many scrapes may be under way at once, beyond which 503 is answered; 0: no limit.
@@ -64,7 +64,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::budget::{Limits, Quota};
+    use crate::budget::{Budget, Limits};
     use crate::clock::Timestamp;
     use crate::model::health::Health;
     use crate::model::histogram::Histogram;
@@ -114,7 +114,7 @@ mod tests {
                 up: Some(true),
                 ..Health::default()
             },
-            quota: Quota::new(clock.clone(), Limits::new(80, 1200)),
+            quota: Budget::new(clock.clone(), Limits::new(80, 1200)),
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         WebState {
             snapshot,
             clock,
-            own: OwnMetrics::new(NOW),
+            own: SelfMetrics::new(NOW),
             telemetry_path: TelemetryPath::default(),
             max_requests: 40,
             expected: Expected::new(vec![TenantName::new("contoso")]),

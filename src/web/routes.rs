@@ -34,7 +34,7 @@ use super::renderer::Renderer;
 use super::slots::Slots;
 use super::{Peer, WebState, gate, page, ready};
 use crate::exposition::catalog::Handler;
-use crate::exposition::{Exposition, OwnMetrics, negotiate};
+use crate::exposition::{Exposition, SelfMetrics, negotiate};
 
 /// The state with what only the routes need.
 #[derive(Clone)]
@@ -159,7 +159,7 @@ async fn readiness(State(routes): State<Routes>) -> (StatusCode, String) {
 }
 
 async fn count(
-    State((own, handler)): State<(OwnMetrics, Handler)>,
+    State((own, handler)): State<(SelfMetrics, Handler)>,
     request: Request,
     next: Next,
 ) -> Response {

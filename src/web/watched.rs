@@ -18,8 +18,8 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Uptime};
-use crate::config::{ConfigErrors, Mark, WebConfig};
-use crate::exposition::OwnMetrics;
+use crate::config::{ConfigErrors, FileStamp, WebConfig};
+use crate::exposition::SelfMetrics;
 
 /// How long a request waits for a look, which takes far less than a millisecond.
 const PATIENCE: Duration = Duration::from_millis(75);
@@ -38,7 +38,7 @@ pub enum GateError {
 }
 
 /// The files as they were when they were last read.
-type Files = Vec<(PathBuf, Option<Mark>)>;
+type Files = Vec<(PathBuf, Option<FileStamp>)>;
 
 /// A file that is looked at.
 pub(super) struct Watched {
@@ -50,7 +50,7 @@ pub(super) struct Watched {
 struct Shared {
     path: PathBuf,
     clock: Clock,
-    own: OwnMetrics,
+    own: SelfMetrics,
     current: ArcSwap<WebConfig>,
     /// Looks that were asked for.
     asked: AtomicU64,
@@ -71,7 +71,7 @@ impl Watched {
     ///
     /// # Errors
     /// [`GateError`], if it cannot be used or not be watched.
-    pub(super) fn load(path: &Path, clock: Clock, own: OwnMetrics) -> Result<Self, GateError> {
+    pub(super) fn load(path: &Path, clock: Clock, own: SelfMetrics) -> Result<Self, GateError> {
         let (watched, files, dues) = Self::read_once(path, clock, own)?;
         let shared = Arc::clone(&watched.shared);
         thread::Builder::new()
@@ -85,7 +85,7 @@ impl Watched {
     fn read_once(
         path: &Path,
         clock: Clock,
-        own: OwnMetrics,
+        own: SelfMetrics,
     ) -> Result<(Self, Files, Receiver<()>), ConfigErrors> {
         let reading = WebConfig::load(path);
         let (config, warnings) = reading.result?;
@@ -156,7 +156,7 @@ impl Shared {
     fn keep_looking(&self, mut files: Files, dues: &Receiver<()>) {
         while dues.recv().is_ok() {
             let asked = self.asked.load(Ordering::SeqCst);
-            let fresh = files.iter().all(|(path, mark)| Mark::of(path) == *mark);
+            let fresh = files.iter().all(|(path, mark)| FileStamp::of(path) == *mark);
             let was_hung = self.late().said;
             if !fresh || was_hung {
                 files = self.read();
@@ -205,7 +205,7 @@ mod tests {
 
     struct File {
         folder: tempfile::TempDir,
-        own: OwnMetrics,
+        own: SelfMetrics,
         watched: Watched,
     }
 
@@ -214,7 +214,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("web.yml");
             fs::write(&path, text).unwrap();
-            let own = OwnMetrics::new(NOW);
+            let own = SelfMetrics::new(NOW);
             let watched = Watched::load(&path, Clock::system(), own.clone()).unwrap();
             Self {
                 folder,
@@ -314,7 +314,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         fs::write(&path, users(&["alice"])).unwrap();
-        let (clock, own) = (Clock::system(), OwnMetrics::new(NOW));
+        let (clock, own) = (Clock::system(), SelfMetrics::new(NOW));
         let hung = Watched::read_once(&path, clock.clone(), own.clone());
         let (watched, files, dues) = hung.unwrap();
         let file = File {
@@ -346,7 +346,7 @@ mod tests {
         let path = folder.path().join("web.yml");
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
-        let own = OwnMetrics::new(NOW);
+        let own = SelfMetrics::new(NOW);
         let refused = Watched::load(&path, Clock::system(), own).err().unwrap();
         assert!(refused.to_string().contains("a named pipe"), "{refused}");
     }

@@ -11,11 +11,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use defender_scan_exporter::budget::{Limits, Quota};
+use defender_scan_exporter::budget::{Budget, Limits};
 use defender_scan_exporter::clock::{Clock, Timestamp};
 use defender_scan_exporter::config::{Config, Poll};
 use defender_scan_exporter::defender::{Client, HttpClient, TokenSource};
-use defender_scan_exporter::exposition::{Format, OwnMetrics, render};
+use defender_scan_exporter::exposition::{Format, SelfMetrics, render};
 use defender_scan_exporter::polling::poller::{Poller, Source};
 use defender_scan_exporter::polling::snapshot::{Snapshot, Tenants};
 use defender_scan_exporter::polling::tenant::Tenant;
@@ -55,7 +55,7 @@ pub struct Day {
 struct Exporter {
     snapshot: Snapshot,
     clock: Clock,
-    own: OwnMetrics,
+    own: SelfMetrics,
     stop: CancellationToken,
 }
 
@@ -70,7 +70,7 @@ impl Exporter {
                 agents: Duration::from_millis(40),
                 ..Poll::default()
             };
-            let quota = Quota::new(clock.clone(), Limits::new(AMPLE.0, AMPLE.1));
+            let quota = Budget::new(clock.clone(), Limits::new(AMPLE.0, AMPLE.1));
             let source = Source {
                 client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
                 tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
@@ -91,7 +91,7 @@ impl Exporter {
             );
             tokio::spawn(poller.run(clock.uptime(), stop.clone()));
         }
-        let own = OwnMetrics::new(clock.wall());
+        let own = SelfMetrics::new(clock.wall());
         Self {
             snapshot,
             clock: clock.clone(),

@@ -9,7 +9,7 @@ fn limits(scope: Scope) -> Limits {
 }
 
 /// Makes calls of all collectors in turn until none may make another.
-fn spend(quota: &Quota) -> usize {
+fn spend(quota: &Budget) -> usize {
     let mut spent = 0;
     loop {
         let before = spent;
@@ -28,7 +28,7 @@ fn spend(quota: &Quota) -> usize {
 #[tokio::test(start_paused = true)]
 async fn each_endpoint_has_the_whole_limit() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-    let quota = Quota::new(clock, limits(Scope::Endpoint));
+    let quota = Budget::new(clock, limits(Scope::Endpoint));
     let reserved = Reserved { minute: 4, hour: 4 };
     for _ in 0..LIMIT {
         let permit = acquire(&quota, Collector::History, reserved);
@@ -56,12 +56,12 @@ async fn a_change_of_scope_forgets_no_call() {
     for restarts in [false, true] {
         for seconds in [0, 10, 59] {
             let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-            let quota = Quota::new(clock.clone(), limits(Scope::Endpoint));
+            let quota = Budget::new(clock.clone(), limits(Scope::Endpoint));
             assert_eq!(spend(&quota), 3 * LIMIT);
             pass(Duration::from_secs(seconds)).await;
             let strict = limits(Scope::Application);
             let quota = if restarts {
-                Quota::restore(clock, strict, quota.calls(), None)
+                Budget::restore(clock, strict, quota.calls(), None)
             } else {
                 quota.with_limits(strict)
             };
@@ -88,9 +88,9 @@ async fn a_change_of_scope_forgets_no_call() {
 async fn an_endpoint_waits_for_its_own_calls_to_end_and_not_for_anothers() {
     let quota = |calls, scope| {
         let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-        Quota::new(clock, Limits::new(calls, 1_000).of_scope(scope))
+        Budget::new(clock, Limits::new(calls, 1_000).of_scope(scope))
     };
-    let call = |quota: &Quota, collector| acquire(quota, collector, Reserved::default());
+    let call = |quota: &Budget, collector| acquire(quota, collector, Reserved::default());
 
     let each = quota(1, Scope::Endpoint);
     let list = call(&each, Collector::Definitions).expect("nothing was called yet");

@@ -6,14 +6,14 @@
 //!                  (budget)
 //! ```
 
-mod ledger;
+mod call_budget;
 mod report;
 mod tenant;
 
 use anyhow::bail;
 use futures::StreamExt as _;
 
-use self::ledger::Ledger;
+use self::call_budget::CallBudget;
 use self::report::Report;
 use super::serve;
 use crate::cli::{Flags, Output};
@@ -55,7 +55,7 @@ pub(super) async fn run(
     for warning in warnings.into_iter().chain(http.warnings()) {
         report.note(format!("warning: {warning}"))?;
     }
-    let ledger = Ledger::open(&serve::storage(&flags), clock.clone()).await;
+    let ledger = CallBudget::open(&serve::storage(&flags), clock.clone()).await;
     for note in ledger.notes(&tenants) {
         report.note(note)?;
     }

@@ -8,8 +8,8 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::exposition::OwnMetrics;
-use crate::polling::supervisor::Fleet;
+use crate::exposition::SelfMetrics;
+use crate::polling::supervisor::Supervisor;
 use crate::shutdown::Asked;
 use crate::web::ReloadRequest;
 
@@ -21,11 +21,11 @@ pub(super) type Reader = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
 /// Keeps the fleet as the configuration wants it.
 pub(super) struct Reloads {
-    pub(super) fleet: Fleet,
+    pub(super) fleet: Supervisor,
     pub(super) reader: Reader,
     /// What the reader reads, for the log.
     pub(super) origin: String,
-    pub(super) own: OwnMetrics,
+    pub(super) own: SelfMetrics,
     pub(super) clock: Clock,
 }
 

@@ -13,10 +13,10 @@ use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::children;
-use crate::exposition::OwnMetrics;
+use crate::exposition::SelfMetrics;
 use crate::polling::Expected;
 use crate::polling::snapshot::Snapshot;
-use crate::polling::supervisor::{Fleet, Surroundings};
+use crate::polling::supervisor::{Shared, Supervisor};
 use crate::shutdown::GRACE;
 use crate::store::{Store, StoreEvent};
 use crate::web::{self, Gate, ReloadRequests, WebState};
@@ -85,9 +85,9 @@ impl Exporter {
         let shutdown = &process.asked.stop;
         let config = reader()?;
         let sockets = listen::sockets(flags).await?;
-        let own = OwnMetrics::with_log(clock.wall(), process.log.dropped());
+        let own = SelfMetrics::with_log(clock.wall(), process.log.dropped());
         let gate = gate(flags, &clock, &own)?;
-        let around = Surroundings {
+        let around = Shared {
             snapshot: Snapshot::default(),
             store: store(storage, &clock, &own).await?,
             expected: Expected::default(),
@@ -106,7 +106,7 @@ impl Exporter {
             gate: gate.clone(),
         };
         let store = around.store.clone();
-        let mut fleet = Fleet::new(around, shutdown.clone());
+        let mut fleet = Supervisor::new(around, shutdown.clone());
         let tenants = fleet.apply(&config).await?.added;
         let start = || "what it was started with".to_owned();
         let file = flags.config_file.as_ref();
@@ -171,7 +171,7 @@ impl Exporter {
 }
 
 /// Who may come in, by the file of `--web.config.file`.
-fn gate(flags: &Flags, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Gate> {
+fn gate(flags: &Flags, clock: &Clock, own: &SelfMetrics) -> anyhow::Result<Gate> {
     match &flags.web_config_file {
         Some(file) => Ok(Gate::load(file, clock.clone(), own.clone())?),
         None => Ok(Gate::open(clock.clone())),
@@ -181,7 +181,7 @@ fn gate(flags: &Flags, clock: &Clock, own: &OwnMetrics) -> anyhow::Result<Gate> 
 async fn store(
     storage: &Storage,
     clock: &Clock,
-    own: &OwnMetrics,
+    own: &SelfMetrics,
 ) -> anyhow::Result<Option<Store>> {
     let Storage::Folder(folder) = storage else {
         tracing::warn!(

@@ -28,7 +28,7 @@ use config_report::{
 };
 use rustls::ServerConfig;
 
-pub use source::Mark;
+pub use source::FileStamp;
 pub use users::PasswordHash;
 
 use self::source::Source;
@@ -78,7 +78,7 @@ pub struct Reading {
     pub result: Result<(WebConfig, Vec<ConfigWarning>), ConfigErrors>,
     /// Every file that was looked at, as it was then; if one of them differs,
     /// it is time to read again.
-    pub files: Vec<(PathBuf, Option<Mark>)>,
+    pub files: Vec<(PathBuf, Option<FileStamp>)>,
 }
 
 impl WebConfig {

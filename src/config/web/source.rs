@@ -12,7 +12,7 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What tells one state of a file from another, without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct FileStamp {
     /// Another file under the same name, as when a link is changed.
     inode: (u64, u64),
     length: u64,
@@ -21,7 +21,7 @@ pub struct Mark {
     changed: (i64, i64),
 }
 
-impl Mark {
+impl FileStamp {
     /// Of the file that is at `path` now; `None` if there is none.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
@@ -42,7 +42,7 @@ impl Mark {
 pub(super) struct Source<'f> {
     /// The folder to which paths are relative; `None`: files are not looked at.
     folder: Option<&'f Path>,
-    files: Vec<(PathBuf, Option<Mark>)>,
+    files: Vec<(PathBuf, Option<FileStamp>)>,
 }
 
 impl<'f> Source<'f> {
@@ -66,8 +66,8 @@ impl<'f> Source<'f> {
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let opened = small_file::open(path);
         let mark = match &opened {
-            Ok((_, metadata)) => Some(Mark::new(metadata)),
-            Err(_) => Mark::of(path),
+            Ok((_, metadata)) => Some(FileStamp::new(metadata)),
+            Err(_) => FileStamp::of(path),
         };
         self.files.push((path.to_owned(), mark));
         let (file, metadata) = opened?;
@@ -79,7 +79,7 @@ impl<'f> Source<'f> {
         Ok(content)
     }
 
-    pub(super) fn into_files(self) -> Vec<(PathBuf, Option<Mark>)> {
+    pub(super) fn into_files(self) -> Vec<(PathBuf, Option<FileStamp>)> {
         self.files
     }
 }

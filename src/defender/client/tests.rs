@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
-use crate::budget::{Limits, Quota, Reserved};
+use crate::budget::{Budget, Limits, Reserved};
 use crate::clock::Timestamp;
 use crate::defender::testing::{Server, answer};
 use crate::model::health::{Collector, Reason};
@@ -16,7 +16,7 @@ const EMPTY: &[u8] = b"{\"value\":[]}";
 struct Bench {
     server: Server,
     client: Client,
-    quota: Quota,
+    quota: Budget,
 }
 
 impl Bench {
@@ -24,7 +24,7 @@ impl Bench {
         let server = Server::answering(false, answer).await;
         let clock = Clock::anchored(Timestamp::from_unix_millis(0));
         let client = Client::new(server.client(), server.url.clone(), clock.clone());
-        let quota = Quota::new(clock, Limits::new(10, 10));
+        let quota = Budget::new(clock, Limits::new(10, 10));
         Self {
             server,
             client,

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::budget::{Limits, Quota, Reserved};
+use crate::budget::{Budget, Limits, Reserved};
 use crate::clock::Timestamp;
 use crate::defender::auth::Bearer;
 use crate::defender::client::Client;
@@ -153,7 +153,7 @@ async fn get(http: &HttpClient, origin: &Url, fresh: bool) {
     if fresh {
         client = client.on_fresh_connections();
     }
-    let slot = Quota::new(clock, Limits::new(1, 1));
+    let slot = Budget::new(clock, Limits::new(1, 1));
     let slot = slot.try_acquire(Collector::Agents, Reserved::default());
     let permit = slot.expect("a free slot").pay_at_once().expect("no disk");
     let token = Bearer::new("the-token").expect("sendable");

@@ -115,7 +115,7 @@ fn a_listed_word_goes_if_the_record_has_it_as_a_name() {
 
 /// What could be a name or a secret, in all shapes.
 const CANARIES: &str = "hunter Hunter hunter2 HUNTER hUnter alice Alice Smith mallory O'Hara o’hara \
-    d'artagnan Mark db-primary web-frontend DB-PRIMARY fileserver jumphost srv01 \
+    d'artagnan FileStamp db-primary web-frontend DB-PRIMARY fileserver jumphost srv01 \
     srv-01.corp.example corp.example CORP\\alice alice@corp.example .\\admin 10.1.2.3 10.1.2.0/24 \
     fe80::1%eth0 00:1a:2b:3c:4d:5e münchen Müller Пароль 小明 ｐａｓｓ pa\u{200b}ss \u{202e}ssap \
     pаssword P@ssword p,a,s;s pa$$ s3cr3t! #1cat 12345 4711 0000 123456789 0xdeadbeef 1.2 99s \

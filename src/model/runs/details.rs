@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Scan, identity_of};
+use super::{RunHistory, identity_of};
 use crate::model::view::SESSIONS;
 use crate::model::{Session, SessionDetails, SessionId};
 
-impl Scan {
+impl RunHistory {
     /// Which sessions of an answer are to be asked for by their ids: of those that are `over`
     /// now, and of those of which the service has changed its word.
     pub(super) fn ask_for(

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Scan;
+use super::RunHistory;
 use crate::clock::Timestamp;
 
-impl Scan {
+impl RunHistory {
     /// Forgets what is said to have happened after `latest`, which was believed while a clock
     /// was wrong, and would hide each later run behind it. True if there was something.
     pub fn forget_after(&mut self, latest: Timestamp) -> bool {
@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_run_of_the_future_hides_no_later_one_once_it_is_forgotten() {
-        let mut scan = Scan::new(listed(99_999, ScanStatus::Success));
-        scan.learn(&[session("a", 50), session("b", 99_999)], NOW);
+        let mut scan = RunHistory::new(listed(99_999, ScanStatus::Success));
+        scan.apply_history(&[session("a", 50), session("b", 99_999)], NOW);
         assert!(
             scan.view().last_run.is_some_and(|run| run.at > NOW),
             "as it was believed"
@@ -90,7 +90,7 @@ mod tests {
             (None, Some(at(50)))
         );
         assert_eq!(scan.recent[0].at, None);
-        scan.relist(listed(60, ScanStatus::Failure));
+        scan.apply_listing(listed(60, ScanStatus::Failure));
         let view = scan.view();
         let run = view.last_run.expect("it ran");
         assert_eq!((run.at, run.status), (at(60), ScanStatus::Failure));
@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn what_is_past_stays() {
-        let mut scan = Scan::new(listed(99, ScanStatus::Success));
-        scan.learn(&[session("a", 98), session("b", 99)], NOW);
+        let mut scan = RunHistory::new(listed(99, ScanStatus::Success));
+        scan.apply_history(&[session("a", 98), session("b", 99)], NOW);
         let before = scan.view();
         scan.forget_after(NOW);
         assert_eq!(scan.view(), before);

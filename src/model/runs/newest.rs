@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Newest, Scan, TOLERANCE};
+use super::{Newest, RunHistory, TOLERANCE};
 use crate::clock::Timestamp;
 use crate::model::{Run, ScanStatus, Session};
 
-impl Scan {
+impl RunHistory {
     /// Finds the newest session that is over; false if it cannot be told, now or later.
     pub(super) fn find_newest(
         &mut self,

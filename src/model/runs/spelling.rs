@@ -5,10 +5,10 @@ use std::hash::{Hash as _, Hasher as _};
 
 use siphasher::sip::SipHasher13;
 
-use super::Scan;
+use super::RunHistory;
 use crate::model::Session;
 
-impl Scan {
+impl RunHistory {
     /// Finds the sessions again that were saved under the hash of their id as it is spelled,
     /// when upper and lower case were not yet the same: otherwise they would count once more.
     pub(super) fn find_by_spelling(&mut self, held: &[(u64, &Session)]) {
@@ -71,9 +71,9 @@ mod tests {
         let over = session("0AB", ScanStatus::Success);
         let under_way = session("0CD", ScanStatus::Unknown("Running".into()));
         let sessions = [over, under_way];
-        let mut scan = Scan::new(Definition::unlisted(&DefinitionId::new("d")));
-        scan.learn(&sessions[..1], NOW);
-        scan.learn(&sessions, NOW);
+        let mut scan = RunHistory::new(Definition::unlisted(&DefinitionId::new("d")));
+        scan.apply_history(&sessions[..1], NOW);
+        scan.apply_history(&sessions, NOW);
         let expected = scan.clone();
         // As the earlier version saved it.
         let former: BTreeMap<_, _> = ["0AB", "0CD"]
@@ -88,11 +88,11 @@ mod tests {
         known.chain(newest).for_each(|id| *id = former[id]);
         scan.recent = recent.into();
 
-        scan.learn(&sessions, NOW);
+        scan.apply_history(&sessions, NOW);
         assert_eq!(format!("{scan:?}"), format!("{expected:?}"));
         assert_eq!(scan.view().sessions, expected.view().sessions);
         let ended = [sessions[0].clone(), session("0CD", ScanStatus::Failure)];
-        scan.learn(&ended, NOW);
+        scan.apply_history(&ended, NOW);
         let counts = scan.view().sessions;
         assert_eq!((counts.success, counts.failure), (0, 1));
     }

@@ -13,7 +13,7 @@ impl Poller {
         self.tenant.give_up(&self.plan.sessions_given_up());
     }
 
-    pub(super) fn take_in_sessions(
+    pub(super) fn handle_sessions(
         &mut self,
         bearer: &Bearer,
         ids: &[SessionId],

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::Poller;
-use super::round::RoundError;
+use super::pagination::PaginationError;
 use crate::clock::Uptime;
 use crate::model::health::{AuthReason, Collector, Reason};
 use crate::schedule::{Failure, Request};
 
 impl Poller {
     /// Tells the plan of a round that failed, and counts it unless the plan finds a way around.
-    pub(super) fn failed(&mut self, request: &Request, error: &RoundError) {
+    pub(super) fn failed(&mut self, request: &Request, error: &PaginationError) {
         let collector = request.collector();
         let failure = error.failure(request);
         self.plan.failed(self.clock.uptime(), request, failure);

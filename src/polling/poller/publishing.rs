@@ -23,18 +23,18 @@ impl Poller {
     }
 
     pub(super) async fn publish(&mut self) {
-        self.look_at_health();
+        self.refresh_health();
         self.save().await;
         self.snapshot.publish(self.tenant.view());
     }
 
     /// Publishes what is known from before: to be done before anyone can ask for it.
-    pub fn show(&mut self) {
-        self.look_at_health();
+    pub fn publish_restored(&mut self) {
+        self.refresh_health();
         self.snapshot.publish(self.tenant.view());
     }
 
-    fn look_at_health(&mut self) {
+    fn refresh_health(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
         // Where the reserve is as large as our share, it is no less.
         let is_less = self.quota.limits() != self.quota.share();

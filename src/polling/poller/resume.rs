@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{Poller, Source};
-use crate::budget::Quota;
+use crate::budget::Budget;
 use crate::config;
 use crate::defender::TokenSource;
 use crate::model::TenantName;
@@ -44,7 +44,7 @@ impl Poller {
         self,
         config: &config::Tenant,
         source: Arc<Source>,
-        quota: Quota,
+        quota: Budget,
         store: Option<TenantStore>,
     ) -> Self {
         let now = self.clock.uptime();

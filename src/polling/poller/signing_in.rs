@@ -12,9 +12,9 @@ const MOST: usize = 16;
 
 /// What was logged already.
 #[derive(Debug, Default)]
-pub(super) struct Said(BTreeSet<(AuthReason, String)>);
+pub(super) struct LogDedup(BTreeSet<(AuthReason, String)>);
 
-impl Said {
+impl LogDedup {
     /// Whether a failure is new, and so to be logged. Texts that differ only in what
     /// varies each time, such as correlation ids and times, are the same.
     fn is_new(&mut self, error: &AuthError) -> bool {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn another_text_of_the_same_class_is_new() {
-        let mut said = Said::default();
+        let mut said = LogDedup::default();
         let id = "Trace ID: 0d3d4e5f-1111-4222-8333-444455556666 at 2026-11-23T09:48:01Z";
         let other = "Trace ID: 1d3d4e5f-1111-4222-8333-444455556667 at 2026-11-23T09:49:02Z";
         for (text, new) in [
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn texts_that_never_repeat_are_logged_so_often_and_no_more() {
-        let mut said = Said::default();
+        let mut said = LogDedup::default();
         let texts = (0..1_000).map(|n| "x".repeat(n));
         let new = texts.filter(|text| said.is_new(&error(AuthReason::Other, text)));
         assert_eq!(new.count(), MOST);

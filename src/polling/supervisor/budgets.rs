@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::{BudgetKey, CallLog, Limits, Quota, Reserve};
+use crate::budget::{Budget, BudgetKey, CallLog, Limits, Reserve};
 use crate::clock::{Clock, Uptime};
 use crate::config::Tenant;
 use crate::model::TenantName;
@@ -19,11 +19,11 @@ const NAMES: usize = 10;
 
 /// The budgets of all tenants, and those of removed ones with calls that still count.
 #[derive(Debug, Default)]
-pub(super) struct Budgets(BTreeMap<BudgetKey, Budget>);
+pub(super) struct Budgets(BTreeMap<BudgetKey, Held>);
 
 #[derive(Debug)]
-struct Budget {
-    quota: Quota,
+struct Held {
+    quota: Budget,
     holders: BTreeSet<TenantName>,
     /// When the last holder went.
     released: Option<Uptime>,
@@ -46,7 +46,7 @@ impl Budgets {
         store: Option<&Store>,
         clock: &Clock,
         unknown: &mut Unknown,
-    ) -> (Quota, Option<TenantStore>) {
+    ) -> (Budget, Option<TenantStore>) {
         let key = tenant.budget_key();
         let store = store.map(|store| store.of(&tenant.name, &key));
         let now = clock.uptime();
@@ -54,12 +54,12 @@ impl Budgets {
             let log = store.clone();
             let log = log.map(|store| Arc::new(store) as Arc<dyn CallLog>);
             let calls = std::mem::take(&mut loaded.calls);
-            let quota = Quota::restore(clock.clone(), tenant.limits, calls, log);
+            let quota = Budget::restore(clock.clone(), tenant.limits, calls, log);
             quota.run_on_reserve(loaded.reserve);
             if !(tenant.exclusive && loaded.is_complete) {
                 quota.run_on_reserve(Reserve::after(loaded.gap, now));
             }
-            Budget {
+            Held {
                 quota,
                 holders: BTreeSet::new(),
                 released: None,
@@ -100,7 +100,7 @@ impl Budgets {
 
     /// Forgets the budgets that nobody held within the last hour and of which no call counts.
     pub(super) fn prune(&mut self, now: Uptime) {
-        let is_of_use = |budget: &Budget| match budget.released {
+        let is_of_use = |budget: &Held| match budget.released {
             Some(released) if budget.holders.is_empty() => {
                 now.since(released) <= REMEMBERED || !budget.quota.is_idle()
             }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::budgets::{Budgets, Unknown};
 use self::restart::FIRST_RESTART;
-use crate::budget::{BudgetKey, Quota};
+use crate::budget::{Budget, BudgetKey};
 use crate::clock::{Clock, Uptime};
 use crate::config::{self, Config};
 use crate::defender::{Client, HttpClient, HttpError, TokenSource};
@@ -70,7 +70,7 @@ pub struct Applied {
 
 /// What the pollers share.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct Shared {
     /// Where pollers publish.
     pub snapshot: Snapshot,
     /// `None`: a restart forgets.
@@ -85,8 +85,8 @@ pub struct Surroundings {
 
 /// The pollers of all configured tenants.
 #[derive(Debug)]
-pub struct Fleet {
-    around: Surroundings,
+pub struct Supervisor {
+    around: Shared,
     shutdown: CancellationToken,
     /// Of all tenants: what a reload replaces, it replaces underneath them.
     http: Option<HttpClient>,
@@ -110,10 +110,10 @@ struct Member {
     restart: Duration,
 }
 
-impl Fleet {
+impl Supervisor {
     /// A fleet without tenants. Its pollers stop when `shutdown` is cancelled.
     #[must_use]
-    pub fn new(around: Surroundings, shutdown: CancellationToken) -> Self {
+    pub fn new(around: Shared, shutdown: CancellationToken) -> Self {
         Self {
             around,
             shutdown,
@@ -280,7 +280,7 @@ impl Fleet {
     }
 
     fn start(&mut self, tenant: &config::Tenant, mut poller: Poller, at: &mut Uptime) {
-        poller.show();
+        poller.publish_restored();
         let retry = poller.retry();
         let stop = self.shutdown.child_token();
         *at = *at + SPREAD.mul_f64(fastrand::f64() * 2.0);
@@ -335,8 +335,8 @@ impl Fleet {
         tenant: &config::Tenant,
         loaded: &mut Loaded,
         unknown: &mut Unknown,
-    ) -> (Quota, Option<TenantStore>) {
-        let Surroundings { store, clock, .. } = &self.around;
+    ) -> (Budget, Option<TenantStore>) {
+        let Shared { store, clock, .. } = &self.around;
         self.budgets
             .hold(tenant, loaded, store.as_ref(), clock, unknown)
     }

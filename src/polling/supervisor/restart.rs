@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError};
 
-use super::Fleet;
+use super::Supervisor;
 use super::budgets::Unknown;
 use crate::model::TenantName;
 use crate::polling::poller::Poller;
@@ -17,7 +17,7 @@ const LONGEST_RESTART: Duration = Duration::from_mins(5);
 /// A poller that lived for so long starts anew as soon as one that never panicked.
 const STABLE: Duration = Duration::from_hours(1);
 
-impl Fleet {
+impl Supervisor {
     /// Waits until a poller ends, which none does by itself but after an error of this
     /// program; then it starts anew.
     pub async fn watch(&mut self) {

@@ -24,7 +24,7 @@ fn config(names: &[&str], quota: &str) -> Config {
 }
 
 /// The fleet of one shard, with a state in `folder`.
-async fn fleet(folder: Option<PathBuf>, clock: &Clock, shard: Shard) -> Fleet {
+async fn fleet(folder: Option<PathBuf>, clock: &Clock, shard: Shard) -> Supervisor {
     let store = match folder {
         Some(folder) => {
             let store = Store::open(&folder, clock.clone(), Arc::new(|_| ())).await;
@@ -32,18 +32,18 @@ async fn fleet(folder: Option<PathBuf>, clock: &Clock, shard: Shard) -> Fleet {
         }
         None => None,
     };
-    let around = Surroundings {
+    let around = Shared {
         snapshot: Snapshot::default(),
         store,
         expected: Expected::default(),
         shard,
         clock: clock.clone(),
     };
-    Fleet::new(around, CancellationToken::new())
+    Supervisor::new(around, CancellationToken::new())
 }
 
 /// What is published of one tenant.
-fn view(fleet: &Fleet, name: &str) -> Arc<crate::polling::snapshot::TenantView> {
+fn view(fleet: &Supervisor, name: &str) -> Arc<crate::polling::snapshot::TenantView> {
     let tenants = fleet.around.snapshot.read();
     Arc::clone(&tenants[&TenantName::new(name)])
 }
@@ -100,7 +100,7 @@ async fn a_tenant_that_was_away_runs_on_the_reserve() {
     let both = config(&["a", "bc"], "");
     let without = config(&["a"], "");
     fleet.apply(&both).await.expect("it can be applied");
-    let reserve = |fleet: &Fleet, name: &str| view(fleet, name).quota.reserve();
+    let reserve = |fleet: &Supervisor, name: &str| view(fleet, name).quota.reserve();
     let hour = Some(clock.uptime() + Duration::from_hours(1));
     assert_eq!(reserve(&fleet, "bc").hour, hour, "nothing was known");
     tokio::time::advance(Duration::from_hours(2)).await;

@@ -8,7 +8,7 @@ fn asking() -> Tenant {
     let mut tenant = tenant(all());
     let now = Clock::system().uptime();
     let (a, b) = (DefinitionId::new("a"), DefinitionId::new("b"));
-    tenant.relist(vec![definition("a", false), definition("b", false)], now);
+    tenant.apply_listing(vec![definition("a", false), definition("b", false)], now);
     let bare = |id: &str, definition: &DefinitionId| Session {
         definition_id: definition.clone(),
         targets: None,
@@ -18,10 +18,10 @@ fn asking() -> Tenant {
     };
     let mut history = vec![bare("a1", &a), bare("b1", &b)];
     let ids = [a.clone(), b.clone()];
-    tenant.learn(&ids, &history, NOW);
+    tenant.apply_history(&ids, &history, NOW);
     assert_eq!(tenant.take_bare(), [], "first sight");
     history.extend([bare("a2", &a), bare("b2", &b)]);
-    tenant.learn(&ids, &history, NOW);
+    tenant.apply_history(&ids, &history, NOW);
     tenant
 }
 
@@ -63,10 +63,10 @@ fn what_vanished_is_not_asked_for_until_it_is_back() {
     let mut tenant = asking();
     let asked = tenant.take_bare();
     let now = Clock::system().uptime();
-    tenant.relist(vec![definition("b", false)], now);
+    tenant.apply_listing(vec![definition("b", false)], now);
     assert!(!tenant.asks_for(&asked[0]) && tenant.asks_for(&asked[1]));
     tenant.detail(&asked, &[details("a2")]);
-    tenant.relist(vec![definition("a", false), definition("b", false)], now);
+    tenant.apply_listing(vec![definition("a", false), definition("b", false)], now);
     assert_eq!(tenant.take_bare(), named(&["a2"]));
     tenant.detail(&asked, &[details("a2")]);
     assert_eq!(targets(&mut tenant), [Some(5), None]);

@@ -9,9 +9,9 @@ use super::Tenant;
 use crate::clock::Uptime;
 use crate::config::{DefinitionFilter, Rule};
 use crate::model::health::Skipped;
-use crate::model::runs::Scan;
+use crate::model::runs::RunHistory;
 use crate::model::{Definition, DefinitionId, ScanType};
-use crate::schedule::Listed;
+use crate::schedule::ListingDiff;
 
 /// How long what is known of a vanished definition is kept.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
@@ -23,16 +23,16 @@ pub(super) const MOST_VANISHED_BYTES: usize = 8 * 1024 * 1024;
 
 impl Tenant {
     /// Takes a complete list of definitions in. Of duplicates the last counts.
-    pub fn relist(&mut self, listed: Vec<Definition>, now: Uptime) -> Listed {
+    pub fn apply_listing(&mut self, listed: Vec<Definition>, now: Uptime) -> ListingDiff {
         self.take_in(listed, true, now)
     }
 
     /// Takes a part of the list of definitions in, of which nothing vanishes.
-    pub fn add_definitions(&mut self, listed: Vec<Definition>, now: Uptime) -> Listed {
+    pub fn add_definitions(&mut self, listed: Vec<Definition>, now: Uptime) -> ListingDiff {
         self.take_in(listed, false, now)
     }
 
-    fn take_in(&mut self, listed: Vec<Definition>, whole: bool, now: Uptime) -> Listed {
+    fn take_in(&mut self, listed: Vec<Definition>, whole: bool, now: Uptime) -> ListingDiff {
         let names_runs =
             listed.is_empty() || listed.iter().any(|definition| definition.latest.is_some());
         let mut published = 0;
@@ -47,9 +47,9 @@ impl Tenant {
             self.health.definitions.skip(Skipped::Duplicate, duplicates);
         }
         let listed = self.within_limit(listed, whole);
-        let mut news = Listed {
+        let mut news = ListingDiff {
             names_runs,
-            ..Listed::default()
+            ..ListingDiff::default()
         };
         if whole {
             self.let_vanish(&listed, now, &mut news);
@@ -60,7 +60,7 @@ impl Tenant {
                 // As it was spelled first: rows of the store are found by that.
                 let id = before.id.clone();
                 let before = (**before != definition).then(|| Arc::clone(before));
-                let ran = before.is_some() && scan.relist(definition);
+                let ran = before.is_some() && scan.apply_listing(definition);
                 if ran || (self.restored.remove(&id) && scan.wants_history()) {
                     news.changed.push(id.clone());
                 }
@@ -71,10 +71,10 @@ impl Tenant {
             }
             let scan = match self.vanished.remove(&id) {
                 Some((_, mut scan)) => {
-                    scan.relist(definition);
+                    scan.apply_listing(definition);
                     scan
                 }
-                None => Box::new(Scan::new(definition)),
+                None => Box::new(RunHistory::new(definition)),
             };
             let id = scan.definition().id.clone();
             news.appeared.push(id.clone());
@@ -97,7 +97,7 @@ impl Tenant {
         &mut self,
         listed: &BTreeMap<DefinitionId, Definition>,
         now: Uptime,
-        news: &mut Listed,
+        news: &mut ListingDiff,
     ) {
         let mut ids = listed.keys().peekable();
         let gone = self.scans.extract_if(.., |id, _| {

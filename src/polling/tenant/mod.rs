@@ -13,16 +13,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use self::listing::publishes;
-use crate::budget::Quota;
+use crate::budget::Budget;
 use crate::clock::{Timestamp, Uptime};
 use crate::config::DefinitionFilter;
 use crate::model::health::Health;
 use crate::model::histogram::Histogram;
-use crate::model::runs::Scan;
+use crate::model::runs::RunHistory;
 use crate::model::view::{DefinitionView, TARGET_SECONDS};
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionId, TenantName};
 use crate::polling::snapshot::TenantView;
-use crate::schedule::Listed;
+use crate::schedule::ListingDiff;
 
 /// What is known of one tenant.
 #[derive(Clone, Debug)]
@@ -31,9 +31,9 @@ pub struct Tenant {
     /// The directory (tenant) id or domain that all of this is about.
     directory: Box<str>,
     filter: DefinitionFilter,
-    quota: Quota,
-    scans: BTreeMap<DefinitionId, Box<Scan>>,
-    vanished: BTreeMap<DefinitionId, (Uptime, Box<Scan>)>,
+    quota: Budget,
+    scans: BTreeMap<DefinitionId, Box<RunHistory>>,
+    vanished: BTreeMap<DefinitionId, (Uptime, Box<RunHistory>)>,
     /// Ordered by id, each id once.
     agents: Arc<[Agent]>,
     target_seconds: Histogram,
@@ -57,7 +57,7 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant of which nothing is known.
     #[must_use]
-    pub fn new(name: TenantName, directory: &str, filter: DefinitionFilter, quota: Quota) -> Self {
+    pub fn new(name: TenantName, directory: &str, filter: DefinitionFilter, quota: Budget) -> Self {
         Self {
             name,
             directory: directory.into(),
@@ -85,12 +85,12 @@ impl Tenant {
 
     /// The list is forbidden: the ids that the configuration names are all there is to know.
     /// `None` if it names none.
-    pub fn without_list(&mut self) -> Option<Listed> {
-        let mut news = Listed::default();
+    pub fn without_list(&mut self) -> Option<ListingDiff> {
+        let mut news = ListingDiff::default();
         for id in &self.filter.ids {
             self.scans.entry(id.clone()).or_insert_with(|| {
                 news.appeared.push(id.clone());
-                Box::new(Scan::new(Definition::unlisted(id)))
+                Box::new(RunHistory::new(Definition::unlisted(id)))
             });
         }
         self.outdated.extend(news.appeared.iter().cloned());
@@ -105,7 +105,7 @@ impl Tenant {
 
     /// Takes a complete answer of history about `ids` in. Returns those that it
     /// does not settle.
-    pub fn learn(
+    pub fn apply_history(
         &mut self,
         ids: &[DefinitionId],
         sessions: &[Session],
@@ -125,7 +125,7 @@ impl Tenant {
             };
             self.unsaved.insert(id.clone());
             self.outdated.insert(id.clone());
-            let learned = scan.learn(by_definition.get(id).map_or(&[], Vec::as_slice), now);
+            let learned = scan.apply_history(by_definition.get(id).map_or(&[], Vec::as_slice), now);
             for duration in learned.target_durations {
                 self.target_seconds.observe(duration.as_secs_f64());
             }
@@ -137,7 +137,7 @@ impl Tenant {
         unsettled
     }
 
-    /// Forgets times after `latest`: see [`Scan::forget_after`]. The next list says what history
+    /// Forgets times after `latest`: see [`RunHistory::forget_after`]. The next list says what history
     /// is to be asked for instead.
     pub fn forget_after(&mut self, latest: Timestamp) {
         let scans = self.scans.iter_mut();

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Tenant;
-use crate::budget::Quota;
+use crate::budget::Budget;
 use crate::clock::{AHEAD, Clock, Timestamp, Uptime};
 use crate::config::DefinitionFilter;
 use crate::model::DefinitionId;
 use crate::model::health::CollectorHealth;
-use crate::model::runs::Scan;
+use crate::model::runs::RunHistory;
 use crate::schedule::{FetchTimes, Plan};
 use crate::store::{Changes, DefinitionState, Loaded, Stamp, TenantState};
 
@@ -58,7 +58,7 @@ impl Tenant {
             let row = row.map(|(scan, vanished)| {
                 let times = plan.fetch_times(&id);
                 DefinitionState {
-                    scan: Scan::clone(scan),
+                    scan: RunHistory::clone(scan),
                     fetched: times.last.map(|moment| now.wall(moment)),
                     quarantined_until: times.quarantined_until.map(|moment| now.wall(moment)),
                     vanished,
@@ -107,7 +107,7 @@ impl Tenant {
         before: &Plan,
         plan: &mut Plan,
         filter: DefinitionFilter,
-        quota: Quota,
+        quota: Budget,
         now: Uptime,
     ) -> Self {
         let pause = before.paused_until(now).map(|until| until.since(now));

@@ -21,7 +21,7 @@ pub(super) fn tenant(filter: DefinitionFilter) -> Tenant {
         TenantName::new("t"),
         "directory",
         filter,
-        Quota::new(clock, Limits::new(1, 1)),
+        Budget::new(clock, Limits::new(1, 1)),
     )
 }
 
@@ -76,17 +76,17 @@ fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
     let mut tenant = tenant(all());
     let now = Uptime::default();
     let a = [DefinitionId::new("a")];
-    tenant.relist(vec![definition("a", true), definition("b", false)], now);
-    tenant.learn(&a, &[session("1")], NOW);
-    tenant.learn(&a, &[session("1"), session("2")], NOW);
+    tenant.apply_listing(vec![definition("a", true), definition("b", false)], now);
+    tenant.apply_history(&a, &[session("1")], NOW);
+    tenant.apply_history(&a, &[session("1"), session("2")], NOW);
     assert_eq!(ids(&tenant.view()), ["a", "b"]);
-    tenant.relist(vec![definition("b", false)], now);
+    tenant.apply_listing(vec![definition("b", false)], now);
     assert_eq!(ids(&tenant.view()), ["b"]);
-    tenant.relist(vec![definition("a", true), definition("b", false)], now);
+    tenant.apply_listing(vec![definition("a", true), definition("b", false)], now);
     assert_eq!(tenant.view().definitions[0].sessions.success, 1);
-    tenant.relist(Vec::new(), now);
-    tenant.relist(Vec::new(), now + KEPT);
-    tenant.relist(vec![definition("a", true)], now + KEPT);
+    tenant.apply_listing(Vec::new(), now);
+    tenant.apply_listing(Vec::new(), now + KEPT);
+    tenant.apply_listing(vec![definition("a", true)], now + KEPT);
     assert_eq!(
         tenant.view().definitions[0].sessions.success,
         0,
@@ -100,19 +100,19 @@ fn what_did_not_change_is_published_as_it_was() {
     let now = Uptime::default();
     let a = [DefinitionId::new("a")];
     let listed = || vec![definition("a", true), definition("b", false)];
-    tenant.relist(listed(), now);
-    tenant.learn(&a, &[session("1")], NOW);
+    tenant.apply_listing(listed(), now);
+    tenant.apply_history(&a, &[session("1")], NOW);
     let first = tenant.view();
-    tenant.relist(listed(), now);
-    tenant.learn(&a, &[session("1")], NOW);
+    tenant.apply_listing(listed(), now);
+    tenant.apply_history(&a, &[session("1")], NOW);
     let second = tenant.view();
     assert!(Arc::ptr_eq(&first.definitions, &second.definitions));
-    tenant.learn(&a, &[session("1"), session("2")], NOW);
+    tenant.apply_history(&a, &[session("1"), session("2")], NOW);
     let third = tenant.view();
     assert_eq!(third.definitions[0].sessions.success, 1);
     let [first, third] = [&first.definitions, &third.definitions];
     assert!(!Arc::ptr_eq(&first[0], &third[0]) && Arc::ptr_eq(&first[1], &third[1]));
-    tenant.relist(vec![definition("b", false), definition("c", true)], now);
+    tenant.apply_listing(vec![definition("b", false), definition("c", true)], now);
     let fourth = tenant.view();
     assert_eq!(ids(&fourth), ["b", "c"]);
     assert!(Arc::ptr_eq(&third[1], &fourth.definitions[0]));
@@ -121,20 +121,20 @@ fn what_did_not_change_is_published_as_it_was() {
 #[test]
 fn a_first_listing_and_a_new_run_are_changes() {
     let mut tenant = tenant(all());
-    let first = tenant.relist(
+    let first = tenant.apply_listing(
         vec![definition("a", true), definition("b", false)],
         Uptime::default(),
     );
     assert_eq!(first.changed, [DefinitionId::new("a")]);
     assert!(first.names_runs);
-    let second = tenant.relist(
+    let second = tenant.apply_listing(
         vec![definition("a", true), definition("b", true)],
         Uptime::default(),
     );
     assert_eq!(second.changed, [DefinitionId::new("b")]);
     assert!(
         !tenant
-            .relist(vec![definition("c", false)], Uptime::default())
+            .apply_listing(vec![definition("c", false)], Uptime::default())
             .names_runs
     );
 }
@@ -163,7 +163,7 @@ fn filters_choose_by_id_or_by_type_and_name() {
     };
     for filter in [by_id, by_name] {
         let mut tenant = tenant(filter);
-        tenant.relist(listed(), Uptime::default());
+        tenant.apply_listing(listed(), Uptime::default());
         assert_eq!(ids(&tenant.view()), ["edge-2"]);
     }
     let windows = Rule {
@@ -174,7 +174,7 @@ fn filters_choose_by_id_or_by_type_and_name() {
         include: windows,
         ..all()
     });
-    tenant.relist(listed(), Uptime::default());
+    tenant.apply_listing(listed(), Uptime::default());
     assert!(tenant.view().definitions.is_empty());
 }
 
@@ -183,16 +183,16 @@ fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
     let mut tenant = tenant(DefinitionFilter { limit: 2, ..all() });
     let now = Uptime::default();
     let listed = |ids: &[&str]| ids.iter().map(|id| definition(id, true)).collect();
-    tenant.relist(listed(&["c", "d"]), now);
+    tenant.apply_listing(listed(&["c", "d"]), now);
     assert_eq!(tenant.health.dropped, 0);
-    let news = tenant.relist(listed(&["a", "b", "c", "d"]), now);
+    let news = tenant.apply_listing(listed(&["a", "b", "c", "d"]), now);
     assert_eq!(ids(&tenant.view()), ["c", "d"]);
     assert_eq!((tenant.health.dropped, news.appeared.len()), (2, 0));
-    tenant.relist(listed(&["a", "b", "d"]), now);
+    tenant.apply_listing(listed(&["a", "b", "d"]), now);
     assert_eq!(ids(&tenant.view()), ["a", "d"], "there is room for one");
     assert_eq!(tenant.health.dropped, 1);
     tenant.filter.limit = 1;
-    tenant.relist(listed(&["a", "b", "d"]), now);
+    tenant.apply_listing(listed(&["a", "b", "d"]), now);
     assert_eq!(ids(&tenant.view()), ["a"]);
     assert_eq!(tenant.health.dropped, 2);
 }
@@ -209,7 +209,7 @@ fn what_is_kept_of_the_vanished_is_bounded() {
                 scan_name: "x".repeat(name).into(),
                 ..definition(&format!("{list}-{number}"), false)
             });
-            tenant.relist(
+            tenant.apply_listing(
                 listed.collect(),
                 Uptime::from_boot(Duration::from_secs(list)),
             );
@@ -219,7 +219,7 @@ fn what_is_kept_of_the_vanished_is_bounded() {
             forgotten += tenant.unsaved.iter().filter(gone).count();
             tenant.unsaved.clear();
         }
-        let bytes = |scans: &mut dyn Iterator<Item = &Box<Scan>>| -> usize {
+        let bytes = |scans: &mut dyn Iterator<Item = &Box<RunHistory>>| -> usize {
             scans.map(|scan| scan.bytes()).sum()
         };
         let kept = bytes(&mut tenant.vanished.values().map(|(_, scan)| scan));
@@ -237,27 +237,30 @@ fn what_is_kept_of_the_vanished_is_bounded() {
 fn a_part_of_a_list_lets_nothing_vanish() {
     let mut tenant = tenant(all());
     let now = Uptime::default();
-    tenant.relist(vec![definition("a", true), definition("b", true)], now);
+    tenant.apply_listing(vec![definition("a", true), definition("b", true)], now);
     let news = tenant.add_definitions(vec![definition("b", true), definition("c", true)], now);
     assert_eq!(ids(&tenant.view()), ["a", "b", "c"]);
     assert_eq!(news.appeared, [DefinitionId::new("c")]);
     assert!(news.vanished.is_empty());
     let whole = vec![definition("b", true), definition("c", true)];
-    assert_eq!(tenant.relist(whole, now).vanished, [DefinitionId::new("a")]);
+    assert_eq!(
+        tenant.apply_listing(whole, now).vanished,
+        [DefinitionId::new("a")]
+    );
 }
 
 #[test]
 fn a_part_of_a_list_keeps_to_the_limit() {
     let mut tenant = tenant(DefinitionFilter { limit: 3, ..all() });
     let now = Uptime::default();
-    tenant.relist(vec![definition("x", true), definition("y", true)], now);
+    tenant.apply_listing(vec![definition("x", true), definition("y", true)], now);
     let part = || ["a", "b", "y"].map(|id| definition(id, true)).to_vec();
     tenant.add_definitions(part(), now);
     assert_eq!(ids(&tenant.view()), ["a", "x", "y"]);
     assert_eq!(tenant.view().health.dropped, 1);
     tenant.add_definitions(vec![definition("x", true)], now);
     assert_eq!(tenant.view().health.dropped, 1, "the list goes on");
-    tenant.relist(part(), now);
+    tenant.apply_listing(part(), now);
     assert_eq!(ids(&tenant.view()), ["a", "b", "y"]);
     assert_eq!(tenant.view().health.dropped, 0);
 }
@@ -275,7 +278,7 @@ fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
     let mut tenant = tenant(all());
     let known = |id: &str| {
         let state = DefinitionState {
-            scan: Scan::new(definition(id, true)),
+            scan: RunHistory::new(definition(id, true)),
             fetched: None,
             quarantined_until: None,
             vanished: None,
@@ -309,7 +312,7 @@ async fn a_saved_time_of_the_future_is_forgotten_whatever_the_clock_says_at_the_
         let mut listed = definition("a", true);
         listed.latest.as_mut().expect("it ran").at = Timestamp::from_unix_millis(ran);
         let state = DefinitionState {
-            scan: Scan::new(listed),
+            scan: RunHistory::new(listed),
             fetched: None,
             quarantined_until: None,
             vanished: None,

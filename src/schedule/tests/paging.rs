@@ -6,10 +6,10 @@ impl Bench {
     /// A page of the list has been answered, of which another is to come.
     fn page(&mut self, appeared: &[DefinitionId]) {
         let now = self.clock.uptime();
-        let page = Listed {
+        let page = ListingDiff {
             appeared: appeared.to_vec(),
             changed: appeared.to_vec(),
-            ..Listed::default()
+            ..ListingDiff::default()
         };
         self.plan.page_listed(now, &page);
         self.plan.go_on(&Request::Definitions, now);
@@ -88,9 +88,9 @@ async fn rounds_that_take_half_of_an_hour_do_not_grow_longer() {
         }
         let now = bench.clock.uptime();
         longest = longest.max(now.since(started.expect("it began")));
-        let listed = Listed {
+        let listed = ListingDiff {
             names_runs: true,
-            ..Listed::default()
+            ..ListingDiff::default()
         };
         bench.plan.listed(now, 10, &listed, &bench.quota);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ledger::{Ledger, Purse, reserve};
+use super::call_budget::{CallBudget, TenantBudget, reserve};
 use super::report::{Checked, Finding, Outcome, Step};
 use crate::budget::Scope;
 use crate::clock::Clock;
@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_hours(30 * 24);
 pub(super) async fn check(
     tenant: &Tenant,
     http: HttpClient,
-    ledger: &Ledger,
+    ledger: &CallBudget,
     clock: Clock,
 ) -> Checked {
     let mut steps = Vec::new();
@@ -68,7 +68,7 @@ struct Check<'t> {
     client: Client,
     tokens: TokenSource,
     clock: Clock,
-    purse: Purse,
+    purse: TenantBudget,
     steps: Vec<Finding>,
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::time::Duration;
 
-pub(super) use self::error::RoundError;
+pub(super) use self::error::PaginationError;
 use self::error::{is_expired, refuses_to_skip};
 use super::extent::Extent;
 use crate::clock::{Timestamp, Uptime};
@@ -35,7 +35,7 @@ const RESUMED: Duration = Duration::from_mins(5);
 
 /// A round under way.
 #[derive(Debug)]
-pub(super) struct Round<T> {
+pub(super) struct Pagination<T> {
     so_far: Pages<T>,
     /// Whether a refused token was renewed already, with nothing answered since.
     renewed: bool,
@@ -156,7 +156,7 @@ impl<T> Default for Pages<T> {
 
 /// What follows from an answer.
 #[derive(Debug)]
-pub(super) enum Turn<T> {
+pub(super) enum PageOutcome<T> {
     /// There is another page.
     More {
         /// Whether this one was cut short, so that the rest is asked for with `$skip`.
@@ -170,7 +170,7 @@ pub(super) enum Turn<T> {
     /// That was the last page, or there is none.
     Complete(Complete<T>),
     /// The round is given up.
-    Failed(RoundError),
+    Failed(PaginationError),
 }
 
 /// A round that came to its end.
@@ -184,7 +184,7 @@ pub(super) struct Complete<T> {
     pub(super) as_of: Timestamp,
 }
 
-impl<T: Keyed> Round<T> {
+impl<T: Keyed> Pagination<T> {
     /// Rounds of a list: after a failure the next goes on at the same page, for a while. With
     /// many pages, one that always began anew might never come to its end.
     pub(super) fn of_list() -> Self {
@@ -218,15 +218,19 @@ impl<T: Keyed> Round<T> {
     }
 
     /// Takes an answer in.
-    pub(super) fn turn(&mut self, answer: Result<Page<T>, ApiError>, now: Uptime) -> Turn<T> {
+    pub(super) fn turn(
+        &mut self,
+        answer: Result<Page<T>, ApiError>,
+        now: Uptime,
+    ) -> PageOutcome<T> {
         let broken = matches!(answer, Err(ApiError::Unanswered(_)));
         if !std::mem::replace(&mut self.broken, broken) && broken {
-            return Turn::Again;
+            return PageOutcome::Again;
         }
         let page = match answer {
             Err(ApiError::Unauthorized(_)) if !self.renewed => {
                 self.renewed = true;
-                return Turn::Renew;
+                return PageOutcome::Renew;
             }
             Err(error) if self.so_far.skips && refuses_to_skip(&error) => {
                 self.renewed = false;
@@ -236,16 +240,16 @@ impl<T: Keyed> Round<T> {
                 self.renewed = false;
                 self.so_far = Pages::default();
                 if !std::mem::replace(&mut self.restarted, true) {
-                    return Turn::Again;
+                    return PageOutcome::Again;
                 }
-                return Turn::Failed(RoundError::Page(error));
+                return PageOutcome::Failed(PaginationError::Page(error));
             }
             Err(error) => {
                 self.renewed &= matches!(error, ApiError::Unauthorized(_));
                 if !self.goes_on_after(&error, now) {
                     self.so_far = Pages::default();
                 }
-                return Turn::Failed(error.into());
+                return PageOutcome::Failed(error.into());
             }
             Ok(page) => page,
         };
@@ -255,10 +259,10 @@ impl<T: Keyed> Round<T> {
         so_far.came = Some(now);
         so_far.bytes = so_far.bytes.saturating_add(page.bytes);
         if so_far.bytes > MOST_BYTES {
-            return Turn::Failed(RoundError::TooLarge(std::mem::take(so_far).count));
+            return PageOutcome::Failed(PaginationError::TooLarge(std::mem::take(so_far).count));
         }
         match so_far.take_in(page) {
-            Ok(cut) => Turn::More { cut },
+            Ok(cut) => PageOutcome::More { cut },
             Err(extent) => self.complete(extent, now),
         }
     }
@@ -270,11 +274,11 @@ impl<T: Keyed> Round<T> {
         &so_far.items[looked_at..]
     }
 
-    fn complete(&mut self, extent: Extent, now: Uptime) -> Turn<T> {
+    fn complete(&mut self, extent: Extent, now: Uptime) -> PageOutcome<T> {
         self.restarted = false;
         let round = std::mem::take(&mut self.so_far);
         if let Some(error) = T::failure(&round.unread, &round.items) {
-            return Turn::Failed(ApiError::from(error).into());
+            return PageOutcome::Failed(ApiError::from(error).into());
         }
         let extent = match extent {
             Extent::Whole | Extent::Continued if round.unread.records > 0 => Extent::Unreadable,
@@ -283,7 +287,7 @@ impl<T: Keyed> Round<T> {
         let took = round
             .started
             .map_or(Duration::ZERO, |started| now.since(started));
-        Turn::Complete(Complete {
+        PageOutcome::Complete(Complete {
             items: round.items,
             pages: round.count,
             took,

@@ -9,7 +9,7 @@ use crate::schedule::{Failure, Request};
 
 /// Why a round was given up.
 #[derive(Debug, Error)]
-pub(in crate::polling::poller) enum RoundError {
+pub(in crate::polling::poller) enum PaginationError {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error("the link to the next page is refused time and again: {0}")]
@@ -20,7 +20,7 @@ pub(in crate::polling::poller) enum RoundError {
     TooLarge(usize),
 }
 
-impl RoundError {
+impl PaginationError {
     /// What the plan needs to know.
     pub(in crate::polling::poller) fn failure(&self, request: &Request) -> Failure {
         match self {

@@ -33,25 +33,25 @@ fn at(seconds: u64) -> Uptime {
 }
 
 /// The first page is in, the second failed.
-fn failed(mut round: Round<u32>, error: ApiError) -> Round<u32> {
+fn failed(mut round: Pagination<u32>, error: ApiError) -> Pagination<u32> {
     assert!(round.start(at(0)).is_none());
     assert!(matches!(
         round.turn(Ok(page(&[1], Some("two"))), at(1)),
-        Turn::More { cut: false }
+        PageOutcome::More { cut: false }
     ));
     assert_eq!(round.start(at(1)), Some(NextLink::new("two")));
     assert!(matches!(
         round.turn(Err(error), at(2)),
-        Turn::Failed(RoundError::Api(_))
+        PageOutcome::Failed(PaginationError::Api(_))
     ));
     round
 }
 
 #[test]
 fn a_list_goes_on_at_the_page_that_failed() {
-    let mut round = failed(Round::of_list(), ApiError::Timeout);
+    let mut round = failed(Pagination::of_list(), ApiError::Timeout);
     assert_eq!(round.start(at(30)), Some(NextLink::new("two")));
-    let Turn::Complete(complete) = round.turn(Ok(page(&[2], None)), at(40)) else {
+    let PageOutcome::Complete(complete) = round.turn(Ok(page(&[2], None)), at(40)) else {
         panic!("that was the last page")
     };
     assert_eq!(complete.items, [1, 2]);
@@ -61,17 +61,17 @@ fn a_list_goes_on_at_the_page_that_failed() {
 
 #[test]
 fn a_list_that_failed_for_long_begins_anew() {
-    let mut round = failed(Round::of_list(), ApiError::Timeout);
+    let mut round = failed(Pagination::of_list(), ApiError::Timeout);
     assert!(matches!(
         round.turn(Err(ApiError::Timeout), at(301)),
-        Turn::Failed(_)
+        PageOutcome::Failed(_)
     ));
     assert!(round.start(at(302)).is_none());
 }
 
 #[test]
 fn a_list_that_takes_long_goes_on_at_the_page_that_failed() {
-    let mut round = Round::of_list();
+    let mut round = Pagination::of_list();
     for (number, link) in ["two", "three", "four"].into_iter().enumerate() {
         let (number, seconds) = (u32::try_from(number).expect("few"), 200 * number as u64);
         round.turn(Ok(page(&[number], Some(link))), at(seconds));
@@ -83,12 +83,16 @@ fn a_list_that_takes_long_goes_on_at_the_page_that_failed() {
 #[test]
 fn a_list_whose_link_is_refused_begins_anew() {
     let refused = ApiError::RefusedLink("leads elsewhere".to_owned());
-    assert!(failed(Round::of_list(), refused).start(at(3)).is_none());
+    assert!(
+        failed(Pagination::of_list(), refused)
+            .start(at(3))
+            .is_none()
+    );
 }
 
 #[test]
 fn history_of_a_batch_begins_anew() {
-    let mut round = failed(Round::of_batches(), ApiError::Timeout);
+    let mut round = failed(Pagination::of_batches(), ApiError::Timeout);
     assert!(round.start(at(3)).is_none());
 }
 
@@ -102,21 +106,21 @@ fn expired() -> ApiError {
 }
 
 /// Asks for a first page, and then for a second that is refused.
-fn refused(round: &mut Round<u32>) -> Turn<u32> {
+fn refused(round: &mut Pagination<u32>) -> PageOutcome<u32> {
     assert!(round.start(at(0)).is_none(), "it begins at the first page");
     let first = round.turn(Ok(page(&[1], Some("two"))), at(1));
-    assert!(matches!(first, Turn::More { cut: false }));
+    assert!(matches!(first, PageOutcome::More { cut: false }));
     assert!(round.start(at(1)).is_some());
     round.turn(Err(expired()), at(2))
 }
 
 #[test]
 fn an_expired_link_lets_the_round_begin_anew_once() {
-    for mut round in [Round::of_list(), Round::of_batches()] {
+    for mut round in [Pagination::of_list(), Pagination::of_batches()] {
         for _ in 0..2 {
-            assert!(matches!(refused(&mut round), Turn::Again));
+            assert!(matches!(refused(&mut round), PageOutcome::Again));
             assert!(round.start(at(3)).is_none());
-            let Turn::Complete(complete) = round.turn(Ok(page(&[1, 2], None)), at(4)) else {
+            let PageOutcome::Complete(complete) = round.turn(Ok(page(&[1, 2], None)), at(4)) else {
                 panic!("that was the last page")
             };
             assert_eq!(complete.items, [1, 2], "nothing is left of the first try");
@@ -126,10 +130,10 @@ fn an_expired_link_lets_the_round_begin_anew_once() {
 
 #[test]
 fn a_link_that_is_always_refused_is_backed_off_from_and_blames_no_id() {
-    let mut round = Round::of_batches();
-    assert!(matches!(refused(&mut round), Turn::Again));
+    let mut round = Pagination::of_batches();
+    assert!(matches!(refused(&mut round), PageOutcome::Again));
     for _ in 0..3 {
-        let Turn::Failed(error) = refused(&mut round) else {
+        let PageOutcome::Failed(error) = refused(&mut round) else {
             panic!("it went on at once")
         };
         let failure = error.failure(&history(2));
@@ -139,9 +143,9 @@ fn a_link_that_is_always_refused_is_backed_off_from_and_blames_no_id() {
 
 #[test]
 fn a_refused_first_page_is_the_ids_fault() {
-    let mut round = Round::<u32>::of_batches();
+    let mut round = Pagination::<u32>::of_batches();
     assert!(round.start(at(0)).is_none());
-    let Turn::Failed(error) = round.turn(Err(expired()), at(1)) else {
+    let PageOutcome::Failed(error) = round.turn(Err(expired()), at(1)) else {
         panic!("it went on")
     };
     assert_eq!(error.failure(&history(2)), Failure::Refused);
@@ -149,12 +153,12 @@ fn a_refused_first_page_is_the_ids_fault() {
 
 #[test]
 fn a_round_that_ends_at_a_refused_link_is_not_whole() {
-    let mut round = Round::of_list();
+    let mut round = Pagination::of_list();
     let refused = Page {
         refused_link: Some("elsewhere".to_owned()),
         ..page(&[1], None)
     };
-    let Turn::Complete(complete) = round.turn(Ok(refused), at(1)) else {
+    let PageOutcome::Complete(complete) = round.turn(Ok(refused), at(1)) else {
         panic!("it goes on");
     };
     assert_eq!(
@@ -170,7 +174,7 @@ fn a_round_of_too_many_bytes_is_given_up() {
         (history(2), Failure::BatchTooLarge(None)),
         (Request::Agents, Failure::Temporary(Reason::Decode)),
     ] {
-        let mut round = Round::of_list();
+        let mut round = Pagination::of_list();
         let large = |next| {
             Ok(Page {
                 bytes: MOST_BYTES / 2 + 1,
@@ -179,9 +183,9 @@ fn a_round_of_too_many_bytes_is_given_up() {
         };
         assert!(matches!(
             round.turn(large("two"), at(1)),
-            Turn::More { cut: false }
+            PageOutcome::More { cut: false }
         ));
-        let Turn::Failed(error) = round.turn(large("three"), at(2)) else {
+        let PageOutcome::Failed(error) = round.turn(large("three"), at(2)) else {
             panic!("it goes on");
         };
         assert_eq!(error.failure(&request), expected);
@@ -192,27 +196,31 @@ fn a_round_of_too_many_bytes_is_given_up() {
 #[test]
 fn what_a_broken_connection_lost_is_asked_for_once_more() {
     let broken = || Err(ApiError::Unanswered("closed".to_owned()));
-    let mut round = Round::<u32>::of_list();
+    let mut round = Pagination::<u32>::of_list();
     assert!(!round.ask(at(0)).1);
     for failure in 0..3 {
         let turn = round.turn(broken(), at(failure));
-        assert_eq!(matches!(turn, Turn::Again), failure == 0, "{turn:?}");
-        assert_eq!(matches!(turn, Turn::Failed(_)), failure > 0, "{turn:?}");
+        assert_eq!(matches!(turn, PageOutcome::Again), failure == 0, "{turn:?}");
+        assert_eq!(
+            matches!(turn, PageOutcome::Failed(_)),
+            failure > 0,
+            "{turn:?}"
+        );
         assert!(round.ask(at(failure)).1, "on a fresh connection");
     }
     let answered = round.turn(Err(ApiError::Timeout), at(4));
-    assert!(matches!(answered, Turn::Failed(_)), "{answered:?}");
+    assert!(matches!(answered, PageOutcome::Failed(_)), "{answered:?}");
     assert!(!round.ask(at(5)).1);
-    assert!(matches!(round.turn(broken(), at(5)), Turn::Again));
+    assert!(matches!(round.turn(broken(), at(5)), PageOutcome::Again));
 }
 
 /// Answers with `pages` one after the other, and returns how the round ended after how many.
-fn ended(round: &mut Round<u32>, pages: impl Iterator<Item = Page<u32>>) -> (usize, Extent) {
+fn ended(round: &mut Pagination<u32>, pages: impl Iterator<Item = Page<u32>>) -> (usize, Extent) {
     for (number, page) in pages.enumerate() {
         round.start(at(0));
         match round.turn(Ok(page), at(1)) {
-            Turn::More { .. } => {}
-            Turn::Complete(complete) => {
+            PageOutcome::More { .. } => {}
+            PageOutcome::Complete(complete) => {
                 assert_eq!(complete.pages, number + 1);
                 assert!(round.start(at(2)).is_none(), "the next begins anew");
                 return (complete.pages, complete.extent);
@@ -244,7 +252,7 @@ fn a_list_that_does_not_end_is_ended() {
         ("new records for ever", |n| (vec![n], n), MOST_PAGES),
     ];
     for (name, service, pages) in services {
-        for mut round in [Round::of_list(), Round::of_batches()] {
+        for mut round in [Pagination::of_list(), Pagination::of_batches()] {
             let answers = (0..).map(|number| {
                 let (items, next) = service(number);
                 page(&items, link(next).as_deref())
@@ -263,13 +271,13 @@ fn one_page_without_records_is_followed() {
         page(&[], Some("four")),
         page(&[1, 2], None),
     ];
-    let ended = ended(&mut Round::of_list(), pages.into_iter());
+    let ended = ended(&mut Pagination::of_list(), pages.into_iter());
     assert_eq!(ended, (4, Extent::Whole));
 }
 
 #[test]
 fn what_a_page_brought_is_there_before_the_next() {
-    let mut round = Round::of_list();
+    let mut round = Pagination::of_list();
     round.turn(Ok(page(&[1, 2], Some("two"))), at(0));
     assert_eq!(round.news(), [1, 2]);
     round.turn(Err(ApiError::Timeout), at(1));
@@ -287,7 +295,7 @@ fn capped(total: usize, cap: usize, skip: usize) -> Page<u32> {
 }
 
 /// The number that the round asks to leave out.
-fn skip(round: &mut Round<u32>) -> Option<usize> {
+fn skip(round: &mut Pagination<u32>) -> Option<usize> {
     let link = round.start(at(0))?;
     let number = link.as_str().strip_prefix("?$skip=");
     Some(number.expect("it is our own").parse().expect("a number"))
@@ -296,13 +304,13 @@ fn skip(round: &mut Round<u32>) -> Option<usize> {
 #[test]
 fn the_rest_behind_a_cap_is_asked_for() {
     for (total, cap, pages) in [(9_000, 4_096, 3), (25_000, 10_000, 3), (20_000, 10_000, 3)] {
-        let mut round = Round::of_list();
+        let mut round = Pagination::of_list();
         let mut cuts = 0;
         let complete = loop {
             let skip = skip(&mut round).unwrap_or_default();
             match round.turn(Ok(capped(total, cap, skip)), at(1)) {
-                Turn::More { cut } => cuts += usize::from(cut),
-                Turn::Complete(complete) => break complete,
+                PageOutcome::More { cut } => cuts += usize::from(cut),
+                PageOutcome::Complete(complete) => break complete,
                 turn => panic!("{turn:?}"),
             }
         };
@@ -310,10 +318,10 @@ fn the_rest_behind_a_cap_is_asked_for() {
         assert_eq!((complete.pages, cuts), (pages, pages - 1), "{total}");
         assert_eq!(complete.items.len(), total);
     }
-    let mut round = Round::of_list();
+    let mut round = Pagination::of_list();
     round.turn(Ok(capped(4_096, 4_096, 0)), at(1));
     let nothing_behind = round.turn(Ok(capped(4_096, 4_096, 4_096)), at(1));
-    let Turn::Complete(complete) = nothing_behind else {
+    let PageOutcome::Complete(complete) = nothing_behind else {
         panic!("{nothing_behind:?}")
     };
     assert_eq!(
@@ -321,10 +329,10 @@ fn the_rest_behind_a_cap_is_asked_for() {
         Extent::Truncated,
         "the cap may hold for $skip too"
     );
-    let mut round = Round::of_list();
+    let mut round = Pagination::of_list();
     assert!(matches!(
         round.turn(Ok(capped(4_095, 4_096, 0)), at(1)),
-        Turn::Complete(Complete {
+        PageOutcome::Complete(Complete {
             extent: Extent::Whole,
             ..
         })
@@ -333,13 +341,13 @@ fn the_rest_behind_a_cap_is_asked_for() {
 
 #[test]
 fn a_cap_on_all_pages_together_is_one() {
-    let mut round = Round::of_list();
+    let mut round = Pagination::of_list();
     for number in 0..4 {
         let link = (number < 3).then_some(["two", "three", "four", ""][number]);
         let items = capped(10_000, 2_500, number * 2_500).items;
         let turn = round.turn(Ok(page(&items, link)), at(1));
         assert!(
-            matches!(turn, Turn::More { cut } if cut == (number == 3)),
+            matches!(turn, PageOutcome::More { cut } if cut == (number == 3)),
             "{turn:?}"
         );
     }
@@ -369,13 +377,15 @@ fn skip_that_is_ignored_or_refused_ends_the_round() {
         (Err(ApiError::Timeout), false),
         (Err(ApiError::Forbidden(detail(403))), false),
     ] {
-        let mut round = Round::of_list();
+        let mut round = Pagination::of_list();
         let cut = round.turn(Ok(capped(9_000, 4_096, 0)), at(1));
-        assert!(matches!(cut, Turn::More { cut: true }), "{cut:?}");
+        assert!(matches!(cut, PageOutcome::More { cut: true }), "{cut:?}");
         assert_eq!(skip(&mut round), Some(4_096));
         match round.turn(answer.clone(), at(2)) {
-            Turn::Complete(complete) if ends => assert_eq!(complete.extent, Extent::Truncated),
-            Turn::Failed(_) if !ends => {}
+            PageOutcome::Complete(complete) if ends => {
+                assert_eq!(complete.extent, Extent::Truncated)
+            }
+            PageOutcome::Failed(_) if !ends => {}
             turn => panic!("{answer:?}: {turn:?}"),
         }
     }

@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use super::alike::{self, Lines};
 use super::chunk::Deflated;
 use super::format::{Value, number};
-use crate::budget::Quota;
+use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::model::health::Collector;
 
 /// Whose budget, of what the collector spends, and which window of it: 0 for the minute's, 1 for
 /// the hour's.
-pub(super) type Used = (Quota, Collector, usize);
+pub(super) type Used = (Budget, Collector, usize);
 
 /// Samples of one family.
 #[derive(Debug)]

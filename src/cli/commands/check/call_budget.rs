@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::{BudgetKey, Limits, Permit, Quota, Reserved, Usage};
+use crate::budget::{Budget, BudgetKey, Limits, Permit, Reserved, Usage};
 use crate::cli::Storage;
 use crate::clock::Clock;
 use crate::config::Tenant;
@@ -24,7 +24,7 @@ pub(super) const CALLS: usize = 4;
 const NAMES: usize = 20;
 
 /// The log of calls, if it is free.
-pub(super) struct Ledger {
+pub(super) struct CallBudget {
     log: Log,
     clock: Clock,
 }
@@ -37,7 +37,7 @@ enum Log {
     Unknown(String),
 }
 
-impl Ledger {
+impl CallBudget {
     /// Looks at the state, without making or moving any file.
     pub(super) async fn open(storage: &Storage, clock: Clock) -> Self {
         let log = match storage {
@@ -88,36 +88,36 @@ impl Ledger {
     }
 
     /// The budget of a tenant's check; an error says why there is none.
-    pub(super) async fn purse(&self, tenant: &Tenant) -> Result<Purse, StoreError> {
+    pub(super) async fn purse(&self, tenant: &Tenant) -> Result<TenantBudget, StoreError> {
         let key = tenant.budget_key();
         let store = match &self.log {
             Log::Free(store) => store,
             Log::InUse(folder) => {
-                let quota = Quota::new(self.clock.clone(), Limits::new(CALLS, CALLS));
-                return Ok(Purse {
+                let quota = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
+                return Ok(TenantBudget {
                     asks: Some((folder.clone(), key)),
                     has_reserve: reserve(tenant).into_iter().all(|calls| calls >= CALLS),
-                    ..Purse::new(quota, None)
+                    ..TenantBudget::new(quota, None)
                 });
             }
             Log::Unknown(_) => {
-                let quota = Quota::new(self.clock.clone(), Limits::new(CALLS, CALLS));
-                return Ok(Purse::new(quota, None));
+                let quota = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
+                return Ok(TenantBudget::new(quota, None));
             }
         };
         let Loaded {
             calls, tenant: row, ..
         } = store.load(&tenant.name, &key, &tenant.tenant_id).await?;
         let log = Arc::new(store.of(&tenant.name, &key));
-        let quota = Quota::restore(self.clock.clone(), tenant.api_limits, calls, Some(log));
+        let quota = Budget::restore(self.clock.clone(), tenant.api_limits, calls, Some(log));
         let share = quota.with_limits(tenant.limits);
         let pause = row.and_then(|row| {
             let pause = row.pause?.saturating_sub(row.stamp.age(&self.clock));
             (!pause.is_zero()).then_some(pause)
         });
-        Ok(Purse {
+        Ok(TenantBudget {
             pause,
-            ..Purse::new(quota, Some(share))
+            ..TenantBudget::new(quota, Some(share))
         })
     }
 }
@@ -132,10 +132,10 @@ pub(super) fn reserve(tenant: &Tenant) -> [usize; 2] {
 }
 
 /// The calls of one tenant's check.
-pub(super) struct Purse {
-    quota: Quota,
+pub(super) struct TenantBudget {
+    quota: Budget,
     /// Our share with what is spent of it; `None` if that is not known.
-    share: Option<Quota>,
+    share: Option<Budget>,
     /// How long the service still wants to be left alone, as far as is known.
     pub(super) pause: Option<Duration>,
     left: usize,
@@ -145,8 +145,8 @@ pub(super) struct Purse {
     has_reserve: bool,
 }
 
-impl Purse {
-    fn new(quota: Quota, share: Option<Quota>) -> Self {
+impl TenantBudget {
+    fn new(quota: Budget, share: Option<Budget>) -> Self {
         Self {
             quota,
             share,
@@ -195,6 +195,6 @@ impl Purse {
 
     /// The use of our share: of the minute and of the hour.
     pub(super) fn usage(&self) -> Option<[Usage; 2]> {
-        self.share.as_ref().map(Quota::usage)
+        self.share.as_ref().map(Budget::usage)
     }
 }

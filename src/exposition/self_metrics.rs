@@ -35,7 +35,7 @@ type FailureLabels = [(&'static str, &'static str); 1];
 
 /// The exporter's own metrics; clones share them.
 #[derive(Clone, Debug)]
-pub struct OwnMetrics {
+pub struct SelfMetrics {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter>,
     reload_ok: Gauge,
@@ -47,7 +47,7 @@ pub struct OwnMetrics {
     store_commits: Histogram,
 }
 
-impl OwnMetrics {
+impl SelfMetrics {
     /// Metrics of an exporter that loaded its first configuration at `loaded`.
     #[must_use]
     pub fn new(loaded: Timestamp) -> Self {
@@ -255,7 +255,7 @@ fn encode(
 mod tests {
     use super::*;
 
-    fn written(own: &OwnMetrics) -> String {
+    fn written(own: &SelfMetrics) -> String {
         let mut text = String::new();
         own.write(&mut text, Format::Classic);
         text
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn all_are_written_in_a_stable_order() {
-        let own = OwnMetrics::new(Timestamp::from_unix_millis(1_500));
+        let own = SelfMetrics::new(Timestamp::from_unix_millis(1_500));
         own.http_request(Handler::Metrics, 503);
         own.clone().http_request(Handler::Metrics, 200);
         own.store_error();
