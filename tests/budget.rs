@@ -37,7 +37,7 @@ fn rewrite(simulator: &Simulator, folder: &TempDir, entries: &[Entry]) {
     settings::write(simulator, folder.path(), entries, "5s");
     let file = folder.path().join("exporter.yml");
     let text = fs::read_to_string(&file).expect("it is there");
-    let text = text.replace(&settings::quota(1_000, 50_000), "{use: 80%}");
+    let text = text.replace(&settings::budget(1_000, 50_000), "{use: 80%}");
     settings::write_text(folder.path(), &text);
 }
 
@@ -92,8 +92,8 @@ async fn each_endpoint_may_have_a_budget_of_its_own() {
         settings::write(&simulator, folder.path(), &[entry(0)], "5s");
         let file = folder.path().join("exporter.yml");
         let text = fs::read_to_string(&file).expect("it is there");
-        let quota = format!("{{per_minute: {}, use: 50%, scope: {scope}}}", 2 * LIMIT);
-        let text = text.replace(&settings::quota(1_000, 50_000), &quota);
+        let budget = format!("{{per_minute: {}, use: 50%, scope: {scope}}}", 2 * LIMIT);
+        let text = text.replace(&settings::budget(1_000, 50_000), &budget);
         settings::write_text(folder.path(), &text);
     };
     write("endpoint");

@@ -59,7 +59,7 @@ async fn exporter(
             identity.tenant_id,
             identity.client_id,
             identity.client_secret,
-            crate::common::settings::quota(1_000, 50_000),
+            crate::common::settings::budget(1_000, 50_000),
         )
         .expect("a string can be written");
     }

@@ -135,9 +135,9 @@ fn health() -> Health {
 }
 
 fn snapshot(clock: &Clock) -> Snapshot {
-    let quota = Budget::new(clock.clone(), Limits::new(80, 1200));
+    let budget = Budget::new(clock.clone(), Limits::new(80, 1200));
     for _ in 0..3 {
-        let slot = quota.try_acquire(Collector::History, Reserved::default());
+        let slot = budget.try_acquire(Collector::History, Reserved::default());
         let permit = slot.expect("the budget is fresh").pay_at_once();
         permit.expect("nothing is written").answered();
     }
@@ -165,7 +165,7 @@ fn snapshot(clock: &Clock) -> Snapshot {
         .into(),
         target_seconds,
         health: health(),
-        quota,
+        budget,
     });
     // A tenant that has not been polled yet.
     snapshot.publish(TenantView {
@@ -174,7 +174,7 @@ fn snapshot(clock: &Clock) -> Snapshot {
         agents: [].into(),
         target_seconds: Histogram::new(TARGET_SECONDS),
         health: Health::default(),
-        quota: Budget::new(clock.clone(), Limits::new(1, 1)),
+        budget: Budget::new(clock.clone(), Limits::new(1, 1)),
     });
     snapshot
 }

@@ -196,13 +196,13 @@ async fn a_changed_tenant_goes_on_with_all_that_was_known() {
         tenant.secret = Some("wrong".to_owned());
         tenant.per_minute = 500;
         let used = ["window=\"hour\""];
-        let quota = |metrics: &common::Metrics| metrics.value("defender_api_quota_used", &used);
-        let before = quota(&exporter.metrics().await);
+        let budget = |metrics: &common::Metrics| metrics.value("defender_api_quota_used", &used);
+        let before = budget(&exporter.metrics().await);
         reload(&exporter, &simulator, std::slice::from_ref(&tenant)).await;
         let metrics = exporter.metrics().await;
         let limit = metrics.value("defender_api_quota_limit", &["window=\"minute\""]);
         assert_eq!(limit, Some(500.0));
-        assert!(quota(&metrics) >= before, "its calls still count");
+        assert!(budget(&metrics) >= before, "its calls still count");
         assert_eq!(metrics.value(sessions, &counted), Some(1.0));
         assert!(metrics.value("defender_up", &[]).is_some());
         assert_eq!(exporter.get("/-/ready").await.0, 200);

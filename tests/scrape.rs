@@ -61,7 +61,7 @@ impl Scraped {
                 agents: [].into(),
                 target_seconds: Histogram::new(TARGET_SECONDS),
                 health: Health::default(),
-                quota: Budget::new(clock.clone(), Limits::new(80, 1200)),
+                budget: Budget::new(clock.clone(), Limits::new(80, 1200)),
             });
         }
         Self {

@@ -74,7 +74,7 @@ pub fn tenants(definitions: usize, clock: &Clock) -> Arc<Tenants> {
         agents: [].into(),
         target_seconds: Histogram::new(TARGET_SECONDS),
         health: Health::default(),
-        quota: Budget::new(clock.clone(), Limits::new(80, 1200)),
+        budget: Budget::new(clock.clone(), Limits::new(80, 1200)),
     };
     Arc::new(Tenants::from([(name, Arc::new(tenant))]))
 }

@@ -10,7 +10,7 @@ use defender_scan_exporter::config::{DefinitionFilter, Poll, Rule};
 use defender_scan_exporter::model::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
 use defender_scan_exporter::polling::tenant::Tenant;
-use defender_scan_exporter::schedule::{ListingDiff, Plan, Request, Step};
+use defender_scan_exporter::schedule::{ListingDiff, Request, Schedule, Step};
 use defender_scan_exporter::store::Store;
 
 use crate::fixture;
@@ -19,7 +19,7 @@ use crate::measure::{least, row};
 pub fn run(definitions: usize) {
     lists(definitions);
     plan(definitions);
-    quota(definitions);
+    budget(definitions);
     store(definitions);
 }
 
@@ -35,8 +35,8 @@ fn tenant(clock: &Clock) -> Tenant {
         inactive: true,
         limit: usize::MAX,
     };
-    let quota = Budget::new(clock.clone(), Limits::new(80, 1200));
-    Tenant::new(TenantName::new("contoso"), "directory", filter, quota)
+    let budget = Budget::new(clock.clone(), Limits::new(80, 1200));
+    Tenant::new(TenantName::new("contoso"), "directory", filter, budget)
 }
 
 fn lists(definitions: usize) {
@@ -70,21 +70,21 @@ fn plan(definitions: usize) {
         .collect();
     let limits = Limits::new(1_000_000, 1_000_000);
     let fresh = || {
-        let quota = Budget::new(clock.clone(), limits);
-        let mut plan = Plan::new(Poll::default(), clock.uptime(), 1);
+        let budget = Budget::new(clock.clone(), limits);
+        let mut plan = Schedule::new(Poll::default(), clock.uptime(), 1);
         let listed = ListingDiff {
             appeared: ids.clone(),
             changed: ids.clone(),
             names_runs: true,
             ..ListingDiff::default()
         };
-        plan.listed(clock.uptime(), 1, &listed, &quota);
-        (plan, quota)
+        plan.listed(clock.uptime(), 1, &listed, &budget);
+        (plan, budget)
     };
     let [planned, filled] = least([
         &mut || {
-            let (mut plan, quota) = fresh();
-            while let Step::Call(request, slot) = plan.next(clock.uptime(), &quota) {
+            let (mut plan, budget) = fresh();
+            while let Step::Call(request, slot) = plan.next(clock.uptime(), &budget) {
                 if let Ok(permit) = slot.pay_at_once() {
                     permit.answered();
                 }
@@ -97,9 +97,9 @@ fn plan(definitions: usize) {
                             names_runs: true,
                             ..ListingDiff::default()
                         };
-                        plan.listed(now, 1, &nothing, &quota);
+                        plan.listed(now, 1, &nothing, &budget);
                     }
-                    Request::Agents => plan.agents_listed(now, 1, &quota),
+                    Request::Agents => plan.agents_listed(now, 1, &budget),
                 }
             }
         },
@@ -117,14 +117,14 @@ fn plan(definitions: usize) {
 }
 
 /// An hour's calls are in the log, whatever the number of definitions.
-fn quota(definitions: usize) {
+fn budget(definitions: usize) {
     const CALLS: usize = 1_000;
     let clock = Clock::system();
     let [acquired, read] = least([
         &mut || {
-            let quota = Budget::new(clock.clone(), Limits::new(2_000, 2_000));
+            let budget = Budget::new(clock.clone(), Limits::new(2_000, 2_000));
             for _ in 0..CALLS {
-                let slot = quota.try_acquire(Collector::History, Reserved::default());
+                let slot = budget.try_acquire(Collector::History, Reserved::default());
                 if let Some(permit) = slot.ok().and_then(|slot| slot.pay_at_once().ok()) {
                     permit.answered();
                 }
@@ -160,7 +160,7 @@ fn store(definitions: usize) {
     };
     let mut tenant = tenant(&clock);
     tenant.apply_listing(definitions_of(definitions), clock.uptime());
-    let plan = Plan::new(Poll::default(), clock.uptime(), 1);
+    let plan = Schedule::new(Poll::default(), clock.uptime(), 1);
     let of = store.of(tenant.name(), &BudgetKey::new("directory|application|api"));
     let changes = tenant.changes(&plan, of.stamp(clock.uptime()), &clock);
     let bytes = vec![1_u8; definitions * 300];

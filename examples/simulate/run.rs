@@ -9,7 +9,7 @@ use defender_scan_exporter::clock::{Clock, Timestamp, Uptime};
 use defender_scan_exporter::config::Poll;
 use defender_scan_exporter::model::DefinitionId;
 use defender_scan_exporter::model::health::Reason;
-use defender_scan_exporter::schedule::{Failure, Plan, Request, Step};
+use defender_scan_exporter::schedule::{Failure, Request, Schedule, Step};
 use futures::future::{BoxFuture, ready};
 
 use super::observer::Observer;
@@ -65,8 +65,8 @@ struct Run {
     scenario: Scenario,
     clock: Clock,
     disk: Arc<Disk>,
-    quota: Budget,
-    plan: Plan,
+    budget: Budget,
+    plan: Schedule,
     world: World,
     service: Service,
     observer: Observer,
@@ -95,9 +95,9 @@ impl Run {
         let clock = Clock::anchored(Timestamp::from_unix_millis(1_750_000_000_000));
         let now = clock.uptime();
         let disk = Arc::new(Disk::default());
-        let quota = quota(&clock, &disk);
+        let budget = budget(&clock, &disk);
         Self {
-            plan: Plan::new(poll(), now, scenario.seed),
+            plan: Schedule::new(poll(), now, scenario.seed),
             world: World::new(scenario.definitions, now, scenario.seed),
             service: Service::new(scenario.seed + 1, scenario.trouble),
             observer: Observer::default(),
@@ -110,7 +110,7 @@ impl Run {
             scenario,
             clock,
             disk,
-            quota,
+            budget,
         }
     }
 
@@ -149,7 +149,7 @@ impl Run {
     /// Sends all that the plan wants; returns when it wants to be asked again.
     fn send(&mut self, now: Uptime) -> Option<Uptime> {
         loop {
-            match self.plan.next(now, &self.quota) {
+            match self.plan.next(now, &self.budget) {
                 Step::Call(request, slot) => {
                     let permit = slot
                         .pay_at_once()
@@ -188,7 +188,7 @@ impl Run {
                 Request::Definitions => self.listed(now, call.seen),
                 Request::History(ids) => self.fetched(now, &ids, call.seen, now.since(call.sent)),
                 Request::Sessions(_) => unreachable!("history tells all"),
-                Request::Agents => self.plan.agents_listed(now, 1, &self.quota),
+                Request::Agents => self.plan.agents_listed(now, 1, &self.budget),
             }
         }
     }
@@ -226,7 +226,7 @@ impl Run {
         let paused = self.plan.paused_until(now).is_some();
         self.report
             .listed(pages, took, listed.changed.len(), paused);
-        self.plan.listed(now, pages, &listed, &self.quota);
+        self.plan.listed(now, pages, &listed, &self.budget);
     }
 
     fn fetched(&mut self, now: Uptime, ids: &[DefinitionId], seen: Uptime, took: Duration) {
@@ -258,8 +258,11 @@ impl Run {
             .drain(..)
             .for_each(|call| std::mem::forget(call.permit));
         self.give_up_list();
-        self.quota = quota(&self.clock, &self.disk);
-        let before = std::mem::replace(&mut self.plan, Plan::new(poll(), now, self.random.u64(..)));
+        self.budget = budget(&self.clock, &self.disk);
+        let before = std::mem::replace(
+            &mut self.plan,
+            Schedule::new(poll(), now, self.random.u64(..)),
+        );
         let pause = before.paused_until(now).map(|until| until.since(now));
         self.plan.restore(now, before.batch_size(), pause);
         for id in self.observer.restart(&self.world) {
@@ -285,7 +288,7 @@ fn poll() -> Poll {
     Poll::default()
 }
 
-fn quota(clock: &Clock, disk: &Arc<Disk>) -> Budget {
+fn budget(clock: &Clock, disk: &Arc<Disk>) -> Budget {
     let calls = disk
         .0
         .lock()

@@ -288,7 +288,7 @@ impl Budget {
         log.calls.insert(number, call);
         drop(log);
         let permit = Permit {
-            quota: self.clone(),
+            budget: self.clone(),
             number,
             call,
             leaves: false,

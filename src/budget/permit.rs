@@ -35,13 +35,13 @@ impl Slot {
         {
             return Err(NotWritten);
         }
-        let now = self.permit.quota.shared.clock.uptime();
+        let now = self.permit.budget.shared.clock.uptime();
         if now.since(self.permit.call.sent) > LONGEST_WRITE {
             return Err(NotWritten);
         }
         let mut permit = self.permit;
         permit.call.sent = now;
-        permit.quota.leaves(permit.number, now);
+        permit.budget.leaves(permit.number, now);
         permit.leaves = true;
         Ok(permit)
     }
@@ -61,7 +61,7 @@ impl Slot {
 #[derive(Debug)]
 #[must_use = "a permit that is not used still costs a call"]
 pub struct Permit {
-    pub(super) quota: Budget,
+    pub(super) budget: Budget,
     pub(super) number: u64,
     pub(super) call: Call,
     /// Whether the request may leave; if not, its slot is free again when dropped.
@@ -83,8 +83,8 @@ impl Permit {
 
     /// The answer has arrived: the service has seen the request by now.
     pub fn answered(mut self) {
-        let now = self.quota.shared.clock.uptime();
-        self.quota.settle(self.number, now);
+        let now = self.budget.shared.clock.uptime();
+        self.budget.settle(self.number, now);
         self.call.answered = Some(now);
     }
 }
@@ -93,10 +93,10 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.leaves {
-            self.quota.lock().calls.remove(&self.number);
+            self.budget.lock().calls.remove(&self.number);
         } else if self.call.answered.is_none() {
-            let now = self.quota.shared.clock.uptime();
-            self.quota
+            let now = self.budget.shared.clock.uptime();
+            self.budget
                 .settle(self.number, now.max(self.call.sent + UNANSWERED));
         }
     }

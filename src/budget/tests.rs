@@ -9,18 +9,18 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Timestamp;
 
-fn quota(per_minute: usize, per_hour: usize) -> Budget {
+fn budget(per_minute: usize, per_hour: usize) -> Budget {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
     Budget::new(clock, Limits::new(per_minute, per_hour))
 }
 
-fn acquire(quota: &Budget, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
-    let slot = quota.try_acquire(collector, reserved)?;
+fn acquire(budget: &Budget, collector: Collector, reserved: Reserved) -> Result<Permit, Retry> {
+    let slot = budget.try_acquire(collector, reserved)?;
     Ok(slot.pay_at_once().expect("it can be written"))
 }
 
-fn history(quota: &Budget) -> Result<Permit, Retry> {
-    acquire(quota, Collector::History, Reserved::default())
+fn history(budget: &Budget) -> Result<Permit, Retry> {
+    acquire(budget, Collector::History, Reserved::default())
 }
 
 async fn pass(duration: Duration) {
@@ -29,49 +29,49 @@ async fn pass(duration: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_held_until_a_window_after_the_answer() {
-    let quota = quota(1, 100);
-    let permit = history(&quota).expect("the first call is free");
+    let budget = budget(1, 100);
+    let permit = history(&budget).expect("the first call is free");
     pass(Duration::from_secs(70)).await;
     assert_eq!(
-        history(&quota).expect_err("it is on its way"),
+        history(&budget).expect_err("it is on its way"),
         Retry::AfterAnswer
     );
     permit.answered();
     pass(Duration::from_mins(1)).await;
-    let refused = history(&quota).expect_err("the window is closed at its end");
+    let refused = history(&budget).expect_err("the window is closed at its end");
     assert!(matches!(refused, Retry::At(_)));
     pass(Duration::from_millis(1)).await;
-    assert!(history(&quota).is_ok());
+    assert!(history(&budget).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_without_an_answer_counts_until_it_can_not_arrive_any_more() {
-    let quota = quota(1, 100);
-    drop(history(&quota).expect("the first call is free"));
+    let budget = budget(1, 100);
+    drop(history(&budget).expect("the first call is free"));
     pass(UNANSWERED + Duration::from_mins(1)).await;
-    assert!(history(&quota).is_err());
+    assert!(history(&budget).is_err());
     pass(Duration::from_millis(1)).await;
-    assert!(history(&quota).is_ok());
+    assert!(history(&budget).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn reserved_slots_are_kept_for_the_others() {
-    let quota = quota(10, 100);
+    let budget = budget(10, 100);
     let reserved = Reserved { minute: 4, hour: 4 };
     for _ in 0..6 {
-        acquire(&quota, Collector::History, reserved)
+        acquire(&budget, Collector::History, reserved)
             .expect("six are ours")
             .answered();
     }
-    assert!(acquire(&quota, Collector::History, reserved).is_err());
+    assert!(acquire(&budget, Collector::History, reserved).is_err());
     for _ in 0..4 {
-        acquire(&quota, Collector::Definitions, Reserved::default())
+        acquire(&budget, Collector::Definitions, Reserved::default())
             .expect("four are theirs")
             .answered();
     }
-    assert!(acquire(&quota, Collector::Definitions, Reserved::default()).is_err());
+    assert!(acquire(&budget, Collector::Definitions, Reserved::default()).is_err());
     assert_eq!(
-        quota.usage()[0],
+        budget.usage()[0],
         Usage {
             limit: 10,
             used: 10
@@ -87,13 +87,13 @@ async fn restored_calls_still_count() {
         sent: clock.uptime(),
         answered: None,
     };
-    let quota = Budget::restore(clock, Limits::new(1, 10), [(7, call)], None);
-    assert!(history(&quota).is_err());
+    let budget = Budget::restore(clock, Limits::new(1, 10), [(7, call)], None);
+    assert!(history(&budget).is_err());
     pass(LONGEST_WRITE + UNANSWERED + Duration::from_mins(1)).await;
-    assert!(history(&quota).is_err(), "it may have been on its way");
+    assert!(history(&budget).is_err(), "it may have been on its way");
     pass(Duration::from_millis(1)).await;
     assert_eq!(
-        history(&quota)
+        history(&budget)
             .expect("nobody can have seen it since")
             .number(),
         8
@@ -114,11 +114,11 @@ impl CallLog for FullDisk {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_can_not_be_written_down_does_not_leave_and_costs_nothing() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-    let quota = Budget::restore(clock, Limits::new(1, 10), [], Some(Arc::new(FullDisk)));
-    let slot = quota.try_acquire(Collector::History, Reserved::default());
+    let budget = Budget::restore(clock, Limits::new(1, 10), [], Some(Arc::new(FullDisk)));
+    let slot = budget.try_acquire(Collector::History, Reserved::default());
     let paid = slot.expect("one is free").pay().await;
     assert_eq!(paid.expect_err("it cannot be written"), NotWritten);
-    assert_eq!(quota.usage()[0].used, 0);
+    assert_eq!(budget.usage()[0].used, 0);
 }
 
 #[derive(Clone, Debug)]
@@ -245,10 +245,10 @@ async fn outcome(attempts: Vec<Attempt>, limits: Limits) -> Outcome {
             killed: AtomicBool::new(false),
         });
         let calls = rows.lock().expect("nobody panics").clone();
-        let quota = Budget::restore(clock.clone(), limits, calls, Some(life.clone()));
-        (life, quota)
+        let budget = Budget::restore(clock.clone(), limits, calls, Some(life.clone()));
+        (life, budget)
     };
-    let (mut life, mut quota) = start();
+    let (mut life, mut budget) = start();
     let mut outcome = Outcome::default();
     let mut tasks = tokio::task::JoinSet::new();
     for attempt in attempts {
@@ -257,10 +257,10 @@ async fn outcome(attempts: Vec<Attempt>, limits: Limits) -> Outcome {
         if attempt.killed {
             life.killed.store(true, Ordering::Relaxed);
             tasks = tokio::task::JoinSet::new();
-            (life, quota) = start();
+            (life, budget) = start();
         }
         let now = clock.uptime();
-        let Ok(permit) = history(&quota) else {
+        let Ok(permit) = history(&budget) else {
             let full = limits.both().into_iter().any(|limit| {
                 let counts = |call: &&Made| call.may_count(limit.window, now);
                 outcome.made.iter().filter(counts).count() >= limit.calls
@@ -289,7 +289,7 @@ async fn outcome(attempts: Vec<Attempt>, limits: Limits) -> Outcome {
 
 #[tokio::test(start_paused = true)]
 async fn calls_count_on_under_other_limits_even_those_on_their_way() {
-    let before = quota(10, 100);
+    let before = budget(10, 100);
     let under_way = history(&before).expect("ten are free");
     history(&before).expect("nine are free").answered();
     let after = before.with_limits(Limits::new(2, 100));
@@ -306,32 +306,32 @@ async fn calls_count_on_under_other_limits_even_those_on_their_way() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_is_not_paid_for_is_free_again() {
-    let quota = quota(1, 100);
-    let slot = quota.try_acquire(Collector::History, Reserved::default());
-    assert_eq!(quota.usage()[0].used, 1);
+    let budget = budget(1, 100);
+    let slot = budget.try_acquire(Collector::History, Reserved::default());
+    assert_eq!(budget.usage()[0].used, 1);
     drop(slot.expect("one is free"));
-    assert_eq!(quota.usage()[0].used, 0);
-    assert!(history(&quota).is_ok());
+    assert_eq!(budget.usage()[0].used, 0);
+    assert!(history(&budget).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_writing_took_too_long_does_not_leave_and_one_that_did_counts_from_then() {
-    let quota = quota(1, 100);
-    let late = quota.try_acquire(Collector::History, Reserved::default());
+    let budget = budget(1, 100);
+    let late = budget.try_acquire(Collector::History, Reserved::default());
     pass(LONGEST_WRITE + Duration::from_secs(1)).await;
     let late = late.expect("one is free").pay().await;
     assert_eq!(
         late.expect_err("its row is of half a minute ago"),
         NotWritten
     );
-    let slow = quota.try_acquire(Collector::History, Reserved::default());
+    let slow = budget.try_acquire(Collector::History, Reserved::default());
     pass(LONGEST_WRITE).await;
     let slow = slow
         .expect("one is free")
         .pay()
         .await
         .expect("just in time");
-    assert_eq!(slow.call().sent, quota.shared.clock.uptime());
+    assert_eq!(slow.call().sent, budget.shared.clock.uptime());
 }
 
 /// The reserve of a minute after a short gap, of an hour after a longer one or one of unknown
@@ -343,14 +343,14 @@ async fn after_a_gap_the_budget_runs_on_the_reserve() {
             let clock = Clock::anchored(Timestamp::from_unix_millis(0));
             let api = Limits::new(5 + reserve, 50 + reserve);
             let limits = Limits::new(5, 50).out_of(api);
-            let quota = Budget::new(clock.clone(), limits);
+            let budget = Budget::new(clock.clone(), limits);
             let gap = gap.map(Duration::from_mins);
-            quota.run_on_reserve(Reserve::after(gap, clock.uptime()));
-            let all = || std::iter::from_fn(|| history(&quota).ok().map(Permit::answered)).count();
+            budget.run_on_reserve(Reserve::after(gap, clock.uptime()));
+            let all = || std::iter::from_fn(|| history(&budget).ok().map(Permit::answered)).count();
             assert_eq!(all(), reserve, "{gap:?}");
             pass(Duration::from_secs(minutes * 60 - 1)).await;
             assert_eq!(all(), 0, "{gap:?}");
-            let refused = history(&quota).expect_err("it is not over");
+            let refused = history(&budget).expect_err("it is not over");
             assert!(matches!(refused, Retry::At(_)), "{refused:?}");
             pass(Duration::from_secs(2)).await;
             assert_eq!(all(), 5, "{gap:?}: the whole share");

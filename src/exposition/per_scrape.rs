@@ -165,6 +165,6 @@ fn deflate(write: impl FnOnce(&mut dyn FnMut(&str, usize)) -> String) -> Deflate
     Deflated::new(lines.end(), text.as_bytes())
 }
 
-fn usage((quota, of, window): &Used) -> Value {
-    quota.usage_of(*of)[*window].used.into()
+fn usage((budget, of, window): &Used) -> Value {
+    budget.usage_of(*of)[*window].used.into()
 }

@@ -167,7 +167,7 @@ fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
     let mut used = Rows::default();
     for tenant in tenants {
         for (of, window, labels) in windows(tenant) {
-            used.add((tenant.quota.clone(), of, window), |out| {
+            used.add((tenant.budget.clone(), of, window), |out| {
                 Lines::new(metric, out).start_of(&labels, &[]);
             });
         }
@@ -177,7 +177,7 @@ fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
 
 /// The windows of a tenant's budgets with their labels: of one for all endpoints, or of one each.
 fn windows(tenant: &TenantView) -> Vec<(Collector, usize, String)> {
-    let budgets = match tenant.quota.share().scope {
+    let budgets = match tenant.budget.share().scope {
         Scope::Application => 1,
         Scope::Endpoint => Collector::ALL.len(),
     };
@@ -186,7 +186,7 @@ fn windows(tenant: &TenantView) -> Vec<(Collector, usize, String)> {
     for of in payers.take(budgets) {
         for (index, window) in catalog::WINDOWS.into_iter().enumerate() {
             let (name, mut labels) = (tenant.name.as_str(), String::new());
-            match tenant.quota.share().scope {
+            match tenant.budget.share().scope {
                 Scope::Application => pairs(&mut labels, &["tenant", "window"], &[name, window]),
                 Scope::Endpoint => {
                     let values = [name, of.as_label(), window];
@@ -316,7 +316,7 @@ fn skipped(lines: &mut Lines<'_>, tenant: &TenantView) {
 }
 
 fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
-    let limits = tenant.quota.share();
+    let limits = tenant.budget.share();
     let limits = [limits.minute, limits.hour];
     for (_, window, labels) in windows(tenant) {
         lines.sample_of(&labels, &[], limits[window].calls);

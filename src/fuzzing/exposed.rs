@@ -11,7 +11,7 @@ use crate::exposition::{self, Format, SelfMetrics};
 use crate::model::TenantName;
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::Tenant;
-use crate::schedule::Plan;
+use crate::schedule::Schedule;
 use crate::store;
 
 /// Reads a list of definitions, writes it in both formats, and finds every name again.
@@ -20,9 +20,9 @@ pub(super) fn exposition(data: &[u8]) {
         return;
     };
     let clock = Clock::anchored(Timestamp::from_unix_millis(1_700_000_000_000));
-    let quota = Budget::new(clock.clone(), Limits::new(1, 1));
+    let budget = Budget::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
-    let mut tenant = Tenant::new(name, "directory", DefinitionFilter::default(), quota);
+    let mut tenant = Tenant::new(name, "directory", DefinitionFilter::default(), budget);
     tenant.apply_listing(listed, Uptime::default());
     let view = tenant.view();
     let expected: BTreeSet<(String, String)> = view
@@ -55,17 +55,17 @@ pub(super) fn store_rows(data: &[u8]) {
     if loaded.tenant.is_none() && loaded.definitions.is_empty() {
         return;
     }
-    let quota = Budget::new(clock.clone(), Limits::new(1, 1));
+    let budget = Budget::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
     let mut tenant = Tenant::new(
         name,
         "directory",
         DefinitionFilter::default(),
-        quota.clone(),
+        budget.clone(),
     );
-    let mut plan = Plan::new(Poll::default(), clock.uptime(), 1);
-    tenant.restore(&mut plan, loaded, &clock);
-    let _ = plan.next(clock.uptime(), &quota);
+    let mut schedule = Schedule::new(Poll::default(), clock.uptime(), 1);
+    tenant.restore(&mut schedule, loaded, &clock);
+    let _ = schedule.next(clock.uptime(), &budget);
     let snapshot = Snapshot::default();
     snapshot.publish(tenant.view());
     let own = SelfMetrics::new(Timestamp::from_unix_millis(0));

@@ -37,7 +37,7 @@ use crate::model::health::Collector;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::Tenant;
-use crate::schedule::{Plan, Request, Step};
+use crate::schedule::{Request, Schedule, Step};
 use crate::store::TenantStore;
 
 /// How to reach one tenant's API.
@@ -53,8 +53,8 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Poller {
     tenant: Tenant,
-    plan: Plan,
-    quota: Budget,
+    schedule: Schedule,
+    budget: Budget,
     source: Arc<Source>,
     snapshot: Snapshot,
     /// `None`: a restart forgets.
@@ -98,8 +98,8 @@ impl Poller {
     #[must_use]
     pub fn new(
         tenant: Tenant,
-        plan: Plan,
-        quota: Budget,
+        schedule: Schedule,
+        budget: Budget,
         source: Arc<Source>,
         snapshot: Snapshot,
         store: Option<TenantStore>,
@@ -108,8 +108,8 @@ impl Poller {
         let generation = store.as_ref().map_or(0, TenantStore::generation);
         Self {
             tenant,
-            plan,
-            quota,
+            schedule,
+            budget,
             source,
             snapshot,
             store,
@@ -141,7 +141,7 @@ impl Poller {
             let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
                 // The plan is not asked for a call: without a token it could not be made.
-                None => self.plan.held_until(),
+                None => self.schedule.held_until(),
             };
             let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));
             if !self.polled && !self.tenant.health.held_back && calls.is_empty() {
@@ -159,10 +159,10 @@ impl Poller {
                     },
                 },
                 () = self.clock.sleep_until(wake) => {}
-                () = self.retry.notified() => self.plan.retry_forbidden(self.clock.uptime()),
+                () = self.retry.notified() => self.schedule.retry_forbidden(self.clock.uptime()),
                 () = self.source.tokens.credential_changed(), if signed_out => {
                     tracing::info!(tenant = %self.tenant.name(), "the credential's files have changed, signing in");
-                    self.plan.retry_token();
+                    self.schedule.retry_token();
                 }
             }
         }
@@ -176,7 +176,7 @@ impl Poller {
         calls: &mut JoinSet<(Bearer, Done)>,
     ) -> Option<Uptime> {
         loop {
-            match self.plan.next(self.clock.uptime(), &self.quota) {
+            match self.schedule.next(self.clock.uptime(), &self.budget) {
                 Step::Call(request, slot) => self.send(request, slot, bearer.clone(), calls),
                 Step::Sleep(wake) => return wake,
             }
@@ -230,7 +230,7 @@ impl Poller {
     async fn handle_answer(&mut self, bearer: &Bearer, done: Done) {
         let now = self.clock.uptime();
         match done {
-            Done::NotWritten(request) => self.plan.not_written(now, &request),
+            Done::NotWritten(request) => self.schedule.not_written(now, &request),
             Done::Definitions(answer) => {
                 let complete = self.conclude(&Request::Definitions, bearer, answer, |poller| {
                     &mut poller.definitions
@@ -250,7 +250,7 @@ impl Poller {
                     let unsettled =
                         self.tenant
                             .apply_history(&ids, &sessions.items, self.clock.wall());
-                    self.plan.fetched(now, &ids, &unsettled);
+                    self.schedule.fetched(now, &ids, &unsettled);
                     self.want_sessions();
                 }
             }
@@ -259,7 +259,7 @@ impl Poller {
                 if let Some(listed) = self.conclude(&Request::Agents, bearer, answer, |poller| {
                     &mut poller.agents
                 }) {
-                    self.plan.agents_listed(now, listed.pages, &self.quota);
+                    self.schedule.agents_listed(now, listed.pages, &self.budget);
                     if listed.extent.is_whole() {
                         self.tenant.set_agents(listed.items);
                     } else {
@@ -282,9 +282,9 @@ impl Poller {
             } else {
                 self.tenant.add_definitions(listed.items, now)
             };
-            self.plan.listed(now, listed.pages, &news, &self.quota);
+            self.schedule.listed(now, listed.pages, &news, &self.budget);
             if !news.vanished.is_empty() {
-                self.plan.keep_sessions(|id| self.tenant.asks_for(id));
+                self.schedule.keep_sessions(|id| self.tenant.asks_for(id));
             }
             if self.tenant.is_empty() {
                 // No history is left that could be fetched, and end the failure.
@@ -296,7 +296,7 @@ impl Poller {
                 return;
             }
             let news = self.tenant.add_definitions(page, now);
-            self.plan.page_listed(now, &news);
+            self.schedule.page_listed(now, &news);
         }
         self.want_sessions();
         let dropped = self.tenant.health.dropped;
@@ -320,12 +320,12 @@ impl Poller {
             PageOutcome::More { cut } => {
                 let health = self.tenant.health.collector_mut(collector);
                 health.truncated += u64::from(cut);
-                self.plan.go_on(request, now);
+                self.schedule.go_on(request, now);
             }
-            PageOutcome::Again => self.plan.go_on(request, now),
+            PageOutcome::Again => self.schedule.go_on(request, now),
             PageOutcome::Renew => {
                 self.refused = Some(bearer.clone());
-                self.plan.go_on(request, now);
+                self.schedule.go_on(request, now);
             }
             PageOutcome::Complete(complete) => {
                 self.note_extent(request, complete.extent);

@@ -31,7 +31,7 @@ pub struct TenantView {
     /// How its polling goes.
     pub health: Health,
     /// Its budget, whose use falls as time passes.
-    pub quota: Budget,
+    pub budget: Budget,
 }
 
 impl TenantView {

@@ -1,10 +1,10 @@
 //! What failed, and when it is tried again: at once what is forbidden, if somebody asks for it.
 
-use super::Plan;
+use super::Schedule;
 use crate::clock::Uptime;
 use crate::model::health::Collector;
 
-impl Plan {
+impl Schedule {
     /// When `collector` makes its next call, as far as the budget allows: `None` while one is
     /// under way, or never.
     #[must_use]

@@ -50,7 +50,7 @@ const AGAIN: [Duration; 4] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct HistoryPlan {
+pub(super) struct HistorySchedule {
     sweep: Duration,
     /// If set, all definitions are fetched that often, as far as the budget allows.
     fallback: Option<Duration>,
@@ -91,7 +91,7 @@ pub struct FetchTimes {
     pub quarantined_until: Option<Uptime>,
 }
 
-impl HistoryPlan {
+impl HistorySchedule {
     pub(super) fn new(poll: Poll, now: Uptime, seed: u64) -> Self {
         Self {
             sweep: poll.sweep,

@@ -16,7 +16,7 @@ mod backoff;
 mod fetches;
 mod forbidden;
 mod history;
-mod schedule;
+mod list_timer;
 mod sessions;
 mod share;
 
@@ -24,10 +24,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use self::backoff::Backoff;
-use self::history::HistoryPlan;
+use self::history::HistorySchedule;
 pub use self::history::{FetchTimes, QUARANTINE};
-use self::schedule::Schedule;
-use self::sessions::SessionsPlan;
+use self::list_timer::ListTimer;
+use self::sessions::SessionsSchedule;
 use self::share::{AGENTS, DEFINITIONS, least_interval};
 use crate::budget::{Budget, Retry, Slot};
 use crate::clock::Uptime;
@@ -132,12 +132,12 @@ impl Failure {
 
 /// The plan of one tenant.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Schedule {
     poll: Poll,
-    definitions: Schedule,
-    history: HistoryPlan,
-    sessions: SessionsPlan,
-    agents: Schedule,
+    definitions: ListTimer,
+    history: HistorySchedule,
+    sessions: SessionsSchedule,
+    agents: ListTimer,
     paused_until: Option<Uptime>,
     /// When to ask for a token again, after a failure to get one.
     no_token_until: Option<Uptime>,
@@ -145,16 +145,16 @@ pub struct Plan {
     token_backoff: Backoff,
 }
 
-impl Plan {
+impl Schedule {
     /// A plan that starts at `now`. `seed` decides the jitter of its back-off.
     #[must_use]
     pub fn new(poll: Poll, now: Uptime, seed: u64) -> Self {
         Self {
             poll,
-            definitions: Schedule::new(Some(poll.definitions), now, seed),
-            history: HistoryPlan::new(poll, now, seed.wrapping_add(1)),
-            sessions: SessionsPlan::new(poll.sessions, now, seed.wrapping_add(4)),
-            agents: Schedule::new(
+            definitions: ListTimer::new(Some(poll.definitions), now, seed),
+            history: HistorySchedule::new(poll, now, seed.wrapping_add(1)),
+            sessions: SessionsSchedule::new(poll.sessions, now, seed.wrapping_add(4)),
+            agents: ListTimer::new(
                 (!poll.agents.is_zero()).then_some(poll.agents),
                 now,
                 seed.wrapping_add(2),
@@ -184,7 +184,7 @@ impl Plan {
     }
 
     /// The next call with its slot in the budget, or how long to sleep.
-    pub fn next(&mut self, now: Uptime, quota: &Budget) -> Step {
+    pub fn next(&mut self, now: Uptime, budget: &Budget) -> Step {
         if let Some(until) = self.held_until().filter(|until| *until > now) {
             return Step::Sleep(Some(until));
         }
@@ -195,7 +195,7 @@ impl Plan {
             let gives_way = collector == Collector::Sessions && self.history.has_backlog(now);
             match self.due(collector).filter(|_| !gives_way) {
                 Some(due) if due <= now => {
-                    match quota.try_acquire(collector, self.reserved(collector, quota)) {
+                    match budget.try_acquire(collector, self.reserved(collector, budget)) {
                         Ok(slot) => return Step::Call(self.start(collector, now), slot),
                         Err(Retry::At(free)) => sleep_until(free),
                         Err(Retry::AfterAnswer) => {}
@@ -279,8 +279,8 @@ impl Plan {
     }
 
     /// The list of definitions is complete, in `pages` pages.
-    pub fn listed(&mut self, now: Uptime, pages: usize, listed: &ListingDiff, quota: &Budget) {
-        let least = least_interval(pages, DEFINITIONS, quota);
+    pub fn listed(&mut self, now: Uptime, pages: usize, listed: &ListingDiff, budget: &Budget) {
+        let least = least_interval(pages, DEFINITIONS, budget);
         self.definitions.succeeded(now, pages, least);
         self.history.listed(now, listed);
         self.history
@@ -289,9 +289,9 @@ impl Plan {
     }
 
     /// The list of agents is complete, in `pages` pages.
-    pub fn agents_listed(&mut self, now: Uptime, pages: usize, quota: &Budget) {
+    pub fn agents_listed(&mut self, now: Uptime, pages: usize, budget: &Budget) {
         self.agents
-            .succeeded(now, pages, least_interval(pages, AGENTS, quota));
+            .succeeded(now, pages, least_interval(pages, AGENTS, budget));
     }
 
     /// History of a batch is complete; `unsettled` are asked for again, at growing pauses, for as

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::history::{FIRST_BATCH, GROW};
-use super::{Failure, Plan};
+use super::{Failure, Schedule};
 use crate::clock::Uptime;
 use crate::model::SessionId;
 use crate::model::health::Reason;
@@ -36,7 +36,7 @@ const ALONE: [Duration; 5] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct SessionsPlan {
+pub(super) struct SessionsSchedule {
     is_on: bool,
     /// To be asked for, the oldest first.
     queue: VecDeque<SessionId>,
@@ -64,7 +64,7 @@ pub(super) struct SessionsPlan {
     backoff: Backoff,
 }
 
-impl SessionsPlan {
+impl SessionsSchedule {
     pub(super) fn new(is_on: bool, now: Uptime, seed: u64) -> Self {
         Self {
             is_on,
@@ -194,7 +194,7 @@ impl SessionsPlan {
     }
 }
 
-impl Plan {
+impl Schedule {
     /// These sessions are to be asked for by their ids.
     pub fn want_sessions(&mut self, ids: Vec<SessionId>) {
         let sessions = &mut self.sessions;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Plan;
+use super::Schedule;
 use crate::budget::{Budget, Limit, Reserved, Scope};
 use crate::model::health::Collector;
 
@@ -12,13 +12,13 @@ pub(super) const DEFINITIONS: usize = 2;
 /// The list of agents takes this part of the budget at most: a tenth.
 pub(super) const AGENTS: usize = 10;
 
-impl Plan {
+impl Schedule {
     /// How many calls `collector` leaves to the others. The lists go first: history leaves them
     /// the calls that they need, but no more than the shares of the budget to which their
     /// intervals are stretched. From its second page on a list keeps to its share, since nobody
     /// knows how many pages follow.
-    pub(super) fn reserved(&self, collector: Collector, quota: &Budget) -> Reserved {
-        let limits = quota.limits();
+    pub(super) fn reserved(&self, collector: Collector, budget: &Budget) -> Reserved {
+        let limits = budget.limits();
         let (minute, hour) = (limits.minute, limits.hour);
         let definitions = |limit: Limit| {
             let calls = self.definitions.calls_within(limit.window);
@@ -59,8 +59,8 @@ impl Plan {
 
 /// The shortest interval at which a list of so many pages takes one `share`th of the budget, or
 /// all of one of its own.
-pub(super) fn least_interval(pages: usize, share: usize, quota: &Budget) -> Duration {
-    let limits = quota.limits();
+pub(super) fn least_interval(pages: usize, share: usize, budget: &Budget) -> Duration {
+    let limits = budget.limits();
     let share = match limits.scope {
         Scope::Application => share,
         Scope::Endpoint => 1,

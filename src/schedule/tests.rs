@@ -11,8 +11,8 @@ use crate::clock::{Clock, Timestamp};
 /// A plan with its clock and budget, in virtual time.
 struct Bench {
     clock: Clock,
-    quota: Budget,
-    plan: Plan,
+    budget: Budget,
+    schedule: Schedule,
     /// What the last list named.
     known: BTreeSet<DefinitionId>,
 }
@@ -20,24 +20,24 @@ struct Bench {
 impl Bench {
     fn new(per_minute: usize, per_hour: usize) -> Self {
         let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-        let quota = Budget::new(clock.clone(), Limits::new(per_minute, per_hour));
+        let budget = Budget::new(clock.clone(), Limits::new(per_minute, per_hour));
         let poll = Poll {
             definitions: Duration::from_mins(1),
             agents: Duration::ZERO,
             ..Poll::default()
         };
-        let plan = Plan::new(poll, clock.uptime(), 1);
+        let schedule = Schedule::new(poll, clock.uptime(), 1);
         Self {
             clock,
-            quota,
-            plan,
+            budget,
+            schedule,
             known: BTreeSet::new(),
         }
     }
 
     /// The next request, answered at once, or `None` if the plan sleeps.
     fn next(&mut self) -> Option<Request> {
-        match self.plan.next(self.clock.uptime(), &self.quota) {
+        match self.schedule.next(self.clock.uptime(), &self.budget) {
             Step::Call(request, slot) => {
                 slot.pay_at_once().expect("no disk").answered();
                 Some(request)
@@ -49,7 +49,7 @@ impl Bench {
     /// Sleeps as the plan says, then the next request.
     async fn wait(&mut self) -> Request {
         loop {
-            match self.plan.next(self.clock.uptime(), &self.quota) {
+            match self.schedule.next(self.clock.uptime(), &self.budget) {
                 Step::Call(request, slot) => {
                     slot.pay_at_once().expect("no disk").answered();
                     return request;
@@ -71,8 +71,8 @@ impl Bench {
             changed: changed.to_vec(),
             names_runs,
         };
-        self.plan
-            .listed(self.clock.uptime(), 1, &listed, &self.quota);
+        self.schedule
+            .listed(self.clock.uptime(), 1, &listed, &self.budget);
     }
 
     fn listed(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
@@ -85,11 +85,11 @@ impl Bench {
             panic!("not history: {request:?}")
         };
         let unsettled = unsettled.iter().cloned().collect();
-        self.plan.fetched(self.clock.uptime(), ids, &unsettled);
+        self.schedule.fetched(self.clock.uptime(), ids, &unsettled);
     }
 
     fn failed(&mut self, request: &Request, failure: Failure) {
-        self.plan.failed(self.clock.uptime(), request, failure);
+        self.schedule.failed(self.clock.uptime(), request, failure);
     }
 
     /// Lists everything again, after the interval.
@@ -151,7 +151,7 @@ async fn the_allowed_batch_size_is_learned_and_filled() {
     }
     assert_eq!(sizes, [100, 100, 50]);
     assert_eq!(seen, set(&all));
-    assert_eq!(bench.plan.batch_size(), 100);
+    assert_eq!(bench.schedule.batch_size(), 100);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,14 +165,14 @@ async fn without_a_readable_maximum_the_batch_is_halved() {
         bench.listed(&set(&all), &all);
         bench.next();
         bench.failed(&request, Failure::BatchTooLarge(nonsense));
-        assert_eq!(bench.plan.batch_size(), 5, "{nonsense:?}");
+        assert_eq!(bench.schedule.batch_size(), 5, "{nonsense:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_larger_batch_is_tried_once_a_day() {
     let mut bench = Bench::new(100, 1_500);
-    bench.plan.restore(bench.clock.uptime(), 100, None);
+    bench.schedule.restore(bench.clock.uptime(), 100, None);
     let all = ids(0..1_000);
     for size in [100, 200, 400, 800] {
         bench.listed(&set(&all), &all);
@@ -199,7 +199,7 @@ async fn a_pause_holds_everything_and_one_of_no_length_is_no_tight_loop() {
         let mut bench = Bench::new(100, 1_500);
         assert_eq!(bench.next(), Some(Request::Definitions));
         bench.failed(&Request::Definitions, pause);
-        let paused = bench.plan.paused_until(bench.clock.uptime());
+        let paused = bench.schedule.paused_until(bench.clock.uptime());
         assert!(paused.is_some(), "{pause:?}");
         tokio::time::advance(Duration::from_millis(held - 1)).await;
         assert_eq!(bench.next(), None, "{pause:?}");
@@ -236,11 +236,11 @@ async fn short_pauses_for_ever_do_not_use_the_budget_up() {
 async fn the_sign_in_hosts_pause_is_waited_for() {
     let mut bench = Bench::new(100, 1_500);
     let now = bench.clock.uptime();
-    bench.plan.no_token(now, Some(Duration::from_mins(20)));
-    assert!(!bench.plan.wants_token(now + Duration::from_mins(19)));
-    assert!(bench.plan.wants_token(now + Duration::from_mins(20)));
-    bench.plan.no_token(now, None);
-    assert!(bench.plan.wants_token(now + Duration::from_mins(5)));
+    bench.schedule.no_token(now, Some(Duration::from_mins(20)));
+    assert!(!bench.schedule.wants_token(now + Duration::from_mins(19)));
+    assert!(bench.schedule.wants_token(now + Duration::from_mins(20)));
+    bench.schedule.no_token(now, None);
+    assert!(bench.schedule.wants_token(now + Duration::from_mins(5)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -350,7 +350,8 @@ async fn a_backlog_leaves_the_lists_their_calls_and_wastes_none() {
 async fn the_sweep_fetches_everything_once_a_day_spread_out() {
     let mut bench = Bench::new(100, 1_500);
     // Few lists keep the test fast.
-    bench.plan.definitions = Schedule::new(Some(Duration::from_mins(30)), bench.clock.uptime(), 1);
+    bench.schedule.definitions =
+        ListTimer::new(Some(Duration::from_mins(30)), bench.clock.uptime(), 1);
     let all = ids(0..4_000);
     let everything = set(&all);
     let mut fetched = std::collections::BTreeMap::<DefinitionId, usize>::new();

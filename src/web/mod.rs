@@ -114,7 +114,7 @@ mod tests {
                 up: Some(true),
                 ..Health::default()
             },
-            quota: Budget::new(clock.clone(), Limits::new(80, 1200)),
+            budget: Budget::new(clock.clone(), Limits::new(80, 1200)),
         }
     }
 

@@ -92,23 +92,23 @@ pub fn binary() -> Command {
 pub fn configuration(
     simulator: &Simulator,
     folder: &Path,
-    quota: (usize, usize),
+    budget: (usize, usize),
     ids: &[&str],
 ) -> PathBuf {
     let (url, roots) = (simulator.https_url(), simulator.ca_pem());
-    configuration_at(simulator, folder, quota, ids, roots, |_| url.clone())
+    configuration_at(simulator, folder, budget, ids, roots, |_| url.clone())
 }
 
 /// The same, of tenants whose hosts are at an origin of their own each, with these roots.
 pub fn configuration_at(
     simulator: &Simulator,
     folder: &Path,
-    quota: (usize, usize),
+    budget: (usize, usize),
     ids: &[&str],
     roots: &str,
     origin: impl Fn(usize) -> String,
 ) -> PathBuf {
-    let (per_minute, per_hour) = quota;
+    let (per_minute, per_hour) = budget;
     let ca = folder.join("ca.pem");
     fs::write(&ca, roots).expect("the folder can be written");
     let mut text = String::from("tenants:\n");
@@ -126,7 +126,7 @@ pub fn configuration_at(
              poll: {{definitions: 1s, agents: 10s}}\n    quota: {}\n    definitions: {{ids: {ids:?}}}\n",
             identity.tenant_id,
             identity.client_id,
-            settings::quota(per_minute, per_hour)
+            settings::budget(per_minute, per_hour)
         )
         .expect("a string can be written");
     }
@@ -155,13 +155,13 @@ impl Exporter {
     }
 
     /// The same, with a budget of so many calls a minute and an hour.
-    pub async fn start_with_quota(simulator: &Simulator, quota: (usize, usize)) -> Self {
-        Self::start_with(simulator, quota, &[]).await
+    pub async fn start_with_quota(simulator: &Simulator, budget: (usize, usize)) -> Self {
+        Self::start_with(simulator, budget, &[]).await
     }
 
-    async fn start_with(simulator: &Simulator, quota: (usize, usize), ids: &[&str]) -> Self {
+    async fn start_with(simulator: &Simulator, budget: (usize, usize), ids: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        configuration(simulator, folder.path(), quota, ids);
+        configuration(simulator, folder.path(), budget, ids);
         Self::start_in(folder.into()).await
     }
 

@@ -55,7 +55,7 @@ pub fn write(simulator: &Simulator, folder: &Path, entries: &[Entry], timeout: &
             identity.tenant_id,
             identity.client_id,
             entry.poll,
-            quota(entry.per_minute, 50_000)
+            budget(entry.per_minute, 50_000)
         )
         .expect("a string can be written");
     }
@@ -64,7 +64,7 @@ pub fn write(simulator: &Simulator, folder: &Path, entries: &[Entry], timeout: &
 
 /// The section `quota` for so many calls of our own. Twice as many are the API's, so that the
 /// reserve, on which an exporter runs that has just met its tenants, is as large as our share.
-pub fn quota(per_minute: usize, per_hour: usize) -> String {
+pub fn budget(per_minute: usize, per_hour: usize) -> String {
     let (minute, hour) = (2 * per_minute, 2 * per_hour);
     format!("{{per_minute: {minute}, per_hour: {hour}, use: 50%}}")
 }

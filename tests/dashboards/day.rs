@@ -19,7 +19,7 @@ use defender_scan_exporter::exposition::{Format, SelfMetrics, render};
 use defender_scan_exporter::polling::poller::{Poller, Source};
 use defender_scan_exporter::polling::snapshot::{Snapshot, Tenants};
 use defender_scan_exporter::polling::tenant::Tenant;
-use defender_scan_exporter::schedule::Plan;
+use defender_scan_exporter::schedule::Schedule;
 use defender_simulator::{Agent, Definition, Draft, Endpoint, Fault, Options, Outcome, Simulator};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ impl Exporter {
                 agents: Duration::from_millis(40),
                 ..Poll::default()
             };
-            let quota = Budget::new(clock.clone(), Limits::new(AMPLE.0, AMPLE.1));
+            let budget = Budget::new(clock.clone(), Limits::new(AMPLE.0, AMPLE.1));
             let source = Source {
                 client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
                 tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
@@ -80,10 +80,10 @@ impl Exporter {
                     tenant.name.clone(),
                     &tenant.tenant_id,
                     tenant.definitions.clone(),
-                    quota.clone(),
+                    budget.clone(),
                 ),
-                Plan::new(poll, clock.uptime(), 1),
-                quota,
+                Schedule::new(poll, clock.uptime(), 1),
+                budget,
                 Arc::new(source),
                 snapshot.clone(),
                 None,

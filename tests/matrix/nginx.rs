@@ -9,7 +9,7 @@ use defender_scan_exporter::clock::Clock;
 use defender_simulator::{Front, LineFault, Simulator};
 
 use super::common::nginx::Nginx;
-use super::common::settings::{quota, write_text};
+use super::common::settings::{budget, write_text};
 use super::common::{Exporter, options};
 use super::watch::{Samples, Watch};
 use super::{all_is_counted, cell::PATIENCE};
@@ -228,7 +228,7 @@ async fn whatever_happens_behind_an_nginx() {
              credential: {{type: client_secret, client_id: {}, client_secret: '{}'}}\n    \
              poll: {{definitions: 1s, agents: 10s}}\n    quota: {}\n",
             cell.tenant, identity.tenant_id, identity.client_id, identity.client_secret,
-            quota(1_000, 50_000)
+            budget(1_000, 50_000)
         )
         .expect("a string can be written");
         roots += &cell.nginx.authority.pem;

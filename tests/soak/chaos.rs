@@ -131,8 +131,8 @@ impl Chaos {
             Some(nginx) => nginx.origin(),
             None => simulator.https_url(),
         };
-        let (folder, quota) = (self.folder.path(), (300, 15_000));
-        common::configuration_at(simulator, folder, quota, &[], &roots, origin);
+        let (folder, budget) = (self.folder.path(), (300, 15_000));
+        common::configuration_at(simulator, folder, budget, &[], &roots, origin);
     }
 
     /// Moves its wall clock.

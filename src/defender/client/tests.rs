@@ -16,7 +16,7 @@ const EMPTY: &[u8] = b"{\"value\":[]}";
 struct Bench {
     server: Server,
     client: Client,
-    quota: Budget,
+    budget: Budget,
 }
 
 impl Bench {
@@ -24,16 +24,16 @@ impl Bench {
         let server = Server::answering(false, answer).await;
         let clock = Clock::anchored(Timestamp::from_unix_millis(0));
         let client = Client::new(server.client(), server.url.clone(), clock.clone());
-        let quota = Budget::new(clock, Limits::new(10, 10));
+        let budget = Budget::new(clock, Limits::new(10, 10));
         Self {
             server,
             client,
-            quota,
+            budget,
         }
     }
 
     fn permit(&self) -> Permit {
-        self.quota
+        self.budget
             .try_acquire(Collector::History, Reserved::default())
             .expect("a free slot")
             .pay_at_once()
@@ -386,7 +386,7 @@ async fn a_permit_is_answered_once_the_answer_comes() {
         // Answered: free a minute later. Unanswered: only two minutes after that.
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert_eq!(bench.quota.usage()[0].used, used);
+        assert_eq!(bench.budget.usage()[0].used, used);
         tokio::time::resume();
     }
 }

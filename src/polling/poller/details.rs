@@ -9,8 +9,8 @@ use crate::model::{SessionDetails, SessionId};
 impl Poller {
     /// Asks for those that are new, and forgets those that are given up.
     pub(super) fn want_sessions(&mut self) {
-        self.plan.want_sessions(self.tenant.take_bare());
-        self.tenant.give_up(&self.plan.sessions_given_up());
+        self.schedule.want_sessions(self.tenant.take_bare());
+        self.tenant.give_up(&self.schedule.sessions_given_up());
     }
 
     pub(super) fn handle_sessions(
@@ -24,7 +24,7 @@ impl Poller {
         if let Some(complete) = complete {
             self.note_unrelated(Collector::Sessions, ids, &complete.items, |one| &one.id);
             self.tenant.detail(ids, &complete.items);
-            self.plan.sessions_fetched(self.clock.uptime(), ids);
+            self.schedule.sessions_fetched(self.clock.uptime(), ids);
         }
         self.want_sessions();
     }

@@ -13,7 +13,7 @@ impl Poller {
     pub(super) fn failed(&mut self, request: &Request, error: &PaginationError) {
         let collector = request.collector();
         let failure = error.failure(request);
-        self.plan.failed(self.clock.uptime(), request, failure);
+        self.schedule.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
             (Request::Sessions(_), Failure::Refused | Failure::BatchTooLarge(_))
                 if request.ids() > 1 =>
@@ -21,12 +21,12 @@ impl Poller {
                 return;
             }
             (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
-                let (sent, allowed) = (ids.len(), self.plan.batch_size());
+                let (sent, allowed) = (ids.len(), self.schedule.batch_size());
                 tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
                 return;
             }
             (Request::History(ids), Failure::Refused | Failure::BatchTooLarge(_))
-                if !self.plan.history_is_failing() =>
+                if !self.schedule.history_is_failing() =>
             {
                 self.tenant.touch(ids);
                 let one = ids
@@ -38,7 +38,7 @@ impl Poller {
             }
             (Request::Definitions, Failure::Forbidden) => {
                 if let Some(listed) = self.tenant.without_list() {
-                    self.plan.without_list(self.clock.uptime(), &listed);
+                    self.schedule.without_list(self.clock.uptime(), &listed);
                 }
             }
             _ => {}
@@ -52,7 +52,7 @@ impl Poller {
     /// Counts a failure; logs it once, until it changes or ends.
     pub(super) fn note_failure(&mut self, collector: Collector, reason: Reason, text: &str) {
         if self.count_failure(collector, reason, text.to_owned()) {
-            let retry_in = self.retry_in(self.plan.next_attempt(collector));
+            let retry_in = self.retry_in(self.schedule.next_attempt(collector));
             let what = match collector {
                 Collector::Sessions => "the details of sessions cannot be fetched",
                 _ => "failed",

@@ -14,7 +14,7 @@ impl Poller {
             self.tenant.save_all();
         }
         let stamp = store.stamp(self.clock.uptime());
-        let changes = self.tenant.changes(&self.plan, stamp, &self.clock);
+        let changes = self.tenant.changes(&self.schedule, stamp, &self.clock);
         let ids = changes.definitions.iter().map(|(id, _)| id.clone());
         let ids: Vec<_> = ids.collect();
         // What a hanging disk cannot save is published all the same, and saved again later.
@@ -37,20 +37,20 @@ impl Poller {
     fn refresh_health(&mut self) {
         let (now, wall) = (self.clock.uptime(), self.clock.wall());
         // Where the reserve is as large as our share, it is no less.
-        let is_less = self.quota.limits() != self.quota.share();
-        let reserve_until = self.quota.reserve().until(now).filter(|_| is_less);
+        let is_less = self.budget.limits() != self.budget.share();
+        let reserve_until = self.budget.reserve().until(now).filter(|_| is_less);
         let health = &mut self.tenant.health;
         health.reserve_until = reserve_until.map(|until| wall + until.since(now));
         health.throttled_until = self
-            .plan
+            .schedule
             .paused_until(now)
             .map(|until| wall + until.since(now));
-        if !self.plan.wants_sessions() {
+        if !self.schedule.wants_sessions() {
             // None is left that could be fetched, and end the failure.
             health.sessions.failure = None;
         }
         for collector in Collector::ALL {
-            let next = self.plan.next_attempt(*collector);
+            let next = self.schedule.next_attempt(*collector);
             let health = health.collector_mut(*collector);
             // While it is tried again, the last word holds.
             let next = next
@@ -58,11 +58,11 @@ impl Poller {
                 .or(health.next_attempt);
             health.next_attempt = next.filter(|_| health.failure.is_some());
         }
-        health.batch_size = self.plan.batch_size();
-        health.quarantined = self.plan.quarantined(now);
+        health.batch_size = self.schedule.batch_size();
+        health.quarantined = self.schedule.quarantined(now);
         health.token_expiry = self.source.tokens.expiry();
         health.certificate_expiry = self.source.tokens.certificate_expiry();
-        let listed = health.definitions.failure.is_none() || self.plan.goes_without_list();
+        let listed = health.definitions.failure.is_none() || self.schedule.goes_without_list();
         health.up = self
             .polled
             .then_some(listed && health.history.failure.is_none());

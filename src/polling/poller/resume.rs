@@ -9,7 +9,7 @@ use crate::budget::Budget;
 use crate::config;
 use crate::defender::TokenSource;
 use crate::model::TenantName;
-use crate::schedule::Plan;
+use crate::schedule::Schedule;
 use crate::store::TenantStore;
 
 impl Poller {
@@ -44,19 +44,19 @@ impl Poller {
         self,
         config: &config::Tenant,
         source: Arc<Source>,
-        quota: Budget,
+        budget: Budget,
         store: Option<TenantStore>,
     ) -> Self {
         let now = self.clock.uptime();
-        let mut plan = Plan::new(config.poll, now, fastrand::u64(..));
+        let mut schedule = Schedule::new(config.poll, now, fastrand::u64(..));
         let filter = config.definitions.clone();
         let tenant = self
             .tenant
-            .resume(&self.plan, &mut plan, filter, quota.clone(), now);
+            .resume(&self.schedule, &mut schedule, filter, budget.clone(), now);
         let (snapshot, clock) = (self.snapshot, self.clock);
         Self {
             polled: self.polled,
-            ..Self::new(tenant, plan, quota, source, snapshot, store, clock)
+            ..Self::new(tenant, schedule, budget, source, snapshot, store, clock)
         }
     }
 }

@@ -43,10 +43,10 @@ impl Poller {
     /// A token, or `None` after a failure that has been dealt with.
     pub(super) async fn token(&mut self) -> Option<Bearer> {
         let now = self.clock.uptime();
-        if !self.plan.wants_token(now) {
+        if !self.schedule.wants_token(now) {
             return None;
         }
-        if self.plan.retries_forbidden(now)
+        if self.schedule.retries_forbidden(now)
             && let Some(forbidden) = self.forbidden.take()
         {
             self.source.tokens.outdate(&forbidden).await;
@@ -57,7 +57,7 @@ impl Poller {
         };
         match token {
             Ok(bearer) => {
-                self.plan.has_token();
+                self.schedule.has_token();
                 if self.auth_failures.clear() {
                     tracing::info!(tenant = %self.tenant.name(), "signing in works again");
                 }
@@ -72,14 +72,15 @@ impl Poller {
     }
 
     async fn no_token(&mut self, error: &AuthError) {
-        self.plan.no_token(self.clock.uptime(), error.retry_after);
+        self.schedule
+            .no_token(self.clock.uptime(), error.retry_after);
         if self.auth_failures.is_new(error) {
-            let retry_in = self.retry_in(self.plan.held_until());
+            let retry_in = self.retry_in(self.schedule.held_until());
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, %retry_in, "no token");
         }
         self.tenant.health.count_auth_error(error.reason);
         // Whose success says that it works again.
-        let collector = if self.plan.goes_without_list() {
+        let collector = if self.schedule.goes_without_list() {
             Collector::History
         } else {
             Collector::Definitions

@@ -23,7 +23,7 @@ pub(super) struct Budgets(BTreeMap<BudgetKey, Held>);
 
 #[derive(Debug)]
 struct Held {
-    quota: Budget,
+    budget: Budget,
     holders: BTreeSet<TenantName>,
     /// When the last holder went.
     released: Option<Uptime>,
@@ -54,34 +54,34 @@ impl Budgets {
             let log = store.clone();
             let log = log.map(|store| Arc::new(store) as Arc<dyn CallLog>);
             let calls = std::mem::take(&mut loaded.calls);
-            let quota = Budget::restore(clock.clone(), tenant.limits, calls, log);
-            quota.run_on_reserve(loaded.reserve);
+            let budget = Budget::restore(clock.clone(), tenant.limits, calls, log);
+            budget.run_on_reserve(loaded.reserve);
             if !(tenant.exclusive && loaded.is_complete) {
-                quota.run_on_reserve(Reserve::after(loaded.gap, now));
+                budget.run_on_reserve(Reserve::after(loaded.gap, now));
             }
             Held {
-                quota,
+                budget,
                 holders: BTreeSet::new(),
                 released: None,
                 store: store.clone(),
             }
         });
-        budget.quota = budget.quota.with_limits(tenant.limits);
+        budget.budget = budget.budget.with_limits(tenant.limits);
         if budget.holders.is_empty() {
             if let Some(released) = budget.released.take()
                 && !tenant.exclusive
                 && released < now
             {
                 let gap = Some(now.since(released));
-                budget.quota.run_on_reserve(Reserve::after(gap, now));
+                budget.budget.run_on_reserve(Reserve::after(gap, now));
             }
             if let Some(store) = &budget.store {
-                store.hold(&budget.quota);
+                store.hold(&budget.budget);
             }
         }
         budget.holders.insert(tenant.name.clone());
-        unknown.note(tenant, budget.quota.reserve(), now);
-        (budget.quota.clone(), store)
+        unknown.note(tenant, budget.budget.reserve(), now);
+        (budget.budget.clone(), store)
     }
 
     /// `name` no longer spends the budget of `key`.
@@ -93,7 +93,7 @@ impl Budgets {
         if budget.holders.is_empty() {
             budget.released = Some(now);
             if let Some(store) = &budget.store {
-                store.release(&budget.quota);
+                store.release(&budget.budget);
             }
         }
     }
@@ -102,7 +102,7 @@ impl Budgets {
     pub(super) fn prune(&mut self, now: Uptime) {
         let is_of_use = |budget: &Held| match budget.released {
             Some(released) if budget.holders.is_empty() => {
-                now.since(released) <= REMEMBERED || !budget.quota.is_idle()
+                now.since(released) <= REMEMBERED || !budget.budget.is_idle()
             }
             _ => true,
         };

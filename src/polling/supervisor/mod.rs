@@ -37,7 +37,7 @@ use crate::polling::poller::{Poller, Source};
 use crate::polling::shard::Shard;
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::Tenant;
-use crate::schedule::Plan;
+use crate::schedule::Schedule;
 use crate::store::{Loaded, Store, StoreError, TenantStore};
 
 /// Between the first calls of one tenant and the next, on average: the sign-in host should
@@ -180,8 +180,8 @@ impl Supervisor {
                     // Whoever reloads wants to see whether it works now.
                     source.tokens.end_pause().await;
                 }
-                let (quota, store) = self.hold(tenant, &mut loaded, &mut unknown);
-                let poller = poller.resume(tenant, Arc::new(source), quota, store);
+                let (budget, store) = self.hold(tenant, &mut loaded, &mut unknown);
+                let poller = poller.resume(tenant, Arc::new(source), budget, store);
                 self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
@@ -349,21 +349,21 @@ impl Supervisor {
         http: &HttpClient,
         unknown: &mut Unknown,
     ) -> Poller {
-        let (quota, store) = self.hold(tenant, &mut loaded, unknown);
+        let (budget, store) = self.hold(tenant, &mut loaded, unknown);
         let clock = &self.around.clock;
         let filter = tenant.definitions.clone();
         let mut known = Tenant::new(
             tenant.name.clone(),
             &tenant.tenant_id,
             filter,
-            quota.clone(),
+            budget.clone(),
         );
-        let mut plan = Plan::new(tenant.poll, clock.uptime(), fastrand::u64(..));
-        known.restore(&mut plan, loaded, clock);
+        let mut schedule = Schedule::new(tenant.poll, clock.uptime(), fastrand::u64(..));
+        known.restore(&mut schedule, loaded, clock);
         Poller::new(
             known,
-            plan,
-            quota,
+            schedule,
+            budget,
             Arc::new(self.source(tenant, http)),
             self.around.snapshot.clone(),
             store,

@@ -9,12 +9,12 @@ use crate::model::health::Collector;
 
 const EXCLUSIVE: &str = "quota: {exclusive: true}";
 
-fn config(names: &[&str], quota: &str) -> Config {
+fn config(names: &[&str], budget: &str) -> Config {
     let tenant = |name: &&str| {
         format!(
             "  - {{name: {name}, tenant_id: 3f0e6d0e-0000-4000-8000-000000000001, \
              api_base_url: 'http://127.0.0.1:1', authority_host: 'https://127.0.0.1:1', \
-             credential: {{type: client_secret, client_id: 3f0e6d0e-0000-4000-8000-{:0>12}, client_secret: x}}, {quota}}}\n",
+             credential: {{type: client_secret, client_id: 3f0e6d0e-0000-4000-8000-{:0>12}, client_secret: x}}, {budget}}}\n",
             name.len()
         )
     };
@@ -100,7 +100,7 @@ async fn a_tenant_that_was_away_runs_on_the_reserve() {
     let both = config(&["a", "bc"], "");
     let without = config(&["a"], "");
     fleet.apply(&both).await.expect("it can be applied");
-    let reserve = |fleet: &Supervisor, name: &str| view(fleet, name).quota.reserve();
+    let reserve = |fleet: &Supervisor, name: &str| view(fleet, name).budget.reserve();
     let hour = Some(clock.uptime() + Duration::from_hours(1));
     assert_eq!(reserve(&fleet, "bc").hour, hour, "nothing was known");
     tokio::time::advance(Duration::from_hours(2)).await;
@@ -114,7 +114,7 @@ async fn a_tenant_that_was_away_runs_on_the_reserve() {
         let of_hour = reserve.hour.filter(|until| *until > now);
         assert_eq!(of_hour.is_some(), hours == 1, "{away} minutes away");
         assert!(reserve.minute > Some(now), "{away} minutes away");
-        assert_eq!(view(&fleet, "a").quota.reserve().until(now), None);
+        assert_eq!(view(&fleet, "a").budget.reserve().until(now), None);
         tokio::time::advance(Duration::from_hours(2)).await;
     }
     fleet.shut_down().await;
@@ -143,7 +143,7 @@ async fn a_reload_releases_only_budgets_that_nobody_goes_on_with() {
         let applied = fleet.apply(&config(&names, settings)).await;
         applied.expect("it can be applied");
         let now = clock.uptime();
-        let on_reserve = |name: &&str| view(&fleet, name).quota.reserve().until(now).is_some();
+        let on_reserve = |name: &&str| view(&fleet, name).budget.reserve().until(now).is_some();
         let found = names.iter().any(on_reserve);
         assert_eq!(found, is_on_reserve, "{names:?} {settings}");
         // Time passes during a reload, but not two hours.
@@ -169,10 +169,10 @@ async fn shards_that_take_over_from_each_other_keep_to_the_limits_together() {
             let config = config(&["a"], "");
             fleet.apply(&config).await.expect("it can be applied");
             // The pollers reach nobody: this test spends their budget.
-            let quota = view(&fleet, "a").quota.clone();
+            let budget = view(&fleet, "a").budget.clone();
             let end = clock.uptime() + Duration::from_secs(held);
             while clock.uptime() < end {
-                let slot = quota.try_acquire(Collector::History, Reserved::default());
+                let slot = budget.try_acquire(Collector::History, Reserved::default());
                 let Ok(slot) = slot else {
                     tokio::time::advance(Duration::from_millis(500)).await;
                     continue;
@@ -207,14 +207,14 @@ async fn an_exclusive_budget_knows_no_gap_but_a_lost_state() {
         tokio::time::advance(Duration::from_hours(away)).await;
         let mut fleet = fleet(path.clone(), &clock, Shard::default()).await;
         fleet.apply(&config).await.expect("it can be applied");
-        let until = view(&fleet, "a").quota.reserve().until(clock.uptime());
+        let until = view(&fleet, "a").budget.reserve().until(clock.uptime());
         assert_eq!(until.is_some(), on_reserve, "after {away} hours");
         fleet.shut_down().await;
     }
     std::fs::remove_file(folder.path().join("state.redb")).expect("it is there");
     let mut fleet = fleet(path, &clock, Shard::default()).await;
     fleet.apply(&config).await.expect("it can be applied");
-    let until = view(&fleet, "a").quota.reserve().until(clock.uptime());
+    let until = view(&fleet, "a").budget.reserve().until(clock.uptime());
     assert!(until.is_some(), "what was spent is forgotten");
     fleet.shut_down().await;
 }

@@ -78,8 +78,8 @@ fn whoever_goes_on_asks_for_what_is_left() {
     let asked = tenant.take_bare();
     tenant.give_up(&asked[..1]);
     let now = Clock::system().uptime();
-    let plan = || Plan::new(crate::config::Poll::default(), now, 1);
-    let quota = tenant.quota.clone();
-    let mut tenant = tenant.resume(&plan(), &mut plan(), all(), quota, now);
+    let schedule = || Schedule::new(crate::config::Poll::default(), now, 1);
+    let budget = tenant.budget.clone();
+    let mut tenant = tenant.resume(&schedule(), &mut schedule(), all(), budget, now);
     assert_eq!(tenant.take_bare(), asked[1..]);
 }

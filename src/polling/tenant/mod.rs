@@ -31,7 +31,7 @@ pub struct Tenant {
     /// The directory (tenant) id or domain that all of this is about.
     directory: Box<str>,
     filter: DefinitionFilter,
-    quota: Budget,
+    budget: Budget,
     scans: BTreeMap<DefinitionId, Box<RunHistory>>,
     vanished: BTreeMap<DefinitionId, (Uptime, Box<RunHistory>)>,
     /// Ordered by id, each id once.
@@ -57,12 +57,17 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant of which nothing is known.
     #[must_use]
-    pub fn new(name: TenantName, directory: &str, filter: DefinitionFilter, quota: Budget) -> Self {
+    pub fn new(
+        name: TenantName,
+        directory: &str,
+        filter: DefinitionFilter,
+        budget: Budget,
+    ) -> Self {
         Self {
             name,
             directory: directory.into(),
             filter,
-            quota,
+            budget,
             scans: BTreeMap::new(),
             vanished: BTreeMap::new(),
             agents: Arc::default(),
@@ -173,7 +178,7 @@ impl Tenant {
             agents: Arc::clone(&self.agents),
             target_seconds: self.target_seconds.clone(),
             health: self.health.clone(),
-            quota: self.quota.clone(),
+            budget: self.budget.clone(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::config::DefinitionFilter;
 use crate::model::DefinitionId;
 use crate::model::health::CollectorHealth;
 use crate::model::runs::RunHistory;
-use crate::schedule::{FetchTimes, Plan};
+use crate::schedule::{FetchTimes, Schedule};
 use crate::store::{Changes, DefinitionState, Loaded, Stamp, TenantState};
 
 /// Both time scales at one moment, to translate between them.
@@ -46,7 +46,7 @@ impl Now {
 
 impl Tenant {
     /// What changed since the last call of this.
-    pub fn changes(&mut self, plan: &Plan, stamp: Stamp, clock: &Clock) -> Changes {
+    pub fn changes(&mut self, schedule: &Schedule, stamp: Stamp, clock: &Clock) -> Changes {
         let now = Now::of(clock);
         let unsaved = std::mem::take(&mut self.unsaved);
         let rows = unsaved.into_iter().map(|id| {
@@ -56,7 +56,7 @@ impl Tenant {
                 (None, None) => None,
             };
             let row = row.map(|(scan, vanished)| {
-                let times = plan.fetch_times(&id);
+                let times = schedule.fetch_times(&id);
                 DefinitionState {
                     scan: RunHistory::clone(scan),
                     fetched: times.last.map(|moment| now.wall(moment)),
@@ -76,8 +76,8 @@ impl Tenant {
         ];
         let tenant = TenantState {
             stamp,
-            batch_size: plan.batch_size(),
-            pause: plan
+            batch_size: schedule.batch_size(),
+            pause: schedule
                 .paused_until(now.uptime)
                 .map(|until| until.since(now.uptime)),
             agents: self.agents.to_vec(),
@@ -104,14 +104,14 @@ impl Tenant {
     #[must_use]
     pub fn resume(
         mut self,
-        before: &Plan,
-        plan: &mut Plan,
+        before: &Schedule,
+        schedule: &mut Schedule,
         filter: DefinitionFilter,
-        quota: Budget,
+        budget: Budget,
         now: Uptime,
     ) -> Self {
         let pause = before.paused_until(now).map(|until| until.since(now));
-        plan.restore(now, before.batch_size(), pause);
+        schedule.restore(now, before.batch_size(), pause);
         let (published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.scans)
             .into_iter()
             .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
@@ -119,7 +119,7 @@ impl Tenant {
         self.asked.clear();
         self.bare.clear();
         for (id, scan) in &published {
-            plan.restore_fetch(id, before.fetch_times(id));
+            schedule.restore_fetch(id, before.fetch_times(id));
             self.ask_for(id, &scan.bare);
         }
         self.unsaved.extend(hidden.keys().cloned());
@@ -129,7 +129,7 @@ impl Tenant {
         self.vanished.extend(hidden);
         Self {
             filter,
-            quota,
+            budget,
             scans: published,
             restored,
             ..self
@@ -137,7 +137,7 @@ impl Tenant {
     }
 
     /// Goes on from before a restart.
-    pub fn restore(&mut self, plan: &mut Plan, loaded: Loaded, clock: &Clock) {
+    pub fn restore(&mut self, schedule: &mut Schedule, loaded: Loaded, clock: &Clock) {
         let now = Now::of(clock);
         // A machine's clock may be behind as it starts, but not as the state was saved.
         let saved = loaded.tenant.as_ref().map(|row| row.stamp.wall());
@@ -146,7 +146,7 @@ impl Tenant {
             let pause = row
                 .pause
                 .map(|pause| pause.saturating_sub(row.stamp.age(clock)));
-            plan.restore(
+            schedule.restore(
                 now.uptime,
                 row.batch_size,
                 pause.filter(|pause| !pause.is_zero()),
@@ -179,7 +179,7 @@ impl Tenant {
             let quarantined_until = row
                 .quarantined_until
                 .map(|moment| now.uptime(moment).min(longest));
-            plan.restore_fetch(
+            schedule.restore_fetch(
                 &id,
                 FetchTimes {
                     last,

@@ -9,7 +9,7 @@ use crate::budget::Limits;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Rule;
 use crate::model::{Run, ScanStatus, ScanType};
-use crate::schedule::Plan;
+use crate::schedule::Schedule;
 use crate::store::{DefinitionState, Loaded, Stamp};
 
 #[path = "details_tests.rs"]
@@ -274,7 +274,7 @@ fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
         sweep: Duration::from_hours(24),
         sessions: false,
     };
-    let mut plan = Plan::new(poll, clock.uptime(), 1);
+    let mut schedule = Schedule::new(poll, clock.uptime(), 1);
     let mut tenant = tenant(all());
     let known = |id: &str| {
         let state = DefinitionState {
@@ -289,7 +289,7 @@ fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
         definitions: vec![known("a"), known("b")],
         ..Loaded::default()
     };
-    tenant.restore(&mut plan, loaded, &clock);
+    tenant.restore(&mut schedule, loaded, &clock);
     let now = clock.uptime();
     for (page, changed) in [("a", 1), ("b", 1), ("a", 0), ("b", 0)] {
         let news = tenant.add_definitions(vec![definition(page, true)], now);
@@ -318,15 +318,15 @@ async fn a_saved_time_of_the_future_is_forgotten_whatever_the_clock_says_at_the_
             vanished: None,
         };
         let mut tenant = tenant(all());
-        let mut plan = Plan::new(crate::config::Poll::default(), clock.uptime(), 1);
+        let mut schedule = Schedule::new(crate::config::Poll::default(), clock.uptime(), 1);
         let stamp = Stamp::new(None, clock.uptime(), Timestamp::from_unix_millis(saved));
-        let row = tenant.changes(&plan, stamp, &clock).tenant;
+        let row = tenant.changes(&schedule, stamp, &clock).tenant;
         let loaded = Loaded {
             tenant: Some(row),
             definitions: vec![(DefinitionId::new("a"), state)],
             ..Loaded::default()
         };
-        tenant.restore(&mut plan, loaded, &clock);
+        tenant.restore(&mut schedule, loaded, &clock);
         let last_run = tenant.view().definitions[0].last_run.clone();
         assert_eq!(last_run.is_some(), known, "{ran}");
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{ASIDE, GROW, HistoryPlan, QUARANTINE, SLOW, SUSPECTS};
+use super::{ASIDE, GROW, HistorySchedule, QUARANTINE, SLOW, SUSPECTS};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
 
-impl HistoryPlan {
+impl HistorySchedule {
     pub(in crate::schedule) fn too_large(
         &mut self,
         now: Uptime,

@@ -9,13 +9,13 @@ async fn tries(mut bench: Bench, request: Request, until: Duration) -> Vec<u64> 
     bench.failed(&request, Failure::Forbidden);
     while bench.clock.uptime().since(start) < until {
         let now = bench.clock.uptime();
-        let next = bench.plan.next_attempt(request.collector());
+        let next = bench.schedule.next_attempt(request.collector());
         if next.is_some_and(|next| next <= now) {
-            assert!(bench.plan.retries_forbidden(now));
+            assert!(bench.schedule.retries_forbidden(now));
             tries.push(now.since(start).as_secs() / 60);
             bench.failed(&request, Failure::Forbidden);
         }
-        assert!(!bench.plan.retries_forbidden(now));
+        assert!(!bench.schedule.retries_forbidden(now));
         tokio::time::advance(Duration::from_secs(1)).await;
     }
     tries
@@ -64,13 +64,13 @@ async fn whoever_asks_ends_the_wait_for_what_is_forbidden_and_no_other() {
         let mut bench = Bench::new(100, 1_500);
         bench.next();
         bench.failed(&Request::Definitions, failure);
-        bench.plan.retry_forbidden(bench.clock.uptime());
+        bench.schedule.retry_forbidden(bench.clock.uptime());
         assert_eq!(bench.next().is_some(), ends, "{failure:?}");
         let mut bench = Bench::new(100, 1_500);
         bench.listed(&set(&[]), &[]);
         let sessions = Request::Sessions(vec![SessionId::new("s")]);
         bench.failed(&sessions, failure);
-        bench.plan.retry_forbidden(bench.clock.uptime());
+        bench.schedule.retry_forbidden(bench.clock.uptime());
         assert_eq!(bench.next(), Some(sessions).filter(|_| ends), "{failure:?}");
     }
 }
@@ -86,8 +86,8 @@ async fn a_pause_outlasts_a_request_to_try_again() {
     bench.failed(&history, Failure::Throttled(Some(pause)));
     bench.failed(&Request::Definitions, Failure::Forbidden);
     let now = bench.clock.uptime();
-    bench.plan.retry_forbidden(now);
+    bench.schedule.retry_forbidden(now);
     assert_eq!(bench.next(), None);
-    let next = bench.plan.next_attempt(Collector::Definitions);
+    let next = bench.schedule.next_attempt(Collector::Definitions);
     assert_eq!(next, Some(now + pause));
 }

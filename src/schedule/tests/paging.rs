@@ -11,16 +11,16 @@ impl Bench {
             changed: appeared.to_vec(),
             ..ListingDiff::default()
         };
-        self.plan.page_listed(now, &page);
-        self.plan.go_on(&Request::Definitions, now);
+        self.schedule.page_listed(now, &page);
+        self.schedule.go_on(&Request::Definitions, now);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_without_an_end_leaves_half_of_the_budget() {
     let mut bench = Bench::new(80, 1_200);
-    bench.plan.agents = Schedule::new(Some(Duration::from_mins(10)), bench.clock.uptime(), 1);
-    bench.plan.restore(bench.clock.uptime(), 1, None);
+    bench.schedule.agents = ListTimer::new(Some(Duration::from_mins(10)), bench.clock.uptime(), 1);
+    bench.schedule.restore(bench.clock.uptime(), 1, None);
     let all = ids(0..10_000);
     let mut new = all.chunks(10);
     let start = bench.clock.uptime();
@@ -44,7 +44,7 @@ async fn a_list_without_an_end_leaves_half_of_the_budget() {
             }
             Request::Agents => {
                 agents.push(now);
-                bench.plan.go_on(&Request::Agents, bench.clock.uptime());
+                bench.schedule.go_on(&Request::Agents, bench.clock.uptime());
             }
             Request::Sessions(_) => unreachable!("none is asked for"),
         }
@@ -72,7 +72,7 @@ async fn rounds_that_take_half_of_an_hour_do_not_grow_longer() {
         let mut started = None;
         let mut pages = 0;
         while pages < 10 {
-            match bench.plan.next(bench.clock.uptime(), &bench.quota) {
+            match bench.schedule.next(bench.clock.uptime(), &bench.budget) {
                 Step::Sleep(until) => bench.clock.sleep_until(until.expect("a page")).await,
                 Step::Call(_, slot) => {
                     started.get_or_insert(bench.clock.uptime());
@@ -92,7 +92,7 @@ async fn rounds_that_take_half_of_an_hour_do_not_grow_longer() {
             names_runs: true,
             ..ListingDiff::default()
         };
-        bench.plan.listed(now, 10, &listed, &bench.quota);
+        bench.schedule.listed(now, 10, &listed, &bench.budget);
     }
     assert!(longest < Duration::from_secs(6), "{longest:?}");
 }
@@ -100,7 +100,7 @@ async fn rounds_that_take_half_of_an_hour_do_not_grow_longer() {
 #[tokio::test(start_paused = true)]
 async fn history_of_a_long_list_waits_for_a_full_batch_or_a_while() {
     let mut bench = Bench::new(100, 1_500);
-    bench.plan.restore(bench.clock.uptime(), 20, None);
+    bench.schedule.restore(bench.clock.uptime(), 20, None);
     let all = ids(0..50);
     assert_eq!(bench.next(), Some(Request::Definitions));
     bench.page(&all[..10]);
@@ -132,13 +132,14 @@ async fn history_of_a_long_list_waits_for_a_full_batch_or_a_while() {
 async fn however_small_the_budget_pages_come_to_their_end() {
     for calls in 1..12 {
         let mut bench = Bench::new(calls, calls * 60);
-        bench.plan.agents = Schedule::new(Some(Duration::from_mins(1)), bench.clock.uptime(), 1);
+        bench.schedule.agents =
+            ListTimer::new(Some(Duration::from_mins(1)), bench.clock.uptime(), 1);
         for request in [Request::Definitions, Request::Agents] {
             let (mut pages, end) = (0, bench.clock.uptime() + Duration::from_hours(1));
             while pages < 3 && bench.clock.uptime() < end {
                 let asked = bench.wait().await;
                 pages += usize::from(asked == request);
-                bench.plan.go_on(&asked, bench.clock.uptime());
+                bench.schedule.go_on(&asked, bench.clock.uptime());
             }
             assert_eq!(pages, 3, "{calls} calls a minute, {request:?}");
         }
@@ -152,7 +153,7 @@ async fn pages_wait_where_no_call_is_allowed() {
     bench.page(&ids(0..1));
     // It is empty: nothing is left to others.
     let reserve = Reserve::after(None, bench.clock.uptime());
-    bench.quota.run_on_reserve(reserve);
+    bench.budget.run_on_reserve(reserve);
     assert_eq!(bench.next(), None);
     tokio::time::advance(Duration::from_mins(61)).await;
     assert_eq!(bench.next(), Some(Request::Definitions));

@@ -24,9 +24,9 @@ async fn a_bad_id_is_found_by_halving_and_quarantined_for_a_day() {
     }
     assert_eq!(good.len(), 15);
     assert_eq!(calls, 9, "1 + 2 log2(16)");
-    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 1);
+    assert_eq!(bench.schedule.quarantined(bench.clock.uptime()), 1);
     tokio::time::advance(Duration::from_hours(24)).await;
-    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 0);
+    assert_eq!(bench.schedule.quarantined(bench.clock.uptime()), 0);
     bench.listed(&set(&all), &[]);
     let Some(Request::History(again)) = bench.next() else {
         panic!("it is tried again")
@@ -45,7 +45,7 @@ async fn a_broken_endpoint_quarantines_nothing() {
         bench.failed(&request, Failure::Refused);
     }
     assert!(calls < 30, "{calls} calls");
-    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 0);
+    assert_eq!(bench.schedule.quarantined(bench.clock.uptime()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,8 +56,8 @@ async fn a_broken_endpoint_quarantines_nothing_of_a_small_tenant() {
     while let Some(request) = bench.next() {
         bench.failed(&request, Failure::Refused);
     }
-    assert!(bench.plan.history_is_failing());
-    assert_eq!(bench.plan.quarantined(bench.clock.uptime()), 0);
+    assert!(bench.schedule.history_is_failing());
+    assert_eq!(bench.schedule.quarantined(bench.clock.uptime()), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,9 +32,9 @@ fn asked(bench: &mut Bench) -> Option<Vec<SessionId>> {
 #[tokio::test(start_paused = true)]
 async fn sessions_wait_for_changed_definitions_and_are_asked_for_once() {
     let mut bench = settled().await;
-    bench.plan.want_sessions(sessions(0..3));
+    bench.schedule.want_sessions(sessions(0..3));
     let all = ids(0..2);
-    bench.plan.restore(bench.clock.uptime(), 1, None);
+    bench.schedule.restore(bench.clock.uptime(), 1, None);
     bench.heard(&set(&all), &all, true);
     for id in &all {
         let history = Request::History(vec![id.clone()]);
@@ -44,17 +44,17 @@ async fn sessions_wait_for_changed_definitions_and_are_asked_for_once() {
             bench.fetched(&history, &[]);
         }
     }
-    bench.plan.restore(bench.clock.uptime(), 1_000, None);
+    bench.schedule.restore(bench.clock.uptime(), 1_000, None);
     assert_eq!(asked(&mut bench), Some(sessions(0..3)));
     bench.answered(&sessions(0..3));
     assert_eq!(asked(&mut bench), None);
-    assert!(!bench.plan.wants_sessions());
+    assert!(!bench.schedule.wants_sessions());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_is_halved_and_given_up_alone() {
     let mut bench = settled().await;
-    bench.plan.want_sessions(sessions(0..8));
+    bench.schedule.want_sessions(sessions(0..8));
     let (mut answered, mut calls) = (Vec::new(), 0);
     while let Some(ids) = asked(&mut bench) {
         calls += 1;
@@ -67,15 +67,15 @@ async fn what_is_refused_is_halved_and_given_up_alone() {
         bench.failed(&Request::Sessions(ids), Failure::Refused);
     }
     assert_eq!(answered.len(), 7);
-    assert_eq!(bench.plan.sessions_given_up(), sessions(5..6));
-    assert_eq!(bench.plan.sessions_given_up(), []);
+    assert_eq!(bench.schedule.sessions_given_up(), sessions(5..6));
+    assert_eq!(bench.schedule.sessions_given_up(), []);
     assert!(calls < 12, "{calls} calls");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_refuses_all_costs_a_call_an_hour() {
     let mut bench = settled().await;
-    bench.plan.want_sessions(sessions(0..1_000));
+    bench.schedule.want_sessions(sessions(0..1_000));
     let mut calls = 0;
     for _ in 0..6 * 60 {
         while let Some(request) = bench.next() {
@@ -95,7 +95,7 @@ async fn an_endpoint_that_refuses_all_costs_a_call_an_hour() {
 
 impl Bench {
     fn answered(&mut self, ids: &[SessionId]) {
-        self.plan.sessions_fetched(self.clock.uptime(), ids);
+        self.schedule.sessions_fetched(self.clock.uptime(), ids);
     }
 
     /// Goes on for so long, while calls of sessions end as `answer` says; returns them.
@@ -139,7 +139,7 @@ async fn one_that_always_fails_holds_no_other_up_and_is_given_up() {
     ] {
         for number in [0, 700, 999] {
             let mut bench = settled().await;
-            bench.plan.want_sessions(sessions(0..1_000));
+            bench.schedule.want_sessions(sessions(0..1_000));
             let bad = sessions(number..number + 1);
             let failure = Failure::Temporary(reason);
             let mut left = set_of(&sessions(0..1_000));
@@ -153,8 +153,8 @@ async fn one_that_always_fails_holds_no_other_up_and_is_given_up() {
             let others = bench.goes_on(6 * HOUR, &mut answer).await;
             assert!(others.len() < 6, "{others:?}");
             assert_eq!(left, set_of(&bad));
-            assert_eq!(bench.plan.sessions_given_up(), bad);
-            assert!(!bench.plan.wants_sessions());
+            assert_eq!(bench.schedule.sessions_given_up(), bad);
+            assert!(!bench.schedule.wants_sessions());
         }
     }
 }
@@ -167,7 +167,7 @@ fn set_of(ids: &[SessionId]) -> BTreeSet<SessionId> {
 async fn an_endpoint_that_fails_for_hours_costs_few_calls_and_loses_nothing() {
     for count in [1, 3, 1_000] {
         let mut bench = settled().await;
-        bench.plan.want_sessions(sessions(0..count));
+        bench.schedule.want_sessions(sessions(0..count));
         let server = Failure::Temporary(Reason::Server);
         let calls = bench.goes_on(4 * HOUR, |_| Some(server)).await;
         assert!((5..=240).contains(&calls.len()), "{} calls", calls.len());
@@ -178,7 +178,7 @@ async fn an_endpoint_that_fails_for_hours_costs_few_calls_and_loses_nothing() {
         });
         assert!(calls.await.len() < 120);
         assert_eq!(left, BTreeSet::new());
-        assert_eq!(bench.plan.sessions_given_up(), []);
+        assert_eq!(bench.schedule.sessions_given_up(), []);
     }
 }
 
@@ -191,7 +191,7 @@ async fn what_is_of_all_calls_parts_no_batch() {
         Failure::Busy(Reason::Server, Duration::from_secs(10)),
     ] {
         let mut bench = settled().await;
-        bench.plan.want_sessions(sessions(0..3));
+        bench.schedule.want_sessions(sessions(0..3));
         let calls = bench.goes_on(HOUR, |_| Some(failure)).await;
         assert!(calls.len() > 2 && calls.iter().all(|ids| *ids == sessions(0..3)));
     }
@@ -207,12 +207,12 @@ async fn how_many_ids_are_allowed_is_remembered_for_a_day() {
             refused += usize::from(is_too_large);
             is_too_large.then_some(Failure::BatchTooLarge(allowed))
         };
-        bench.plan.want_sessions(sessions(0..1_000));
+        bench.schedule.want_sessions(sessions(0..1_000));
         let calls = bench.goes_on(HOUR, &mut answer).await;
         let learned = allowed.unwrap_or(125);
         assert_eq!(calls.last().map(Vec::len), Some(learned), "{allowed:?}");
         tokio::time::advance(24 * HOUR).await;
-        bench.plan.want_sessions(sessions(0..1_000));
+        bench.schedule.want_sessions(sessions(0..1_000));
         let calls = bench.goes_on(HOUR, &mut answer).await;
         assert_eq!(calls[0].len(), 2 * learned, "a larger batch is tried");
         assert_eq!(calls[1].len(), learned);
@@ -223,22 +223,22 @@ async fn how_many_ids_are_allowed_is_remembered_for_a_day() {
 #[tokio::test(start_paused = true)]
 async fn those_that_nobody_asks_for_any_more_are_forgotten() {
     let mut bench = settled().await;
-    bench.plan.want_sessions(sessions(0..1));
+    bench.schedule.want_sessions(sessions(0..1));
     let failure = Failure::Temporary(Reason::Server);
     assert_eq!(asked(&mut bench), Some(sessions(0..1)));
     bench.failed(&Request::Sessions(sessions(0..1)), failure);
-    bench.plan.want_sessions(sessions(1..3));
-    bench.plan.keep_sessions(|id| id.as_str() == "2");
+    bench.schedule.want_sessions(sessions(1..3));
+    bench.schedule.keep_sessions(|id| id.as_str() == "2");
     let calls = bench.goes_on(HOUR, |_| None).await;
     assert_eq!(calls, [sessions(2..3)]);
-    assert!(!bench.plan.wants_sessions());
+    assert!(!bench.schedule.wants_sessions());
 }
 
 #[tokio::test(start_paused = true)]
 async fn beyond_a_bound_the_oldest_are_given_up() {
     let mut bench = settled().await;
-    bench.plan.want_sessions(sessions(0..100_002));
-    assert_eq!(bench.plan.sessions_given_up(), sessions(0..2));
+    bench.schedule.want_sessions(sessions(0..100_002));
+    assert_eq!(bench.schedule.sessions_given_up(), sessions(0..2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,8 +248,8 @@ async fn where_it_is_off_nothing_is_asked_for() {
         sessions: false,
         ..Poll::default()
     };
-    bench.plan = Plan::new(poll, bench.clock.uptime(), 1);
-    bench.plan.want_sessions(sessions(0..3));
-    assert_eq!(bench.plan.sessions_given_up(), sessions(0..3));
-    assert!(bench.plan.sessions.due().is_none());
+    bench.schedule = Schedule::new(poll, bench.clock.uptime(), 1);
+    bench.schedule.want_sessions(sessions(0..3));
+    assert_eq!(bench.schedule.sessions_given_up(), sessions(0..3));
+    assert!(bench.schedule.sessions.due().is_none());
 }

@@ -43,7 +43,7 @@ async fn a_batch_that_times_out_again_and_again_is_halved() {
     }
     assert_eq!(fetched, set(&all));
     assert_eq!(
-        bench.plan.batch_size(),
+        bench.schedule.batch_size(),
         1_000,
         "other batches may be quicker"
     );

@@ -226,7 +226,7 @@ impl<'s> TenantStatus<'s> {
         let collectors = collectors.map(|known| (*known, view.health.collector(*known)));
         Self {
             view,
-            usage: view.quota.usage(),
+            usage: view.budget.usage(),
             failures: collectors
                 .filter(|(_, health)| health.failure.is_some())
                 .collect(),

@@ -93,31 +93,31 @@ impl CallBudget {
         let store = match &self.log {
             Log::Free(store) => store,
             Log::InUse(folder) => {
-                let quota = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
+                let budget = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
                 return Ok(TenantBudget {
                     asks: Some((folder.clone(), key)),
                     has_reserve: reserve(tenant).into_iter().all(|calls| calls >= CALLS),
-                    ..TenantBudget::new(quota, None)
+                    ..TenantBudget::new(budget, None)
                 });
             }
             Log::Unknown(_) => {
-                let quota = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
-                return Ok(TenantBudget::new(quota, None));
+                let budget = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
+                return Ok(TenantBudget::new(budget, None));
             }
         };
         let Loaded {
             calls, tenant: row, ..
         } = store.load(&tenant.name, &key, &tenant.tenant_id).await?;
         let log = Arc::new(store.of(&tenant.name, &key));
-        let quota = Budget::restore(self.clock.clone(), tenant.api_limits, calls, Some(log));
-        let share = quota.with_limits(tenant.limits);
+        let budget = Budget::restore(self.clock.clone(), tenant.api_limits, calls, Some(log));
+        let share = budget.with_limits(tenant.limits);
         let pause = row.and_then(|row| {
             let pause = row.pause?.saturating_sub(row.stamp.age(&self.clock));
             (!pause.is_zero()).then_some(pause)
         });
         Ok(TenantBudget {
             pause,
-            ..TenantBudget::new(quota, Some(share))
+            ..TenantBudget::new(budget, Some(share))
         })
     }
 }
@@ -133,7 +133,7 @@ pub(super) fn reserve(tenant: &Tenant) -> [usize; 2] {
 
 /// The calls of one tenant's check.
 pub(super) struct TenantBudget {
-    quota: Budget,
+    budget: Budget,
     /// Our share with what is spent of it; `None` if that is not known.
     share: Option<Budget>,
     /// How long the service still wants to be left alone, as far as is known.
@@ -146,9 +146,9 @@ pub(super) struct TenantBudget {
 }
 
 impl TenantBudget {
-    fn new(quota: Budget, share: Option<Budget>) -> Self {
+    fn new(budget: Budget, share: Option<Budget>) -> Self {
         Self {
-            quota,
+            budget,
             share,
             pause: None,
             left: CALLS,
@@ -177,7 +177,7 @@ impl TenantBudget {
             }
         }
         let none = "the API's limit is spent, or the call cannot be written down; wait a minute";
-        let slot = self.quota.try_acquire(collector, Reserved::default());
+        let slot = self.budget.try_acquire(collector, Reserved::default());
         let permit = slot.map_err(|_| none)?.pay().await.map_err(|_| none)?;
         self.left -= 1;
         Ok(permit)

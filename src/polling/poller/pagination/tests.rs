@@ -383,7 +383,7 @@ fn skip_that_is_ignored_or_refused_ends_the_round() {
         assert_eq!(skip(&mut round), Some(4_096));
         match round.turn(answer.clone(), at(2)) {
             PageOutcome::Complete(complete) if ends => {
-                assert_eq!(complete.extent, Extent::Truncated)
+                assert_eq!(complete.extent, Extent::Truncated);
             }
             PageOutcome::Failed(_) if !ends => {}
             turn => panic!("{answer:?}: {turn:?}"),

@@ -7,7 +7,7 @@ use super::backoff::Backoff;
 use crate::clock::Uptime;
 
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(super) struct ListTimer {
     /// As configured; `None`: never.
     interval: Option<Duration>,
     /// Stretched where the budget is scarce.
@@ -25,7 +25,7 @@ pub(super) struct Schedule {
     backoff: Backoff,
 }
 
-impl Schedule {
+impl ListTimer {
     pub(super) fn new(interval: Option<Duration>, now: Uptime, seed: u64) -> Self {
         Self {
             interval,
