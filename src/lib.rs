@@ -1,13 +1,32 @@
 //! A Prometheus exporter for the authenticated scans of Microsoft Defender for Endpoint.
 //!
 //! ```text
-//! Defender API ─► defender::client ─► poller ─► tenant ─► snapshot ─► exposition ─► web ─► Prometheus
-//!                     ▲ permit           ▲ next call
-//!                   quota              plan
+//! Defender API ─► defender::client ─► polling ─► exposition ─► web ─► Prometheus
+//!                     ▲ permit          ▲ next call
+//!                   budget           schedule
 //! ```
 //!
-//! A scrape never calls the API; a poll never waits for a scrape. They meet in
-//! one place, the snapshot.
+//! A scrape never calls the API; a poll never waits for a scrape. They meet in one place, the
+//! snapshot.
+//!
+//! # The tour: one status, from the wire to the text
+//!
+//! 1. [`schedule`] says in `Schedule::next` that history of some definitions is due, and takes a
+//!    slot of the [`budget`] for the call.
+//! 2. `polling/poller.rs`: `Poller::send` pays for it with a permit, which is durable by then, and
+//!    calls `Client::history` in `defender/client.rs`.
+//! 3. `defender/wire`: `Page::read` turns the answer into sessions, each read by the
+//!    `SessionRecord` of `records/session.rs`; `"scanStatus": "PartialSuccess"` becomes
+//!    `ScanStatus::PartialSuccess` in `session_status` of `read.rs`.
+//! 4. `polling/poller/pagination.rs`: `Pagination::turn` adds the page to those before, and says
+//!    whether it was the last.
+//! 5. `polling/tenant/mod.rs`: `Tenant::apply_history` hands each definition its sessions, and
+//!    `RunHistory::apply_history` in `model/runs.rs` finds the newest of them.
+//! 6. `polling/poller/publishing.rs`: `Poller::publish` saves what changed in the [`store`], and
+//!    then replaces the tenant's view in `polling/snapshot.rs`.
+//! 7. `web/routes.rs`: at a scrape `metrics` asks `Exposition::scrape` in [`exposition`] for the
+//!    text, where `definitions.rs` writes the status as
+//!    `defender_scan_status_code{…} 2`, by the name in `catalog.rs`.
 //!
 //! # The rooms
 //!

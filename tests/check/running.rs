@@ -222,7 +222,7 @@ async fn a_pause_is_kept_and_no_file_is_made_or_moved() {
 fn the_page_on_troubleshooting_says_the_same() {
     let page = fs::read_to_string("docs/troubleshooting.md").expect("it is there");
     let page = page.replace('*', "");
-    let source = fs::read_to_string("src/advice.rs").expect("it is there");
+    let source = fs::read_to_string("src/defender/advice.rs").expect("it is there");
     let (source, _) = source.split_once("#[cfg(test)]").expect("it has tests");
     let mut said = 0;
     // An advice begins with a capital letter and ends with a full stop; a meaning does not.
