@@ -27,14 +27,14 @@ COPY crates crates
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs \
-    && cargo build --locked --release --target "$(cat /target)"
+    && cargo build --locked --profile dist --target "$(cat /target)"
 
 COPY src src
 ARG REVISION=unknown
 # Newer than what was built in their place.
 RUN touch src/main.rs src/lib.rs \
-    && DEFENDER_EXPORTER_REVISION="$REVISION" cargo build --locked --release --target "$(cat /target)" \
-    && cp "target/$(cat /target)/release/defender-scan-exporter" / \
+    && DEFENDER_EXPORTER_REVISION="$REVISION" cargo build --locked --profile dist --target "$(cat /target)" \
+    && cp "target/$(cat /target)/dist/defender-scan-exporter" / \
     && mkdir /data
 
 FROM scratch

@@ -5,7 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- 1000 10000 100000
-profile=${PROFILE:-release}
+profile=${PROFILE:-dist}
+# Cargo puts what profile `bench` builds where it puts that of `release`.
+built=target/${profile/#bench/release}
 
 for tool in wrk curl python3 go /usr/sbin/nginx; do
     command -v "$tool" >/dev/null || {
@@ -42,11 +44,11 @@ for definitions; do
 done
 
 echo
-program=target/release/defender-scan-exporter
+program=$built/defender-scan-exporter
 echo "The program ($profile): $(stat -c %s "$program") bytes."
 for definitions; do
     tenants=$(((definitions + 9999) / 10000))
     echo
-    target/release/examples/many_tenants "$PWD/$program" "$tenants" $((definitions / tenants)) \
+    "$built/examples/many_tenants" "$PWD/$program" "$tenants" $((definitions / tenants)) \
         "${SECONDS_AT_REST:-60}" benches/end_to_end.py
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the static binary twice, in two folders, and compares. Arguments go to cargo, such as
-# `--config profile.release.lto=false` where time is short.
+# `--config profile.dist.lto=false` where time is short.
 #
 #   release/reproducible.sh [CARGO ARGUMENT…]
 set -euo pipefail
@@ -19,8 +19,8 @@ for folder in one another/place; do
         # Where the sources were, and where the dependencies, must not matter.
         export RUSTFLAGS="--remap-path-prefix=$PWD=/build --remap-path-prefix=$cargo_home=/cargo"
         export DEFENDER_EXPORTER_REVISION=$revision
-        cargo build --quiet --locked --release --bin defender-scan-exporter --target "$target" "$@"
-        sha256sum <"target/$target/release/defender-scan-exporter" | cut -d ' ' -f 1
+        cargo build --quiet --locked --profile dist --bin defender-scan-exporter --target "$target" "$@"
+        sha256sum <"target/$target/dist/defender-scan-exporter" | cut -d ' ' -f 1
     )
 done | tee "$work/hashes"
 
