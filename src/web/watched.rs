@@ -156,7 +156,9 @@ impl Shared {
     fn keep_looking(&self, mut files: Files, dues: &Receiver<()>) {
         while dues.recv().is_ok() {
             let asked = self.asked.load(Ordering::SeqCst);
-            let fresh = files.iter().all(|(path, mark)| FileStamp::of(path) == *mark);
+            let fresh = files
+                .iter()
+                .all(|(path, mark)| FileStamp::of(path) == *mark);
             let was_hung = self.late().said;
             if !fresh || was_hung {
                 files = self.read();
