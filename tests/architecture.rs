@@ -1,11 +1,8 @@
-//! The layers and sizes that `src/lib.rs` promises.
+//! The levels that `src/lib.rs` promises.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Lines of a file, its tests included, from which on it may be two.
-const LONG: usize = 400;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -109,22 +106,5 @@ fn the_table_names_every_module() {
             module == "main" || module == "lib" || levels.contains_key(&module),
             "{module}"
         );
-    }
-}
-
-/// A hint, and no failure: a file that is cut in two for its length alone is worse than a long one.
-#[test]
-fn long_files_are_named() {
-    for path in ["src", "crates", "tests"]
-        .iter()
-        .flat_map(|folder| sources(&root().join(folder)))
-    {
-        let lines = fs::read_to_string(&path)
-            .expect("it can be read")
-            .lines()
-            .count();
-        if lines > LONG {
-            println!("{}: {lines} lines; are they one thought?", path.display());
-        }
     }
 }

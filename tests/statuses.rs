@@ -279,6 +279,9 @@ async fn what_fails_by_session_is_not_of_history_and_a_reload_tries_it_at_once()
         "defender_api_requests_total",
         "defender_api_sunset_timestamp_seconds",
     );
+    let forbidden = ["collector=\"sessions\"", "reason=\"forbidden\""];
+    let is_counted = |count: f64| count > 0.0;
+    bench.exporter.shows(errors, &forbidden, is_counted).await;
     let metrics = bench.exporter.metrics().await;
     for (name, label) in [
         (errors, "reason=\"forbidden\""),
@@ -292,8 +295,8 @@ async fn what_fails_by_session_is_not_of_history_and_a_reload_tries_it_at_once()
     }
     assert_eq!(metrics.value("defender_up", &[]), Some(1.0));
     bench.simulator.set_fault(Endpoint::Sessions, None);
-    bench.exporter.process.signal("HUP");
     let asked = bench.asked_by_id().len();
+    bench.exporter.process.signal("HUP");
     bench.shows_targets(true).await;
     assert_eq!(bench.asked_by_id().len(), asked + 1);
     let works = |value: f64| value.abs() < f64::EPSILON;

@@ -225,9 +225,8 @@ impl Client {
     /// the token goes nowhere else. An error says what is wrong with the link, or where it leads
     /// if not below `/api/`.
     fn follow(&self, first: &Url, next: &NextLink) -> Result<Url, String> {
-        let length = next.as_str().len();
-        if length > LONGEST_LINK {
-            return Err(format!("has {length} bytes, more than {LONGEST_LINK}"));
+        if next.as_str().len() > LONGEST_LINK {
+            return Err(format!("is longer than {LONGEST_LINK} bytes"));
         }
         let Ok(next) = first.join(next.as_str()) else {
             return Err("cannot be read".to_owned());

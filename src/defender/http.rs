@@ -177,7 +177,7 @@ impl HttpClient {
     }
 
     /// Looks for an unknown issuer in an error, and if it finds one, reads the roots again.
-    pub(super) fn apply_history(&self, error: &(dyn std::error::Error + 'static)) {
+    pub(super) fn learn(&self, error: &(dyn std::error::Error + 'static)) {
         if is_unknown_issuer(error) && self.begin_renewal() {
             let http = self.clone();
             // A thread of its own: a file system that hangs holds up nothing else.
@@ -310,7 +310,7 @@ impl Line {
 
     /// Classifies what broke before an answer began.
     pub(super) fn unanswered(&self, error: reqwest::Error) -> ApiError {
-        self.http.apply_history(&error);
+        self.http.learn(&error);
         // One that was never made says nothing of those that were.
         if !error.is_connect() && !error.is_builder() {
             self.is_dead();

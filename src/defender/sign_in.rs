@@ -164,7 +164,7 @@ impl Issuer for SignIn {
         let (credential, secret) = self.credential(&hint).await?;
         let token = credential.get_token(&[&self.tenant.scope], None).await;
         let token = token.map_err(|error| {
-            self.http.apply_history(&error);
+            self.http.learn(&error);
             self.explain(&error, &secret).after(hint.last())
         })?;
         Issued::from_azure(&token)

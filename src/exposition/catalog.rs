@@ -151,7 +151,7 @@ catalog! {
         VALUES_UNREADABLE: Counter "defender_api_values_unreadable_total" ["tenant", "endpoint"]
             "Values of records that could not be read and so count as absent, such as a time of an unknown form. The log names their properties. Cached from the last poll.";
         LINKS_REFUSED: Counter "defender_api_links_refused_total" ["tenant"]
-            "Links to next pages that were not followed because they lead out of the API or are not addresses. What the pages brought is used, and nothing vanishes. Cached from the last poll.";
+            "Links to next pages that were not followed because they lead out of the API or are not valid. What the pages of a list brought is used, and nothing vanishes; a batch of history is fetched in smaller parts. Cached from the last poll.";
         SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
             "Unix time at which the endpoint ends, as the service announces in the header Sunset; without that header, the time of its first answer 410; absent if there was neither. Cached from the last poll.";
         TRUNCATED: Counter "defender_api_truncated_total" ["tenant", "endpoint"]

@@ -329,6 +329,7 @@ impl Poller {
             }
             PageOutcome::Complete(complete) => {
                 self.note_extent(request, complete.extent);
+                self.log_unread(collector, &complete.unread);
                 // Which of several definitions it covers is not known: that of fewer may be whole.
                 let is_short = match complete.extent {
                     Extent::Truncated | Extent::Refused => true,

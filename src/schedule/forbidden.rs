@@ -19,7 +19,9 @@ impl Schedule {
         let due = [
             self.definitions.forbidden_until(),
             self.history.forbidden_until(),
-            self.sessions.forbidden_until(),
+            self.sessions
+                .forbidden_until()
+                .filter(|_| !self.history.has_backlog(now)),
             self.agents.forbidden_until(),
         ];
         due.into_iter().flatten().any(|due| due <= now)

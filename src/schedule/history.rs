@@ -23,8 +23,8 @@ pub const QUARANTINE: Duration = Duration::from_hours(24);
 /// say that the endpoint is broken and not the ids; so do all of fewer, if there are two.
 const SUSPECTS: usize = 8;
 
-/// So often in a row the same batch may time out before it is halved.
-const SLOW: usize = 3;
+/// So many failures of a batch in a row, and it is asked for in halves.
+const IN_A_ROW: usize = 3;
 
 /// How long such ids are left aside while there are others to ask about.
 const ASIDE: Duration = Duration::from_mins(10);
@@ -63,8 +63,14 @@ pub(super) struct HistorySchedule {
     halves: Vec<Vec<DefinitionId>>,
     /// The batch whose next page is due.
     paging: Option<Vec<DefinitionId>>,
-    /// Timeouts in a row.
-    timeouts: usize,
+    /// Failures in a row.
+    failures: usize,
+    /// Ids that failed alone: each is asked for alone, once no other is due.
+    alone: BTreeSet<DefinitionId>,
+    /// How many ids the last answer was about that lacked its end.
+    short: usize,
+    /// How many of its halves were whole.
+    whole: usize,
     /// Ids refused since anything was answered.
     suspects: Vec<DefinitionId>,
     /// Whether suspicion fell on the endpoint, and nothing was answered since.
@@ -101,7 +107,10 @@ impl HistorySchedule {
             grow_at: now,
             halves: Vec::new(),
             paging: None,
-            timeouts: 0,
+            failures: 0,
+            alone: BTreeSet::new(),
+            short: 0,
+            whole: 0,
             suspects: Vec::new(),
             failing: false,
             forbidden: false,
@@ -225,6 +234,12 @@ impl HistorySchedule {
             .collect();
         due.sort_unstable();
         let mut chosen = BTreeSet::new();
+        let (alone, due): (Vec<_>, Vec<_>) = due
+            .into_iter()
+            .partition(|(_, id)| self.alone.contains(*id));
+        if let ([], [(_, id), ..]) = (&*due, &*alone) {
+            return vec![DefinitionId::clone(id)];
+        }
         let mut batch: Vec<DefinitionId> = due
             .into_iter()
             .filter(|(_, id)| chosen.insert(*id))
@@ -246,7 +261,7 @@ impl HistorySchedule {
             .by_last()
             .take_while(|(last, _)| self.stale_at(*last) <= now)
             .map(|(_, id)| id)
-            .filter(|id| !chosen.contains(id))
+            .filter(|id| !chosen.contains(id) && !self.alone.contains(*id))
             .take(room)
             .cloned()
             .collect();
@@ -281,6 +296,7 @@ impl HistorySchedule {
 
     fn take_in(&mut self, now: Uptime, listed: &ListingDiff) {
         for id in &listed.vanished {
+            self.alone.remove(id);
             self.definitions.remove(id);
         }
         if !listed.vanished.is_empty() {
@@ -316,11 +332,16 @@ impl HistorySchedule {
         self.under_way = false;
         self.not_before = now;
         self.suspects.clear();
-        self.timeouts = 0;
+        self.failures = 0;
+        self.was_whole(now, ids.len());
+        if self.halves.is_empty() {
+            self.short = 0;
+        }
         self.failing = false;
         self.forbidden = false;
         self.backoff.reset();
         for id in ids {
+            self.alone.remove(id);
             let unsettled = unsettled.contains(id);
             self.definitions.update(id, |fetch| {
                 fetch.last = Some(now);
@@ -339,10 +360,10 @@ impl HistorySchedule {
     pub(super) fn failed(&mut self, now: Uptime, ids: &[DefinitionId], failure: Failure) -> Uptime {
         self.under_way = false;
         self.forbidden = failure == Failure::Forbidden;
-        if failure == Failure::Temporary(Reason::Timeout) {
-            self.timed_out(now, ids);
+        if matches!(failure, Failure::Temporary(reason) if reason != Reason::Auth) {
+            self.failed_for_now(now, ids);
         } else {
-            self.timeouts = 0;
+            self.failures = 0;
             self.ask_again(now, ids);
         }
         self.not_before = now + self.backoff.after(failure);

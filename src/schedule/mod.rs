@@ -113,6 +113,8 @@ pub enum Failure {
     Busy(Reason, Duration),
     /// Too many ids; so many are allowed, if the service says.
     BatchTooLarge(Option<usize>),
+    /// The answer lacks its end: because of one of the ids, or of their number.
+    Short,
     /// The service refuses the request, maybe because of one of its ids.
     Refused,
 }
@@ -125,7 +127,7 @@ impl Failure {
             Self::Temporary(reason) | Self::Busy(reason, _) => reason,
             Self::Forbidden => Reason::Forbidden,
             Self::Throttled(_) => Reason::Throttled,
-            Self::BatchTooLarge(_) | Self::Refused => Reason::Client,
+            Self::BatchTooLarge(_) | Self::Short | Self::Refused => Reason::Client,
         }
     }
 }
@@ -325,10 +327,16 @@ impl Schedule {
             (Request::History(ids), Failure::BatchTooLarge(allowed)) => {
                 return self.history.too_large(now, ids, allowed);
             }
+            (Request::History(ids), Failure::Short) => return self.history.short(now, ids),
             (Request::History(ids), Failure::Refused) => return self.history.refused(now, ids),
             (Request::History(ids), _) => self.history.failed(now, ids, failure),
         };
-        if matches!(failure, Failure::Throttled(_) | Failure::Busy(..)) {
+        let pauses_all = match (request, failure) {
+            // The details of sessions are optional: a pause for them is none for the others.
+            (Request::Sessions(_), Failure::Busy(..)) => false,
+            _ => matches!(failure, Failure::Throttled(_) | Failure::Busy(..)),
+        };
+        if pauses_all {
             self.paused_until = self.paused_until.max(Some(until));
         }
     }

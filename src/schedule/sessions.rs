@@ -1,7 +1,7 @@
 //! Which sessions are fetched by their ids: new ones of which history by definition tells
 //! the status and no more.
 //!
-//! It is the first to give way: it waits until no changed definition waits for its history.
+//! It waits until no changed definition waits for its history.
 //! No session holds the others up. A batch that fails is asked for in smaller parts, down to the
 //! one that it fails for. That one is given up if it is refused, and else tried alone, once no
 //! other waits, and given up in the end. Where several are refused in a row, all wait for an hour.
@@ -111,13 +111,13 @@ impl SessionsSchedule {
                 .collect();
         }
         if self.batch_size < FIRST_BATCH && self.grow_at <= now {
-            self.apply_history(now, self.batch_size * 2);
+            self.learn_batch_size(now, self.batch_size * 2);
         }
         let count = self.part.min(self.batch_size).min(most);
         self.queue.drain(..count.min(self.queue.len())).collect()
     }
 
-    fn apply_history(&mut self, now: Uptime, batch_size: usize) {
+    fn learn_batch_size(&mut self, now: Uptime, batch_size: usize) {
         self.batch_size = batch_size.min(FIRST_BATCH);
         self.grow_at = now + GROW;
     }
@@ -135,6 +135,7 @@ impl SessionsSchedule {
         let is_refused = matches!(failure, Failure::Refused | Failure::BatchTooLarge(_));
         let is_of_all = match failure {
             Failure::Temporary(reason) => reason == Reason::Auth,
+            Failure::Busy(..) | Failure::Short => false,
             _ => !is_refused,
         };
         match ids {
@@ -146,7 +147,7 @@ impl SessionsSchedule {
             ids => {
                 if let Failure::BatchTooLarge(allowed) = failure {
                     let allowed = allowed.filter(|allowed| (1..ids.len()).contains(allowed));
-                    self.apply_history(now, allowed.unwrap_or(ids.len() / 2));
+                    self.learn_batch_size(now, allowed.unwrap_or(ids.len() / 2));
                 } else if !is_of_all {
                     self.part = ids.len() / 2;
                 }
@@ -156,6 +157,7 @@ impl SessionsSchedule {
             }
         }
         let wait = match failure {
+            Failure::Short => Duration::ZERO,
             _ if !is_refused => self.backoff.after(failure),
             _ if self.refused >= SUSPECTS => SUSPENDED,
             _ => Duration::ZERO,
@@ -203,8 +205,12 @@ impl Schedule {
             return;
         }
         sessions.queue.extend(ids);
-        let excess = sessions.queue.len().saturating_sub(MOST);
-        sessions.given_up.extend(sessions.queue.drain(..excess));
+        let waiting = sessions.queue.len() + sessions.alone.len();
+        let excess = waiting.saturating_sub(MOST).min(sessions.queue.len());
+        let excess: Vec<_> = sessions.queue.drain(..excess).collect();
+        for id in excess {
+            sessions.give_up(id);
+        }
     }
 
     /// Whether any session waits for its call, or for its answer.

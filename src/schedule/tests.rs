@@ -1,8 +1,8 @@
+mod failures;
 mod forbidden;
 mod paging;
 mod refused;
 mod sessions;
-mod timeouts;
 
 use super::*;
 use crate::budget::{Limits, Reserve};
@@ -93,7 +93,7 @@ impl Bench {
     }
 
     /// Lists everything again, after the interval.
-    async fn apply_listing(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
+    async fn list_again(&mut self, all: &BTreeSet<DefinitionId>, changed: &[DefinitionId]) {
         tokio::time::advance(Duration::from_mins(1)).await;
         self.listed(all, changed);
     }
@@ -117,7 +117,7 @@ async fn history_is_fetched_for_changes_alone() {
     assert_eq!(bench.next(), Some(Request::History(all.clone())));
     bench.fetched(&Request::History(all.clone()), &[]);
     assert_eq!(bench.next(), None);
-    bench.apply_listing(&set(&all), &all[3..4]).await;
+    bench.list_again(&set(&all), &all[3..4]).await;
     assert_eq!(bench.next(), Some(Request::History(all[3..4].to_vec())));
 }
 
@@ -127,7 +127,7 @@ async fn a_change_during_a_call_is_fetched_after_it() {
     let all = ids(0..2);
     bench.listed(&set(&all), &all);
     let under_way = bench.next().expect("both");
-    bench.apply_listing(&set(&all), &all[1..]).await;
+    bench.list_again(&set(&all), &all[1..]).await;
     bench.fetched(&under_way, &[]);
     assert_eq!(bench.next(), Some(Request::History(all[1..].to_vec())));
 }
@@ -311,7 +311,7 @@ async fn a_change_does_not_wait_for_the_pause_after_an_answer_that_settled_nothi
         assert!(bench.clock.uptime().since(start) <= Duration::from_mins(minute));
         bench.fetched(&request, &all);
     }
-    bench.apply_listing(&set(&all), &all).await;
+    bench.list_again(&set(&all), &all).await;
     assert_eq!(bench.next(), Some(Request::History(all)));
 }
 

@@ -173,7 +173,7 @@ impl<T: FromWire> Page<T> {
             refused_link: next
                 .as_ref()
                 .err()
-                .map(|Unreadable| "is no text".to_owned()),
+                .map(|Unreadable| "is not a string".to_owned()),
             next: next.unwrap_or_default(),
             unread: Unread {
                 records: list.skipped,

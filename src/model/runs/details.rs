@@ -16,7 +16,9 @@ impl RunHistory {
     ) -> Vec<SessionId> {
         let corrected = held.iter().filter(|held| self.is_corrected(held));
         let told = over.iter().chain(corrected.map(|(_, session)| session));
-        let bare = told.filter(|session| session.is_bare());
+        let mut bare: Vec<_> = told.filter(|session| session.is_bare()).collect();
+        bare.sort_by_key(|session| session.last_scanned);
+        let bare = bare.into_iter();
         let mut bare: Vec<_> = bare.filter_map(|session| session.id.clone()).collect();
         bare.drain(..bare.len().saturating_sub(SESSIONS));
         self.bare.extend(bare.iter().cloned());

@@ -34,7 +34,7 @@ impl Poller {
             self.note_refused_link(collector, why);
         }
         if let Some(page) = page {
-            self.note_unread(collector, page);
+            self.count_unread(collector, &page.unread);
         }
     }
 
@@ -67,7 +67,7 @@ impl Poller {
             tracing::warn!(
                 tenant = %self.tenant.name(),
                 collector = collector.as_label(),
-                "the link to the next page {why}; it was not followed; what the pages brought is used, and nothing vanishes"
+                "the link to the next page {why}; it was not followed, so the answer lacks its end"
             );
         }
     }

@@ -15,9 +15,18 @@ impl Poller {
         let failure = error.failure(request);
         self.schedule.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
-            (Request::Sessions(_), Failure::Refused | Failure::BatchTooLarge(_))
-                if request.ids() > 1 =>
+            // It is asked for in parts, and each of one session that fails is counted.
+            (
+                Request::Sessions(_),
+                Failure::Refused | Failure::BatchTooLarge(_) | Failure::Short | Failure::Busy(..),
+            ) if request.ids() > 1 => return,
+            (Request::Sessions(_), Failure::Temporary(reason))
+                if request.ids() > 1 && reason != Reason::Auth =>
             {
+                return;
+            }
+            (Request::History(_), Failure::Short) => {
+                tracing::info!(tenant = %self.tenant.name(), ids = request.ids(), "an answer lacks its end, and is asked for in halves");
                 return;
             }
             (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {

@@ -182,6 +182,8 @@ pub(super) struct Complete<T> {
     pub(super) extent: Extent,
     /// When its last page was sent.
     pub(super) as_of: Timestamp,
+    /// What could not be read.
+    pub(super) unread: Unread,
 }
 
 impl<T: Keyed> Pagination<T> {
@@ -293,6 +295,7 @@ impl<T: Keyed> Pagination<T> {
             took,
             extent,
             as_of: round.as_of,
+            unread: round.unread,
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Poller;
-use crate::defender::Page;
+use crate::defender::Unread;
 use crate::model::Session;
 use crate::model::health::{Collector, Skipped};
 
@@ -12,19 +12,20 @@ use crate::model::health::{Collector, Skipped};
 const QUIET: Duration = Duration::from_hours(1);
 
 impl Poller {
-    /// Counts what of a page could not be read; logs it, unless all of its records could not:
-    /// then the round may fail, which is logged anyway.
-    pub(super) fn note_unread<T>(&mut self, collector: Collector, page: &Page<T>) {
-        let (records, values) = (page.unread.records, &page.unread.values);
+    /// Counts what of a page could not be read.
+    pub(super) fn count_unread(&mut self, collector: Collector, unread: &Unread) {
         let health = self.tenant.health.collector_mut(collector);
-        health.values_unreadable += values.values().sum::<usize>() as u64;
-        if page.items.is_empty() {
-            health.skip(Skipped::Unreadable, records);
-            return;
-        }
-        self.leave_out(collector, Skipped::Unreadable, records);
-        if !values.is_empty() && self.is_news((collector, None)) {
-            let values: Vec<_> = values
+        health.values_unreadable += unread.values.values().sum::<usize>() as u64;
+        health.skip(Skipped::Unreadable, unread.records);
+    }
+
+    /// Logs what of a round could not be read, if the rest is of use; else the round fails,
+    /// which is logged anyway.
+    pub(super) fn log_unread(&mut self, collector: Collector, unread: &Unread) {
+        self.log_left_out(collector, Skipped::Unreadable, unread.records);
+        if !unread.values.is_empty() && self.is_news((collector, None)) {
+            let values: Vec<_> = unread
+                .values
                 .iter()
                 .map(|(name, count)| format!("{name} {count}"))
                 .collect();
@@ -56,6 +57,10 @@ impl Poller {
     fn leave_out(&mut self, collector: Collector, reason: Skipped, records: usize) {
         let health = self.tenant.health.collector_mut(collector);
         health.skip(reason, records);
+        self.log_left_out(collector, reason, records);
+    }
+
+    fn log_left_out(&mut self, collector: Collector, reason: Skipped, records: usize) {
         if records == 0 || !self.is_news((collector, Some(reason))) {
             return;
         }

@@ -35,6 +35,8 @@ impl Tenant {
     fn take_in(&mut self, listed: Vec<Definition>, whole: bool, now: Uptime) -> ListingDiff {
         let names_runs =
             listed.is_empty() || listed.iter().any(|definition| definition.latest.is_some());
+        let runs = listed.iter().filter_map(|listed| listed.latest.as_ref());
+        self.believed = self.believed.max(runs.map(|run| run.at).max());
         let mut published = 0;
         let listed: BTreeMap<DefinitionId, Definition> = listed
             .into_iter()

@@ -43,6 +43,8 @@ pub struct Tenant {
     bare: Vec<SessionId>,
     /// Definitions that changed since they were last saved.
     unsaved: BTreeSet<DefinitionId>,
+    /// No run of these definitions was later than this, by what answers said.
+    believed: Option<Timestamp>,
     /// What was last published of the definitions.
     views: Arc<[Arc<DefinitionView>]>,
     /// Definitions that may differ from `views`, or vanished.
@@ -75,6 +77,7 @@ impl Tenant {
             asked: HashMap::new(),
             bare: Vec::new(),
             unsaved: BTreeSet::new(),
+            believed: None,
             views: Arc::default(),
             outdated: BTreeSet::new(),
             restored: BTreeSet::new(),
@@ -118,6 +121,7 @@ impl Tenant {
     ) -> BTreeSet<DefinitionId> {
         let mut by_definition: BTreeMap<&DefinitionId, Vec<Session>> = BTreeMap::new();
         for session in sessions {
+            self.believed = self.believed.max(session.last_scanned);
             by_definition
                 .entry(&session.definition_id)
                 .or_default()
@@ -142,9 +146,13 @@ impl Tenant {
         unsettled
     }
 
-    /// Forgets times after `latest`: see [`RunHistory::forget_after`]. The next list says what history
-    /// is to be asked for instead.
+    /// Forgets times after `latest`: see [`RunHistory::forget_after`]. The next list says what
+    /// history is to be asked for instead.
     pub fn forget_after(&mut self, latest: Timestamp) {
+        if self.believed <= Some(latest) {
+            return;
+        }
+        self.believed = Some(latest);
         let scans = self.scans.iter_mut();
         let forgot = scans.filter_map(|(id, scan)| scan.forget_after(latest).then_some(id));
         let forgot: Vec<_> = forgot.cloned().collect();

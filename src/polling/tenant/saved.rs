@@ -163,6 +163,7 @@ impl Tenant {
             self.health.restarts = row.restarts;
             self.health.links_refused = row.links_refused;
         }
+        self.believed = Some(latest);
         for (id, mut row) in loaded.definitions {
             row.scan.forget_after(latest);
             if let Some(vanished) = row.vanished {

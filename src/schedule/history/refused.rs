@@ -1,8 +1,8 @@
-//! What becomes of batches that the service refuses, or does not answer in time.
+//! What becomes of batches that the service refuses, or that fail for now.
 
 use std::time::Duration;
 
-use super::{ASIDE, GROW, HistorySchedule, QUARANTINE, SLOW, SUSPECTS};
+use super::{ASIDE, GROW, HistorySchedule, IN_A_ROW, QUARANTINE, SUSPECTS};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
 
@@ -19,7 +19,7 @@ impl HistorySchedule {
             return;
         }
         let allowed = allowed.filter(|allowed| (1..ids.len()).contains(allowed));
-        self.batch_size = allowed.unwrap_or(ids.len() / 2);
+        self.batch_size = allowed.unwrap_or(ids.len() / 2).min(self.batch_size);
         self.grow_at = now + GROW;
         self.under_way = false;
         self.not_before = now;
@@ -53,25 +53,65 @@ impl HistorySchedule {
         self.not_before = now + self.backoff.next();
     }
 
-    /// A batch that times out is tried again as it is, and then in halves: the answer about it
-    /// may take too long, or that about one of its ids. Nothing is learned of other batches, as
-    /// the service may be slow for a while.
-    pub(super) fn timed_out(&mut self, now: Uptime, ids: &[DefinitionId]) {
-        self.timeouts += 1;
-        if ids.len() <= 1 {
-            self.timeouts = 0;
-            self.ask_again(now, ids);
-        } else if self.timeouts < SLOW {
+    /// An answer that lacks its end is asked for in halves. One id may be to blame for it: then
+    /// one half is short as well, down to that id. Or their number: then both halves are whole,
+    /// or both are short, and the size of a batch is learned.
+    pub(in crate::schedule) fn short(&mut self, now: Uptime, ids: &[DefinitionId]) {
+        self.under_way = false;
+        self.not_before = now;
+        if self.halves.is_empty() || ids.len() < self.short {
+            (self.short, self.whole) = (ids.len(), 0);
+            self.halve(ids);
+            return;
+        }
+        self.ask_again(now, ids);
+        self.were_too_many(now, ids.len());
+    }
+
+    /// A batch was answered: it may be the second half of one that was short.
+    pub(super) fn was_whole(&mut self, now: Uptime, ids: usize) {
+        if ids > 1 && ids <= self.short.div_ceil(2) {
+            self.whole += 1;
+            if self.whole == 2 {
+                self.were_too_many(now, self.short);
+            }
+        }
+    }
+
+    fn were_too_many(&mut self, now: Uptime, ids: usize) {
+        self.short = 0;
+        self.batch_size = ids.div_ceil(2).min(self.batch_size);
+        self.grow_at = now + GROW;
+        let rest = std::mem::take(&mut self.halves).concat();
+        self.ask_again(now, &rest);
+    }
+
+    /// A batch that fails is tried again as it is, and then in halves: one of its ids may be to
+    /// blame, or their number. Nothing is learned of other batches, as the service may fail for
+    /// all of them. An id that fails alone is asked for alone from then on.
+    pub(super) fn failed_for_now(&mut self, now: Uptime, ids: &[DefinitionId]) {
+        self.failures += 1;
+        if let [id] = ids {
+            self.failures = 0;
+            let others = self.definitions.len() > 1;
+            self.alone.insert(id.clone());
+            let aside = if others { ASIDE } else { Duration::ZERO };
+            self.ask_again(now + aside, ids);
+        } else if self.failures < IN_A_ROW {
             self.halves.push(ids.to_vec());
         } else {
-            self.timeouts = 0;
+            self.failures = 0;
             self.halve(ids);
         }
     }
 
     fn halve(&mut self, ids: &[DefinitionId]) {
+        // Some may have vanished meanwhile.
+        let ids = ids.iter().filter(|id| self.definitions.get(id).is_some());
+        let ids: Vec<_> = ids.cloned().collect();
         let (first, second) = ids.split_at(ids.len() / 2);
-        self.halves.extend([second.to_vec(), first.to_vec()]);
+        let halves = [second, first].into_iter().filter(|half| !half.is_empty());
+        self.halves.extend(halves.map(<[_]>::to_vec));
     }
 
     fn quarantine(&mut self, ids: &[DefinitionId], until: Option<Uptime>) {

@@ -188,7 +188,6 @@ async fn what_is_of_all_calls_parts_no_batch() {
         Failure::Forbidden,
         Failure::Throttled(None),
         Failure::Temporary(Reason::Auth),
-        Failure::Busy(Reason::Server, Duration::from_secs(10)),
     ] {
         let mut bench = settled().await;
         bench.schedule.want_sessions(sessions(0..3));
@@ -252,4 +251,22 @@ async fn where_it_is_off_nothing_is_asked_for() {
     bench.schedule.want_sessions(sessions(0..3));
     assert_eq!(bench.schedule.sessions_given_up(), sessions(0..3));
     assert!(bench.schedule.sessions.due().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_asked_for_with_a_session_holds_no_list_up() {
+    let mut bench = settled().await;
+    bench.schedule.want_sessions(sessions(0..2));
+    let ids = asked(&mut bench).expect("both");
+    let busy = Failure::Busy(Reason::Server, HOUR);
+    bench.failed(&Request::Sessions(ids), busy);
+    assert_eq!(bench.schedule.paused_until(bench.clock.uptime()), None);
+    bench.list_again(&set(&self::ids(0..2)), &[]).await;
+    assert_eq!(bench.next(), None, "sessions wait, and nothing else does");
+    tokio::time::advance(HOUR).await;
+    let asked: Vec<_> = std::iter::from_fn(|| bench.next()).collect();
+    let parts = asked
+        .iter()
+        .filter(|request| matches!(request, Request::Sessions(ids) if ids.len() == 1));
+    assert_eq!(parts.count(), 1, "{asked:?}");
 }

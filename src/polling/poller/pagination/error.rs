@@ -34,7 +34,7 @@ impl PaginationError {
             {
                 Failure::BatchTooLarge(None)
             }
-            Self::Short => Failure::BatchTooLarge(None),
+            Self::Short => Failure::Short,
             Self::Api(error) => failure(error),
             // The first page was not refused, so the ids are not to blame.
             Self::Page(error) => Failure::Temporary(error.reason()),
