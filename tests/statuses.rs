@@ -391,3 +391,19 @@ async fn an_empty_answer_is_not_first_sight() {
         .filter(|line| line.starts_with("defender_scan_sessions_total"));
     assert!(counts.all(|line| line.ends_with(" 0")), "{metrics}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_details_alone_refuse_is_good_for_the_rest() {
+    let bench = Bench::adjusted(bare, "").await;
+    let fault = Fault::Unauthorized(usize::MAX);
+    bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+    bench.run(Outcome::Partial);
+    let errors = "defender_collector_errors_total";
+    let of = ["collector=\"sessions\"", "reason=\"auth\""];
+    let is_counted = |count: f64| count > 0.0;
+    bench.exporter.shows(errors, &of, is_counted).await;
+    let metrics = bench.exporter.metrics().await;
+    assert_eq!(metrics.value("defender_up", &[]), Some(1.0));
+    let of = ["collector=\"definitions\"", "reason=\"auth\""];
+    assert_eq!(metrics.value(errors, &of), Some(0.0));
+}

@@ -20,6 +20,10 @@ use std::sync::{Arc, LazyLock};
 
 use super::scrub::{REDACTED, shortened};
 
+/// What codes of Windows' errors begin with: of COM, Win32, WMI, the security packages, WinRM and
+/// the kernel. Others may be addresses in hexadecimal.
+const FACILITIES: [&str; 7] = ["8000", "8004", "8007", "8009", "8033", "C000", "8002"];
+
 /// How much of a text is looked at, in characters.
 const READ: usize = 2_000;
 
@@ -189,7 +193,8 @@ pub(super) fn spellings<'n>(names: impl IntoIterator<Item = &'n str>) -> HashSet
     let names = names.into_iter().flat_map(|name| {
         let name = name.trim().to_lowercase();
         let first = name.split(['.', '@']).next().unwrap_or_default();
-        [first.to_owned(), name]
+        let last = name.rsplit(['\\', '/']).next().unwrap_or_default();
+        [first.to_owned(), last.to_owned(), name]
     });
     names.collect()
 }
@@ -245,9 +250,11 @@ fn is_error_code(word: &str) -> bool {
     let Some(code) = word.strip_prefix("0x") else {
         return false;
     };
-    code.len() == 8
-        && code.starts_with(['8', 'c', 'C'])
-        && code.bytes().all(|byte| byte.is_ascii_hexdigit())
+    let is_known = FACILITIES.iter().any(|facility| {
+        let start = code.get(..facility.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(facility))
+    });
+    code.len() == 8 && is_known && code.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether capitals stand anywhere but at the beginning, or everywhere.

@@ -244,7 +244,7 @@ impl RunHistory {
             bare = self.ask_for(&held, &over);
         }
         self.remember(&held);
-        let can_tell = self.find_newest(&held, &arrived);
+        let can_tell = self.find_newest(&held, &arrived, now);
         self.fill_newest();
         let latest = self.definition.latest.as_ref();
         let is_old = latest.is_none_or(|run| now.since(run.at) >= ASKED);

@@ -31,7 +31,7 @@ use self::extent::Extent;
 use self::pagination::{Complete, Keyed, MOST_PAGES, PageOutcome, Pagination, PaginationError};
 use self::signing_in::LogDedup;
 use crate::budget::{Budget, Slot};
-use crate::clock::{AHEAD, Clock, Uptime};
+use crate::clock::{Clock, Uptime};
 use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
 use crate::model::health::Collector;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
@@ -242,14 +242,14 @@ impl Poller {
                 if let Some(sessions) =
                     self.conclude(&request, bearer, answer, |poller| &mut poller.history)
                 {
-                    self.tenant.forget_after(sessions.as_of + AHEAD);
+                    self.tenant.heard_at(sessions.as_of);
                     self.note_unrelated(Collector::History, &ids, &sessions.items, |one| {
                         &one.definition_id
                     });
                     self.note_nameless(&sessions.items);
                     let unsettled =
                         self.tenant
-                            .apply_history(&ids, &sessions.items, self.clock.wall());
+                            .apply_history(&ids, &sessions.items, sessions.as_of);
                     self.schedule.fetched(now, &ids, &unsettled);
                     self.want_sessions();
                 }
@@ -276,7 +276,7 @@ impl Poller {
     fn list(&mut self, complete: Option<Complete<Definition>>, now: Uptime) {
         let within = self.tenant.health.dropped == 0;
         if let Some(listed) = complete {
-            self.tenant.forget_after(listed.as_of + AHEAD);
+            self.tenant.heard_at(listed.as_of);
             let news = if listed.extent.is_whole() {
                 self.tenant.apply_listing(listed.items, now)
             } else {
@@ -324,7 +324,10 @@ impl Poller {
             }
             PageOutcome::Again => self.schedule.go_on(request, now),
             PageOutcome::Renew => {
-                self.refused = Some(bearer.clone());
+                // Where the optional details alone are refused, the token is good for the rest.
+                if collector != Collector::Sessions {
+                    self.refused = Some(bearer.clone());
+                }
                 self.schedule.go_on(request, now);
             }
             PageOutcome::Complete(complete) => {

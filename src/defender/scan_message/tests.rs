@@ -264,3 +264,18 @@ fn what_is_long_or_empty_is_bounded() {
     let cut = format!("{}refused2", "1.1 ".repeat(READ / 4 - 2));
     assert_eq!(clean(&cut), REDACTED);
 }
+
+#[test]
+fn an_account_with_its_domain_is_a_name_without_it_too_and_addresses_are_no_codes() {
+    let names = spellings(["CORP\\scan", "corp/service"]);
+    let clean = |text: &str| {
+        scan_message(text, &names)
+            .expect("there is some")
+            .to_string()
+    };
+    assert!(!clean("scan timed out").contains("scan"));
+    assert!(!clean("service timed out").contains("service"));
+    assert!(!clean("host 0xC0A80101 is not reachable").contains("C0A8"));
+    assert!(!clean("key 0x80ABCDEF").contains("ABCDEF"));
+    assert!(clean("failed with 0x80070005").contains("0x80070005"));
+}

@@ -31,6 +31,10 @@ use self::unknown::unknown;
 pub use self::unread::Unread;
 use crate::clock::{AHEAD, Timestamp};
 
+/// How the link to the next page may be named: by OData 4.0, 4.01 and 3, and by other services
+/// of the vendor.
+const LINKS: [&str; 4] = ["@odata.nextLink", "@nextLink", "odata.nextLink", "nextLink"];
+
 /// One page of records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
@@ -110,6 +114,9 @@ pub enum DecodeError {
         /// In bytes, counted from 1.
         column: usize,
     },
+    /// Records, and an error beside them: there may be more.
+    #[error("expected records, but found an error beside them")]
+    WithError,
     /// Nothing that looks like a page.
     #[error("expected an object with a list \"value\"{}", but_found(.unknown))]
     NoValue {
@@ -159,6 +166,9 @@ impl<T: FromWire> Page<T> {
     pub fn read(body: &[u8], as_of: Timestamp) -> Result<Self, DecodeError> {
         let envelope = json::<Envelope<T>>(body)?.one().ok().flatten();
         let envelope = envelope.unwrap_or_default();
+        if envelope.is_error {
+            return Err(DecodeError::WithError);
+        }
         let names = unknown::<T::Record>(body);
         let (next, mut list) = match (envelope.value, Found::of(envelope.alone)) {
             (Some(list), _) => (envelope.next, list),
@@ -189,6 +199,8 @@ impl<T: FromWire> Page<T> {
 struct Envelope<T: FromWire> {
     value: Option<List<T>>,
     next: Read<NextLink>,
+    /// Whether there is an error beside the list.
+    is_error: bool,
     /// The record itself, where it comes without a list around it.
     alone: T::Record,
 }
@@ -198,6 +210,7 @@ impl<T: FromWire> Default for Envelope<T> {
         Self {
             value: None,
             next: Ok(None),
+            is_error: false,
             alone: T::Record::default(),
         }
     }
@@ -216,7 +229,7 @@ impl<T: FromWire> Record for Envelope<T> {
             if let Ok(Some(list)) = map.next_value::<Shape<T::Record>>()?.many() {
                 self.value.get_or_insert_default().append(list);
             }
-        } else if is(name, "@odata.nextLink") || is(name, "odata.nextLink") {
+        } else if LINKS.iter().any(|link| is(name, link)) {
             // A page with a link that cannot be read is not the last.
             match map.next_value()? {
                 Scalar::Text(text) if !text.trim().is_empty() => {
@@ -225,6 +238,8 @@ impl<T: FromWire> Record for Envelope<T> {
                 Scalar::Text(_) | Scalar::Absent => {}
                 _ => self.next = Err(Unreadable),
             }
+        } else if is(name, "error") || is(name, "@odata.error") {
+            self.is_error |= map.next_value::<Scalar>()? != Scalar::Absent;
         } else {
             self.alone.property(name, map)?;
         }

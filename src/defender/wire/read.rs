@@ -1,12 +1,14 @@
 //! How the values of properties are read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::lenient::{Id, Read, Scalar, Unreadable};
 use crate::clock::Timestamp;
+use crate::defender::scan_message::scan_message;
 use crate::defender::times;
-use crate::model::{ScanStatus, ScanType, TargetType};
+use crate::model::{ScanStatus, ScanType, SessionId, TargetType};
 
 /// The longest identifier, in characters. A label cannot hold a longer one, and a part of it
 /// would not identify anything.
@@ -24,6 +26,12 @@ pub(super) fn id<T>(new: fn(&str) -> T) -> impl FnOnce(Id) -> Read<T> {
         Some(text) if cut(&text, LONGEST_ID).len() < text.len() => Err(Unreadable),
         text => Ok(text.map(|text| new(&text))),
     }
+}
+
+/// The id of a session. That of no session, which .NET writes for none, is absent.
+pub(super) fn session_id(value: Id) -> Read<SessionId> {
+    let is_none = |id: &SessionId| id.as_str().bytes().all(|byte| matches!(byte, b'0' | b'-'));
+    Ok(id(SessionId::new)(value)?.filter(|id| id.as_str().len() < 32 || !is_none(id)))
 }
 
 pub(super) fn text(value: Scalar) -> Read<Arc<str>> {
@@ -99,7 +107,21 @@ fn status(value: Scalar, numbers: &[ScanStatus]) -> Read<ScanStatus> {
         ("failed", ScanStatus::Failure),
         ("failure", ScanStatus::Failure),
     ];
-    member(value, numbers, &names, ScanStatus::Unknown)
+    member(value, numbers, &names, unknown)
+}
+
+/// What the service says that is none of the known: whoever writes it, words that could be a
+/// name or a secret do not stay.
+fn unknown(text: Arc<str>) -> ScanStatus {
+    let is_number = text.parse::<i16>().is_ok();
+    let status = ScanStatus::Unknown(text);
+    match &status {
+        ScanStatus::Unknown(text) if !is_number && !status.is_running() => {
+            let text = scan_message(text, &HashSet::new());
+            ScanStatus::Unknown(text.unwrap_or_else(|| "".into()))
+        }
+        _ => status,
+    }
 }
 
 pub(super) fn scan_type(value: Scalar) -> Read<ScanType> {

@@ -1,11 +1,32 @@
 //! Times that cannot be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::RunHistory;
 use crate::clock::Timestamp;
+use crate::model::Definition;
+
+/// How far the clocks of scanners and of the service may differ.
+const SKEW: Duration = Duration::from_mins(15);
+
+/// Whether a time lies ahead of `now` by more than clocks differ.
+pub(super) fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at > now + SKEW
+}
 
 impl RunHistory {
+    /// A run ahead of `now` gives way to an earlier one that the list names: it cannot be later.
+    /// True if there was one.
+    pub fn doubt(&mut self, listed: &Definition, now: Timestamp) -> bool {
+        let known = self.definition.latest.as_ref().map(|run| run.at);
+        let is_earlier = listed
+            .latest
+            .as_ref()
+            .is_some_and(|run| Some(run.at) < known);
+        is_earlier && known.is_some_and(|at| is_ahead(at, now)) && self.forget_after(now)
+    }
+
     /// Forgets what is said to have happened after `latest`, which was believed while a clock
     /// was wrong, and would hide each later run behind it. True if there was something.
     pub fn forget_after(&mut self, latest: Timestamp) -> bool {
@@ -41,7 +62,7 @@ impl RunHistory {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Definition, DefinitionId, Run, ScanStatus, Session, SessionId};
+    use crate::model::{DefinitionId, Run, ScanStatus, Session, SessionId};
 
     use super::*;
 
@@ -86,14 +107,40 @@ mod tests {
         );
         scan.forget_after(NOW);
         assert_eq!(
-            (scan.view().last_run, scan.view().last_success),
-            (None, Some(at(50)))
+            (
+                scan.view().last_run.map(|run| run.at),
+                scan.view().last_success
+            ),
+            (Some(at(50)), Some(at(50)))
         );
         assert_eq!(scan.recent[0].at, None);
         scan.apply_listing(listed(60, ScanStatus::Failure));
         let view = scan.view();
         let run = view.last_run.expect("it ran");
         assert_eq!((run.at, run.status), (at(60), ScanStatus::Failure));
+    }
+
+    #[test]
+    fn a_run_that_is_ahead_hides_none_that_the_list_or_history_names() {
+        let mut scan = RunHistory::new(listed(120, ScanStatus::Success));
+        assert!(!scan.doubt(&listed(120, ScanStatus::Success), NOW));
+        let failed = listed(99, ScanStatus::Failure);
+        assert!(scan.doubt(&failed, NOW));
+        assert!(scan.apply_listing(failed));
+        let run = scan.view().last_run.expect("it ran");
+        assert_eq!((run.at, run.status), (at(99), ScanStatus::Failure));
+
+        let mut scan = RunHistory::new(Definition::unlisted(&DefinitionId::new("d")));
+        scan.apply_history(&[session("a", 120)], NOW);
+        let failed = Session {
+            status: ScanStatus::Failure,
+            ..session("b", 99)
+        };
+        for held in [vec![failed.clone()], vec![session("a", 120), failed]] {
+            scan.apply_history(&held, NOW);
+            let run = scan.view().last_run.expect("it ran");
+            assert_eq!((run.at, run.status), (at(99), ScanStatus::Failure));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::future::is_ahead;
 use super::{Newest, RunHistory, TOLERANCE};
 use crate::clock::Timestamp;
 use crate::model::{Run, ScanStatus, Session};
@@ -12,6 +13,7 @@ impl RunHistory {
         &mut self,
         held: &[(u64, &Session)],
         arrived: &[(Timestamp, u64)],
+        now: Timestamp,
     ) -> bool {
         let before = self.newest.clone();
         let run = self.last_run().filter(|_| self.is_confirmed());
@@ -27,8 +29,13 @@ impl RunHistory {
         let timed = timed.filter(|(_, session)| session.last_scanned.is_some());
         let known = before.as_ref();
         let mut can_tell = true;
-        if let Some(latest) = timed.max_by_key(|(_, session)| session.last_scanned) {
-            let at = known.and_then(|known| known.at);
+        let happened = |at: &Timestamp| !is_ahead(*at, now);
+        let order = |session: &Session| {
+            let at = session.last_scanned;
+            (at.filter(happened).is_some(), at)
+        };
+        if let Some(latest) = timed.max_by_key(|(_, session)| order(session)) {
+            let at = known.and_then(|known| known.at).filter(happened);
             if latest.1.last_scanned >= at {
                 self.newest = Some(Newest::of(*latest));
             }

@@ -344,8 +344,10 @@ impl<T: Keyed> Pages<T> {
             }
             // Nothing may mean that nothing is left, or that the service ends at its cap.
             let in_vain = skipped && !is_new && !(records == 0 && self.cuts > 1);
+            let repeats = self.count > 1 && !skipped && !blank && !is_new;
             return Err(match self.cuts {
                 _ if cut || in_vain => Extent::Truncated,
+                _ if repeats => Extent::Endless,
                 0 => Extent::Whole,
                 _ => Extent::Continued,
             });

@@ -43,7 +43,15 @@ impl Tenant {
             .filter(|definition| publishes(&self.filter, definition))
             .inspect(|_| published += 1)
             .map(|definition| (definition.id.clone(), definition))
-            .collect();
+            .fold(BTreeMap::new(), |mut listed, (id, definition)| {
+                // Of two, the one that knows of a later run.
+                let known = listed.remove(&id).filter(|known: &Definition| {
+                    let at = |of: &Definition| of.latest.as_ref().map(|run| run.at);
+                    at(known) > at(&definition)
+                });
+                listed.insert(id, known.unwrap_or(definition));
+                listed
+            });
         if whole {
             let duplicates = published - listed.len();
             self.health.definitions.skip(Skipped::Duplicate, duplicates);
@@ -58,11 +66,13 @@ impl Tenant {
         }
         for (id, definition) in listed {
             if let Some(scan) = self.scans.get_mut(&id) {
+                let doubted = scan.doubt(&definition, self.heard_at);
                 let before = scan.definition();
                 // As it was spelled first: rows of the store are found by that.
                 let id = before.id.clone();
                 let before = (**before != definition).then(|| Arc::clone(before));
                 let ran = before.is_some() && scan.apply_listing(definition);
+                let ran = ran || doubted;
                 if ran || (self.restored.remove(&id) && scan.wants_history()) {
                     news.changed.push(id.clone());
                 }

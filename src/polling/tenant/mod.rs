@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use self::listing::publishes;
 use crate::budget::Budget;
-use crate::clock::{Timestamp, Uptime};
+use crate::clock::{AHEAD, Timestamp, Uptime};
 use crate::config::DefinitionFilter;
 use crate::model::health::Health;
 use crate::model::histogram::Histogram;
@@ -43,6 +43,8 @@ pub struct Tenant {
     bare: Vec<SessionId>,
     /// Definitions that changed since they were last saved.
     unsaved: BTreeSet<DefinitionId>,
+    /// When the last answer was sent.
+    heard_at: Timestamp,
     /// No run of these definitions was later than this, by what answers said.
     believed: Option<Timestamp>,
     /// What was last published of the definitions.
@@ -77,6 +79,7 @@ impl Tenant {
             asked: HashMap::new(),
             bare: Vec::new(),
             unsaved: BTreeSet::new(),
+            heard_at: Timestamp::from_unix_millis(0),
             believed: None,
             views: Arc::default(),
             outdated: BTreeSet::new(),
@@ -146,9 +149,12 @@ impl Tenant {
         unsettled
     }
 
-    /// Forgets times after `latest`: see [`RunHistory::forget_after`]. The next list says what
-    /// history is to be asked for instead.
-    pub fn forget_after(&mut self, latest: Timestamp) {
+    /// An answer was sent at `now`, by the service's clock or ours. Forgets what lies far ahead
+    /// of that: see [`RunHistory::forget_after`]. The next list says what history is to be asked
+    /// for instead.
+    pub fn heard_at(&mut self, now: Timestamp) {
+        self.heard_at = now;
+        let latest = now + AHEAD;
         if self.believed <= Some(latest) {
             return;
         }

@@ -331,3 +331,43 @@ async fn a_saved_time_of_the_future_is_forgotten_whatever_the_clock_says_at_the_
         assert_eq!(last_run.is_some(), known, "{ran}");
     }
 }
+
+#[test]
+fn of_two_records_of_a_definition_the_later_run_counts() {
+    let ran = |hours: i64| Definition {
+        latest: Some(Run {
+            at: Timestamp::from_unix_millis(hours * 3_600_000),
+            status: ScanStatus::Failure,
+        }),
+        ..definition("a", true)
+    };
+    for listed in [[ran(2), ran(1)], [ran(1), ran(2)]] {
+        let mut tenant = tenant(all());
+        tenant.apply_listing(listed.to_vec(), Uptime::default());
+        let run = tenant.view().definitions[0]
+            .last_run
+            .clone()
+            .expect("it ran");
+        assert_eq!(run.at.unix_millis(), 2 * 3_600_000);
+    }
+}
+
+#[test]
+fn a_run_ahead_of_the_answer_gives_way_to_the_next_list_and_wants_history() {
+    let ran = |hours: i64| Definition {
+        latest: Some(Run {
+            at: NOW + Duration::from_hours(24) - Duration::from_hours(24 - hours.unsigned_abs()),
+            status: ScanStatus::Success,
+        }),
+        ..definition("a", true)
+    };
+    let mut tenant = tenant(all());
+    tenant.heard_at(NOW);
+    tenant.apply_listing(vec![ran(20)], Uptime::default());
+    tenant.apply_listing(vec![ran(0)], Uptime::default());
+    let run = tenant.view().definitions[0]
+        .last_run
+        .clone()
+        .expect("it ran");
+    assert_eq!(run.at, NOW);
+}

@@ -7,7 +7,7 @@ use serde::de::MapAccess;
 
 use super::super::errors::{Target, session_errors};
 use super::super::lenient::{Read, Unreadable};
-use super::super::read::{count, id, length, session_status, text, time};
+use super::super::read::{count, id, length, session_id, session_status, text, time};
 use super::super::shape::{Record, Shape, is, skip};
 use super::{FromWire, unknown};
 use crate::clock::Timestamp;
@@ -30,7 +30,7 @@ impl FromWire for SessionDetails {
 record! { SessionRecord {
     definition_id: DefinitionId
         = "scanDefinitionId" | "scanDefinitionIds" => id(DefinitionId::new),
-    id: SessionId = "sessionId" | "sessionIds" => id(SessionId::new),
+    id: SessionId = "sessionId" | "sessionIds" => session_id,
     last_scanned: Timestamp = "lastScanned" => time,
     status: ScanStatus = "scanStatus" => session_status,
     targets: u32 = "numberOfTargets" => count,
@@ -57,7 +57,7 @@ record! { SessionRecord {
 
 // Which definition it is of, and how it went, is known of a session that is asked for by its id.
 record! { DetailsRecord {
-    id: SessionId = "sessionId" | "sessionIds" => id(SessionId::new),
+    id: SessionId = "sessionId" | "sessionIds" => session_id,
     targets: u32 = "numberOfTargets" => count,
     targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
     scanned: Vec<TargetRecord> = "scannedTargets" | "listScannedTargets" => scanned_targets,

@@ -279,6 +279,8 @@ fn a_page_whose_link_cannot_be_read_is_not_the_last() {
             false,
         ),
         (r#""?$skip=1","odata.nextLink":"""#, Some("?$skip=1"), false),
+        (r#"null,"@nextLink":"?$skip=2""#, Some("?$skip=2"), false),
+        (r#"null,"NextLink":"?$skip=3""#, Some("?$skip=3"), false),
     ] {
         let body = format!(r#"{{"value":[{{"id":"a"}}],"@odata.nextLink":{link}}}"#);
         let page = definitions(body.as_bytes());
@@ -295,4 +297,61 @@ fn a_page_whose_link_cannot_be_read_is_not_the_last() {
 fn a_list_in_two_parts_is_one() {
     let page = definitions(br#"{"value":[{"id":"a"},1],"value":[],"Value":[{"id":"b"}]}"#);
     assert_eq!((page.items.len(), page.unread.records), (2, 1));
+}
+
+#[test]
+fn a_list_with_an_error_beside_it_is_not_whole() {
+    for beside in [
+        r#""error":{"code":"InternalServerError"}"#,
+        r#""@odata.error":"x""#,
+    ] {
+        let body = format!(r#"{{"value":[{{"id":"a"}}],{beside}}}"#);
+        assert_eq!(
+            error(body.as_bytes()),
+            "expected records, but found an error beside them"
+        );
+    }
+    let page = definitions(br#"{"value":[{"id":"a"}],"error":null}"#);
+    assert_eq!(page.items.len(), 1);
+}
+
+#[test]
+fn a_status_that_is_not_known_tells_no_secret() {
+    for (status, expected) in [
+        (
+            "Failed: login as svc_scan with Hunter2xyz on 10.11.12.13 refused",
+            None,
+        ),
+        ("Waiting for agent", Some("Waiting for agent")),
+        ("In progress", Some("In progress")),
+        ("7", Some("7")),
+    ] {
+        let body = format!(
+            r#"{{"value":[{{"scanDefinitionId":"a","sessionId":"s","scanStatus":"{status}"}}]}}"#
+        );
+        let ScanStatus::Unknown(found) = sessions(body.as_bytes()).items.remove(0).status else {
+            panic!("{status}")
+        };
+        for secret in ["svc", "Hunter", "10.11"] {
+            assert!(!found.contains(secret), "{found}");
+        }
+        assert!(
+            expected.is_none_or(|expected| expected == &*found),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn the_id_of_no_session_is_none() {
+    let page = sessions(br#"{"value":[
+        {"scanDefinitionId":"a","sessionId":"00000000-0000-0000-0000-000000000000","lastScanned":"2026-05-01T10:00:00Z"},
+        {"scanDefinitionId":"a","sessionId":"0","lastScanned":"2026-05-01T10:00:00Z"}
+    ]}"#);
+    let ids: Vec<_> = page
+        .items
+        .iter()
+        .map(|session| session.id.is_some())
+        .collect();
+    assert_eq!(ids, [false, true]);
 }

@@ -390,3 +390,17 @@ fn skip_that_is_ignored_or_refused_ends_the_round() {
         }
     }
 }
+
+#[test]
+fn a_last_page_that_brings_nothing_new_is_not_the_end_of_a_list() {
+    let mut round = Pagination::of_list();
+    round.turn(Ok(page(&[1], Some("two"))), at(1));
+    let PageOutcome::Complete(complete) = round.turn(Ok(page(&[1], None)), at(2)) else {
+        panic!("it goes on");
+    };
+    assert_eq!(
+        complete.extent,
+        Extent::Endless,
+        "the link was not understood"
+    );
+}
