@@ -397,6 +397,14 @@ async fn a_token_that_the_details_alone_refuse_is_good_for_the_rest() {
     let bench = Bench::adjusted(bare, "").await;
     let fault = Fault::Unauthorized(usize::MAX);
     bench.simulator.set_fault(Endpoint::Sessions, Some(fault));
+    let tokens = || {
+        let calls = bench.simulator.calls();
+        calls
+            .iter()
+            .filter(|call| call.endpoint == Endpoint::Token)
+            .count()
+    };
+    let before = tokens();
     bench.run(Outcome::Partial);
     let errors = "defender_collector_errors_total";
     let of = ["collector=\"sessions\"", "reason=\"auth\""];
@@ -406,4 +414,5 @@ async fn a_token_that_the_details_alone_refuse_is_good_for_the_rest() {
     assert_eq!(metrics.value("defender_up", &[]), Some(1.0));
     let of = ["collector=\"definitions\"", "reason=\"auth\""];
     assert_eq!(metrics.value(errors, &of), Some(0.0));
+    assert_eq!(tokens(), before, "no other is asked for");
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::scrub::{REDACTED, shortened};
 
-/// What codes of Windows' errors begin with: of COM, Win32, WMI, the security packages, WinRM and
+/// What codes of Windows' errors begin with: of COM, Win32, WMI, the security packages, `WinRM` and
 /// the kernel. Others may be addresses in hexadecimal.
 const FACILITIES: [&str; 7] = ["8000", "8004", "8007", "8009", "8033", "C000", "8002"];
 

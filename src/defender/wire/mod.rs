@@ -31,7 +31,7 @@ use self::unknown::unknown;
 pub use self::unread::Unread;
 use crate::clock::{AHEAD, Timestamp};
 
-/// How the link to the next page may be named: by OData 4.0, 4.01 and 3, and by other services
+/// How the link to the next page may be named: by `OData` 4.0, 4.01 and 3, and by other services
 /// of the vendor.
 const LINKS: [&str; 4] = ["@odata.nextLink", "@nextLink", "odata.nextLink", "nextLink"];
 

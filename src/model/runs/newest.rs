@@ -32,7 +32,7 @@ impl RunHistory {
         let happened = |at: &Timestamp| !is_ahead(*at, now);
         let order = |session: &Session| {
             let at = session.last_scanned;
-            (at.filter(happened).is_some(), at)
+            (at.as_ref().is_some_and(happened), at)
         };
         if let Some(latest) = timed.max_by_key(|(_, session)| order(session)) {
             let at = known.and_then(|known| known.at).filter(happened);
