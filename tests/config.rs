@@ -1,7 +1,7 @@
 //! Configuration files, bad and good: `tests/config/bad/NAME.yml` must give
 //! exactly the mistakes in `NAME.txt`, and whatever we show must be read.
 //!
-//! `UPDATE=1 cargo test --test suite config::` writes the expected mistakes anew: read the difference.
+//! `UPDATE_GOLDEN=1 cargo test --test suite config::` writes the expected mistakes anew: read the difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn every_bad_file_gives_its_message() {
         let found = format!("{}\n", mistakes.to_string().replace(&format!("{BAD}/"), ""));
         assert!(!found.contains("s3cr3t"), "a secret is shown: {found}");
         let expected = file.with_extension("txt");
-        if std::env::var_os("UPDATE").is_some() {
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&expected, &found).unwrap();
         }
         let expected = fs::read_to_string(&expected).unwrap_or_default();

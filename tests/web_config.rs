@@ -2,7 +2,7 @@
 //! `promtool check web-config` does, but for a list of differences with
 //! reasons; each mistake has its exact message.
 //!
-//! `UPDATE=1 cargo test --test suite web_config::` writes the expected messages anew: read the difference.
+//! `UPDATE_GOLDEN=1 cargo test --test suite web_config::` writes the expected messages anew: read the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -92,7 +92,7 @@ fn every_bad_file_gives_its_messages() {
         assert!(!shown.contains(secret), "{secret} is shown: {found}");
     }
     let file = "tests/web_config/messages.txt";
-    if std::env::var_os("UPDATE").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(file, &found).expect("it can be written");
     }
     let expected = fs::read_to_string(file).unwrap_or_default();

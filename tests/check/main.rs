@@ -1,5 +1,5 @@
 //! `check`, the doctor: the real binary against the simulator over TLS. What it says of each
-//! failure is pinned in `tests/check/`; `UPDATE=1 cargo test --test suite check::`
+//! failure is pinned in `tests/check/`; `UPDATE_GOLDEN=1 cargo test --test suite check::`
 //! writes these files anew: read the difference.
 
 mod running;
@@ -122,7 +122,7 @@ fn pinned(name: &str, simulator: &Simulator, folder: &Path, said: &Said) {
 /// Compares a text with `tests/check/NAME.txt`.
 fn same(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/check/{name}.txt"));
-    if std::env::var_os("UPDATE").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, text).expect("it can be written");
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
