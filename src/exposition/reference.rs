@@ -44,6 +44,11 @@ pub fn markdown() -> String {
         ("collector", "`defender_collector_*`", collectors.clone()),
         ("endpoint", "`defender_api_*`", collectors),
         (
+            "endpoint",
+            "`defender_api_quota_*`",
+            "the same without `sessions`, which count as `history`; only with `quota.scope: endpoint`".to_owned(),
+        ),
+        (
             "reason",
             "`defender_collector_errors_total`",
             quoted(Reason::ALL.iter().map(|value| value.as_label())),
