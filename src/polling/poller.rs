@@ -1,7 +1,7 @@
-//! One task a tenant: ask the plan, pay with a permit, call, learn, publish.
+//! One task a tenant: ask the schedule, pay with a permit, call, learn, publish.
 //!
 //! ```text
-//! token ─► plan ─► permit ─► call ─► tenant ─► snapshot
+//! token ─► schedule ─► permit ─► call ─► tenant ─► snapshot
 //!            ▲                 │
 //!            └──── outcome ────┘
 //! ```
@@ -140,7 +140,7 @@ impl Poller {
             let signed_out = bearer.is_none();
             let wake = match bearer {
                 Some(bearer) => self.start_due(&bearer, &mut calls),
-                // The plan is not asked for a call: without a token it could not be made.
+                // The schedule is not asked for a call: without a token it could not be made.
                 None => self.schedule.held_until(),
             };
             let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));

@@ -87,7 +87,7 @@ pub enum Step {
 }
 
 /// What a list of definitions taught, or a page of it, beside what was known: so that
-/// a list with no news costs the plan nothing.
+/// a list with no news costs the schedule nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListingDiff {
     /// Definitions that were not there before.
@@ -100,7 +100,7 @@ pub struct ListingDiff {
     pub names_runs: bool,
 }
 
-/// Why a call failed, as far as the plan needs to know.
+/// Why a call failed, as far as the schedule needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Worth trying again, after growing pauses.
@@ -132,7 +132,7 @@ impl Failure {
     }
 }
 
-/// The plan of one tenant.
+/// The schedule of one tenant.
 #[derive(Debug)]
 pub struct Schedule {
     poll: Poll,
@@ -148,7 +148,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A plan that starts at `now`. `seed` decides the jitter of its back-off.
+    /// A schedule that starts at `now`. `seed` decides the jitter of its back-off.
     #[must_use]
     pub fn new(poll: Poll, now: Uptime, seed: u64) -> Self {
         Self {

@@ -8,7 +8,7 @@ use super::*;
 use crate::budget::{Limits, Reserve};
 use crate::clock::{Clock, Timestamp};
 
-/// A plan with its clock and budget, in virtual time.
+/// A schedule with its clock and budget, in virtual time.
 struct Bench {
     clock: Clock,
     budget: Budget,
@@ -35,7 +35,7 @@ impl Bench {
         }
     }
 
-    /// The next request, answered at once, or `None` if the plan sleeps.
+    /// The next request, answered at once, or `None` if the schedule sleeps.
     fn next(&mut self) -> Option<Request> {
         match self.schedule.next(self.clock.uptime(), &self.budget) {
             Step::Call(request, slot) => {
@@ -46,7 +46,7 @@ impl Bench {
         }
     }
 
-    /// Sleeps as the plan says, then the next request.
+    /// Sleeps as the schedule says, then the next request.
     async fn wait(&mut self) -> Request {
         loop {
             match self.schedule.next(self.clock.uptime(), &self.budget) {

@@ -19,9 +19,9 @@ const PRUNE: Duration = Duration::from_hours(24);
 /// Reads the configuration, wherever it is.
 pub(super) type Reader = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
-/// Keeps the fleet as the configuration wants it.
+/// Keeps the supervisor as the configuration wants it.
 pub(super) struct Reloads {
-    pub(super) fleet: Supervisor,
+    pub(super) supervisor: Supervisor,
     pub(super) reader: Reader,
     /// What the reader reads, for the log.
     pub(super) origin: String,
@@ -35,7 +35,7 @@ impl Reloads {
         loop {
             tokio::select! {
                 () = asked.stop.cancelled() => break,
-                () = self.fleet.watch() => {}
+                () = self.supervisor.watch() => {}
                 () = asked.reload.notified() => {
                     // Logged and counted; there is nobody else to tell.
                     let _ = self.reload().await;
@@ -45,15 +45,15 @@ impl Reloads {
                     // Whoever asked may have gone.
                     let _ = request.send(outcome.map_err(|error| format!("{error:#}")));
                 }
-                () = tokio::time::sleep(PRUNE) => self.fleet.prune().await,
+                () = tokio::time::sleep(PRUNE) => self.supervisor.prune().await,
             }
         }
-        self.fleet.shut_down().await;
+        self.supervisor.shut_down().await;
     }
 
     async fn reload(&mut self) -> anyhow::Result<()> {
         let outcome = self.try_reload().await;
-        self.fleet.retry_forbidden();
+        self.supervisor.retry_forbidden();
         self.own.reload(outcome.is_ok(), self.clock.wall());
         if let Err(error) = &outcome {
             for reason in format!("{error:#}").lines() {
@@ -70,7 +70,7 @@ impl Reloads {
         let reader = Arc::clone(&self.reader);
         let read = tokio::task::spawn_blocking(move || reader());
         let config = read.await.context("reading the configuration")??;
-        let applied = self.fleet.apply(&config).await?;
+        let applied = self.supervisor.apply(&config).await?;
         tracing::info!(
             from = self.origin,
             unchanged = applied.unchanged,

@@ -106,12 +106,12 @@ impl Exporter {
             gate: gate.clone(),
         };
         let store = around.store.clone();
-        let mut fleet = Supervisor::new(around, shutdown.clone());
-        let tenants = fleet.apply(&config).await?.added;
+        let mut supervisor = Supervisor::new(around, shutdown.clone());
+        let tenants = supervisor.apply(&config).await?.added;
         let start = || "what it was started with".to_owned();
         let file = flags.config_file.as_ref();
         let reloads = Reloads {
-            fleet,
+            supervisor,
             reader,
             origin: file.map_or_else(start, |file| file.display().to_string()),
             own,

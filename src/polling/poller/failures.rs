@@ -9,7 +9,7 @@ use crate::model::health::{AuthReason, Collector, Reason};
 use crate::schedule::{Failure, Request};
 
 impl Poller {
-    /// Tells the plan of a round that failed, and counts it unless the plan finds a way around.
+    /// Tells the schedule of a round that failed, and counts it unless the schedule finds a way around.
     pub(super) fn failed(&mut self, request: &Request, error: &PaginationError) {
         let collector = request.collector();
         let failure = error.failure(request);

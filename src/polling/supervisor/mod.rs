@@ -111,7 +111,7 @@ struct Member {
 }
 
 impl Supervisor {
-    /// A fleet without tenants. Its pollers stop when `shutdown` is cancelled.
+    /// A supervisor without tenants. Its pollers stop when `shutdown` is cancelled.
     #[must_use]
     pub fn new(around: Shared, shutdown: CancellationToken) -> Self {
         Self {

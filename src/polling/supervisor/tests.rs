@@ -23,8 +23,8 @@ fn config(names: &[&str], budget: &str) -> Config {
     config
 }
 
-/// The fleet of one shard, with a state in `folder`.
-async fn fleet(folder: Option<PathBuf>, clock: &Clock, shard: Shard) -> Supervisor {
+/// The supervisor of one shard, with a state in `folder`.
+async fn supervisor(folder: Option<PathBuf>, clock: &Clock, shard: Shard) -> Supervisor {
     let store = match folder {
         Some(folder) => {
             let store = Store::open(&folder, clock.clone(), Arc::new(|_| ())).await;
@@ -43,8 +43,8 @@ async fn fleet(folder: Option<PathBuf>, clock: &Clock, shard: Shard) -> Supervis
 }
 
 /// What is published of one tenant.
-fn view(fleet: &Supervisor, name: &str) -> Arc<crate::polling::snapshot::TenantView> {
-    let tenants = fleet.around.snapshot.read();
+fn view(supervisor: &Supervisor, name: &str) -> Arc<crate::polling::snapshot::TenantView> {
+    let tenants = supervisor.around.snapshot.read();
     Arc::clone(&tenants[&TenantName::new(name)])
 }
 
@@ -65,30 +65,30 @@ async fn a_poller_that_panics_starts_anew_and_no_other_is_disturbed() {
     let clock = Clock::system();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = Some(folder.path().to_owned());
-    let mut fleet = fleet(path, &clock, Shard::default()).await;
-    let applied = fleet.apply(&config(&["a", "bc"], EXCLUSIVE)).await;
+    let mut supervisor = supervisor(path, &clock, Shard::default()).await;
+    let applied = supervisor.apply(&config(&["a", "bc"], EXCLUSIVE)).await;
     assert_eq!(applied.expect("it can be applied").added, 2);
     let name = TenantName::new("a");
     let mut waits = Vec::new();
     for times in 1..=3 {
-        let task = fleet.tasks.iter().find(|(_, tenant)| **tenant == name);
+        let task = supervisor.tasks.iter().find(|(_, tenant)| **tenant == name);
         let (id, _) = task.expect("it is polled");
         let id = *id;
         // Its task ends, and one that panics takes its place.
-        fleet.tasks.remove(&id);
-        fleet.members[&name].stop.cancel();
-        let task = fleet.pollers.spawn(async { panic!("planted") });
-        fleet.tasks.insert(task.id(), name.clone());
+        supervisor.tasks.remove(&id);
+        supervisor.members[&name].stop.cancel();
+        let task = supervisor.pollers.spawn(async { panic!("planted") });
+        supervisor.tasks.insert(task.id(), name.clone());
         let before = clock.uptime();
-        while view(&fleet, "a").health.restarts < times {
-            fleet.watch().await;
+        while view(&supervisor, "a").health.restarts < times {
+            supervisor.watch().await;
         }
-        waits.push(fleet.members[&name].started.since(before).as_secs());
-        assert!(!fleet.members[&name].stop.is_cancelled());
+        waits.push(supervisor.members[&name].started.since(before).as_secs());
+        assert!(!supervisor.members[&name].stop.is_cancelled());
     }
     assert_eq!(waits, [1, 2, 4], "it waits longer each time");
-    assert_eq!(view(&fleet, "bc").health.restarts, 0);
-    fleet.shut_down().await;
+    assert_eq!(view(&supervisor, "bc").health.restarts, 0);
+    supervisor.shut_down().await;
 }
 
 /// Without a state nothing is known; and a tenant that comes back within the same process has a
@@ -96,28 +96,28 @@ async fn a_poller_that_panics_starts_anew_and_no_other_is_disturbed() {
 #[tokio::test(start_paused = true)]
 async fn a_tenant_that_was_away_runs_on_the_reserve() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-    let mut fleet = fleet(None, &clock, Shard::default()).await;
+    let mut supervisor = supervisor(None, &clock, Shard::default()).await;
     let both = config(&["a", "bc"], "");
     let without = config(&["a"], "");
-    fleet.apply(&both).await.expect("it can be applied");
-    let reserve = |fleet: &Supervisor, name: &str| view(fleet, name).budget.reserve();
+    supervisor.apply(&both).await.expect("it can be applied");
+    let reserve = |supervisor: &Supervisor, name: &str| view(supervisor, name).budget.reserve();
     let hour = Some(clock.uptime() + Duration::from_hours(1));
-    assert_eq!(reserve(&fleet, "bc").hour, hour, "nothing was known");
+    assert_eq!(reserve(&supervisor, "bc").hour, hour, "nothing was known");
     tokio::time::advance(Duration::from_hours(2)).await;
     for (away, hours) in [(2, 0), (4, 1)] {
-        fleet.apply(&without).await.expect("it can be applied");
+        supervisor.apply(&without).await.expect("it can be applied");
         // A call that counts keeps the budget in memory, as it would be in use.
         tokio::time::advance(Duration::from_mins(away)).await;
-        fleet.apply(&both).await.expect("it can be applied");
+        supervisor.apply(&both).await.expect("it can be applied");
         let now = clock.uptime();
-        let reserve = reserve(&fleet, "bc");
+        let reserve = reserve(&supervisor, "bc");
         let of_hour = reserve.hour.filter(|until| *until > now);
         assert_eq!(of_hour.is_some(), hours == 1, "{away} minutes away");
         assert!(reserve.minute > Some(now), "{away} minutes away");
-        assert_eq!(view(&fleet, "a").budget.reserve().until(now), None);
+        assert_eq!(view(&supervisor, "a").budget.reserve().until(now), None);
         tokio::time::advance(Duration::from_hours(2)).await;
     }
-    fleet.shut_down().await;
+    supervisor.shut_down().await;
 }
 
 /// Whoever holds a budget throughout a reload knows all that was spent of it: a tenant with other
@@ -128,7 +128,7 @@ async fn a_reload_releases_only_budgets_that_nobody_goes_on_with() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = Some(folder.path().to_owned());
-    let mut fleet = fleet(path, &clock, Shard::default()).await;
+    let mut supervisor = supervisor(path, &clock, Shard::default()).await;
     // The length of a name is its application.
     let changes = [
         (vec!["a", "bc"], "", true),
@@ -140,10 +140,16 @@ async fn a_reload_releases_only_budgets_that_nobody_goes_on_with() {
         (vec!["xy", "b"], "", true),
     ];
     for (names, settings, is_on_reserve) in changes {
-        let applied = fleet.apply(&config(&names, settings)).await;
+        let applied = supervisor.apply(&config(&names, settings)).await;
         applied.expect("it can be applied");
         let now = clock.uptime();
-        let on_reserve = |name: &&str| view(&fleet, name).budget.reserve().until(now).is_some();
+        let on_reserve = |name: &&str| {
+            view(&supervisor, name)
+                .budget
+                .reserve()
+                .until(now)
+                .is_some()
+        };
         let found = names.iter().any(on_reserve);
         assert_eq!(found, is_on_reserve, "{names:?} {settings}");
         // Time passes during a reload, but not two hours.
@@ -151,7 +157,7 @@ async fn a_reload_releases_only_budgets_that_nobody_goes_on_with() {
         tokio::time::advance(Duration::from_hours(2)).await;
         tokio::time::resume();
     }
-    fleet.shut_down().await;
+    supervisor.shut_down().await;
 }
 
 /// Shards hand a tenant to each other under load, 1 → 3 → 1, by turns, with gaps of all
@@ -165,11 +171,11 @@ async fn shards_that_take_over_from_each_other_keep_to_the_limits_together() {
         let mut seen: Vec<u128> = Vec::new();
         for turn in 0..8 {
             let path = folders[turn % 2].path().to_owned();
-            let mut fleet = fleet(Some(path), &clock, Shard::default()).await;
+            let mut supervisor = supervisor(Some(path), &clock, Shard::default()).await;
             let config = config(&["a"], "");
-            fleet.apply(&config).await.expect("it can be applied");
+            supervisor.apply(&config).await.expect("it can be applied");
             // The pollers reach nobody: this test spends their budget.
-            let budget = view(&fleet, "a").budget.clone();
+            let budget = view(&supervisor, "a").budget.clone();
             let end = clock.uptime() + Duration::from_secs(held);
             while clock.uptime() < end {
                 let slot = budget.try_acquire(Collector::History, Reserved::default());
@@ -182,7 +188,7 @@ async fn shards_that_take_over_from_each_other_keep_to_the_limits_together() {
                     permit.answered();
                 }
             }
-            fleet.shut_down().await;
+            supervisor.shut_down().await;
         }
         for (window, limit) in [(60_000, 100), (3_600_000, 1_500)] {
             let most = seen.iter().enumerate().map(|(index, first)| {
@@ -205,16 +211,22 @@ async fn an_exclusive_budget_knows_no_gap_but_a_lost_state() {
     let config = config(&["a"], EXCLUSIVE);
     for (away, on_reserve) in [(0, true), (2, false), (1, false)] {
         tokio::time::advance(Duration::from_hours(away)).await;
-        let mut fleet = fleet(path.clone(), &clock, Shard::default()).await;
-        fleet.apply(&config).await.expect("it can be applied");
-        let until = view(&fleet, "a").budget.reserve().until(clock.uptime());
+        let mut supervisor = supervisor(path.clone(), &clock, Shard::default()).await;
+        supervisor.apply(&config).await.expect("it can be applied");
+        let until = view(&supervisor, "a")
+            .budget
+            .reserve()
+            .until(clock.uptime());
         assert_eq!(until.is_some(), on_reserve, "after {away} hours");
-        fleet.shut_down().await;
+        supervisor.shut_down().await;
     }
     std::fs::remove_file(folder.path().join("state.redb")).expect("it is there");
-    let mut fleet = fleet(path, &clock, Shard::default()).await;
-    fleet.apply(&config).await.expect("it can be applied");
-    let until = view(&fleet, "a").budget.reserve().until(clock.uptime());
+    let mut supervisor = supervisor(path, &clock, Shard::default()).await;
+    supervisor.apply(&config).await.expect("it can be applied");
+    let until = view(&supervisor, "a")
+        .budget
+        .reserve()
+        .until(clock.uptime());
     assert!(until.is_some(), "what was spent is forgotten");
-    fleet.shut_down().await;
+    supervisor.shut_down().await;
 }

@@ -39,7 +39,7 @@ pub struct Tenant {
     target_seconds: Histogram,
     /// Sessions that are to be asked for by their ids, and of which definition each is.
     asked: HashMap<SessionId, DefinitionId>,
-    /// Those of them that the plan has not heard of.
+    /// Those of them that the schedule has not heard of.
     bare: Vec<SessionId>,
     /// Definitions that changed since they were last saved.
     unsaved: BTreeSet<DefinitionId>,

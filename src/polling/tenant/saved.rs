@@ -115,7 +115,7 @@ impl Tenant {
         let (published, hidden): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.scans)
             .into_iter()
             .partition(|(_, scan)| super::publishes(&filter, scan.definition()));
-        // The new plan knows of none.
+        // The new schedule knows of none.
         self.asked.clear();
         self.bare.clear();
         for (id, scan) in &published {

@@ -7,7 +7,7 @@ fn sessions(numbers: std::ops::Range<usize>) -> Vec<SessionId> {
     ids.collect()
 }
 
-/// A plan whose lists and histories are all answered.
+/// A schedule whose lists and histories are all answered.
 async fn settled() -> Bench {
     let mut bench = Bench::new(100, 1_500);
     let all = ids(0..2);

@@ -21,7 +21,7 @@ pub(in crate::polling::poller) enum PaginationError {
 }
 
 impl PaginationError {
-    /// What the plan needs to know.
+    /// What the schedule needs to know.
     pub(in crate::polling::poller) fn failure(&self, request: &Request) -> Failure {
         match self {
             // If it is one id's fault, the others are not to wait for it.
