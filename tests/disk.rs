@@ -9,7 +9,7 @@ use crate::common::process::slow_disk;
 use crate::common::settings::{self, entry};
 use crate::common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
-use defender_simulator::{Endpoint, Simulator};
+use defender_simulator::{Endpoint, Fault, Outcome, Simulator};
 use tempfile::TempDir;
 
 /// What is promised while a disk is slow or hangs; each is measured many times.
@@ -162,6 +162,39 @@ async fn a_disk_that_hangs_stops_the_calls_and_nothing_else() {
     slow.takes(3_600_000);
     tokio::time::sleep(Duration::from_secs(3)).await;
     slow.ends("a hanging disk").await;
+}
+
+/// What an answer brings that was under way as the disk began to hang is not held back by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hanging_disk_cannot_save_is_published_all_the_same() {
+    let slow = Slow::start(1).await;
+    let id = slow.simulator.world().definitions(0)[0].id.clone();
+    let late = Some(Fault::Late(Duration::from_secs(3)));
+    slow.simulator.set_fault(Endpoint::Definitions, late);
+    let lists = || {
+        let calls = slow.simulator.calls();
+        let lists = calls
+            .iter()
+            .filter(|call| call.endpoint == Endpoint::Definitions);
+        lists.count()
+    };
+    let before = lists();
+    eventually("a list is under way", async || {
+        (lists() > before).then_some(())
+    })
+    .await;
+    slow.takes(3_600_000);
+    slow.simulator.world().run_now(0, &id, Outcome::Success);
+    let run = slow.simulator.world().definition(0, &id).and_then(|known| {
+        let run = known.latest()?;
+        Some(run.at.unix_seconds())
+    });
+    let run = run.expect("it ran");
+    let name = "defender_scan_last_timestamp_seconds";
+    slow.exporter
+        .shows(name, &[&id], |at| at >= run - 1.0)
+        .await;
+    slow.exporter.says("the disk does not answer").await;
 }
 
 /// A disk that is full at one moment and not at the next: one line says so, however often.

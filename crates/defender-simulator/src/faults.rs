@@ -31,6 +31,8 @@ pub enum Fault {
     },
     /// Never answers.
     Hang,
+    /// Answers as it should, but only after so long.
+    Late(Duration),
     /// Answers as it should, but the body stops in the middle and never goes on.
     HangInBody,
     /// Answers as it should, but the body ends in the middle.
@@ -171,6 +173,10 @@ pub(super) async fn answer(
             put(&mut response, CONTENT_TYPE, "application/json");
             put_all(&mut response, headers);
             Some(response)
+        }
+        Fault::Late(pause) => {
+            tokio::time::sleep(*pause).await;
+            None
         }
         Fault::Hang => {
             stop.cancelled().await;
