@@ -249,7 +249,8 @@ pub const NONE_PUBLISHED: &str =
 pub const UNKNOWN_FIELDS: &str =
     "Nothing to do if all scans are shown; else look for a newer version of the exporter.";
 /// Answers have values that cannot be read.
-pub const UNREADABLE_VALUES: &str = "Look at what is shown of the scans; what is missing may be in a newer version of the exporter.";
+pub const UNREADABLE_VALUES: &str =
+    "Check the scans for missing values; a newer version of the exporter may be able to read them.";
 /// Our share of the calls is spent.
 pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less often.";
 /// A check did not come to its end.

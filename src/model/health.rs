@@ -147,7 +147,7 @@ pub enum Incomplete {
     Endless,
     /// It stops at a cap, and the rest cannot be asked for.
     CutShort,
-    /// The link to its next page leads out of the API, or is none.
+    /// The link to its next page leads out of the API, or is not a valid link.
     RefusedLink,
     /// Some of its records cannot be read.
     Unreadable,

@@ -319,7 +319,7 @@ pub(super) struct CollectorRow {
     #[n(8)]
     #[cbor(default)]
     pub(super) values_unreadable: u64,
-    /// When the endpoint ends. That of the first 410 no later answer repeats.
+    /// When the endpoint ends. Later answers do not repeat the time of the first 410.
     #[n(9)]
     pub(super) sunset_ms: Option<i64>,
 }

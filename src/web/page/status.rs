@@ -30,7 +30,7 @@ pub(super) enum Condition {
     Succeeded,
     /// Not active.
     Inactive,
-    /// Under way: of a session alone, since a definition stands as its newest run that is over.
+    /// In progress. Only a session can be; a definition shows the status of its newest finished run.
     Running,
 }
 
