@@ -159,7 +159,7 @@ impl HistorySchedule {
             return Some(self.not_before);
         }
         let due = self.definitions.by_due().next().map(|(due, _)| due);
-        let oldest = self.definitions.by_last().next();
+        let oldest = self.by_last().next();
         let routine = oldest.and_then(|(last, _)| self.routine_at(last));
         let earliest = [due, routine, self.sweep_at()]
             .into_iter()
@@ -174,7 +174,7 @@ impl HistorySchedule {
     /// When the next batch of the sweep is due: paced, once one definition is stale, and
     /// soon after a list, so that what the next list shows does not wait for its answer.
     fn sweep_at(&self) -> Option<Uptime> {
-        let (last, _) = self.definitions.by_last().next()?;
+        let (last, _) = self.by_last().next()?;
         let paced = self.stale_at(last).max(self.next_sweep);
         let soon = paced <= self.listed + SOON;
         let at = if soon {
@@ -183,6 +183,12 @@ impl HistorySchedule {
             paced.max(self.listed + NO_LIST)
         };
         self.fallback.is_none().then_some(at)
+    }
+
+    /// By their last fetch, but for those that are asked for alone, at times of their own.
+    fn by_last(&self) -> impl Iterator<Item = (Option<Uptime>, &DefinitionId)> {
+        let all = self.definitions.by_last();
+        all.filter(|(_, id)| !self.alone.contains(*id))
     }
 
     /// Whether a change waits for a call, beside one that is under way.
@@ -226,7 +232,7 @@ impl HistorySchedule {
     /// Those that are due, oldest first; once it is time for the sweep, others ride along.
     fn batch(&mut self, now: Uptime) -> Vec<DefinitionId> {
         let changed = self.definitions.by_due().take(self.batch_size);
-        let routine = self.definitions.by_last().take(self.batch_size);
+        let routine = self.by_last().take(self.batch_size);
         let routine = routine.filter_map(|(last, id)| Some((self.routine_at(last)?, id)));
         let mut due: Vec<(Uptime, &DefinitionId)> = changed
             .chain(routine)
@@ -257,11 +263,10 @@ impl HistorySchedule {
         let room = self.batch_size.saturating_sub(batch.len());
         let chosen: BTreeSet<&DefinitionId> = batch.iter().collect();
         let riders: Vec<DefinitionId> = self
-            .definitions
             .by_last()
             .take_while(|(last, _)| self.stale_at(*last) <= now)
             .map(|(_, id)| id)
-            .filter(|id| !chosen.contains(id) && !self.alone.contains(*id))
+            .filter(|id| !chosen.contains(id))
             .take(room)
             .cloned()
             .collect();

@@ -142,3 +142,31 @@ async fn where_answers_about_many_are_short_the_size_of_a_batch_is_learned() {
     assert_eq!(bench.schedule.batch_size(), 8);
     assert!(calls <= 14, "{calls}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_fails_alone_is_asked_for_every_ten_minutes_swept_or_not() {
+    for names_runs in [true, false] {
+        let (mut bench, all) = changed(4);
+        let (mut tries, mut swept) = (Vec::new(), 0);
+        let start = bench.clock.uptime();
+        while bench.clock.uptime().since(start) < Duration::from_hours(30) {
+            match bench.wait().await {
+                Request::History(ids) => {
+                    assert!(!ids.is_empty());
+                    let fails = ids.contains(&all[0]);
+                    if ids.len() == 1 && fails {
+                        tries.push(bench.clock.uptime());
+                    }
+                    swept += usize::from(!fails);
+                    let failure = Failure::Temporary(Reason::Server);
+                    end(&mut bench, &ids, fails.then_some(failure));
+                }
+                _ => bench.heard(&set(&all), &[], names_runs),
+            }
+        }
+        let apart = tries.windows(2).map(|pair| pair[1].since(pair[0]));
+        assert!(apart.min() >= Some(Duration::from_mins(10)), "{names_runs}");
+        assert!(tries.len() > 170, "{names_runs}: {}", tries.len());
+        assert!(swept >= 2, "{names_runs}: {swept}");
+    }
+}
