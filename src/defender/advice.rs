@@ -56,7 +56,7 @@ pub static SIGN_IN: &[SignIn] = &[
         code: 700_016,
         reason: AuthReason::UnknownApplication,
         meaning: "the tenant does not know the application; check client_id and tenant_id",
-        advice: "Copy the Application (client) ID from the application's overview page; the Object ID beside it is another.",
+        advice: "Copy the Application (client) ID from the application's overview page; the Object ID beside it is a different one.",
     },
     SignIn {
         code: 90_002,
@@ -142,7 +142,7 @@ pub static CAUSES: &[Cause] = &[
     Cause {
         begins: "tunnel error: unsuccessful",
         meaning: "the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY",
-        advice: "Allow the API's and the sign-in host on the proxy. Some proxies answer a wrong password so.",
+        advice: "Allow the API's and the sign-in host on the proxy. Some proxies answer a wrong password in this way.",
     },
     Cause {
         begins: "tunnel error: ",
@@ -162,7 +162,7 @@ pub static CAUSES: &[Cause] = &[
     Cause {
         begins: "invalid peer certificate: UnknownIssuer",
         meaning: "the host's certificate comes from an unknown authority; name its root in http.ca_file",
-        advice: "A proxy reads along, and signs with a root of its own. Name that root in `http.ca_file`.",
+        advice: "A proxy intercepts TLS and signs with its own root. Name that root in `http.ca_file`.",
     },
     Cause {
         begins: "invalid peer certificate: certificate expired",
@@ -172,7 +172,7 @@ pub static CAUSES: &[Cause] = &[
     Cause {
         begins: "invalid peer certificate: certificate not valid for name",
         meaning: "the host's certificate is for another name; is a proxy in between?",
-        advice: "Correct `api_base_url` or `authority_host`, or take the host out of the proxy that answers in its place.",
+        advice: "Correct `api_base_url` or `authority_host`, or exclude the host from the proxy that answers in its place.",
     },
 ];
 
@@ -184,13 +184,13 @@ pub const API_CONNECTION: &str =
     "Let the exporter reach the API's host on port 443, or set `http.proxy_url`.";
 
 /// A file with a secret is gone.
-pub const FILE: &str = "Put it back, for the exporter to read.";
+pub const FILE: &str = "Put it back where the exporter can read it.";
 /// A file with a secret does not give one; its error says why.
-pub const BROKEN_FILE: &str = "Mend the file, or the file system that it is on.";
+pub const BROKEN_FILE: &str = "Fix the file, or the file system that it is on.";
 /// A certificate does not serve; its error says why.
 pub const CERTIFICATE: &str = "Make a new certificate, upload it, and replace the files.";
 /// What writes a token's file stopped.
-pub const TOKEN_FILE: &str = "Start again what writes the file.";
+pub const TOKEN_FILE: &str = "Restart the program that writes the file.";
 /// There is no system-assigned identity.
 pub const SYSTEM_IDENTITY: &str =
     "Switch the system-assigned identity on, or set `client_id` to that of a user-assigned one.";
@@ -199,7 +199,7 @@ pub const USER_IDENTITY: &str = "Assign the identity that the configuration name
 /// There is no metadata service.
 pub const METADATA: &str = "Outside of Azure use `client_certificate`. In Azure, let the exporter reach `169.254.169.254`.";
 /// App Service's metadata service takes no resource id.
-pub const RESOURCE_ID: &str = "Replace `resource_id` by `client_id`.";
+pub const RESOURCE_ID: &str = "Replace `resource_id` with `client_id`.";
 /// `az` is missing.
 pub const NO_AZ: &str = "Install the Azure CLI where the exporter runs.";
 /// `azd` is missing.
@@ -216,35 +216,35 @@ pub const FORBIDDEN: &str =
 pub const UNLICENSED: &str = "Give the tenant a licence for Microsoft Defender Vulnerability Management, and switch the feature on in the Defender portal.";
 /// 429.
 pub const THROTTLED: &str =
-    "Something else spends the tenant's calls. Lower `quota.use`, or stop the other.";
+    "Something else spends the tenant's calls. Lower `quota.use`, or stop the other program.";
 /// 5xx.
-pub const SERVER: &str = "Wait. It is tried again after seconds at first, then minutes.";
+pub const SERVER: &str = "Wait. The call is retried after seconds at first, then minutes.";
 /// No answer in time.
 pub const TIMEOUT: &str = "Wait; if it goes on, raise `http.timeout`.";
 /// 3xx.
-pub const REDIRECT: &str = "A proxy or a sign-in page is in between, for the API never redirects. Take the API's host out of it.";
+pub const REDIRECT: &str = "A proxy or a sign-in page is in between, because the API never redirects. Exclude the API's host from it.";
 /// Other 4xx.
 pub const CLIENT: &str = "Remove `api_base_url` from the configuration, unless you know why it is there. If it is not there, report it, without names and ids.";
 /// 404 where the configuration names a version.
 pub const NO_VERSION: &str = "Correct `api_version`, or remove it for the latest version.";
 /// 410.
-pub const GONE: &str = "The API has ended at this address. Remove `api_version` if it is set; else look for a newer version of the exporter.";
+pub const GONE: &str = "The API no longer exists at this address. Remove `api_version` if it is set; else look for a newer version of the exporter.";
 /// The answer is not what the API sends.
 pub const DECODE: &str = "A proxy answers in the API's place, or the API has changed. Ask the proxy's operator; else report it, without names and ids.";
 /// The answer is too large.
 pub const TOO_LARGE: &str = "No answer of the API is that large. Look at what is in between.";
 /// A link leads to another origin.
-pub const FOREIGN_PAGE: &str = "Look for a proxy that changes answers; if there is none, report it. Of the list only the pages before that link are published.";
+pub const FOREIGN_PAGE: &str = "Look for a proxy that changes answers; if there is none, report it. Only the pages of the list before that link are published.";
 /// Ids or their number were refused.
 pub const IDS: &str =
-    "Nothing to do: the definition that the API does not know is found and set apart for a day.";
+    "Nothing to do: the definition that the API does not know is found and quarantined for a day.";
 
 /// The API lists no definition.
 pub const NO_DEFINITIONS: &str =
     "Add an authenticated scan in the Defender portal, under Settings, Device discovery.";
 /// The configuration leaves out all definitions.
 pub const NONE_PUBLISHED: &str =
-    "Correct `definitions` in the configuration: it leaves out all that there are.";
+    "Correct `definitions` in the configuration: it excludes all of them.";
 /// Answers have fields that this version does not know.
 pub const UNKNOWN_FIELDS: &str =
     "Nothing to do if all scans are shown; else look for a newer version of the exporter.";
@@ -284,7 +284,7 @@ pub fn of_connection(text: &str, otherwise: &'static str) -> &'static str {
 pub fn of_sign_in(reason: AuthReason) -> &'static str {
     match reason {
         AuthReason::Refused => {
-            "Let what writes the file ask for a token of the scope that the cloud has. With another credential, remove `scope` and `api_base_url`."
+            "Let the program that writes the file request a token with the scope of the cloud. With another credential, remove `scope` and `api_base_url`."
         }
         AuthReason::Timeout => {
             "If it goes on, look for a firewall that drops connections to the sign-in host."
