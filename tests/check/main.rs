@@ -1,4 +1,4 @@
-//! `check`, the doctor: the real binary against the simulator over TLS. What it says of each
+//! `check`: the real binary against the simulator over TLS. What it says of each
 //! failure is pinned in `tests/check/`; `UPDATE_GOLDEN=1 cargo test --test suite check::`
 //! writes these files anew: read the difference.
 

@@ -1,4 +1,4 @@
-//! `check`: a doctor. Signs in to each tenant, asks each endpoint once, and says what is
+//! `check`: signs in to each tenant, asks each endpoint once, and says what is
 //! wrong and what to do about it.
 //!
 //! ```text
