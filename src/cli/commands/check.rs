@@ -2,8 +2,7 @@
 //! wrong and what to do about it.
 //!
 //! ```text
-//! configuration ─► ledger ─► tenants, some at a time ─► report ─► exit code
-//!                  (budget)
+//! configuration ─► call_budget ─► tenants, some at a time ─► report ─► exit code
 //! ```
 
 mod call_budget;
