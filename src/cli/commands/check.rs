@@ -54,13 +54,13 @@ pub(super) async fn run(
     for warning in warnings.into_iter().chain(http.warnings()) {
         report.note(format!("warning: {warning}"))?;
     }
-    let ledger = CallBudget::open(&serve::storage(&flags), clock.clone()).await;
-    for note in ledger.notes(&tenants) {
+    let all_calls = CallBudget::open(&serve::storage(&flags), clock.clone()).await;
+    for note in all_calls.notes(&tenants) {
         report.note(note)?;
     }
     let checks = tenants
         .into_iter()
-        .map(|tenant| tenant::check(tenant, http.clone(), &ledger, clock.clone()));
+        .map(|tenant| tenant::check(tenant, http.clone(), &all_calls, clock.clone()));
     let mut checks = futures::stream::iter(checks).buffered(AT_ONCE);
     while let Some(checked) = checks.next().await {
         report.tenant(checked)?;

@@ -88,7 +88,7 @@ impl CallBudget {
     }
 
     /// The budget of a tenant's check; an error says why there is none.
-    pub(super) async fn purse(&self, tenant: &Tenant) -> Result<TenantBudget, StoreError> {
+    pub(super) async fn budget(&self, tenant: &Tenant) -> Result<TenantBudget, StoreError> {
         let key = tenant.budget_key();
         let store = match &self.log {
             Log::Free(store) => store,

@@ -25,13 +25,13 @@ const SOON: Duration = Duration::from_hours(30 * 24);
 pub(super) async fn check(
     tenant: &Tenant,
     http: HttpClient,
-    ledger: &CallBudget,
+    all_calls: &CallBudget,
     clock: Clock,
 ) -> Checked {
     let mut steps = Vec::new();
     let mut calls = 0;
-    match ledger.purse(tenant).await {
-        Ok(purse) => {
+    match all_calls.budget(tenant).await {
+        Ok(budget) => {
             let mut check = Check {
                 tenant,
                 http: http.clone(),
@@ -39,13 +39,13 @@ pub(super) async fn check(
                     .of_version(tenant.api_version.as_deref()),
                 tokens: TokenSource::new(tenant, http, clock.clone()),
                 clock,
-                purse,
+                budget,
                 steps,
             };
             if tokio::time::timeout(LONGEST, check.run()).await.is_err() {
                 check.run_out();
             }
-            (steps, calls) = (check.steps, check.purse.spent());
+            (steps, calls) = (check.steps, check.budget.spent());
         }
         Err(error) => {
             let text = error.to_string();
@@ -68,7 +68,7 @@ struct Check<'t> {
     client: Client,
     tokens: TokenSource,
     clock: Clock,
-    purse: TenantBudget,
+    budget: TenantBudget,
     steps: Vec<Finding>,
 }
 
@@ -139,7 +139,7 @@ impl Check<'_> {
         if self.failed(Step::ApiHost) {
             return Err(Stop("there is no way to the API"));
         }
-        if let Some(pause) = self.purse.pause {
+        if let Some(pause) = self.budget.pause {
             let seconds = Duration::from_secs(pause.as_secs() + 1);
             let text = format!(
                 "the service asked for a pause, which lasts {} longer",
@@ -207,7 +207,7 @@ impl Check<'_> {
     }
 
     async fn list(&mut self, bearer: &Bearer) -> Result<Page<Definition>, Trouble> {
-        let permit = self.purse.permit(Collector::Definitions).await;
+        let permit = self.budget.permit(Collector::Definitions).await;
         let permit = permit.map_err(Trouble::Permit)?;
         let answer = self.client.definitions(permit, bearer, None).await;
         answer.result.map_err(Trouble::Api)
@@ -219,7 +219,7 @@ impl Check<'_> {
             self.note(Finding::skipped(Step::History, why));
             return Ok(());
         };
-        let page = match self.purse.permit(Collector::History).await {
+        let page = match self.budget.permit(Collector::History).await {
             Ok(permit) => {
                 let answer = self.client.history(permit, bearer, &[id], None).await;
                 answer.result.map_err(Trouble::Api)
@@ -235,7 +235,7 @@ impl Check<'_> {
             self.note(Finding::skipped(Step::Agents, why));
             return Ok(());
         }
-        let page = match self.purse.permit(Collector::Agents).await {
+        let page = match self.budget.permit(Collector::Agents).await {
             Ok(permit) => {
                 let answer = self.client.agents(permit, bearer, None).await;
                 answer.result.map_err(Trouble::Api)
@@ -319,9 +319,9 @@ impl Check<'_> {
     }
 
     fn budget(&mut self) {
-        let spent = self.purse.spent();
-        let Some([minute, hour]) = self.purse.usage() else {
-            let text = if self.purse.is_of_an_exporter() {
+        let spent = self.budget.spent();
+        let Some([minute, hour]) = self.budget.usage() else {
+            let text = if self.budget.is_of_an_exporter() {
                 format!("calls taken: {spent}, out of the budget of the exporter that runs")
             } else {
                 let [minute, hour] = reserve(self.tenant);
