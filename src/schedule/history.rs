@@ -2,7 +2,7 @@
 
 mod refused;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::backoff::Backoff;
@@ -65,8 +65,9 @@ pub(super) struct HistorySchedule {
     paging: Option<Vec<DefinitionId>>,
     /// Failures in a row.
     failures: usize,
-    /// Ids that failed alone: each is asked for alone, once no other is due.
-    alone: BTreeSet<DefinitionId>,
+    /// Ids that failed alone, and how often in a row: each is asked for alone, once no other is
+    /// due.
+    alone: BTreeMap<DefinitionId, usize>,
     /// How many ids the last answer was about that lacked its end.
     short: usize,
     /// How many of its halves were whole.
@@ -108,7 +109,7 @@ impl HistorySchedule {
             halves: Vec::new(),
             paging: None,
             failures: 0,
-            alone: BTreeSet::new(),
+            alone: BTreeMap::new(),
             short: 0,
             whole: 0,
             suspects: Vec::new(),
@@ -188,7 +189,7 @@ impl HistorySchedule {
     /// By their last fetch, but for those that are asked for alone, at times of their own.
     fn by_last(&self) -> impl Iterator<Item = (Option<Uptime>, &DefinitionId)> {
         let all = self.definitions.by_last();
-        all.filter(|(_, id)| !self.alone.contains(*id))
+        all.filter(|(_, id)| !self.alone.contains_key(*id))
     }
 
     /// Whether a change waits for a call, beside one that is under way.
@@ -242,7 +243,7 @@ impl HistorySchedule {
         let mut chosen = BTreeSet::new();
         let (alone, due): (Vec<_>, Vec<_>) = due
             .into_iter()
-            .partition(|(_, id)| self.alone.contains(*id));
+            .partition(|(_, id)| self.alone.contains_key(*id));
         if let ([], [(_, id), ..]) = (&*due, &*alone) {
             return vec![DefinitionId::clone(id)];
         }
@@ -394,6 +395,12 @@ impl HistorySchedule {
                 fetch.due.get_or_insert(now);
             });
         }
+    }
+
+    /// Whether these are one id that is asked for alone while there are others: its failures say
+    /// nothing of them.
+    pub(super) fn is_apart(&self, ids: &[DefinitionId]) -> bool {
+        matches!(ids, [id] if self.alone.contains_key(id)) && self.definitions.len() > 1
     }
 
     pub(super) fn is_failing(&self) -> bool {

@@ -358,6 +358,13 @@ impl Schedule {
         self.history.is_failing()
     }
 
+    /// Whether these are one definition whose history is asked for apart from the others', since
+    /// it failed alone.
+    #[must_use]
+    pub fn is_apart(&self, ids: &[DefinitionId]) -> bool {
+        self.history.is_apart(ids)
+    }
+
     /// Until when the service asked for a pause, if it lasts at `now`.
     #[must_use]
     pub fn paused_until(&self, now: Uptime) -> Option<Uptime> {

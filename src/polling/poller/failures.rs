@@ -25,6 +25,15 @@ impl Poller {
             {
                 return;
             }
+            (Request::History(ids), Failure::Temporary(reason))
+                if reason != Reason::Auth && self.schedule.is_apart(ids) =>
+            {
+                let health = &mut self.tenant.health.history;
+                *health.errors.entry(reason).or_default() += 1;
+                let id = tracing::field::display(&ids[0]);
+                tracing::warn!(tenant = %self.tenant.name(), id, %error, "the history of one definition cannot be fetched, and is asked for alone");
+                return;
+            }
             (Request::History(_), Failure::Short) => {
                 tracing::info!(tenant = %self.tenant.name(), ids = request.ids(), "an answer lacks its end, and is asked for in halves");
                 return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ASIDE, GROW, HistorySchedule, IN_A_ROW, QUARANTINE, SUSPECTS};
+use super::{AGAIN, ASIDE, GROW, HistorySchedule, IN_A_ROW, QUARANTINE, SUSPECTS};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
 
@@ -93,9 +93,13 @@ impl HistorySchedule {
         self.failures += 1;
         if let [id] = ids {
             self.failures = 0;
-            let others = self.definitions.len() > 1;
-            self.alone.insert(id.clone());
-            let aside = if others { ASIDE } else { Duration::ZERO };
+            let tries = self.alone.entry(id.clone()).or_default();
+            *tries += 1;
+            let aside = match self.definitions.len() {
+                ..=1 => Duration::ZERO,
+                _ if *tries > IN_A_ROW => ASIDE,
+                _ => AGAIN[0],
+            };
             self.ask_again(now + aside, ids);
         } else if self.failures < IN_A_ROW {
             self.halves.push(ids.to_vec());

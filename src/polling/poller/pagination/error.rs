@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::MOST_BYTES;
-use crate::defender::{ApiError, DecodeError};
+use crate::defender::ApiError;
 use crate::model::health::{Collector, Reason};
 use crate::schedule::{Failure, Request};
 
@@ -24,10 +24,6 @@ impl PaginationError {
     /// What the schedule needs to know.
     pub(in crate::polling::poller) fn failure(&self, request: &Request) -> Failure {
         match self {
-            // If it is one id's fault, the others are not to wait for it.
-            Self::Api(ApiError::Decode(DecodeError::NoRecord { .. })) if matches!(request, Request::History(ids) if ids.len() == 1) => {
-                Failure::Refused
-            }
             // An answer about fewer ids is smaller; a list cannot be made smaller.
             Self::Api(ApiError::BodyTooLarge { .. }) | Self::TooLarge(_)
                 if request.collector().payer() == Collector::History =>
