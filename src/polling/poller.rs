@@ -32,7 +32,7 @@ use self::pagination::{Complete, Keyed, MOST_PAGES, PageOutcome, Pagination, Pag
 use self::signing_in::LogDedup;
 use crate::budget::{Budget, Slot};
 use crate::clock::{Clock, Uptime};
-use crate::defender::{Answer, ApiError, Bearer, Client, TokenSource};
+use crate::defender::{Answer, ApiError, Bearer, Client, FromWire, TokenSource};
 use crate::model::health::Collector;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
 use crate::polling::snapshot::Snapshot;
@@ -306,7 +306,7 @@ impl Poller {
     }
 
     /// Counts an answer and says what follows; returns a round that is complete.
-    fn conclude<T: Keyed>(
+    fn conclude<T: Keyed + FromWire>(
         &mut self,
         request: &Request,
         bearer: &Bearer,
@@ -331,6 +331,10 @@ impl Poller {
                 self.schedule.go_on(request, now);
             }
             PageOutcome::Complete(complete) => {
+                if let Some(error) = complete.unread.failure(&complete.items) {
+                    self.failed(request, &ApiError::from(error).into());
+                    return None;
+                }
                 self.note_extent(request, complete.extent);
                 self.log_unread(collector, &complete.unread);
                 // Which of several definitions it covers is not known: that of fewer may be whole.

@@ -6,15 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::batch_size::BatchSize;
 use super::fetches::{Fetch, Fetches};
 use super::{Failure, ListingDiff};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::model::DefinitionId;
 use crate::model::health::Reason;
-
-/// Ids in a batch before the service has said how many it allows.
-pub(super) const FIRST_BATCH: usize = 1_000;
 
 /// How long the service is not asked about an id again for which it refused to answer.
 pub const QUARANTINE: Duration = Duration::from_hours(24);
@@ -28,9 +26,6 @@ const IN_A_ROW: usize = 3;
 
 /// How long such ids are left aside while there are others to ask about.
 const ASIDE: Duration = Duration::from_mins(10);
-
-/// How often a batch twice as large as learned is tried: a call a day at most is lost by it.
-pub(super) const GROW: Duration = Duration::from_hours(24);
 
 /// For how long after a list the sweep may go on: the next list is far enough away.
 const SOON: Duration = Duration::from_secs(15);
@@ -55,10 +50,8 @@ pub(super) struct HistorySchedule {
     /// If set, all definitions are fetched that often, as far as the budget allows.
     fallback: Option<Duration>,
     definitions: Fetches,
-    batch_size: usize,
-    /// When a larger batch is tried again: what made it small may have passed.
-    grow_at: Uptime,
-    /// Halves of batches that were refused or timed out, and those that are tried again as they
+    batch_size: BatchSize,
+    /// Halves of batches that were refused, failed or were short, and those that are tried again as they
     /// are, to be fetched before anything else.
     halves: Vec<Vec<DefinitionId>>,
     /// The batch whose next page is due.
@@ -104,8 +97,7 @@ impl HistorySchedule {
             sweep: poll.sweep,
             fallback: None,
             definitions: Fetches::default(),
-            batch_size: FIRST_BATCH,
-            grow_at: now,
+            batch_size: BatchSize::new(now),
             halves: Vec::new(),
             paging: None,
             failures: 0,
@@ -125,8 +117,7 @@ impl HistorySchedule {
     }
 
     pub(super) fn set_batch_size(&mut self, now: Uptime, batch_size: usize) {
-        self.grow_at = now + GROW;
-        self.batch_size = batch_size.clamp(1, FIRST_BATCH);
+        self.batch_size.set(now, batch_size);
     }
 
     pub(super) fn restore(&mut self, id: &DefinitionId, times: FetchTimes) {
@@ -167,7 +158,12 @@ impl HistorySchedule {
             .flatten()
             .min()?
             .max(self.not_before);
-        let full = || self.definitions.by_due().nth(self.batch_size - 1).is_some();
+        let full = || {
+            self.definitions
+                .by_due()
+                .nth(self.batch_size() - 1)
+                .is_some()
+        };
         let collects_until = self.collects_until.filter(|_| !full());
         Some(earliest.max(collects_until.unwrap_or_default()))
     }
@@ -216,9 +212,7 @@ impl HistorySchedule {
         if let Some(ids) = self.paging.take() {
             return ids;
         }
-        if self.batch_size < FIRST_BATCH && self.grow_at <= now {
-            self.set_batch_size(now, self.batch_size * 2);
-        }
+        self.batch_size.grow(now);
         if let Some(until) = &mut self.collects_until {
             *until = now + COLLECT;
         }
@@ -232,8 +226,8 @@ impl HistorySchedule {
 
     /// Those that are due, oldest first; once it is time for the sweep, others ride along.
     fn batch(&mut self, now: Uptime) -> Vec<DefinitionId> {
-        let changed = self.definitions.by_due().take(self.batch_size);
-        let routine = self.by_last().take(self.batch_size);
+        let changed = self.definitions.by_due().take(self.batch_size());
+        let routine = self.by_last().take(self.batch_size());
         let routine = routine.filter_map(|(last, id)| Some((self.routine_at(last)?, id)));
         let mut due: Vec<(Uptime, &DefinitionId)> = changed
             .chain(routine)
@@ -250,7 +244,7 @@ impl HistorySchedule {
         let mut batch: Vec<DefinitionId> = due
             .into_iter()
             .filter(|(_, id)| chosen.insert(*id))
-            .take(self.batch_size)
+            .take(self.batch_size())
             .map(|(_, id)| id.clone())
             .collect();
         if batch.is_empty() || now >= self.next_sweep {
@@ -261,7 +255,7 @@ impl HistorySchedule {
 
     /// Fills a batch with those whose last fetch is longest ago.
     fn fill(&mut self, batch: &mut Vec<DefinitionId>, now: Uptime) {
-        let room = self.batch_size.saturating_sub(batch.len());
+        let room = self.batch_size().saturating_sub(batch.len());
         let chosen: BTreeSet<&DefinitionId> = batch.iter().collect();
         let riders: Vec<DefinitionId> = self
             .by_last()
@@ -272,7 +266,7 @@ impl HistorySchedule {
             .cloned()
             .collect();
         batch.extend(riders);
-        let batches = self.definitions.len().div_ceil(self.batch_size).max(1);
+        let batches = self.definitions.len().div_ceil(self.batch_size()).max(1);
         self.next_sweep = now + self.sweep / u32::try_from(batches).unwrap_or(u32::MAX);
     }
 
@@ -408,7 +402,7 @@ impl HistorySchedule {
     }
 
     pub(super) fn batch_size(&self) -> usize {
-        self.batch_size
+        self.batch_size.get()
     }
 
     pub(super) fn quarantined(&self, now: Uptime) -> usize {

@@ -13,6 +13,7 @@
 //! asked for a pause, nothing is sent before its end.
 
 mod backoff;
+mod batch_size;
 mod fetches;
 mod forbidden;
 mod history;
@@ -120,6 +121,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether it would have met any call, whatever it asked for.
+    #[must_use]
+    pub fn concerns_all(self) -> bool {
+        match self {
+            Self::Forbidden | Self::Throttled(_) => true,
+            Self::Temporary(reason) => reason == Reason::Auth,
+            Self::Busy(..) | Self::BatchTooLarge(_) | Self::Short | Self::Refused => false,
+        }
+    }
+
     /// The label under which it is counted.
     #[must_use]
     pub fn reason(self) -> Reason {

@@ -10,11 +10,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::history::{FIRST_BATCH, GROW};
+use super::batch_size::{self, BatchSize};
 use super::{Failure, Schedule};
 use crate::clock::Uptime;
 use crate::model::SessionId;
-use crate::model::health::Reason;
 
 /// Sessions that wait, at most: beyond it the oldest are given up.
 const MOST: usize = 100_000;
@@ -47,10 +46,7 @@ pub(super) struct SessionsSchedule {
     /// The batch whose next page is due.
     paging: Option<Vec<SessionId>>,
     under_way: bool,
-    /// Ids that the service takes in a call, as far as it has said.
-    batch_size: usize,
-    /// When a larger batch is tried again.
-    grow_at: Uptime,
+    batch_size: BatchSize,
     /// Ids a call while one is searched for which calls fail: halved by each failure, doubled by
     /// each answer.
     part: usize,
@@ -73,9 +69,8 @@ impl SessionsSchedule {
             tries: HashMap::new(),
             paging: None,
             under_way: false,
-            batch_size: FIRST_BATCH,
-            grow_at: now,
-            part: FIRST_BATCH,
+            batch_size: BatchSize::new(now),
+            part: batch_size::FIRST,
             refused: 0,
             forbidden: false,
             given_up: Vec::new(),
@@ -110,16 +105,9 @@ impl SessionsSchedule {
                 .into_iter()
                 .collect();
         }
-        if self.batch_size < FIRST_BATCH && self.grow_at <= now {
-            self.learn_batch_size(now, self.batch_size * 2);
-        }
-        let count = self.part.min(self.batch_size).min(most);
+        self.batch_size.grow(now);
+        let count = self.part.min(self.batch_size.get()).min(most);
         self.queue.drain(..count.min(self.queue.len())).collect()
-    }
-
-    fn learn_batch_size(&mut self, now: Uptime, batch_size: usize) {
-        self.batch_size = batch_size.min(FIRST_BATCH);
-        self.grow_at = now + GROW;
     }
 
     pub(super) fn more_pages(&mut self, now: Uptime, ids: &[SessionId]) {
@@ -133,22 +121,16 @@ impl SessionsSchedule {
         self.under_way = false;
         self.forbidden = failure == Failure::Forbidden;
         let is_refused = matches!(failure, Failure::Refused | Failure::BatchTooLarge(_));
-        let is_of_all = match failure {
-            Failure::Temporary(reason) => reason == Reason::Auth,
-            Failure::Busy(..) | Failure::Short => false,
-            _ => !is_refused,
-        };
         match ids {
             [id] if is_refused => {
                 self.refused += 1;
                 self.give_up(id.clone());
             }
-            [id] if !is_of_all => self.set_apart(now, id),
+            [id] if !failure.concerns_all() => self.set_apart(now, id),
             ids => {
                 if let Failure::BatchTooLarge(allowed) = failure {
-                    let allowed = allowed.filter(|allowed| (1..ids.len()).contains(allowed));
-                    self.learn_batch_size(now, allowed.unwrap_or(ids.len() / 2));
-                } else if !is_of_all {
+                    self.batch_size.too_many(now, ids.len(), allowed);
+                } else if !failure.concerns_all() {
                     self.part = ids.len() / 2;
                 }
                 for id in ids.iter().rev() {
@@ -234,7 +216,7 @@ impl Schedule {
         sessions.not_before = now;
         sessions.refused = 0;
         sessions.forbidden = false;
-        sessions.part = (sessions.part * 2).min(FIRST_BATCH);
+        sessions.part = (sessions.part * 2).min(batch_size::FIRST);
         sessions.backoff.reset();
         for id in ids {
             sessions.tries.remove(id);

@@ -186,9 +186,8 @@ impl<T: FromWire> Page<T> {
                 .map(|Unreadable| "is not a string".to_owned()),
             next: next.unwrap_or_default(),
             unread: Unread {
-                records: list.skipped,
-                values: list.unreadable,
                 unknown: names,
+                ..list.unread
             },
             bytes: body.len(),
             as_of,

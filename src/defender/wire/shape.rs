@@ -5,13 +5,13 @@
 //! record becomes the model's item as soon as it is read: nothing is copied but what is kept.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::lenient::{Read, Unreadable};
+use super::unread::Unread;
 
 /// Something that is read from an object, property by property.
 pub(super) trait Record: Default {
@@ -67,18 +67,15 @@ pub(super) struct Found<T> {
 /// What a list of objects became.
 pub(super) struct List<T> {
     pub(super) items: Vec<T>,
-    /// Elements that became nothing.
-    pub(super) skipped: usize,
-    /// Values that cannot be read: how many, by property.
-    pub(super) unreadable: BTreeMap<&'static str, usize>,
+    /// Elements that became nothing, and values.
+    pub(super) unread: Unread,
 }
 
 impl<T> Default for List<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
-            skipped: 0,
-            unreadable: BTreeMap::new(),
+            unread: Unread::default(),
         }
     }
 }
@@ -86,11 +83,11 @@ impl<T> Default for List<T> {
 impl<T> List<T> {
     fn push(&mut self, found: Found<T>) {
         for property in found.unreadable {
-            *self.unreadable.entry(property).or_default() += 1;
+            *self.unread.values.entry(property).or_default() += 1;
         }
         match found.item {
             Some(item) => self.items.push(item),
-            None => self.skipped += 1,
+            None => self.unread.records += 1,
         }
     }
 
@@ -104,10 +101,7 @@ impl<T> List<T> {
     /// The other's elements come behind.
     pub(super) fn append(&mut self, other: Self) {
         self.items.extend(other.items);
-        self.skipped += other.skipped;
-        for (property, values) in other.unreadable {
-            *self.unreadable.entry(property).or_default() += values;
-        }
+        self.unread.add(other.unread);
     }
 }
 

@@ -1,11 +1,8 @@
 //! Sessions that an earlier version saved by the spelling of their id.
 
 use std::collections::HashMap;
-use std::hash::{Hash as _, Hasher as _};
 
-use siphasher::sip::SipHasher13;
-
-use super::RunHistory;
+use super::{RunHistory, hash};
 use crate::model::Session;
 
 impl RunHistory {
@@ -13,7 +10,7 @@ impl RunHistory {
     /// when upper and lower case were not yet the same: otherwise they would count once more.
     pub(super) fn find_by_spelling(&mut self, held: &[(u64, &Session)]) {
         let former = held.iter().filter_map(|&(identity, session)| {
-            let former = hash(session.id.as_ref()?.as_str());
+            let former = hash(&session.id.as_ref()?.as_str());
             (former != identity).then_some((former, identity))
         });
         let former: HashMap<u64, u64> = former.collect();
@@ -35,12 +32,6 @@ impl RunHistory {
             self.recent = recent.into();
         }
     }
-}
-
-fn hash(id: &str) -> u64 {
-    let mut hasher = SipHasher13::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -77,7 +68,7 @@ mod tests {
         let expected = scan.clone();
         // As the earlier version saved it.
         let former: BTreeMap<_, _> = ["0AB", "0CD"]
-            .map(|id| (hash(&id.to_ascii_lowercase()), hash(id)))
+            .map(|id| (hash(&id.to_ascii_lowercase()), hash(&id)))
             .into();
         scan.seen.iter_mut().for_each(|id| *id = former[id]);
         let open = scan.open.iter();

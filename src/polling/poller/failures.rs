@@ -9,24 +9,17 @@ use crate::model::health::{AuthReason, Collector, Reason};
 use crate::schedule::{Failure, Request};
 
 impl Poller {
-    /// Tells the schedule of a round that failed, and counts it unless the schedule finds a way around.
+    /// Tells the schedule of a round that failed, and counts it unless the schedule finds a way
+    /// around.
     pub(super) fn failed(&mut self, request: &Request, error: &PaginationError) {
         let collector = request.collector();
         let failure = error.failure(request);
         self.schedule.failed(self.clock.uptime(), request, failure);
         match (request, failure) {
             // It is asked for in parts, and each of one session that fails is counted.
-            (
-                Request::Sessions(_),
-                Failure::Refused | Failure::BatchTooLarge(_) | Failure::Short | Failure::Busy(..),
-            ) if request.ids() > 1 => return,
-            (Request::Sessions(_), Failure::Temporary(reason))
-                if request.ids() > 1 && reason != Reason::Auth =>
-            {
-                return;
-            }
+            (Request::Sessions(_), _) if request.ids() > 1 && !failure.concerns_all() => return,
             (Request::History(ids), Failure::Temporary(reason))
-                if reason != Reason::Auth && self.schedule.is_apart(ids) =>
+                if !failure.concerns_all() && self.schedule.is_apart(ids) =>
             {
                 let health = &mut self.tenant.health.history;
                 *health.errors.entry(reason).or_default() += 1;

@@ -16,7 +16,7 @@ pub(super) use self::error::PaginationError;
 use self::error::{is_expired, refuses_to_skip};
 use super::extent::Extent;
 use crate::clock::{Timestamp, Uptime};
-use crate::defender::{ApiError, DecodeError, NextLink, Page, Unread};
+use crate::defender::{ApiError, NextLink, Page, Unread};
 use crate::model::{Agent, Definition, Session, SessionDetails};
 
 /// Pages of one round, at most.
@@ -55,21 +55,14 @@ enum Kind {
 }
 
 /// What tells the records of a round apart.
-pub(super) trait Keyed: Sized {
+pub(super) trait Keyed {
     /// The same for the same record on another page.
     fn key(&self) -> impl Hash;
-
-    /// Why what was read is as good as nothing; `None` if it is of use.
-    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError>;
 }
 
 impl Keyed for Definition {
     fn key(&self) -> impl Hash {
         &self.id
-    }
-
-    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
-        unread.failure(read)
     }
 }
 
@@ -77,29 +70,17 @@ impl Keyed for Session {
     fn key(&self) -> impl Hash {
         (&self.definition_id, &self.id, self.last_scanned)
     }
-
-    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
-        unread.failure(read)
-    }
 }
 
 impl Keyed for SessionDetails {
     fn key(&self) -> impl Hash {
         &self.id
     }
-
-    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
-        unread.failure(read)
-    }
 }
 
 impl Keyed for Agent {
     fn key(&self) -> impl Hash {
         &self.id
-    }
-
-    fn failure(unread: &Unread, read: &[Self]) -> Option<DecodeError> {
-        unread.failure(read)
     }
 }
 
@@ -279,9 +260,6 @@ impl<T: Keyed> Pagination<T> {
     fn complete(&mut self, extent: Extent, now: Uptime) -> PageOutcome<T> {
         self.restarted = false;
         let round = std::mem::take(&mut self.so_far);
-        if let Some(error) = T::failure(&round.unread, &round.items) {
-            return PageOutcome::Failed(ApiError::from(error).into());
-        }
         let extent = match extent {
             Extent::Whole | Extent::Continued if round.unread.records > 0 => Extent::Unreadable,
             extent => extent,

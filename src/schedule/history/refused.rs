@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AGAIN, ASIDE, GROW, HistorySchedule, IN_A_ROW, QUARANTINE, SUSPECTS};
+use super::{AGAIN, ASIDE, HistorySchedule, IN_A_ROW, QUARANTINE, SUSPECTS};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
 
@@ -18,9 +18,7 @@ impl HistorySchedule {
             self.refused(now, ids);
             return;
         }
-        let allowed = allowed.filter(|allowed| (1..ids.len()).contains(allowed));
-        self.batch_size = allowed.unwrap_or(ids.len() / 2).min(self.batch_size);
-        self.grow_at = now + GROW;
+        self.batch_size.too_many(now, ids.len(), allowed);
         self.under_way = false;
         self.not_before = now;
         self.ask_again(now, ids);
@@ -80,8 +78,7 @@ impl HistorySchedule {
 
     fn were_too_many(&mut self, now: Uptime, ids: usize) {
         self.short = 0;
-        self.batch_size = ids.div_ceil(2).min(self.batch_size);
-        self.grow_at = now + GROW;
+        self.batch_size.shrink(now, ids.div_ceil(2));
         let rest = std::mem::take(&mut self.halves).concat();
         self.ask_again(now, &rest);
     }

@@ -13,10 +13,6 @@ impl Keyed for u32 {
     fn key(&self) -> impl Hash {
         self
     }
-
-    fn failure(_: &Unread, _: &[Self]) -> Option<DecodeError> {
-        None
-    }
 }
 
 fn page(items: &[u32], next: Option<&str>) -> Page<u32> {
