@@ -35,8 +35,11 @@ static int wait_for_disk(int descriptor) {
     path[length] = 0;
     if (!strstr(path, "state.redb")) return 0;
     const char *asked = getenv("ASKED");
-    if (asked && wanted() > 0) close(open(asked, O_CREAT | O_WRONLY, 0600));
-    for (long waited = 0; waited < wanted(); waited += 10) usleep(10 * 1000);
+    for (long waited = 0; waited < wanted(); waited += 10) {
+        // Here, since the disk may begin to hang between two looks at it.
+        if (asked && waited == 0) close(open(asked, O_CREAT | O_WRONLY, 0600));
+        usleep(10 * 1000);
+    }
     if (wanted() >= 0) return 0;
     errno = ENOSPC;
     return -1;
