@@ -36,6 +36,7 @@
 //! | room | level | what lives there |
 //! | --- | --- | --- |
 //! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either: `crates/clock` |
+//! | [`backoff`] | 0 | growing waits after failures |
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; one definition's runs; how polling goes |
 //! | [`budget`] | 2 | the sliding log of calls that hands out permits |
@@ -49,6 +50,7 @@
 //! | [`cli`] | 8 | flags, and one file a command |
 //! | `fuzzing` | 9 | what strangers can send, for tests and fuzzers; not in the program |
 
+pub mod backoff;
 pub mod budget;
 pub mod cli;
 pub mod config;

@@ -1,29 +1,28 @@
-//! A tenant's token: got in time, kept while it works, renewed when refused.
+//! A tenant's token: got in time, kept while it works, renewed when refused. [`TokenSource`] alone
+//! knows which token is in use, when the next sign-in may be tried, and what the API refused.
 //!
 //! ```text
-//! token ─► fresh? ─────────────────────────────► it
-//!             └► one task at a time: failed lately? ─► the old one, or that error
-//!                                       └► issuer ─► the new one
+//! token ─► fresh? ───────────────────────────► it
+//!             └► a failure still waited out? ─► the old one, or that error
+//!                  └► issuer ─► the new one
 //! ```
 //!
 //! `azure_identity` alone would fail while the token still works, keep no short
-//! token, let all waiters fail one after the other, and not forget a token that
-//! the API refused. Ends are counted on the clock that never jumps.
+//! token, and not forget a token that the API refused. Ends are counted on the clock
+//! that never jumps.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderValue;
-use arc_swap::ArcSwapOption;
 use futures::FutureExt as _;
-use tokio::sync::Mutex;
 
 pub use super::auth_error::AuthError;
 use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, issuer};
+use crate::backoff::Backoff;
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::Tenant;
 use crate::config::small_file;
@@ -39,9 +38,8 @@ const UNUSABLE_BEFORE: Duration = Duration::from_secs(30);
 /// The longest time for one sign-in.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The pause after a failed sign-in: doubled after each, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// The shortest wait after a failed sign-in; the longest is that of every [`Backoff`].
+const FIRST_WAIT: Duration = Duration::from_secs(5);
 
 /// How often the files of a credential that does not work are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -92,27 +90,20 @@ impl fmt::Debug for Bearer {
 pub struct TokenSource {
     clock: Clock,
     issuer: Box<dyn Issuer>,
-    state: Arc<State>,
-}
-
-/// What outlives a change of the tenant's other settings.
-#[derive(Default)]
-struct State {
-    current: ArcSwapOption<Held>,
-    /// Held while a token is fetched, so that one task fetches and the others wait.
-    last: Mutex<Last>,
-}
-
-/// The last sign-in.
-#[derive(Default)]
-struct Last {
-    failed: Option<Failed>,
-    /// A hash of what the credential's files held; `None` if it has no files.
+    current: Option<Held>,
+    /// The token that the API refused: the next sign-in must bring another.
+    refused: Option<Bearer>,
+    /// Why the last sign-in failed, and until when no other is tried.
+    failed: Option<(AuthError, Uptime)>,
+    backoff: Backoff,
+    /// A hash of what the credential's files held at the last sign-in; `None` if it has no files.
     files: Option<u64>,
+    /// The end of the client certificate that was read last.
+    certificate_end: Option<Timestamp>,
 }
 
 /// The token in use.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     bearer: Bearer,
     /// From when on a new one is wanted.
@@ -120,14 +111,6 @@ struct Held {
     /// From when on it counts as gone.
     gone: Uptime,
     end: Uptime,
-}
-
-/// Why the last sign-in failed.
-#[derive(Debug)]
-struct Failed {
-    error: AuthError,
-    pause: Duration,
-    again: Uptime,
 }
 
 impl TokenSource {
@@ -141,37 +124,41 @@ impl TokenSource {
         Self {
             clock,
             issuer,
-            state: Arc::default(),
+            current: None,
+            refused: None,
+            failed: None,
+            backoff: Backoff::starting_at(FIRST_WAIT, fastrand::u64(..)),
+            files: None,
+            certificate_end: None,
         }
     }
 
-    /// The same, going on with the token of `former`, which must sign in as this one does.
+    /// The same, with the token of `former`, which must sign in as this one does. A failure of
+    /// `former` is not waited out.
     #[must_use]
     pub fn succeeding(self, former: &Self) -> Self {
-        let state = Arc::clone(&former.state);
-        Self { state, ..self }
+        Self {
+            current: former.current.clone(),
+            refused: former.refused.clone(),
+            certificate_end: former.certificate_end,
+            ..self
+        }
     }
 
-    /// Ends the pause after a failed sign-in: what it needs may have changed.
-    pub async fn end_pause(&self) {
-        self.state.last.lock().await.failed = None;
-    }
-
-    /// Waits until the credential's files differ from what the last sign-in found, and ends
-    /// the pause after its failure. Waits for ever if there are no files.
-    pub async fn credential_changed(&self) {
+    /// Waits until the credential's files differ from what the last sign-in found; the next one
+    /// may then be tried at once. Waits for ever if there are no files.
+    pub async fn credential_changed(&mut self) {
         loop {
             self.clock.sleep_until(self.clock.uptime() + LOOK).await;
-            let mut last = self.state.last.lock().await;
-            if last.files.is_some() && self.files().await != last.files {
-                last.failed = None;
+            if self.files.is_some() && self.hash_files().await != self.files {
+                self.failed = None;
                 return;
             }
         }
     }
 
     /// A hash of what is in the credential's files, or of why they cannot be read.
-    async fn files(&self) -> Option<u64> {
+    async fn hash_files(&self) -> Option<u64> {
         let paths = self.issuer.files();
         let mut hasher = DefaultHasher::new();
         for path in &paths {
@@ -185,88 +172,73 @@ impl TokenSource {
     /// A token that works for 30 s at least, as far as its issuer said.
     ///
     /// # Errors
-    /// [`AuthError`], if there is none left and no new one can be had. For some
-    /// seconds after a failure the same error is returned without a new attempt.
-    pub async fn token(&self) -> Result<Bearer, AuthError> {
+    /// [`AuthError`], if there is none left and no new one can be had. Until
+    /// [`Self::retry_at`] the same error is returned without a new attempt.
+    pub async fn token(&mut self) -> Result<Bearer, AuthError> {
         if let Some(bearer) = self.held(|held| held.refresh) {
             return Ok(bearer);
         }
-        let mut last = self.state.last.lock().await;
-        // Another task may have fetched one meanwhile.
-        if let Some(bearer) = self.held(|held| held.refresh) {
-            return Ok(bearer);
-        }
-        let fetched = self.fetch(&mut last).await;
+        let fetched = self.fetch().await;
         // While the old one works, a failure to replace it does no harm.
         fetched.or_else(|error| self.held(|held| held.gone).ok_or(error))
     }
 
-    /// A token other than `refused`, which the API answered with 401. Everything
-    /// that the sign-in needs is read anew.
-    ///
-    /// # Errors
-    /// As of [`Self::token`]; also if no other token can be had than `refused`.
-    pub async fn renew(&self, refused: &Bearer) -> Result<Bearer, AuthError> {
-        self.forget(refused).await;
-        let bearer = self.token().await?;
-        if bearer == *refused {
-            self.forget(refused).await;
-            return Err(AuthError::refused());
+    /// When the next sign-in may be tried; `None` if the last one did not fail.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Uptime> {
+        self.failed.as_ref().map(|(_, until)| *until)
+    }
+
+    /// The API answered `bearer` with 401: the next token is another, and everything that the
+    /// sign-in needs is read anew. Where no other can be had, that is an error once.
+    pub fn refuse(&mut self, bearer: Bearer) {
+        if self.uses(&bearer) {
+            self.current = None;
         }
-        Ok(bearer)
+        self.refused = Some(bearer);
     }
 
     /// Asks for a newer token than `bearer` next: what a token allows was settled when it was
     /// made. As long as there is no newer one, the old one serves.
-    pub async fn outdate(&self, bearer: &Bearer) {
-        let _alone = self.state.last.lock().await;
-        let current = self.state.current.load_full();
-        if let Some(held) = current.filter(|held| held.bearer == *bearer) {
-            self.state.current.store(Some(Arc::new(Held {
-                bearer: bearer.clone(),
-                refresh: self.clock.uptime(),
-                ..*held
-            })));
+    pub fn outdate(&mut self, bearer: &Bearer) {
+        let now = self.clock.uptime();
+        if let Some(held) = self.current.as_mut().filter(|held| held.bearer == *bearer) {
+            held.refresh = now;
         }
     }
 
-    async fn forget(&self, refused: &Bearer) {
-        // Nobody fetches meanwhile, so no newer token is lost.
-        let _alone = self.state.last.lock().await;
-        let current = self.state.current.load();
-        if current.as_ref().is_some_and(|held| held.bearer == *refused) {
-            self.state.current.store(None);
-        }
+    fn uses(&self, bearer: &Bearer) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|held| held.bearer == *bearer)
     }
 
     /// When the current token ends; `None` if there is none.
     #[must_use]
     pub fn expiry(&self) -> Option<Timestamp> {
-        let current = self.state.current.load();
-        let left = current.as_ref()?.end.since(self.clock.uptime());
+        let left = self.current.as_ref()?.end.since(self.clock.uptime());
         (!left.is_zero()).then(|| self.clock.wall() + left)
     }
 
     /// When the client certificate ends, as of the last sign-in; `None` if there is none.
     #[must_use]
     pub fn certificate_expiry(&self) -> Option<Timestamp> {
-        self.issuer.certificate_end()
+        self.certificate_end
     }
 
     /// The current token, before that moment of its life.
     fn held(&self, until: impl FnOnce(&Held) -> Uptime) -> Option<Bearer> {
-        let current = self.state.current.load();
-        let held = current.as_ref()?;
+        let held = self.current.as_ref()?;
         (self.clock.uptime() < until(held)).then(|| held.bearer.clone())
     }
 
-    async fn fetch(&self, last: &mut Last) -> Result<Bearer, AuthError> {
-        if let Some(failed) = last.failed.as_ref()
-            && self.clock.uptime() < failed.again
+    async fn fetch(&mut self) -> Result<Bearer, AuthError> {
+        if let Some((error, until)) = &self.failed
+            && self.clock.uptime() < *until
         {
-            return Err(failed.error.clone());
+            return Err(error.clone());
         }
-        last.files = self.files().await;
+        self.files = self.hash_files().await;
         // What panics in a library costs this sign-in, and not the process.
         let issuing = AssertUnwindSafe(self.issuer.issue()).catch_unwind();
         let issued = match tokio::time::timeout(TIMEOUT, issuing).await {
@@ -274,35 +246,40 @@ impl TokenSource {
             Ok(Err(_)) => Err(AuthError::panicked(self.issuer.whom())),
             Err(_) => Err(AuthError::timeout(self.issuer.whom())),
         };
+        self.certificate_end = self.issuer.certificate_end().or(self.certificate_end);
+        let refused = self.refused.take();
+        let issued = issued.and_then(|issued| match refused {
+            Some(refused) if refused == issued.bearer => Err(AuthError::refused()),
+            _ => Ok(issued),
+        });
         match issued {
             Ok(issued) => {
-                last.failed = None;
+                self.failed = None;
+                self.backoff.reset();
                 Ok(self.hold(issued))
             }
             Err(error) => {
-                let longer = |failed: &Failed| (failed.pause * 2).min(LONGEST_PAUSE);
-                let pause = last.failed.as_ref().map_or(FIRST_PAUSE, longer);
-                last.failed = Some(Failed {
-                    error: error.clone(),
-                    pause,
-                    again: self.clock.uptime() + pause.max(error.retry_after.unwrap_or_default()),
-                });
+                let wait = self
+                    .backoff
+                    .next_wait()
+                    .max(error.retry_after.unwrap_or_default());
+                self.failed = Some((error.clone(), self.clock.uptime() + wait));
                 Err(error)
             }
         }
     }
 
-    fn hold(&self, issued: Issued) -> Bearer {
+    fn hold(&mut self, issued: Issued) -> Bearer {
         let Issued { bearer, lifetime } = issued;
         let now = self.clock.uptime();
         let usable = lifetime.saturating_sub(UNUSABLE_BEFORE);
         let fresh = lifetime.saturating_sub(REFRESH_BEFORE).max(lifetime / 2);
-        self.state.current.store(Some(Arc::new(Held {
+        self.current = Some(Held {
             bearer: bearer.clone(),
             refresh: now + fresh.min(usable),
             gone: now + usable,
             end: now + lifetime,
-        })));
+        });
         bearer
     }
 }
@@ -310,7 +287,7 @@ impl TokenSource {
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenSource")
-            .field("current", &self.state.current.load())
+            .field("current", &self.current)
             .finish_non_exhaustive()
     }
 }

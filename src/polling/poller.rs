@@ -55,7 +55,8 @@ pub struct Poller {
     tenant: Tenant,
     schedule: Schedule,
     budget: Budget,
-    source: Arc<Source>,
+    client: Client,
+    tokens: TokenSource,
     snapshot: Snapshot,
     /// `None`: a restart forgets.
     store: Option<TenantStore>,
@@ -68,8 +69,6 @@ pub struct Poller {
     extents: BTreeMap<Collector, (Extent, usize)>,
     /// Which failures to get a token have been logged since it last worked.
     auth_failures: LogDedup,
-    /// The token that the API refused, to be renewed before the next call.
-    refused: Option<Bearer>,
     /// The token with which something was forbidden: a newer one may have the permission.
     forbidden: Option<Bearer>,
     /// Somebody asks to try at once what is forbidden.
@@ -100,7 +99,7 @@ impl Poller {
         tenant: Tenant,
         schedule: Schedule,
         budget: Budget,
-        source: Arc<Source>,
+        source: Source,
         snapshot: Snapshot,
         store: Option<TenantStore>,
         clock: Clock,
@@ -110,7 +109,8 @@ impl Poller {
             tenant,
             schedule,
             budget,
-            source,
+            client: source.client,
+            tokens: source.tokens,
             snapshot,
             store,
             clock,
@@ -120,7 +120,6 @@ impl Poller {
             agents: Pagination::of_list(),
             extents: BTreeMap::new(),
             auth_failures: LogDedup::default(),
-            refused: None,
             forbidden: None,
             retry: Arc::default(),
             announced: Announced::default(),
@@ -160,9 +159,9 @@ impl Poller {
                 },
                 () = self.clock.sleep_until(wake) => {}
                 () = self.retry.notified() => self.schedule.retry_forbidden(self.clock.uptime()),
-                () = self.source.tokens.credential_changed(), if signed_out => {
+                () = self.tokens.credential_changed(), if signed_out => {
                     tracing::info!(tenant = %self.tenant.name(), "the credential's files have changed, signing in");
-                    self.schedule.retry_token();
+                    self.schedule.set_no_token(self.tokens.retry_at());
                 }
             }
         }
@@ -191,7 +190,6 @@ impl Poller {
         bearer: Bearer,
         calls: &mut JoinSet<(Bearer, Done)>,
     ) {
-        let source = Arc::clone(&self.source);
         let now = self.clock.uptime();
         let (next, fresh) = match &request {
             Request::Definitions => self.definitions.ask(now),
@@ -199,14 +197,14 @@ impl Poller {
             Request::Sessions(_) => self.sessions.ask(now),
             Request::Agents => self.agents.ask(now),
         };
+        let client = if fresh {
+            self.client.on_fresh_connections()
+        } else {
+            self.client.clone()
+        };
         calls.spawn(async move {
             let Ok(permit) = slot.pay().await else {
                 return (bearer, Done::NotWritten(request));
-            };
-            let client = if fresh {
-                source.client.on_fresh_connections()
-            } else {
-                source.client.clone()
             };
             let next = next.as_ref();
             let done = match request {
@@ -326,7 +324,7 @@ impl Poller {
             PageOutcome::Renew => {
                 // Where the optional details alone are refused, the token is good for the rest.
                 if collector != Collector::Sessions {
-                    self.refused = Some(bearer.clone());
+                    self.tokens.refuse(bearer.clone());
                 }
                 self.schedule.go_on(request, now);
             }

@@ -5,9 +5,9 @@ mod refused;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::backoff::Backoff;
 use super::batch_size::BatchSize;
 use super::fetches::{Fetch, Fetches};
+use super::waits::Waits;
 use super::{Failure, ListingDiff};
 use crate::clock::Uptime;
 use crate::config::Poll;
@@ -79,7 +79,7 @@ pub(super) struct HistorySchedule {
     listed: Uptime,
     /// While a list goes on, until when a batch that is not full waits for its further pages.
     collects_until: Option<Uptime>,
-    backoff: Backoff,
+    waits: Waits,
 }
 
 /// When a definition's history was last fetched, and until when it is not asked about.
@@ -112,7 +112,7 @@ impl HistorySchedule {
             next_sweep: now,
             listed: now,
             collects_until: None,
-            backoff: Backoff::new(seed),
+            waits: Waits::new(seed),
         }
     }
 
@@ -339,7 +339,7 @@ impl HistorySchedule {
         }
         self.failing = false;
         self.forbidden = false;
-        self.backoff.reset();
+        self.waits.reset();
         for id in ids {
             self.alone.remove(id);
             let unsettled = unsettled.contains(id);
@@ -366,7 +366,7 @@ impl HistorySchedule {
             self.failures = 0;
             self.ask_again(now, ids);
         }
-        self.not_before = now + self.backoff.after(failure);
+        self.not_before = now + self.waits.after(failure);
         self.not_before
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Failure;
-use super::backoff::Backoff;
+use super::waits::Waits;
 use crate::clock::Uptime;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct ListTimer {
     forbidden: bool,
     /// Calls of the round under way.
     so_far: usize,
-    backoff: Backoff,
+    waits: Waits,
 }
 
 impl ListTimer {
@@ -36,7 +36,7 @@ impl ListTimer {
             pages: 1,
             forbidden: false,
             so_far: 0,
-            backoff: Backoff::new(seed),
+            waits: Waits::new(seed),
         }
     }
 
@@ -62,7 +62,7 @@ impl ListTimer {
         self.so_far = 0;
         self.least = least;
         self.forbidden = false;
-        self.backoff.reset();
+        self.waits.reset();
         let next = self.started.take().unwrap_or(now) + self.effective();
         self.due = next.max(now);
     }
@@ -73,7 +73,7 @@ impl ListTimer {
         self.started = None;
         self.forbidden = failure == Failure::Forbidden;
         self.so_far = 0;
-        self.due = now + self.backoff.after(failure);
+        self.due = now + self.waits.after(failure);
         self.due
     }
 

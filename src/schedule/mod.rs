@@ -12,7 +12,6 @@
 //! budget at most, also while it pages, and history leaves what the lists need. Where the service
 //! asked for a pause, nothing is sent before its end.
 
-mod backoff;
 mod batch_size;
 mod fetches;
 mod forbidden;
@@ -20,11 +19,11 @@ mod history;
 mod list_timer;
 mod sessions;
 mod share;
+mod waits;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use self::backoff::Backoff;
 use self::history::HistorySchedule;
 pub use self::history::{FetchTimes, QUARANTINE};
 use self::list_timer::ListTimer;
@@ -152,10 +151,9 @@ pub struct Schedule {
     sessions: SessionsSchedule,
     agents: ListTimer,
     paused_until: Option<Uptime>,
-    /// When to ask for a token again, after a failure to get one.
+    /// When the next sign-in is tried, after one that failed.
     no_token_until: Option<Uptime>,
     goes_without_list: bool,
-    token_backoff: Backoff,
 }
 
 impl Schedule {
@@ -175,7 +173,6 @@ impl Schedule {
             paused_until: None,
             no_token_until: None,
             goes_without_list: false,
-            token_backoff: Backoff::new(seed.wrapping_add(3)),
         }
     }
 
@@ -246,16 +243,10 @@ impl Schedule {
         }
     }
 
-    /// No token can be had: nothing is sent, and none asked for, for a while, and no less than
-    /// whoever was asked for one wants.
-    pub fn no_token(&mut self, now: Uptime, retry_after: Option<Duration>) {
-        let wait = self.token_backoff.next();
-        self.no_token_until = Some(now + wait.max(retry_after.unwrap_or_default()));
-    }
-
-    /// What sign-in needs has changed: it is time to ask for a token.
-    pub fn retry_token(&mut self) {
-        self.no_token_until = None;
+    /// Without a token nothing is sent `until` the next sign-in; `None`: there is one, or a
+    /// sign-in is tried at once.
+    pub fn set_no_token(&mut self, until: Option<Uptime>) {
+        self.no_token_until = until;
     }
 
     /// Until when nothing is sent, for want of a token or in a pause; it may have passed.
@@ -268,12 +259,6 @@ impl Schedule {
     #[must_use]
     pub fn wants_token(&self, now: Uptime) -> bool {
         self.held_until().is_none_or(|until| until <= now)
-    }
-
-    /// There is a token.
-    pub fn has_token(&mut self) {
-        self.no_token_until = None;
-        self.token_backoff.reset();
     }
 
     /// The same request, or the next page of its round, is due at once.

@@ -9,8 +9,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use super::backoff::Backoff;
 use super::batch_size::{self, BatchSize};
+use super::waits::Waits;
 use super::{Failure, Schedule};
 use crate::clock::Uptime;
 use crate::model::SessionId;
@@ -57,7 +57,7 @@ pub(super) struct SessionsSchedule {
     /// Sessions that are not asked for any more, until somebody takes note.
     given_up: Vec<SessionId>,
     not_before: Uptime,
-    backoff: Backoff,
+    waits: Waits,
 }
 
 impl SessionsSchedule {
@@ -75,7 +75,7 @@ impl SessionsSchedule {
             forbidden: false,
             given_up: Vec::new(),
             not_before: now,
-            backoff: Backoff::new(seed),
+            waits: Waits::new(seed),
         }
     }
 
@@ -140,7 +140,7 @@ impl SessionsSchedule {
         }
         let wait = match failure {
             Failure::Short => Duration::ZERO,
-            _ if !is_refused => self.backoff.after(failure),
+            _ if !is_refused => self.waits.after(failure),
             _ if self.refused >= SUSPECTS => SUSPENDED,
             _ => Duration::ZERO,
         };
@@ -217,7 +217,7 @@ impl Schedule {
         sessions.refused = 0;
         sessions.forbidden = false;
         sessions.part = (sessions.part * 2).min(batch_size::FIRST);
-        sessions.backoff.reset();
+        sessions.waits.reset();
         for id in ids {
             sessions.tries.remove(id);
         }

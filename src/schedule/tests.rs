@@ -233,14 +233,15 @@ async fn short_pauses_for_ever_do_not_use_the_budget_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sign_in_hosts_pause_is_waited_for() {
+async fn without_a_token_nothing_is_sent() {
     let mut bench = Bench::new(100, 1_500);
-    let now = bench.clock.uptime();
-    bench.schedule.no_token(now, Some(Duration::from_mins(20)));
-    assert!(!bench.schedule.wants_token(now + Duration::from_mins(19)));
-    assert!(bench.schedule.wants_token(now + Duration::from_mins(20)));
-    bench.schedule.no_token(now, None);
-    assert!(bench.schedule.wants_token(now + Duration::from_mins(5)));
+    let until = bench.clock.uptime() + Duration::from_mins(20);
+    bench.schedule.set_no_token(Some(until));
+    assert_eq!(bench.next(), None);
+    assert!(!bench.schedule.wants_token(bench.clock.uptime()));
+    tokio::time::advance(Duration::from_mins(20)).await;
+    assert!(bench.schedule.wants_token(bench.clock.uptime()));
+    assert_eq!(bench.next(), Some(Request::Definitions));
 }
 
 #[tokio::test(start_paused = true)]

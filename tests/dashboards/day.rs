@@ -84,7 +84,7 @@ impl Exporter {
                 ),
                 Schedule::new(poll, clock.uptime(), 1),
                 budget,
-                Arc::new(source),
+                source,
                 snapshot.clone(),
                 None,
                 clock.clone(),

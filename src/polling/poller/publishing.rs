@@ -60,8 +60,8 @@ impl Poller {
         }
         health.batch_size = self.schedule.batch_size();
         health.quarantined = self.schedule.quarantined(now);
-        health.token_expiry = self.source.tokens.expiry();
-        health.certificate_expiry = self.source.tokens.certificate_expiry();
+        health.token_expiry = self.tokens.expiry();
+        health.certificate_expiry = self.tokens.certificate_expiry();
         let listed = health.definitions.failure.is_none() || self.schedule.goes_without_list();
         health.up = self
             .polled

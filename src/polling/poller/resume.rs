@@ -33,7 +33,7 @@ impl Poller {
     /// Where its token comes from; it may go on without the poller.
     #[must_use]
     pub fn tokens(&self) -> &TokenSource {
-        &self.source.tokens
+        &self.tokens
     }
 
     /// A poller that has not started, of the same tenant under the settings of
@@ -43,7 +43,7 @@ impl Poller {
     pub fn resume(
         self,
         config: &config::Tenant,
-        source: Arc<Source>,
+        source: Source,
         budget: Budget,
         store: Option<TenantStore>,
     ) -> Self {

@@ -49,15 +49,13 @@ impl Poller {
         if self.schedule.retries_forbidden(now)
             && let Some(forbidden) = self.forbidden.take()
         {
-            self.source.tokens.outdate(&forbidden).await;
+            self.tokens.outdate(&forbidden);
         }
-        let token = match self.refused.take() {
-            Some(refused) => self.source.tokens.renew(&refused).await,
-            None => self.source.tokens.token().await,
-        };
+        let token = self.tokens.token().await;
+        self.schedule
+            .set_no_token(token.is_err().then(|| self.tokens.retry_at()).flatten());
         match token {
             Ok(bearer) => {
-                self.schedule.has_token();
                 if self.auth_failures.clear() {
                     tracing::info!(tenant = %self.tenant.name(), "signing in works again");
                 }
@@ -72,8 +70,6 @@ impl Poller {
     }
 
     async fn no_token(&mut self, error: &AuthError) {
-        self.schedule
-            .no_token(self.clock.uptime(), error.retry_after);
         if self.auth_failures.is_new(error) {
             let retry_in = self.retry_in(self.schedule.held_until());
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, %retry_in, "no token");

@@ -177,11 +177,9 @@ impl Supervisor {
                 let mut source = self.source(tenant, &http);
                 if same_token {
                     source.tokens = source.tokens.succeeding(poller.tokens());
-                    // Whoever reloads wants to see whether it works now.
-                    source.tokens.end_pause().await;
                 }
                 let (budget, store) = self.hold(tenant, &mut loaded, &mut unknown);
-                let poller = poller.resume(tenant, Arc::new(source), budget, store);
+                let poller = poller.resume(tenant, source, budget, store);
                 self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
@@ -364,7 +362,7 @@ impl Supervisor {
             known,
             schedule,
             budget,
-            Arc::new(self.source(tenant, http)),
+            self.source(tenant, http),
             self.around.snapshot.clone(),
             store,
             clock.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::Failure;
 use super::{AGAIN, ASIDE, HistorySchedule, IN_A_ROW, QUARANTINE, SUSPECTS};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
@@ -48,7 +49,7 @@ impl HistorySchedule {
         };
         self.ask_again(now, &left);
         self.ask_again(now + aside, &suspects);
-        self.not_before = now + self.backoff.next();
+        self.not_before = now + self.waits.after(Failure::Refused);
     }
 
     /// An answer that lacks its end is asked for in halves. One id may be to blame for it: then

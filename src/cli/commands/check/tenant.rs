@@ -192,7 +192,8 @@ impl Check<'_> {
     async fn definitions(&mut self, bearer: &mut Bearer) -> Result<Option<Page<Definition>>, Stop> {
         let mut page = self.list(bearer).await;
         if let Err(Trouble::Api(ApiError::Unauthorized(_))) = &page {
-            page = match self.tokens.renew(bearer).await {
+            self.tokens.refuse(bearer.clone());
+            page = match self.tokens.token().await {
                 Ok(renewed) => {
                     *bearer = renewed;
                     self.list(bearer).await
