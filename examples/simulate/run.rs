@@ -8,8 +8,9 @@ use defender_scan_exporter::budget::{Budget, Call as LoggedCall, CallLog, Limits
 use defender_scan_exporter::clock::{Clock, Timestamp, Uptime};
 use defender_scan_exporter::config::Poll;
 use defender_scan_exporter::model::DefinitionId;
+use defender_scan_exporter::model::Failure;
 use defender_scan_exporter::model::health::Reason;
-use defender_scan_exporter::schedule::{Failure, Request, Schedule, Step};
+use defender_scan_exporter::schedule::{Request, Schedule, Step};
 use futures::future::{BoxFuture, ready};
 
 use super::observer::Observer;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use azure_core::error::ErrorKind as AzureKind;
 
-use super::cause::plain;
+use super::cause::Causes;
 use super::error::Detail;
 use super::scrub::scrub;
 use crate::defender::advice;
@@ -94,9 +94,10 @@ impl AuthError {
         match broken(error) {
             Some(AuthReason::Timeout) => Self::timeout(whom),
             Some(reason) => {
-                let causes = scrub(&causes(error), secrets);
-                let advice = advice::of_connection(&causes, advice::of_sign_in(reason));
-                Self::new(reason, format!("no connection to {whom}: {causes}")).advise(advice)
+                let causes = causes(error);
+                let text = scrub(&causes.to_string(), secrets);
+                Self::new(reason, format!("no connection to {whom}: {text}"))
+                    .advise(causes.advice(advice::of_sign_in(reason)))
             }
             None if full.contains(" at line ") => Self::new(
                 AuthReason::Other,
@@ -181,20 +182,16 @@ fn broken(error: &azure_core::Error) -> Option<AuthReason> {
 }
 
 /// The causes below `azure_core`'s own words.
-fn causes(error: &azure_core::Error) -> String {
-    let mut words: Vec<String> = Vec::new();
+fn causes(error: &azure_core::Error) -> Causes {
+    let mut causes = Causes::default();
     for cause in chain(error).filter(|cause| !cause.is::<azure_core::Error>()) {
-        // reqwest names the address, which says nothing new.
-        if !cause.is::<reqwest::Error>() {
-            let word = plain(&cause.to_string());
-            // Which is said already.
-            if word != "client error (Connect)" {
-                words.push(word);
-            }
+        let words = cause.to_string();
+        // reqwest names the address, and both say nothing new.
+        if !cause.is::<reqwest::Error>() && words != "client error (Connect)" {
+            causes.add(&words);
         }
     }
-    words.dedup();
-    words.join(": ")
+    causes
 }
 
 /// The error and its causes, outermost first.

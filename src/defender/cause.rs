@@ -1,10 +1,67 @@
 //! Why a connection failed, in plain words: the causes that libraries name.
 
-use crate::defender::advice;
+use std::error::Error;
+use std::fmt;
 
-/// What `cause` means, if that is known; else its own words.
-pub(super) fn plain(cause: &str) -> String {
-    advice::of_cause(cause).map_or_else(|| cause.to_owned(), |known| known.meaning.to_owned())
+use super::scrub::scrub;
+use crate::defender::advice::{self, Cause};
+
+/// An error and its causes in one line, each once: known causes in plain words, others as their
+/// library words them. Libraries name causes in words alone, so these are read here, and only here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Causes {
+    text: String,
+    known: Option<&'static Cause>,
+}
+
+impl Causes {
+    /// The causes of `error`, outermost first, scrubbed.
+    pub(super) fn of(error: &dyn Error) -> Self {
+        let mut causes = Self {
+            text: error.to_string(),
+            known: None,
+        };
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.add(&cause.to_string());
+            source = cause.source();
+        }
+        causes.text = scrub(&causes.text, &[]);
+        causes
+    }
+
+    /// Adds a cause, unless it has been named.
+    pub(super) fn add(&mut self, cause: &str) {
+        let known = advice::of_cause(cause);
+        let words = known.map_or(cause, |known| known.meaning);
+        self.known = self.known.or(known);
+        if self.text.is_empty() {
+            words.clone_into(&mut self.text);
+        } else if !self.text.contains(words) {
+            self.text = format!("{}: {words}", self.text);
+        }
+    }
+
+    /// The same, without that beginning.
+    pub(super) fn without(self, beginning: &str) -> Self {
+        let text = self.text.strip_prefix(beginning).unwrap_or(&self.text);
+        Self {
+            text: text.to_owned(),
+            ..self
+        }
+    }
+
+    /// The one thing to do: that of the known cause, or `otherwise`.
+    #[must_use]
+    pub fn advice(&self, otherwise: &'static str) -> &'static str {
+        self.known.map_or(otherwise, |known| known.advice)
+    }
+}
+
+impl fmt::Display for Causes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 #[cfg(test)]
@@ -18,7 +75,7 @@ mod tests {
 
     /// The words are the library's, and may change with it.
     #[test]
-    fn what_is_wrong_with_certificates_is_known() {
+    fn faults_of_certificates_are_known() {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let (time, not_after) = (at(1_700_000_000), at(1_600_000_000));
         let expected = ServerName::try_from("a.example").unwrap();
@@ -37,8 +94,14 @@ mod tests {
             ),
         ] {
             let text = Error::InvalidCertificate(error).to_string();
-            assert!(plain(&text).contains(meaning), "{text}");
+            let mut causes = Causes::default();
+            causes.add(&text);
+            assert!(causes.to_string().contains(meaning), "{text}");
+            assert_ne!(causes.advice(""), "");
         }
-        assert_eq!(plain("connection refused"), "connection refused");
+        let mut unknown = Causes::default();
+        unknown.add("connection refused");
+        assert_eq!(unknown.to_string(), "connection refused");
+        assert_eq!(unknown.advice("otherwise"), "otherwise");
     }
 }

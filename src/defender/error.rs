@@ -6,12 +6,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::cause::plain;
+use super::cause::Causes;
 use super::pause;
 use super::scrub::scrub;
 use super::wire::{DecodeError, ErrorBody};
 use crate::clock::Timestamp;
 use crate::defender::advice;
+use crate::model::Failure;
 use crate::model::health::{AuthReason, Reason};
 
 /// What the service says of an error: scrubbed, bounded, fit for a log line.
@@ -106,11 +107,11 @@ pub enum ApiError {
     Timeout,
     /// No connection, or it broke.
     #[error("the connection failed: {0}")]
-    Connect(String),
+    Connect(Causes),
     /// The connection broke, or the request was refused below HTTP, with no answer begun. On a
     /// connection that was kept alive, it may be that alone that was at an end.
     #[error("the connection failed: {0}")]
-    Unanswered(String),
+    Unanswered(Causes),
     /// The answer is not what the API sends.
     #[error("the answer cannot be read: {0}")]
     Decode(#[from] DecodeError),
@@ -127,23 +128,33 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// The class by which the schedule decides.
+    #[must_use]
+    pub const fn failure(&self) -> Failure {
+        match self {
+            Self::BatchTooLarge { allowed, .. } => Failure::BatchTooLarge(*allowed),
+            Self::BadRequestOrId(_) => Failure::Refused,
+            Self::Client(_) | Self::NoVersion { .. } | Self::RefusedLink(_) => {
+                Failure::Temporary(Reason::Client)
+            }
+            Self::Unauthorized(_) => Failure::Temporary(Reason::Auth),
+            Self::Forbidden(_) | Self::Unlicensed(_) => Failure::Forbidden,
+            Self::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),
+            Self::Server {
+                retry_after: Some(pause),
+                ..
+            } => Failure::Busy(Reason::Server, *pause),
+            Self::Server { .. } => Failure::Temporary(Reason::Server),
+            Self::Timeout => Failure::Temporary(Reason::Timeout),
+            Self::Connect(_) | Self::Unanswered(_) => Failure::Temporary(Reason::Connect),
+            Self::Decode(_) | Self::BodyTooLarge { .. } => Failure::Temporary(Reason::Decode),
+        }
+    }
+
     /// The class that is counted.
     #[must_use]
     pub const fn reason(&self) -> Reason {
-        match self {
-            Self::BatchTooLarge { .. }
-            | Self::BadRequestOrId(_)
-            | Self::Client(_)
-            | Self::NoVersion { .. }
-            | Self::RefusedLink(_) => Reason::Client,
-            Self::Unauthorized(_) => Reason::Auth,
-            Self::Forbidden(_) | Self::Unlicensed(_) => Reason::Forbidden,
-            Self::Throttled { .. } => Reason::Throttled,
-            Self::Server { .. } => Reason::Server,
-            Self::Timeout => Reason::Timeout,
-            Self::Connect(_) | Self::Unanswered(_) => Reason::Connect,
-            Self::Decode(_) | Self::BodyTooLarge { .. } => Reason::Decode,
-        }
+        self.failure().reason()
     }
 
     /// The one thing to do.
@@ -161,8 +172,8 @@ impl ApiError {
             Self::Client(_) => advice::CLIENT,
             Self::NoVersion { .. } => advice::NO_VERSION,
             Self::Timeout => advice::TIMEOUT,
-            Self::Connect(text) | Self::Unanswered(text) => {
-                advice::of_connection(text, advice::API_CONNECTION)
+            Self::Connect(causes) | Self::Unanswered(causes) => {
+                causes.advice(advice::API_CONNECTION)
             }
             Self::Decode(_) => advice::DECODE,
             Self::BodyTooLarge { .. } => advice::TOO_LARGE,
@@ -234,7 +245,7 @@ impl ApiError {
     pub(super) fn unanswered(error: reqwest::Error) -> Self {
         let connected = !error.is_connect() && !error.is_builder();
         match Self::broken(error) {
-            Self::Connect(text) if connected => Self::Unanswered(text),
+            Self::Connect(causes) if connected => Self::Unanswered(causes),
             error => error,
         }
     }
@@ -244,13 +255,10 @@ impl ApiError {
         if error.is_timeout() {
             return Self::Timeout;
         }
-        let text = chain(&error.without_url());
-        // Which says nothing that `Connect` does not.
-        let mut text = text.as_str();
-        for outer in ["error sending request: ", "client error (Connect): "] {
-            text = text.strip_prefix(outer).unwrap_or(text);
-        }
-        Self::Connect(text.to_owned())
+        let causes = Causes::of(&error.without_url());
+        // These say nothing that `Connect` does not.
+        let causes = causes.without("error sending request: ");
+        Self::Connect(causes.without("client error (Connect): "))
     }
 }
 
@@ -268,20 +276,6 @@ pub(super) struct Refusal<'a> {
     pub(super) batch: bool,
     /// What must not appear in any text.
     pub(super) token: &'a str,
-}
-
-/// An error and its causes in one line, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = plain(&cause.to_string());
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    scrub(&text, &[])
 }
 
 /// Whether a refusal is about what the tenant has, and not about the token or its permissions:

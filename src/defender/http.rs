@@ -24,7 +24,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
 use url::Url;
 
-use super::error::{ApiError, chain};
+use super::cause::Causes;
+use super::error::ApiError;
 use super::lookups::Lookups;
 use super::proxies::proxies;
 use super::roots::{Roots, is_unknown_issuer};
@@ -288,7 +289,7 @@ impl Parts {
         }
         builder
             .build()
-            .map_err(|error| HttpError::Build(chain(&error)))
+            .map_err(|error| HttpError::Build(Causes::of(&error).to_string()))
     }
 }
 

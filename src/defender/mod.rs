@@ -42,6 +42,7 @@ mod times;
 mod wire;
 
 pub use self::auth::{AuthError, Bearer, TokenSource};
+pub use self::cause::Causes;
 pub use self::client::{Answer, Client};
 pub use self::error::{ApiError, Detail};
 pub use self::http::{HttpClient, HttpError, reach};

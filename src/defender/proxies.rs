@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use reqwest::{NoProxy, Proxy};
 use url::Url;
 
-use super::error::chain;
+use super::cause::Causes;
 use super::http::HttpError;
 use crate::config::proxy_url;
 
@@ -19,7 +19,7 @@ pub(super) fn proxies(
     configured: Option<&Url>,
     environment: Environment<'_>,
 ) -> Result<Vec<Proxy>, HttpError> {
-    let unusable = |error: reqwest::Error| HttpError::Proxy(chain(&error));
+    let unusable = |error: reqwest::Error| HttpError::Proxy(Causes::of(&error).to_string());
     let mut proxies = Vec::new();
     if let Some(url) = configured {
         proxies.push(Proxy::all(url.clone()).map_err(unusable)?);

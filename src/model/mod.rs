@@ -5,6 +5,7 @@
 //! of the service's `$metadata`. The wire format and the store's rows have types
 //! of their own.
 
+mod failure;
 pub mod health;
 pub mod histogram;
 mod id;
@@ -14,6 +15,7 @@ pub mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::failure::Failure;
 pub use self::id::{AgentId, DefinitionId, SessionId, TenantName};
 use crate::clock::Timestamp;
 

@@ -5,13 +5,14 @@ mod refused;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::ListingDiff;
 use super::batch_size::BatchSize;
 use super::fetches::{Fetch, Fetches};
 use super::waits::Waits;
-use super::{Failure, ListingDiff};
 use crate::clock::Uptime;
 use crate::config::Poll;
 use crate::model::DefinitionId;
+use crate::model::Failure;
 use crate::model::health::Reason;
 
 /// How long the service is not asked about an id again for which it refused to answer.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Failure;
 use super::waits::Waits;
 use crate::clock::Uptime;
+use crate::model::Failure;
 
 #[derive(Debug)]
 pub(super) struct ListTimer {

@@ -32,8 +32,8 @@ use self::share::{AGENTS, DEFINITIONS, least_interval};
 use crate::budget::{Budget, Retry, Slot};
 use crate::clock::Uptime;
 use crate::config::Poll;
-use crate::model::health::{Collector, Reason};
-use crate::model::{DefinitionId, SessionId};
+use crate::model::health::Collector;
+use crate::model::{DefinitionId, Failure, SessionId};
 
 /// How long to wait after `429` without a readable `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
@@ -98,48 +98,6 @@ pub struct ListingDiff {
     pub changed: Vec<DefinitionId>,
     /// Whether the list names latest runs at all; if not, history is swept all the time.
     pub names_runs: bool,
-}
-
-/// Why a call failed, as far as the schedule needs to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Worth trying again, after growing pauses.
-    Temporary(Reason),
-    /// A permission, a licence or a feature is missing.
-    Forbidden,
-    /// The service asks for a pause, by 429.
-    Throttled(Option<Duration>),
-    /// Worth trying again, but the service asks for a pause.
-    Busy(Reason, Duration),
-    /// Too many ids; so many are allowed, if the service says.
-    BatchTooLarge(Option<usize>),
-    /// The answer lacks its end: because of one of the ids, or of their number.
-    Short,
-    /// The service refuses the request, maybe because of one of its ids.
-    Refused,
-}
-
-impl Failure {
-    /// Whether it would have met any call, whatever it asked for.
-    #[must_use]
-    pub fn concerns_all(self) -> bool {
-        match self {
-            Self::Forbidden | Self::Throttled(_) => true,
-            Self::Temporary(reason) => reason == Reason::Auth,
-            Self::Busy(..) | Self::BatchTooLarge(_) | Self::Short | Self::Refused => false,
-        }
-    }
-
-    /// The label under which it is counted.
-    #[must_use]
-    pub fn reason(self) -> Reason {
-        match self {
-            Self::Temporary(reason) | Self::Busy(reason, _) => reason,
-            Self::Forbidden => Reason::Forbidden,
-            Self::Throttled(_) => Reason::Throttled,
-            Self::BatchTooLarge(_) | Self::Short | Self::Refused => Reason::Client,
-        }
-    }
 }
 
 /// The schedule of one tenant.

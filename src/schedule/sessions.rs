@@ -9,10 +9,11 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use super::Schedule;
 use super::batch_size::{self, BatchSize};
 use super::waits::Waits;
-use super::{Failure, Schedule};
 use crate::clock::Uptime;
+use crate::model::Failure;
 use crate::model::SessionId;
 
 /// Sessions that wait, at most: beyond it the oldest are given up.

@@ -7,6 +7,7 @@ mod sessions;
 use super::*;
 use crate::budget::{Limits, Reserve};
 use crate::clock::{Clock, Timestamp};
+use crate::model::health::Reason;
 
 /// A schedule with its clock and budget, in virtual time.
 struct Bench {

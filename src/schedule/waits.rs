@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{DEFAULT_PAUSE, Failure};
+use super::DEFAULT_PAUSE;
 use crate::backoff::Backoff;
+use crate::model::Failure;
 
 const FIRST: Duration = Duration::from_secs(1);
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::Poller;
 use super::pagination::PaginationError;
 use crate::clock::Uptime;
+use crate::model::Failure;
 use crate::model::health::{AuthReason, Collector, Reason};
-use crate::schedule::{Failure, Request};
+use crate::schedule::Request;
 
 impl Poller {
     /// Tells the schedule of a round that failed, and counts it unless the schedule finds a way

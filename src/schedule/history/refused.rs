@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::Failure;
 use super::{AGAIN, ASIDE, HistorySchedule, IN_A_ROW, QUARANTINE, SUSPECTS};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
+use crate::model::Failure;
 
 impl HistorySchedule {
     pub(in crate::schedule) fn too_large(

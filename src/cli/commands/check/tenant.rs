@@ -124,7 +124,12 @@ impl Check<'_> {
             }
             Some(Ok(())) => Finding::ok(step, format!("{origin}: the connection works")),
             Some(Err(error)) => {
-                let advice = advice::of_connection(&error.to_string(), otherwise);
+                let advice = match &error {
+                    ApiError::Connect(causes) | ApiError::Unanswered(causes) => {
+                        causes.advice(otherwise)
+                    }
+                    _ => otherwise,
+                };
                 Finding::of_api(step, &error).about(&origin, advice)
             }
         });

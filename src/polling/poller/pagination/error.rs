@@ -4,8 +4,9 @@ use thiserror::Error;
 
 use super::MOST_BYTES;
 use crate::defender::ApiError;
+use crate::model::Failure;
 use crate::model::health::{Collector, Reason};
-use crate::schedule::{Failure, Request};
+use crate::schedule::Request;
 
 /// Why a round was given up.
 #[derive(Debug, Error)]
@@ -31,7 +32,7 @@ impl PaginationError {
                 Failure::BatchTooLarge(None)
             }
             Self::Short => Failure::Short,
-            Self::Api(error) => failure(error),
+            Self::Api(error) => error.failure(),
             // The first page was not refused, so the ids are not to blame.
             Self::Page(error) => Failure::Temporary(error.reason()),
             Self::TooLarge(_) => Failure::Temporary(Reason::Decode),
@@ -62,19 +63,5 @@ pub(super) fn is_expired(error: &ApiError) -> bool {
             matches!(detail.status, 400 | 404 | 410)
         }
         _ => false,
-    }
-}
-
-fn failure(error: &ApiError) -> Failure {
-    match error {
-        ApiError::BatchTooLarge { allowed, .. } => Failure::BatchTooLarge(*allowed),
-        ApiError::BadRequestOrId(_) => Failure::Refused,
-        ApiError::Forbidden(_) | ApiError::Unlicensed(_) => Failure::Forbidden,
-        ApiError::Throttled { retry_after, .. } => Failure::Throttled(*retry_after),
-        ApiError::Server {
-            retry_after: Some(pause),
-            ..
-        } => Failure::Busy(Reason::Server, *pause),
-        other => Failure::Temporary(other.reason()),
     }
 }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::defender::Detail;
-use crate::model::DefinitionId;
+use crate::defender::{Causes, Detail};
 use crate::model::health::Reason;
-use crate::schedule::{Failure, Request};
+use crate::model::{DefinitionId, Failure};
+use crate::schedule::Request;
 
 fn history(ids: usize) -> Request {
     let ids = (0..ids).map(|number| DefinitionId::new(&number.to_string()));
@@ -191,7 +191,7 @@ fn a_round_of_too_many_bytes_is_given_up() {
 
 #[test]
 fn what_a_broken_connection_lost_is_asked_for_once_more() {
-    let broken = || Err(ApiError::Unanswered("closed".to_owned()));
+    let broken = || Err(ApiError::Unanswered(Causes::default()));
     let mut round = Pagination::<u32>::of_list();
     assert!(!round.ask(at(0)).1);
     for failure in 0..3 {
