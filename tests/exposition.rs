@@ -17,7 +17,8 @@ use defender_scan_exporter::model::health::{AuthReason, Collector, Health, Reaso
 use defender_scan_exporter::model::histogram::Histogram;
 use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
 use defender_scan_exporter::model::{
-    Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, TenantName,
+    Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, Targets,
+    TenantName,
 };
 use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
 
@@ -46,8 +47,10 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
             latest: last_run.clone(),
         }),
         last_success: last_run.as_ref().map(|run| run.at),
-        targets: last_run.as_ref().map(|_| 254),
-        targets_succeeded: last_run.as_ref().map(|_| 250),
+        targets: Targets::new(
+            last_run.as_ref().map(|_| 254),
+            last_run.as_ref().map(|_| 250),
+        ),
         last_run,
         sessions: SessionCounts {
             success: 7,

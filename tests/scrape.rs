@@ -12,7 +12,9 @@ use defender_scan_exporter::exposition::{self, Exposition, Format, SelfMetrics};
 use defender_scan_exporter::model::health::Health;
 use defender_scan_exporter::model::histogram::Histogram;
 use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
-use defender_scan_exporter::model::{Definition, DefinitionId, Run, ScanStatus, TenantName};
+use defender_scan_exporter::model::{
+    Definition, DefinitionId, Run, ScanStatus, Targets, TenantName,
+};
 use defender_scan_exporter::polling::Expected;
 use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
 use defender_scan_exporter::web::{self, Gate, TelemetryPath, WebState};
@@ -36,8 +38,7 @@ fn definition(number: usize) -> Arc<DefinitionView> {
         }),
         last_success: last_run.as_ref().map(|run| run.at),
         last_run,
-        targets: None,
-        targets_succeeded: None,
+        targets: Targets::default(),
         sessions: SessionCounts::default(),
         recent: Arc::default(),
     })

@@ -9,7 +9,7 @@ use defender_scan_exporter::model::health::Health;
 use defender_scan_exporter::model::histogram::Histogram;
 use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
 use defender_scan_exporter::model::{
-    AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, TenantName,
+    AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, Targets, TenantName,
 };
 use defender_scan_exporter::polling::snapshot::{TenantView, Tenants};
 
@@ -52,8 +52,7 @@ fn view(number: usize) -> DefinitionView {
     DefinitionView {
         last_success: definition.latest.as_ref().map(|run| run.at),
         last_run: definition.latest.clone(),
-        targets: Some(254),
-        targets_succeeded: Some(250),
+        targets: Targets::new(Some(254), Some(250)),
         sessions: SessionCounts {
             success: number as u64,
             ..SessionCounts::default()

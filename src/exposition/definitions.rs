@@ -58,11 +58,11 @@ static FAMILIES: [(&Metric, Content); 11] = [
     ),
     (
         &catalog::SCAN_TARGETS,
-        Content::Value(|view| view.targets.map(Value::from)),
+        Content::Value(|view| view.targets.total.map(Value::from)),
     ),
     (
         &catalog::SCAN_TARGETS_SUCCEEDED,
-        Content::Value(|view| view.targets_succeeded.map(Value::from)),
+        Content::Value(|view| view.targets.succeeded.map(Value::from)),
     ),
     (&catalog::SCAN_SESSIONS, Content::Sessions),
     (

@@ -232,38 +232,59 @@ pub struct Session {
     pub last_scanned: Option<Timestamp>,
     /// `scanStatus`.
     pub status: ScanStatus,
-    /// `numberOfTargets`.
-    pub targets: Option<u32>,
-    /// `numberOfSuccessfullyScannedTargets`.
-    pub targets_succeeded: Option<u32>,
-    /// `scannedTargets[].scanDuration`.
-    pub target_durations: Vec<Duration>,
-    /// What went wrong; `None` if nothing is said to have.
-    pub errors: Option<Arc<SessionErrors>>,
+    /// What it tells beside how the run went.
+    pub details: Details,
 }
 
-impl Session {
-    /// Whether it tells no more than how the run went.
-    #[must_use]
-    pub fn is_bare(&self) -> bool {
-        let uncounted = self.targets.is_none() && self.targets_succeeded.is_none();
-        uncounted && self.target_durations.is_empty()
-    }
-}
-
-/// What history by session tells of a session, beside how it went.
+/// A session as history by session tells of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionDetails {
     /// `sessionId`.
     pub id: SessionId,
+    /// All but the id.
+    pub details: Details,
+}
+
+/// How many targets a run had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
     /// `numberOfTargets`.
-    pub targets: Option<u32>,
+    pub total: Option<u32>,
     /// `numberOfSuccessfullyScannedTargets`.
-    pub targets_succeeded: Option<u32>,
+    pub succeeded: Option<u32>,
+}
+
+impl Targets {
+    /// So many in all, and so many scanned successfully, as far as known.
+    #[must_use]
+    pub const fn new(total: Option<u32>, succeeded: Option<u32>) -> Self {
+        Self { total, succeeded }
+    }
+
+    /// Whether neither number is known.
+    #[must_use]
+    pub fn are_unknown(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// What sessions tell beside how they went. History by definition may leave it out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// How many targets there were.
+    pub targets: Targets,
     /// `scannedTargets[].scanDuration`.
     pub target_durations: Vec<Duration>,
     /// What went wrong; `None` if nothing is said to have.
     pub errors: Option<Arc<SessionErrors>>,
+}
+
+impl Details {
+    /// Whether they tell nothing of the targets.
+    #[must_use]
+    pub fn are_missing(&self) -> bool {
+        self.targets.are_unknown() && self.target_durations.is_empty()
+    }
 }
 
 /// What went wrong in a session, in the service's words, without what could name a target, an

@@ -50,7 +50,7 @@ const ASKED: Duration = Duration::from_hours(24);
 #[derive(Clone, Debug)]
 pub struct RunHistory {
     pub(crate) definition: Arc<Definition>,
-    pub(crate) newest: Option<Newest>,
+    pub(crate) newest: Option<KnownSession>,
     /// Whether `newest` is the run that `definition.latest` names, or a later one.
     pub(crate) covered: bool,
     /// Whether the list has changed its word about that run, and history has not followed yet.
@@ -70,16 +70,6 @@ pub struct RunHistory {
     pub(crate) counts: SessionCounts,
     /// The newest sessions, the newest last.
     pub(crate) recent: Arc<[KnownSession]>,
-}
-
-/// The newest session that is over.
-#[derive(Clone, Debug)]
-pub(crate) struct Newest {
-    pub(crate) identity: u64,
-    pub(crate) at: Option<Timestamp>,
-    pub(crate) status: ScanStatus,
-    pub(crate) targets: Option<u32>,
-    pub(crate) targets_succeeded: Option<u32>,
 }
 
 /// What one answer of history taught about a definition.
@@ -248,7 +238,9 @@ impl RunHistory {
         self.fill_newest();
         let latest = self.definition.latest.as_ref();
         let is_old = latest.is_none_or(|run| now.since(run.at) >= ASKED);
-        let durations = over.iter().flat_map(|session| &session.target_durations);
+        let durations = over
+            .iter()
+            .flat_map(|session| &session.details.target_durations);
         Learned {
             settled: self.open.is_empty() && (self.is_confirmed() || !can_tell || is_old),
             target_durations: durations.copied().collect(),
@@ -265,14 +257,13 @@ impl RunHistory {
             .map(|(place, session)| (session.identity, place))
             .collect();
         for &(identity, session) in held {
-            let is_bare = session.is_bare();
+            let is_bare = session.details.are_missing();
             let mut session = KnownSession {
                 identity,
                 at: session.last_scanned,
                 status: session.status.clone(),
-                targets: session.targets,
-                targets_succeeded: session.targets_succeeded,
-                errors: session.errors.clone(),
+                targets: session.details.targets,
+                errors: session.details.errors.clone(),
             };
             let Some(known) = places.get(&identity).map(|place| &mut known[*place]) else {
                 known.push(session);
@@ -281,7 +272,6 @@ impl RunHistory {
             if is_bare {
                 // What was asked for by its id is not in this answer.
                 session.targets = known.targets;
-                session.targets_succeeded = known.targets_succeeded;
                 let kept = known.errors.take_if(|_| known.status == session.status);
                 session.errors = session.errors.or(kept);
             }
@@ -342,8 +332,7 @@ impl RunHistory {
             definition: Arc::clone(&self.definition),
             last_run,
             last_success: successes.into_iter().max().flatten(),
-            targets: newest.and_then(|newest| newest.targets),
-            targets_succeeded: newest.and_then(|newest| newest.targets_succeeded),
+            targets: newest.map(|newest| newest.targets).unwrap_or_default(),
             sessions: self.counts,
             recent: Arc::clone(&self.recent),
         }

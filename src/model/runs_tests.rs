@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{DefinitionId, SessionErrors, SessionId};
+use crate::model::{DefinitionId, Details, SessionErrors, SessionId, Targets};
 
 const HOUR: i64 = 3_600_000;
 
@@ -28,10 +28,11 @@ fn session(id: &str, last_scanned: Option<i64>, status: ScanStatus) -> Session {
         id: (!id.is_empty()).then(|| SessionId::new(id)),
         last_scanned: last_scanned.map(at),
         status,
-        targets: Some(10),
-        targets_succeeded: Some(7),
-        target_durations: vec![Duration::from_secs(3)],
-        errors: None,
+        details: Details {
+            targets: Targets::new(Some(10), Some(7)),
+            target_durations: vec![Duration::from_secs(3)],
+            errors: None,
+        },
     }
 }
 
@@ -86,7 +87,7 @@ fn order_and_duplicates_do_not_matter() {
         NOW,
     );
     assert_eq!(status(&scan), PartialSuccess);
-    assert_eq!(scan.view().targets_succeeded, Some(7));
+    assert_eq!(scan.view().targets.succeeded, Some(7));
 }
 
 #[test]
@@ -315,10 +316,13 @@ fn what_went_wrong_is_kept_of_the_newest_and_shared() {
     let mut scan = RunHistory::new(listed(None));
     let text = "x".repeat(1_000);
     let failed = |hour: i64| Session {
-        errors: Some(Arc::new(SessionErrors {
-            general: Some(text.as_str().into()),
-            targets: Vec::new(),
-        })),
+        details: Details {
+            errors: Some(Arc::new(SessionErrors {
+                general: Some(text.as_str().into()),
+                targets: Vec::new(),
+            })),
+            ..Details::default()
+        },
         ..session(&hour.to_string(), Some(hour), Failure)
     };
     let answer: Vec<_> = (0..40).map(failed).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Definition, Run, ScanStatus, SessionErrors};
+use super::{Definition, Run, ScanStatus, SessionErrors, Targets};
 use crate::clock::Timestamp;
 
 /// Upper bounds, in seconds, of `defender_scan_target_duration_seconds`.
@@ -46,19 +46,9 @@ pub struct KnownSession {
     /// How it went.
     pub status: ScanStatus,
     /// How many targets it had.
-    pub targets: Option<u32>,
-    /// Of these, scanned successfully.
-    pub targets_succeeded: Option<u32>,
+    pub targets: Targets,
     /// What went wrong; shared, and left out of older ones where it would take too much room.
     pub errors: Option<Arc<SessionErrors>>,
-}
-
-impl KnownSession {
-    /// Whether its targets are known.
-    #[must_use]
-    pub fn is_detailed(&self) -> bool {
-        self.targets.is_some() || self.targets_succeeded.is_some()
-    }
 }
 
 /// What is published of one definition.
@@ -70,10 +60,8 @@ pub struct DefinitionView {
     pub last_run: Option<Run>,
     /// The newest run known to have succeeded.
     pub last_success: Option<Timestamp>,
-    /// Targets of the newest session.
-    pub targets: Option<u32>,
-    /// Of these, scanned successfully.
-    pub targets_succeeded: Option<u32>,
+    /// How many targets the newest session had.
+    pub targets: Targets,
     /// Sessions first seen since the exporter first met the definition.
     pub sessions: SessionCounts,
     /// The newest [`SESSIONS`] known sessions, the newest last. Shared with what

@@ -6,11 +6,11 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::clock::Timestamp;
-use crate::model::runs::{Newest, RunHistory};
+use crate::model::runs::RunHistory;
 use crate::model::view::{KnownSession, SessionCounts};
 use crate::model::{
     AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, SessionErrors, SessionId,
-    TargetError, TargetType,
+    TargetError, TargetType, Targets,
 };
 
 /// What is known of one definition's runs.
@@ -210,25 +210,36 @@ fn target_type(name: String) -> TargetType {
     known.unwrap_or_else(|| TargetType::Other(name.into()))
 }
 
-impl From<&RunHistory> for ScanRow {
-    fn from(scan: &RunHistory) -> Self {
-        let definition = &scan.definition;
-        let newest = scan.newest.as_ref().map(|newest| SessionRow {
-            identity: newest.identity,
-            at_ms: newest.at.map(Timestamp::unix_millis),
-            status: StatusRow::from(&newest.status),
-            targets: newest.targets,
-            targets_succeeded: newest.targets_succeeded,
-            errors: None,
-        });
-        let recent = scan.recent.iter().map(|session| SessionRow {
+impl From<&KnownSession> for SessionRow {
+    fn from(session: &KnownSession) -> Self {
+        Self {
             identity: session.identity,
             at_ms: session.at.map(Timestamp::unix_millis),
             status: StatusRow::from(&session.status),
-            targets: session.targets,
-            targets_succeeded: session.targets_succeeded,
+            targets: session.targets.total,
+            targets_succeeded: session.targets.succeeded,
             errors: session.errors.as_deref().map(ErrorsRow::from),
-        });
+        }
+    }
+}
+
+impl From<SessionRow> for KnownSession {
+    fn from(row: SessionRow) -> Self {
+        Self {
+            identity: row.identity,
+            at: row.at_ms.map(Timestamp::from_unix_millis),
+            status: row.status.into(),
+            targets: Targets::new(row.targets, row.targets_succeeded),
+            errors: row.errors.map(|errors| Arc::new(errors.into())),
+        }
+    }
+}
+
+impl From<&RunHistory> for ScanRow {
+    fn from(scan: &RunHistory) -> Self {
+        let definition = &scan.definition;
+        let newest = scan.newest.as_ref().map(SessionRow::from);
+        let recent = scan.recent.iter().map(SessionRow::from);
         let open = scan.open.iter().map(|(identity, since)| OpenRow {
             identity: *identity,
             since_ms: since.unix_millis(),
@@ -293,21 +304,8 @@ impl From<ScanRow> for RunHistory {
                 status: run.status.into(),
             }),
         };
-        let newest = row.newest.map(|session| Newest {
-            identity: session.identity,
-            at: session.at_ms.map(Timestamp::from_unix_millis),
-            status: session.status.into(),
-            targets: session.targets,
-            targets_succeeded: session.targets_succeeded,
-        });
-        let recent = row.recent.into_iter().map(|session| KnownSession {
-            identity: session.identity,
-            at: session.at_ms.map(Timestamp::from_unix_millis),
-            status: session.status.into(),
-            targets: session.targets,
-            targets_succeeded: session.targets_succeeded,
-            errors: session.errors.map(|errors| Arc::new(errors.into())),
-        });
+        let newest = row.newest.map(KnownSession::from);
+        let recent = row.recent.into_iter().map(KnownSession::from);
         let open = row.open.into_iter();
         let since = |open: OpenRow| (open.identity, Timestamp::from_unix_millis(open.since_ms));
         Self {
@@ -334,7 +332,7 @@ impl From<ScanRow> for RunHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Session;
+    use crate::model::{Details, Session};
 
     /// What is known of a definition with a session that is over and one that is not, when
     /// the list has corrected itself and names a run under way.
@@ -361,17 +359,18 @@ mod tests {
             id: Some(SessionId::new(id)),
             last_scanned: Some(at(hours)),
             status,
-            targets: Some(3),
-            targets_succeeded: Some(2),
-            target_durations: Vec::new(),
-            errors: Some(Arc::new(SessionErrors {
-                general: Some("general".into()),
-                targets: vec![TargetError {
-                    status: ScanStatus::Failure,
-                    text: "single".into(),
-                    targets: 3,
-                }],
-            })),
+            details: Details {
+                targets: Targets::new(Some(3), Some(2)),
+                target_durations: Vec::new(),
+                errors: Some(Arc::new(SessionErrors {
+                    general: Some("general".into()),
+                    targets: vec![TargetError {
+                        status: ScanStatus::Failure,
+                        text: "single".into(),
+                        targets: 3,
+                    }],
+                })),
+            },
         };
         let mut scan = RunHistory::new(definition(10, ScanStatus::Success));
         let over = session("a", 10, ScanStatus::Success);

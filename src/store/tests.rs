@@ -6,8 +6,8 @@ use redb::Database;
 
 use super::*;
 use crate::budget::{CallLog, Limits, NotWritten, Reserve, Reserved};
-use crate::model::Definition;
 use crate::model::health::{Collector, Lifecycle};
+use crate::model::{Definition, Targets};
 
 const DAY_MS: i64 = 86_400_000;
 const STATE: &str = "state.redb";
@@ -369,7 +369,7 @@ async fn a_state_of_the_first_version_is_migrated_and_loses_nothing() {
         assert_eq!(&*view.definition.scan_name, "Zürich \"core\"");
         assert_eq!(view.last_run.map(|run| run.at), Some(hours(1)));
         assert_eq!(view.last_success, Some(hours(9)));
-        assert_eq!((view.targets, view.targets_succeeded), (Some(8), Some(5)));
+        assert_eq!(view.targets, Targets::new(Some(8), Some(5)));
         let counts = view.sessions;
         assert_eq!(
             (counts.success, counts.partial_success, counts.unknown),

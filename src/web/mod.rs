@@ -69,7 +69,7 @@ mod tests {
     use crate::model::health::Health;
     use crate::model::histogram::Histogram;
     use crate::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
-    use crate::model::{Definition, DefinitionId, Run, ScanStatus, ScanType, TenantName};
+    use crate::model::{Definition, DefinitionId, Run, ScanStatus, ScanType, Targets, TenantName};
     use crate::polling::snapshot::TenantView;
 
     /// 2026-09-21.
@@ -95,8 +95,7 @@ mod tests {
             }),
             last_run,
             last_success: None,
-            targets: None,
-            targets_succeeded: None,
+            targets: Targets::default(),
             sessions: SessionCounts::default(),
             recent: Arc::default(),
         }

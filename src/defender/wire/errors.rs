@@ -127,7 +127,7 @@ mod tests {
             Timestamp::from_unix_millis(i64::MAX),
         );
         let sessions = sessions.expect("readable").items;
-        let errors = sessions[0].errors.as_ref().expect("there are some");
+        let errors = sessions[0].details.errors.as_ref().expect("there are some");
         assert_eq!(errors.general.as_deref(), Some("No [redacted]"));
         let said: Vec<_> = errors
             .targets
@@ -139,9 +139,12 @@ mod tests {
             [(3, "[redacted] timed out"), (2, "[redacted] refused it")]
         );
         assert_eq!(said.len(), MOST);
-        assert_eq!((&sessions[1].errors, &sessions[2].errors), (&None, &None));
+        assert_eq!(
+            (&sessions[1].details.errors, &sessions[2].details.errors),
+            (&None, &None)
+        );
         // Names that its record does not have.
-        let errors_of_others = sessions[3].errors.as_ref().expect("there is one");
+        let errors_of_others = sessions[3].details.errors.as_ref().expect("there is one");
         let expected = Some("[redacted] refused [redacted]");
         assert_eq!(errors_of_others.general.as_deref(), expected);
         let held = format!("{sessions:?}{:?}", errors.targets);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Timestamp;
 use crate::model::{
-    Agent, AgentId, Definition, Run, ScanStatus, ScanType, Session, SessionId, TargetType,
+    Agent, AgentId, Definition, Run, ScanStatus, ScanType, Session, SessionId, TargetType, Targets,
 };
 
 macro_rules! fixture {
@@ -68,7 +68,7 @@ fn reads_the_reference_page() {
         Some(Timestamp::from_unix_millis(1_671_534_864_556))
     );
     assert_eq!(first.status, ScanStatus::PartialSuccess);
-    assert_eq!(first.targets, None);
+    assert_eq!(first.details.targets.total, None);
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn reads_history_as_the_metadata_spells_it() {
     };
     assert_eq!(first.id.as_ref().map(SessionId::as_str), Some("session-1"));
     assert_eq!(first.last_scanned, None);
-    assert_eq!((first.targets, first.targets_succeeded), (Some(3), Some(2)));
+    assert_eq!(first.details.targets, Targets::new(Some(3), Some(2)));
     assert_eq!(
-        first.target_durations,
+        first.details.target_durations,
         [Duration::from_millis(62_500), Duration::from_secs(62)]
     );
     assert_eq!(
@@ -90,13 +90,16 @@ fn reads_history_as_the_metadata_spells_it() {
     );
     assert_eq!(second.id.as_ref().map(SessionId::as_str), Some("session-2"));
     assert_eq!(second.status, ScanStatus::Success);
-    assert_eq!(second.targets, None, "a negative count is none");
+    assert_eq!(
+        second.details.targets.total, None,
+        "a negative count is none"
+    );
     assert_eq!(third.last_scanned, None, ".NET's zero means never");
     assert_eq!(
         third.status,
         ScanStatus::Unknown("Waiting for agent".into())
     );
-    assert_eq!(third.target_durations, [Duration::from_hours(1)]);
+    assert_eq!(third.details.target_durations, [Duration::from_hours(1)]);
     let next = page.next.expect("a next page");
     assert!(next.as_str().ends_with("?$skiptoken=abc"));
 }

@@ -16,7 +16,9 @@ impl RunHistory {
     ) -> Vec<SessionId> {
         let corrected = held.iter().filter(|held| self.is_corrected(held));
         let told = over.iter().chain(corrected.map(|(_, session)| session));
-        let mut bare: Vec<_> = told.filter(|session| session.is_bare()).collect();
+        let mut bare: Vec<_> = told
+            .filter(|session| session.details.are_missing())
+            .collect();
         bare.sort_by_key(|session| session.last_scanned);
         let bare = bare.into_iter();
         let mut bare: Vec<_> = bare.filter_map(|session| session.id.clone()).collect();
@@ -27,18 +29,18 @@ impl RunHistory {
     }
 
     /// Takes a session in that was asked for by its id; returns how long its targets took.
-    pub fn detail(&mut self, details: &SessionDetails) -> Vec<Duration> {
-        self.give_up(&details.id);
-        let identity = identity_of(&details.id);
+    pub fn detail(&mut self, session: &SessionDetails) -> Vec<Duration> {
+        let SessionDetails { id, details } = session;
+        self.give_up(id);
+        let identity = identity_of(id);
         let mut durations = details.target_durations.clone();
         let mut known = self.recent.to_vec();
         if let Some(known) = known.iter_mut().find(|known| known.identity == identity) {
-            if known.is_detailed() {
+            if !known.targets.are_unknown() {
                 // Asked for again, after a correction: its targets have been counted.
                 durations.clear();
             }
             known.targets = details.targets;
-            known.targets_succeeded = details.targets_succeeded;
             known.errors = details.errors.clone().or(known.errors.take());
         }
         self.recent = known.into();
@@ -51,7 +53,9 @@ impl RunHistory {
         let mut recent = self.recent.iter();
         session.status.is_final()
             && recent.any(|known| {
-                known.identity == *identity && known.is_detailed() && known.status != session.status
+                known.identity == *identity
+                    && !known.targets.are_unknown()
+                    && known.status != session.status
             })
     }
 
@@ -66,7 +70,6 @@ impl RunHistory {
             let mut recent = self.recent.iter();
             if let Some(known) = recent.find(|known| known.identity == newest.identity) {
                 newest.targets = known.targets;
-                newest.targets_succeeded = known.targets_succeeded;
             }
         }
     }

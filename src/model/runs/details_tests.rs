@@ -6,9 +6,7 @@ use crate::model::SessionDetails;
 /// What history by definition tells where it tells little.
 fn bare(id: &str, hours: i64, status: ScanStatus) -> Session {
     Session {
-        targets: None,
-        targets_succeeded: None,
-        target_durations: Vec::new(),
+        details: Details::default(),
         ..session(id, Some(hours), status)
     }
 }
@@ -17,10 +15,11 @@ fn bare(id: &str, hours: i64, status: ScanStatus) -> Session {
 fn details(id: &str, succeeded: u32) -> SessionDetails {
     SessionDetails {
         id: SessionId::new(id),
-        targets: Some(10),
-        targets_succeeded: Some(succeeded),
-        target_durations: vec![Duration::from_secs(3)],
-        errors: None,
+        details: Details {
+            targets: Targets::new(Some(10), Some(succeeded)),
+            target_durations: vec![Duration::from_secs(3)],
+            errors: None,
+        },
     }
 }
 
@@ -59,14 +58,12 @@ fn details_stay_whatever_history_by_definition_leaves_out() {
     let (a, b) = (bare("a", 1, Success), bare("b", 2, Failure));
     scan.apply_history(std::slice::from_ref(&a), NOW);
     scan.apply_history(&[a.clone(), b.clone()], NOW);
-    assert_eq!(scan.view().targets, None);
+    assert!(scan.view().targets.are_unknown());
     assert_eq!(scan.detail(&details("b", 7)).len(), 1);
     for _ in 0..2 {
-        assert_eq!(
-            (scan.view().targets, scan.view().targets_succeeded),
-            (Some(10), Some(7))
-        );
-        assert_eq!(scan.view().recent[1].targets, Some(10));
+        let targets = Targets::new(Some(10), Some(7));
+        assert_eq!(scan.view().targets, targets);
+        assert_eq!(scan.view().recent[1].targets, targets);
         scan.apply_history(&[a.clone(), b.clone()], NOW);
     }
 }
@@ -77,7 +74,10 @@ fn a_corrected_session_is_asked_for_again_and_keeps_its_targets_until_then() {
     let (a, b) = (bare("a", 1, Success), |status| bare("b", 2, status));
     scan.apply_history(std::slice::from_ref(&a), NOW);
     let failed = Session {
-        errors: Some(Arc::default()),
+        details: Details {
+            errors: Some(Arc::default()),
+            ..Details::default()
+        },
         ..b(Failure)
     };
     scan.apply_history(&[a.clone(), failed], NOW);
@@ -93,10 +93,9 @@ fn a_corrected_session_is_asked_for_again_and_keeps_its_targets_until_then() {
         "once"
     );
     assert_eq!(scan.view().recent[1].errors, None, "of the former status");
-    let succeeded = |scan: &RunHistory| (scan.view().targets, scan.view().targets_succeeded);
-    assert_eq!(succeeded(&scan), (Some(10), Some(0)));
+    assert_eq!(scan.view().targets, Targets::new(Some(10), Some(0)));
     assert!(scan.detail(&details("b", 10)).is_empty(), "counted before");
-    assert_eq!(succeeded(&scan), (Some(10), Some(10)));
+    assert_eq!(scan.view().targets, Targets::new(Some(10), Some(10)));
     let counts = scan.view().sessions;
     assert_eq!((counts.failure, counts.success), (1, 0), "counted once");
     let corrected = bare("a", 1, Failure);

@@ -65,6 +65,7 @@ mod tests {
     use crate::model::{DefinitionId, Run, ScanStatus, Session, SessionId};
 
     use super::*;
+    use crate::model::Details;
 
     const HOUR: i64 = 3_600_000;
     const NOW: Timestamp = Timestamp::from_unix_millis(100 * HOUR);
@@ -90,10 +91,7 @@ mod tests {
             id: Some(SessionId::new(id)),
             last_scanned: Some(at(hours)),
             status: ScanStatus::Success,
-            targets: None,
-            targets_succeeded: None,
-            target_durations: Vec::new(),
-            errors: None,
+            details: Details::default(),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::future::is_ahead;
-use super::{Newest, RunHistory, TOLERANCE};
+use super::{RunHistory, TOLERANCE};
 use crate::clock::Timestamp;
+use crate::model::view::KnownSession;
 use crate::model::{Run, ScanStatus, Session};
 
 impl RunHistory {
@@ -37,7 +38,7 @@ impl RunHistory {
         if let Some(latest) = timed.max_by_key(|(_, session)| order(session)) {
             let at = known.and_then(|known| known.at).filter(happened);
             if latest.1.last_scanned >= at {
-                self.newest = Some(Newest::of(*latest));
+                self.newest = Some(KnownSession::of(*latest));
             }
             let newest = self.newest.as_ref().and_then(|newest| newest.at);
             let reaches = |at: Timestamp| newest.is_some_and(|newest| newest + TOLERANCE >= at);
@@ -62,10 +63,10 @@ impl RunHistory {
             match (newest.next(), newest.next()) {
                 (None, _) => {
                     let again = known.and_then(|known| session(known.identity));
-                    self.newest = again.map(Newest::of).or(before.clone());
+                    self.newest = again.map(KnownSession::of).or(before.clone());
                 }
                 (Some((_, identity)), None) => {
-                    self.newest = session(*identity).map(Newest::of);
+                    self.newest = session(*identity).map(KnownSession::of);
                     self.covered = true;
                     self.end_running();
                 }
@@ -76,7 +77,7 @@ impl RunHistory {
                 }
             }
         }
-        let of = |newest: &Option<Newest>| newest.as_ref().map(|newest| newest.identity);
+        let of = |newest: &Option<KnownSession>| newest.as_ref().map(|newest| newest.identity);
         if of(&before) != of(&self.newest) {
             self.succeeded(run.as_ref());
         }
@@ -96,8 +97,8 @@ impl RunHistory {
     }
 
     /// Ends the list's correction once history agrees with it, or has changed too.
-    fn compare_with_list(&mut self, before: Option<&Newest>) {
-        let status = |newest: Option<&Newest>| newest.map(|newest| newest.status.clone());
+    fn compare_with_list(&mut self, before: Option<&KnownSession>) {
+        let status = |newest: Option<&KnownSession>| newest.map(|newest| newest.status.clone());
         let now = status(self.newest.as_ref());
         let list = self.definition.latest.as_ref().map(|run| &run.status);
         let agrees = match (list, &now) {
@@ -137,14 +138,14 @@ impl RunHistory {
     }
 }
 
-impl Newest {
+impl KnownSession {
     fn of((identity, session): (u64, &Session)) -> Self {
         Self {
             identity,
             at: session.last_scanned,
             status: session.status.clone(),
-            targets: session.targets,
-            targets_succeeded: session.targets_succeeded,
+            targets: session.details.targets,
+            errors: None,
         }
     }
 }

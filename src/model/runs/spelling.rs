@@ -40,6 +40,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
+    use crate::model::Details;
     use crate::model::{Definition, DefinitionId, ScanStatus, SessionId};
 
     const NOW: Timestamp = Timestamp::from_unix_millis(1_000_000);
@@ -50,10 +51,7 @@ mod tests {
             id: Some(SessionId::new(id)),
             last_scanned: None,
             status,
-            targets: None,
-            targets_succeeded: None,
-            target_durations: Vec::new(),
-            errors: None,
+            details: Details::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sessions that are asked for by their ids.
 
 use super::*;
-use crate::model::SessionDetails;
+use crate::model::{Details, SessionDetails, Targets};
 
 /// A tenant with two definitions whose newest sessions are to be asked for.
 fn asking() -> Tenant {
@@ -11,9 +11,7 @@ fn asking() -> Tenant {
     tenant.apply_listing(vec![definition("a", false), definition("b", false)], now);
     let bare = |id: &str, definition: &DefinitionId| Session {
         definition_id: definition.clone(),
-        targets: None,
-        targets_succeeded: None,
-        target_durations: Vec::new(),
+        details: Details::default(),
         ..session(id)
     };
     let mut history = vec![bare("a1", &a), bare("b1", &b)];
@@ -32,17 +30,17 @@ fn named(ids: &[&str]) -> Vec<SessionId> {
 fn details(id: &str) -> SessionDetails {
     SessionDetails {
         id: SessionId::new(id),
-        targets: Some(5),
-        targets_succeeded: Some(4),
-        target_durations: Vec::new(),
-        errors: None,
+        details: Details {
+            targets: Targets::new(Some(5), Some(4)),
+            ..Details::default()
+        },
     }
 }
 
 fn targets(tenant: &mut Tenant) -> Vec<Option<u32>> {
     let definitions = tenant.view().definitions;
     let newest = definitions.iter().map(|view| view.recent.last());
-    newest.map(|known| known?.targets).collect()
+    newest.map(|known| known?.targets.total).collect()
 }
 
 #[test]
@@ -53,7 +51,7 @@ fn an_answer_finds_its_definition_by_what_was_asked_for() {
     tenant.detail(&asked, &[details("A2"), details("nobody"), details("a1")]);
     assert_eq!(targets(&mut tenant), [Some(5), None]);
     let a = &tenant.scans[&DefinitionId::new("a")];
-    assert_eq!(a.view().recent[0].targets, None, "nobody asked");
+    assert_eq!(a.view().recent[0].targets.total, None, "nobody asked");
     assert!(asked.iter().all(|id| !tenant.asks_for(id)), "given up");
     assert!(tenant.scans.values().all(|scan| scan.bare.is_empty()));
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::budget::Limits;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Rule;
-use crate::model::{Run, ScanStatus, ScanType};
+use crate::model::{Details, Run, ScanStatus, ScanType};
 use crate::schedule::Schedule;
 use crate::store::{DefinitionState, Loaded, Stamp};
 
@@ -64,10 +64,7 @@ fn session(id: &str) -> Session {
         id: Some(crate::model::SessionId::new(id)),
         last_scanned: Some(Timestamp::from_unix_millis(1)),
         status: ScanStatus::Success,
-        targets: None,
-        targets_succeeded: None,
-        target_durations: Vec::new(),
-        errors: None,
+        details: Details::default(),
     }
 }
 

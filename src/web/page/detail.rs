@@ -77,7 +77,7 @@ fn facts(row: &Row, now: Timestamp) -> Markup {
             (fact("Active", &html! { @if definition.is_active { "yes" } @else { "no" } }))
             (fact("Scan type", &name_or(row.scan_type().unwrap_or_default(), "none")))
             (fact("Targets named by", &name_or(definition.target_type.as_ref().map_or("", TargetType::as_str), "unknown")))
-            (fact("Targets scanned", &targets(row.view.targets_succeeded, row.view.targets)))
+            (fact("Targets scanned", &targets(row.view.targets)))
             (fact("Agent", &agent(row, now)))
             @if let Some(reason) = &definition.failure_reason {
                 (fact("Failure reason", &prose(reason)))
@@ -175,7 +175,7 @@ fn session_row(session: &KnownSession, before: Option<&KnownSession>, now: Times
                 (condition(status))
                 @if let (Condition::Unknown, ScanStatus::Unknown(text)) = (status, &session.status) { " " (name(text)) }
             }
-            td data-label="Targets" { (targets(session.targets_succeeded, session.targets)) }
+            td data-label="Targets" { (targets(session.targets)) }
             td data-label="What went wrong" {
                 @match &session.errors { Some(errors) => (went_wrong(errors)), None => span.absent { "–" } }
             }

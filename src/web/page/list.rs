@@ -274,7 +274,7 @@ fn definition(row: &Row) -> Markup {
                     None => span.absent { "–" },
                 }
             }
-            td data-label=(title(Sort::Targets)) { (targets(row.view.targets_succeeded, row.view.targets)) }
+            td data-label=(title(Sort::Targets)) { (targets(row.view.targets)) }
             td data-label=(title(Sort::Agent)) { (host_or(row.agent_name, "none")) }
         }
     }

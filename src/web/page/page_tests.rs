@@ -8,7 +8,7 @@ use super::super::tests::{NOW, definition, state, tenant};
 use super::*;
 use crate::model::health::{Incomplete, Reason};
 use crate::model::view::KnownSession;
-use crate::model::{ScanStatus, ScanType, SessionErrors, TargetError, TenantName};
+use crate::model::{ScanStatus, ScanType, SessionErrors, TargetError, Targets, TenantName};
 
 async fn text(response: Response) -> String {
     let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -32,8 +32,7 @@ fn hostile() -> WebState {
         identity: hours,
         at: Some(NOW - Duration::from_hours(hours)),
         status,
-        targets: Some(8),
-        targets_succeeded: Some(5),
+        targets: Targets::new(Some(8), Some(5)),
         errors: Some(Arc::new(SessionErrors {
             general: Some("<b>general".into()),
             targets: vec![TargetError {
@@ -167,8 +166,7 @@ async fn a_session_under_way_runs_and_is_not_of_unknown_status() {
         identity: 1,
         at: Some(NOW),
         status: ScanStatus::Unknown("In Progress".into()),
-        targets: None,
-        targets_succeeded: None,
+        targets: Targets::default(),
         errors: None,
     }]
     .into();

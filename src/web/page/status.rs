@@ -353,7 +353,7 @@ impl<'s> Row<'s> {
             Sort::Last => self.age.map(Key::Time),
             Sort::Interval => definition.interval.map(Key::Time),
             Sort::Overdue => self.overdue.map(Key::Time),
-            Sort::Targets => self.view.targets.map(Key::Count),
+            Sort::Targets => self.view.targets.total.map(Key::Count),
             Sort::Agent => text(self.agent_name),
         }
     }

@@ -35,7 +35,7 @@ fn several() -> Snapshot {
     let mut other = definition("c", hours(1), ScanStatus::PartialSuccess);
     Arc::make_mut(&mut other.definition).scan_type = Some(ScanType::Linux);
     Arc::make_mut(&mut other.definition).scan_name = "Zürich Core".into();
-    other.targets = Some(4);
+    other.targets.total = Some(4);
     snapshot(vec![
         definition("a", hours(1), ScanStatus::Success),
         definition("b", hours(9), ScanStatus::Success),

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::status::Condition;
 use crate::clock::Timestamp;
+use crate::model::Targets;
 use crate::model::health::{Collector, CollectorHealth, Health, Incomplete, Lifecycle, Reason};
 
 /// How many characters of a name stand in a table.
@@ -90,11 +91,11 @@ pub(super) fn condition(condition: Condition) -> Markup {
 }
 
 /// How many targets were scanned, of how many.
-pub(super) fn targets(succeeded: Option<u32>, targets: Option<u32>) -> Markup {
+pub(super) fn targets(targets: Targets) -> Markup {
     html! {
-        @match (succeeded, targets) {
-            (Some(succeeded), Some(targets)) => (format!("{succeeded} of {targets}")),
-            (None, Some(targets)) => (targets),
+        @match (targets.succeeded, targets.total) {
+            (Some(succeeded), Some(total)) => (format!("{succeeded} of {total}")),
+            (None, Some(total)) => (total),
             (_, None) => span.absent { "unknown" },
         }
     }

@@ -11,7 +11,9 @@ use super::super::read::{count, id, length, session_id, session_status, text, ti
 use super::super::shape::{Record, Shape, is, skip};
 use super::{FromWire, unknown};
 use crate::clock::Timestamp;
-use crate::model::{DefinitionId, ScanStatus, Session, SessionDetails, SessionErrors, SessionId};
+use crate::model::{
+    DefinitionId, Details, ScanStatus, Session, SessionDetails, SessionErrors, SessionId, Targets,
+};
 
 impl FromWire for Session {
     type Record = SessionRecord;
@@ -42,16 +44,12 @@ record! { SessionRecord {
 } => Session: |record| {
     let says_something =
         record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
-    let scanned = record.scanned.unwrap_or_default();
     Some(Session {
-        errors: errors(record.error.as_deref(), &scanned),
-        target_durations: durations(&scanned),
+        details: details(record.targets, record.targets_succeeded, record.scanned, record.error.as_deref()),
         definition_id: record.definition_id.filter(|_| says_something)?,
         id: record.id,
         last_scanned: record.last_scanned,
         status: record.status.unwrap_or_else(unknown),
-        targets: record.targets,
-        targets_succeeded: record.targets_succeeded,
     })
 } }
 
@@ -66,13 +64,9 @@ record! { DetailsRecord {
         | "scannerId"
     ; within = |record| within(record.scanned.as_ref())
 } => SessionDetails: |record| {
-    let scanned = record.scanned.unwrap_or_default();
     Some(SessionDetails {
-        errors: errors(record.error.as_deref(), &scanned),
-        target_durations: durations(&scanned),
+        details: details(record.targets, record.targets_succeeded, record.scanned, record.error.as_deref()),
         id: record.id?,
-        targets: record.targets,
-        targets_succeeded: record.targets_succeeded,
     })
 } }
 
@@ -88,6 +82,20 @@ record! { TargetRecord {
 fn within(scanned: Option<&Vec<TargetRecord>>) -> Vec<&'static str> {
     let scanned = scanned.into_iter().flatten();
     scanned.flat_map(Record::unreadable).collect()
+}
+
+fn details(
+    total: Option<u32>,
+    succeeded: Option<u32>,
+    scanned: Option<Vec<TargetRecord>>,
+    error: Option<&str>,
+) -> Details {
+    let scanned = scanned.unwrap_or_default();
+    Details {
+        targets: Targets::new(total, succeeded),
+        target_durations: durations(&scanned),
+        errors: errors(error, &scanned),
+    }
 }
 
 fn durations(scanned: &[TargetRecord]) -> Vec<Duration> {

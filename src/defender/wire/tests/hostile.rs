@@ -226,7 +226,10 @@ fn what_is_there_and_cannot_be_read_is_counted_by_property() {
         ("scanStatus", 1),
     ];
     assert_eq!(found, expected);
-    assert_eq!(page.items[0].target_durations, [Duration::from_mins(1)]);
+    assert_eq!(
+        page.items[0].details.target_durations,
+        [Duration::from_mins(1)]
+    );
 }
 
 #[test]
