@@ -8,12 +8,12 @@ mod exposed;
 #[cfg(test)]
 mod mutation;
 
+use exporter_toolkit::{WebConfig, negotiate};
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 
-use crate::config::{CertificateFiles, ClientCertificate, Config, WebConfig};
+use crate::config::{CertificateFiles, ClientCertificate, Config};
 use crate::defender;
-use crate::exposition::negotiate;
 
 /// A function of any bytes.
 pub type Target = fn(&[u8]);

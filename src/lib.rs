@@ -40,13 +40,13 @@
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; one definition's runs; how polling goes |
 //! | [`budget`] | 2 | the sliding log of calls that hands out permits |
-//! | [`config`] | 3 | the YAML file, the environment and the web configuration file, read with `crates/config-report` |
+//! | [`config`] | 3 | the YAML file and the environment, read with `crates/config-report` |
 //! | [`schedule`] | 4 | pure: what is called next |
 //! | [`defender`] | 4 | the client: JSON, errors, sign-in, and one request a call |
 //! | [`store`] | 4 | durable state: the log of calls, and what was learned |
 //! | [`polling`] | 5 | one task a tenant, what is known of each, and what is published |
 //! | [`exposition`] | 6 | every metric's name, and how it is written |
-//! | [`web`] | 7 | TLS, passwords, router, endpoints, status page |
+//! | [`web`] | 7 | router, endpoints, status page; served by `crates/exporter-toolkit` |
 //! | [`cli`] | 8 | flags, and one file a command |
 //! | `fuzzing` | 9 | what strangers can send, for tests and fuzzers; not in the program |
 

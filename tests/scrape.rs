@@ -17,7 +17,8 @@ use defender_scan_exporter::model::{
 };
 use defender_scan_exporter::polling::Expected;
 use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
-use defender_scan_exporter::web::{self, Gate, TelemetryPath, WebState};
+use defender_scan_exporter::web::{self, WebState};
+use exporter_toolkit::{Access, TelemetryPath};
 use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);
@@ -241,7 +242,7 @@ async fn curl_reads_it_plain_and_compressed() {
         "http://{}/metrics",
         listener.local_addr().expect("an address")
     );
-    let gate = Gate::open(scraped.clock.clone());
+    let access = Access::open(scraped.clock.clone());
     let state = WebState {
         snapshot: scraped.snapshot,
         clock: scraped.clock,
@@ -250,11 +251,16 @@ async fn curl_reads_it_plain_and_compressed() {
         max_requests: 1,
         expected: Expected::default(),
         reload: None,
-        gate: gate.clone(),
     };
     let shutdown = CancellationToken::new();
     let router = web::router(state);
-    let server = tokio::spawn(web::serve(listener, router, gate, shutdown.clone()));
+    let server = tokio::spawn(exporter_toolkit::serve(
+        listener,
+        router,
+        access,
+        shutdown.clone(),
+        Duration::ZERO,
+    ));
     let definitions = |text: &str| -> Vec<String> {
         let lines = text.lines();
         let lines = lines.filter(|line| !line.contains("_age_seconds{"));

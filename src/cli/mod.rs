@@ -3,7 +3,6 @@
 
 pub mod commands;
 mod environment;
-mod listen_address;
 pub mod printable;
 pub mod stderr;
 
@@ -15,13 +14,13 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use exporter_toolkit::{ListenAddress, TelemetryPath};
 use thiserror::Error;
 use url::Url;
 
-pub use self::listen_address::ListenAddress;
 use crate::model::TenantName;
 use crate::polling::shard::{Shard, ShardError};
-use crate::web::TelemetryPath;
+use crate::web::DEFINITION;
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -275,18 +274,13 @@ fn storage(text: &str) -> Result<Storage, FlagError> {
 /// A path that leaves `/` to the status page.
 fn telemetry_path(text: &str) -> Result<TelemetryPath, FlagError> {
     let path: Option<TelemetryPath> = text.parse().ok();
-    path.filter(|path| path.as_str() != "/")
+    path.filter(|path| !["/", DEFINITION].contains(&path.as_str()))
         .ok_or(FlagError::TelemetryPath)
 }
 
 /// Why a flag's value is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FlagError {
-    /// Not `:PORT`, `HOST:PORT` or `[IPv6]:PORT`.
-    #[error(
-        "expected `:PORT`, `HOST:PORT` or `[IPv6]:PORT`, but found another form; write for instance `127.0.0.1:10063`"
-    )]
-    ListenAddress,
     /// Not an absolute path, or one that the exporter needs itself.
     #[error(
         "expected a path such as `/metrics`, but found another form, `/` or one below `/-/`; choose another"

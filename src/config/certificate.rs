@@ -14,7 +14,7 @@ use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use crate::clock::Timestamp;
-use crate::config::small_file::{self, Content};
+use exporter_toolkit::small_file::{self, Content};
 
 /// Where a certificate and its key are. Both are read again at each sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::files::ReadContext;
 use super::scalar::proxy;
 use super::{Config, Http, Tenant, tenant};
 use crate::budget::UNANSWERED;
-use crate::config::small_file::{self, Content};
+use exporter_toolkit::small_file::{self, Content};
 
 impl Config {
     /// Reads `path` and checks that the files it names can be read. Relative

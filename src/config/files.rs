@@ -12,7 +12,7 @@ use super::env::{AUTHORITY, CLOUD, read_cloud};
 use super::scalar::{Scheme, origin};
 use super::secret::check_secret_file;
 use crate::clock::Clock;
-use crate::config::small_file;
+use exporter_toolkit::small_file;
 
 /// What the reader may know of the world beside the text.
 pub(super) struct ReadContext<'w> {

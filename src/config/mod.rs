@@ -7,7 +7,6 @@
 //! file.rs ─► config_report (text → values with lines, and a report of all errors)
 //!    └─ tenant.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
 //! env.rs (Azure's variables → one tenant)
-//! web/ (the web configuration file, through the same crate)
 //! ```
 
 mod certificate;
@@ -18,10 +17,7 @@ mod file;
 mod files;
 mod scalar;
 mod secret;
-pub mod small_file;
 mod tenant;
-
-mod web;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -35,7 +31,6 @@ pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use config_report::{ConfigErrors, ConfigWarning};
 pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
-pub use web::{FileStamp, PasswordHash, RateLimit, Reading, WebConfig};
 
 use crate::budget::{BudgetKey, Limits};
 use crate::model::{DefinitionId, TenantName};

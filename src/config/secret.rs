@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-use crate::config::small_file::{self, Content};
+use exporter_toolkit::small_file::{self, Content};
 
 /// Where a secret comes from.
 #[derive(Clone, Debug)]

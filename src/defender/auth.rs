@@ -25,8 +25,8 @@ use super::issuer::{Issued, Issuer, issuer};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::config::Tenant;
-use crate::config::small_file;
 use crate::model::health::AuthReason;
+use exporter_toolkit::small_file;
 
 /// A new token is fetched so long before the end of the old one, or after half
 /// of its life if that is later.

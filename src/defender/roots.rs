@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::http::HttpError;
-use crate::config::small_file;
+use exporter_toolkit::small_file;
 
 /// Root certificates, and what was left out of them.
 #[derive(Debug)]

@@ -16,9 +16,7 @@ pub mod catalog;
 mod chunk;
 mod definitions;
 pub mod format;
-mod handshake;
 mod label;
-pub mod negotiate;
 mod pages;
 mod per_scrape;
 pub mod reference;
@@ -29,9 +27,8 @@ mod tenants;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use exporter_toolkit::Format;
 pub use flate2::CompressError;
-pub use format::Format;
-pub use handshake::HandshakeFailure;
 pub use scrape::Scrape;
 pub use self_metrics::SelfMetrics;
 

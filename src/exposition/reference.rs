@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::catalog::{GROUPS, Handler, STATES, STATUSES, WINDOWS};
-use super::handshake::HandshakeFailure;
 use crate::model::health::{AuthReason, Collector, Reason, Skipped};
+use exporter_toolkit::HandshakeFailure;
 
 /// The metrics reference in Markdown: `docs/metrics.md`.
 #[must_use]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use flate2::CompressError;
 
+use super::Format;
 use super::alike;
 use super::chunk::{Chunk, Deflated, Deflater, HEADER, Tally};
-use super::format::Format;
 use super::pages::Piece;
 use super::per_scrape::Live;
 use super::self_metrics::SelfMetrics;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use exporter_toolkit::HandshakeFailure;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -19,9 +20,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric as Registrable, Registry};
 
+use super::Format;
 use super::catalog::{self, Handler, Kind, Metric};
-use super::format::{Format, header};
-use super::handshake::HandshakeFailure;
+use super::format::header;
 use crate::clock::Timestamp;
 
 /// Upper bounds of `defender_exporter_store_commit_duration_seconds`.

@@ -1,36 +1,20 @@
 //! The web server: metrics, status page, health and readiness.
 //!
 //! ```text
-//! listener ─► serve ─► handshake ─► deadline ─► harden ─► gate ─► count ─► routes ─► exposition, page
-//!                                                          ├ watched (the file)
-//!                                                          └ passwords ─► lane
+//! exporter_toolkit (TLS, passwords, bounds) ─► count ─► routes ─► exposition, page
 //! ```
 
-mod deadline;
-mod gate;
-mod handshake;
-mod held;
-mod lane;
 mod page;
-mod passwords;
-mod path;
-mod peer;
 mod ready;
 mod reload;
 mod renderer;
 mod routes;
-mod serve;
-mod slots;
-mod stall;
-mod watched;
 
-pub use gate::Gate;
-pub use path::{TelemetryPath, TelemetryPathError};
-pub use peer::Peer;
+pub use page::DEFINITION;
 pub use reload::{ReloadRequest, ReloadRequests};
 pub use routes::router;
-pub use serve::serve;
-pub use watched::GateError;
+
+use exporter_toolkit::TelemetryPath;
 
 use crate::clock::Clock;
 use crate::exposition::SelfMetrics;
@@ -54,8 +38,6 @@ pub struct WebState {
     pub expected: Expected,
     /// Where to ask for a reload; `None`: nobody may by HTTP.
     pub reload: Option<ReloadRequests>,
-    /// Who may come in.
-    pub gate: Gate,
 }
 
 #[cfg(test)]
@@ -130,7 +112,6 @@ mod tests {
             max_requests: 40,
             expected: Expected::new(vec![TenantName::new("contoso")]),
             reload: None,
-            gate: Gate::open(Clock::anchored(NOW)),
         }
     }
 }

@@ -10,31 +10,26 @@
 //! | `/-/ready` | 200, or 503 with the reasons |
 //! | `/-/reload` | POST alone: 200, 500 with the reasons, or 403 if it is not enabled |
 //!
-//! Anything else is 404, another method than GET and HEAD is 405. Every answer
-//! is counted and carries headers that keep browsers from doing more with it.
+//! Anything else is 404, another method than GET and HEAD is 405. Every answer is counted.
 
 use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use axum::{Extension, Router};
+use exporter_toolkit::{InFlight, Peer, hold, negotiate};
 use futures::stream;
 
-use super::held::hold;
 use super::reload::reload;
 use super::renderer::Renderer;
-use super::slots::Slots;
-use super::{Peer, WebState, gate, page, ready};
+use super::{WebState, page, ready};
 use crate::exposition::catalog::Handler;
-use crate::exposition::{Exposition, SelfMetrics, negotiate};
+use crate::exposition::{Exposition, SelfMetrics};
 
 /// The state with what only the routes need.
 #[derive(Clone)]
@@ -43,7 +38,7 @@ struct Routes {
     exposition: Exposition,
     renderer: Renderer,
     /// One for each scrape under way.
-    slots: Slots,
+    slots: InFlight,
 }
 
 /// All routes over `state`.
@@ -66,11 +61,10 @@ pub fn router(state: WebState) -> Router {
             router = router.route(path, route);
         }
     }
-    let gate = state.gate.clone();
     let served = Routes {
         exposition: Exposition::default(),
         renderer: Renderer::default(),
-        slots: Slots::new(state.max_requests),
+        slots: InFlight::new(state.max_requests),
         state,
     };
     let not_found = any(|| async { (StatusCode::NOT_FOUND, "not found\n") });
@@ -89,8 +83,6 @@ pub fn router(state: WebState) -> Router {
             ),
         )
         .fallback_service(counted(Handler::Other, not_found).with_state(served.clone()))
-        .layer(from_fn_with_state((gate, own.clone()), gate::pass))
-        .layer(from_fn(harden))
         .with_state(served)
 }
 
@@ -168,31 +160,13 @@ async fn count(
     response
 }
 
-async fn harden(request: Request, next: Next) -> Response {
-    const HEADERS: [(HeaderName, &str); 5] = [
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-store"),
-        (
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ),
-    ];
-    let mut response = next.run(request).await;
-    for (name, value) in HEADERS {
-        let headers = response.headers_mut().entry(name);
-        headers.or_insert(HeaderValue::from_static(value));
-    }
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
     use std::net::SocketAddr;
 
     use axum::body::to_bytes;
+    use axum::http::header::CONTENT_SECURITY_POLICY;
     use flate2::read::GzDecoder;
     use tower::ServiceExt;
 
@@ -263,7 +237,6 @@ mod tests {
             for method in ["GET", "POST"] {
                 let response = ask(&router, method, path, &[]).await;
                 assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
-                assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
             }
         }
         let tenants = state.snapshot.read();
@@ -365,8 +338,6 @@ mod tests {
         assert!(!page::POLICY.contains("unsafe") && !page::POLICY.contains('*'));
         let response = ask(&router(state()), "GET", "/", &[]).await;
         let headers = response.headers();
-        assert_eq!(headers[X_FRAME_OPTIONS], "DENY");
-        assert_eq!(headers[REFERRER_POLICY], "no-referrer");
         assert_eq!(headers[CONTENT_SECURITY_POLICY], page::POLICY);
         assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
     }

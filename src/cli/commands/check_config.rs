@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use exporter_toolkit::WebConfig;
+
 use crate::cli::Flags;
 use crate::clock::Clock;
-use crate::config::{Config, WebConfig};
+use crate::config::Config;
 use crate::defender::HttpClient;
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {

@@ -4,7 +4,6 @@ mod check;
 mod check_config;
 mod demo;
 mod healthcheck;
-mod listen;
 mod logging;
 mod reload;
 mod runtime;

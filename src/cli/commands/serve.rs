@@ -4,22 +4,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use exporter_toolkit::{Access, Event, bind, from_systemd};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::Process;
 use super::reload::{Reader, Reloads};
-use super::{Process, listen};
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::children;
 use crate::exposition::SelfMetrics;
+use crate::exposition::catalog::Handler;
 use crate::polling::Expected;
 use crate::polling::snapshot::Snapshot;
 use crate::polling::supervisor::{Shared, Supervisor};
 use crate::shutdown::GRACE;
 use crate::store::{Store, StoreEvent};
-use crate::web::{self, Gate, ReloadRequests, WebState};
+use crate::web::{self, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
 fn config(flags: &Flags) -> anyhow::Result<Config> {
@@ -84,9 +86,13 @@ impl Exporter {
     ) -> anyhow::Result<Self> {
         let shutdown = &process.asked.stop;
         let config = reader()?;
-        let sockets = listen::sockets(flags).await?;
+        let sockets = if flags.systemd_socket {
+            from_systemd()?
+        } else {
+            bind(&flags.listen_addresses).await?
+        };
         let own = SelfMetrics::with_log(clock.wall(), process.log.dropped());
-        let gate = gate(flags, &clock, &own)?;
+        let access = access(flags, &clock, &own)?;
         let around = Shared {
             snapshot: Snapshot::default(),
             store: store(storage, &clock, &own).await?,
@@ -103,7 +109,6 @@ impl Exporter {
             max_requests: flags.max_requests,
             expected: around.expected.clone(),
             reload: flags.enable_lifecycle.then_some(requests),
-            gate: gate.clone(),
         };
         let store = around.store.clone();
         let mut supervisor = Supervisor::new(around, shutdown.clone());
@@ -124,7 +129,7 @@ impl Exporter {
         tasks.spawn(reloads.run(process.asked.clone(), waiting));
         let router = web::router(state);
         let mut addresses = Vec::new();
-        let tls = gate.is_tls();
+        let tls = access.is_tls();
         for socket in sockets {
             if let Some(address) = socket.address()? {
                 tracing::info!(%address, tls, telemetry_path = %flags.telemetry_path, "listening");
@@ -132,7 +137,8 @@ impl Exporter {
             } else {
                 tracing::info!(tls, telemetry_path = %flags.telemetry_path, "listening on a UNIX socket");
             }
-            tasks.spawn(socket.serve(router.clone(), gate.clone(), shutdown.clone()));
+            let (router, access) = (router.clone(), access.clone());
+            tasks.spawn(socket.serve(router, access, shutdown.clone(), GRACE));
         }
         tracing::info!(tenants, version = env!("CARGO_PKG_VERSION"), "polling");
         Ok(Self {
@@ -171,11 +177,19 @@ impl Exporter {
 }
 
 /// Who may come in, by the file of `--web.config.file`.
-fn gate(flags: &Flags, clock: &Clock, own: &SelfMetrics) -> anyhow::Result<Gate> {
-    match &flags.web_config_file {
-        Some(file) => Ok(Gate::load(file, clock.clone(), own.clone())?),
-        None => Ok(Gate::open(clock.clone())),
-    }
+fn access(flags: &Flags, clock: &Clock, own: &SelfMetrics) -> anyhow::Result<Access> {
+    let Some(file) = &flags.web_config_file else {
+        return Ok(Access::open(clock.clone()));
+    };
+    let (time, own) = (clock.clone(), own.clone());
+    let count = move |event| match event {
+        Event::Reloaded => own.web_reload(true, time.wall()),
+        Event::ReloadFailed => own.web_reload(false, time.wall()),
+        Event::HandshakeFailed(reason) => own.handshake_failure(reason),
+        Event::RequestRefused(status) => own.http_request(Handler::Other, status.as_u16()),
+        _ => {}
+    };
+    Ok(Access::watch(file, clock.clone(), count)?)
 }
 
 async fn store(

@@ -32,7 +32,7 @@ use super::WebState;
 use crate::clock::Timestamp;
 
 /// Where the page of a definition is.
-pub(super) const DEFINITION: &str = "/definition";
+pub const DEFINITION: &str = "/definition";
 
 /// Own files alone, and nothing that stands within the page.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \

@@ -9,13 +9,13 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse as _, Response};
+use exporter_toolkit::hold;
 use maud::Markup;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::POLICY;
 use crate::polling::snapshot::Tenants;
 use crate::web::WebState;
-use crate::web::held::hold;
 use crate::web::renderer::Renderer;
 
 /// The pages that are being rendered or sent, and the state that they show; clones share them.

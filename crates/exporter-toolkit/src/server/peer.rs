@@ -10,7 +10,8 @@ pub struct Peer(Option<SocketAddr>);
 impl Peer {
     /// What one client cannot easily have many of: an IPv4 address, or the first half
     /// of an IPv6 address. All who come by UNIX sockets are one.
-    pub(super) fn group(self) -> Option<IpAddr> {
+    #[must_use]
+    pub fn group(self) -> Option<IpAddr> {
         Some(match self.0?.ip().to_canonical() {
             IpAddr::V6(address) => {
                 let network = address.to_bits() & (u128::MAX << 64);
@@ -21,7 +22,8 @@ impl Peer {
     }
 
     /// The same, of a client on another machine. On this one, proxies come in the name of many.
-    pub(super) fn remote(self) -> Option<IpAddr> {
+    #[must_use]
+    pub fn remote(self) -> Option<IpAddr> {
         let is_local = self.0?.ip().to_canonical().is_loopback();
         if is_local { None } else { self.group() }
     }

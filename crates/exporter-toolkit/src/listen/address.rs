@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::str::FromStr;
 
-use super::FlagError;
+use thiserror::Error;
 
 /// An address to listen on, written as Prometheus writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +33,18 @@ impl ListenAddress {
     }
 }
 
+/// A text is not `:PORT`, `HOST:PORT` or `[IPv6]:PORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "expected `:PORT`, `HOST:PORT` or `[IPv6]:PORT`, but found another form; write for instance `127.0.0.1:9100`"
+)]
+pub struct ListenAddressError;
+
 impl FromStr for ListenAddress {
-    type Err = FlagError;
+    type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = FlagError::ListenAddress;
+        let wrong = ListenAddressError;
         let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
         if !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wrong);
@@ -124,7 +131,7 @@ mod tests {
         ] {
             assert_eq!(
                 text.parse::<ListenAddress>(),
-                Err(FlagError::ListenAddress),
+                Err(ListenAddressError),
                 "{text}"
             );
         }

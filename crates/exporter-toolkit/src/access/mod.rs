@@ -1,5 +1,9 @@
 //! Who and how many come in, by the web configuration as it is now.
 
+mod lane;
+mod passwords;
+mod watched;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,22 +12,23 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use exporter_clock::{Clock, Uptime};
 
-use super::handshake::Refusals;
-use super::passwords::{Admission, Passwords};
-use super::peer::Peer;
-use super::watched::{GateError, Watched};
-use crate::clock::{Clock, Uptime};
+pub use self::watched::AccessError;
+
+use self::passwords::{Admission, Passwords};
+use self::watched::Watched;
 use crate::config::{RateLimit, WebConfig};
-use crate::exposition::SelfMetrics;
-use crate::exposition::catalog::Handler;
+use crate::event::{Event, OnEvent};
+use crate::server::{Peer, Refusals};
 
-/// The gate that all connections and requests pass; clones are the same one.
+/// Decides about all connections and requests; clones are the same one.
 #[derive(Clone)]
-pub struct Gate(Arc<Inner>);
+pub struct Access(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
+    on_event: OnEvent,
     /// `None`: everyone may come in.
     file: Option<File>,
     passwords: Passwords,
@@ -42,36 +47,42 @@ struct Bucket {
     at: Uptime,
 }
 
-impl std::fmt::Debug for Gate {
+impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let open = self.0.file.is_none();
-        f.debug_struct("Gate").field("open", &open).finish()
+        f.debug_struct("Access").field("open", &open).finish()
     }
 }
 
-impl Gate {
-    /// A gate that lets everyone in, over plain HTTP.
+impl Access {
+    /// Lets everyone in, over plain HTTP.
     #[must_use]
     pub fn open(clock: Clock) -> Self {
-        Self::new(clock, None)
+        Self::new(clock, Arc::new(|_| ()), None)
     }
 
-    /// A gate as the file at `path` wants it. How reading it goes, and which clients are
-    /// turned away, is counted in `own`.
+    /// Lets in whom the web configuration file at `path` wants, as it is at any time. How
+    /// reading it goes, and who is turned away, goes to `on_event`.
     ///
     /// # Errors
-    /// [`GateError`], if the file cannot be used or not be watched.
-    pub fn load(path: &Path, clock: Clock, own: SelfMetrics) -> Result<Self, GateError> {
+    /// [`AccessError`], if the file cannot be used or not be watched.
+    pub fn watch(
+        path: &Path,
+        clock: Clock,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, AccessError> {
+        let on_event: OnEvent = Arc::new(on_event);
         let file = File {
-            watched: Watched::load(path, clock.clone(), own.clone())?,
-            refusals: Refusals::new(clock.clone(), own),
+            watched: Watched::load(path, clock.clone(), Arc::clone(&on_event))?,
+            refusals: Refusals::new(clock.clone(), Arc::clone(&on_event)),
         };
-        Ok(Self::new(clock, Some(file)))
+        Ok(Self::new(clock, on_event, Some(file)))
     }
 
-    fn new(clock: Clock, file: Option<File>) -> Self {
+    fn new(clock: Clock, on_event: OnEvent, file: Option<File>) -> Self {
         Self(Arc::new(Inner {
             clock,
+            on_event,
             file,
             passwords: Passwords::new(),
             bucket: Mutex::default(),
@@ -86,7 +97,7 @@ impl Gate {
     }
 
     /// What is in force now.
-    pub(super) async fn config(&self) -> Arc<WebConfig> {
+    pub(crate) async fn config(&self) -> Arc<WebConfig> {
         match &self.0.file {
             Some(file) => file.watched.look().await,
             None => Arc::default(),
@@ -94,7 +105,7 @@ impl Gate {
     }
 
     /// Who was turned away; `None`, if everyone may come in.
-    pub(super) fn refusals(&self) -> Option<&Refusals> {
+    pub(crate) fn refusals(&self) -> Option<&Refusals> {
         self.0.file.as_ref().map(|file| &file.refusals)
     }
 
@@ -133,44 +144,42 @@ const CHALLENGE: (HeaderName, &str) = (
 );
 
 fn turn_away(
-    own: &SelfMetrics,
+    access: &Access,
     status: StatusCode,
     (name, value): (HeaderName, &'static str),
     reason: &'static str,
 ) -> Response {
-    own.http_request(Handler::Other, status.as_u16());
+    (access.0.on_event)(Event::RequestRefused(status));
     let header = [(name, HeaderValue::from_static(value))];
     (status, header, reason).into_response()
 }
 
-/// Lets a request pass, or answers it; sets the configured headers. Whoever is
-/// turned away is counted with the paths that do not exist.
-pub(super) async fn pass(
-    State((gate, own)): State<(Gate, SelfMetrics)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let config = gate.config().await;
-    let mut response = if !gate.spend(config.rate_limit) {
+/// Lets a request pass, or answers it; sets the configured headers.
+pub(crate) async fn pass(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let config = access.config().await;
+    let mut response = if !access.spend(config.rate_limit) {
         let reason = "too many requests, see rate_limit in the web configuration\n";
-        turn_away(&own, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
+        turn_away(&access, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
     } else if config.users.is_empty() {
         next.run(request).await
     } else {
         let peer = request.extensions().get().copied();
         let client = peer.and_then(Peer::group);
-        let passwords = &gate.0.passwords;
+        let passwords = &access.0.passwords;
         match passwords
             .admit(&config.users, request.headers(), client)
             .await
         {
             Admission::Granted => next.run(request).await,
-            Admission::Refused => {
-                turn_away(&own, StatusCode::UNAUTHORIZED, CHALLENGE, "unauthorized\n")
-            }
+            Admission::Refused => turn_away(
+                &access,
+                StatusCode::UNAUTHORIZED,
+                CHALLENGE,
+                "unauthorized\n",
+            ),
             Admission::Busy => {
                 let reason = "too many passwords are being checked, try again\n";
-                turn_away(&own, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
+                turn_away(&access, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
             }
         }
     };
@@ -185,22 +194,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::web::tests::NOW;
+    use crate::NOW;
 
     #[tokio::test(start_paused = true)]
     async fn the_bucket_earns_and_saves_no_more_than_the_burst() {
-        let gate = Gate::open(Clock::anchored(NOW));
+        let access = Access::open(Clock::anchored(NOW));
         let limit = Some(RateLimit {
             interval: Duration::from_secs(2),
             burst: 3,
         });
-        let spent = |wanted: usize| (0..wanted).filter(|_| gate.spend(limit)).count();
+        let spent = |wanted: usize| (0..wanted).filter(|_| access.spend(limit)).count();
         assert_eq!(spent(10), 3);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(spent(10), 1);
         tokio::time::advance(Duration::from_mins(10)).await;
         assert_eq!(spent(10), 3);
-        assert!(gate.spend(None));
+        assert!(access.spend(None));
         assert_eq!(spent(10), 3);
     }
 }

@@ -6,10 +6,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::clock::Clock;
-use crate::web::held::hold;
-use crate::web::router;
-use crate::web::tests::{NOW, state};
+use crate::NOW;
+use exporter_clock::Clock;
+
+const GRACE: Duration = Duration::from_secs(4);
+
+/// An exporter that is healthy and has metrics.
+fn router() -> Router {
+    let page = get(|| async { "up 1\n" });
+    Router::new().route("/-/healthy", page)
+}
 
 async fn request(address: std::net::SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -28,15 +34,19 @@ async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
             "done"
         })
     };
-    let state = state();
-    let gate = state.gate.clone();
-    let router = router(state)
+    let router = router()
         .route("/slow", slow(300))
         .route("/stuck", slow(60_000));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let server = tokio::spawn(serve(listener, router, gate, shutdown.clone()));
+    let server = tokio::spawn(serve(
+        listener,
+        router,
+        Access::open(Clock::system()),
+        shutdown.clone(),
+        GRACE,
+    ));
     assert!(
         request(address, "/-/healthy")
             .await
@@ -58,10 +68,9 @@ async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
 async fn clients_that_never_end_their_request_are_hung_up_on() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let state = state();
-    let gate = state.gate.clone();
     let shutdown = CancellationToken::new();
-    tokio::spawn(serve(listener, router(state), gate, shutdown));
+    let access = Access::open(Clock::system());
+    tokio::spawn(serve(listener, router(), access, shutdown, GRACE));
     for start in ["", "GET / HTTP/1.1\r\nHost: "] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();
@@ -87,7 +96,7 @@ where
     let router = Router::new()
         .route("/", get(move || std::future::ready(large(held.clone()))))
         .layer(from_fn(deadline::limit));
-    let stream = Stall::new(stream, PATIENCE);
+    let stream = IdleTimeout::new(stream, PATIENCE);
     tokio::spawn(async move {
         let open = GracefulShutdown::new();
         drive(stream, Peer::default(), http2, router, open.watcher()).await;

@@ -32,7 +32,7 @@ pub use source::FileStamp;
 pub use users::PasswordHash;
 
 use self::source::Source;
-use crate::config::small_file;
+use crate::small_file;
 
 /// How the web server protects itself.
 #[derive(Clone, Default)]

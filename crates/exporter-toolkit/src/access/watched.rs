@@ -17,9 +17,11 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::clock::{Clock, Uptime};
-use crate::config::{ConfigErrors, FileStamp, WebConfig};
-use crate::exposition::SelfMetrics;
+use config_report::ConfigErrors;
+use exporter_clock::{Clock, Uptime};
+
+use crate::config::{FileStamp, WebConfig};
+use crate::event::{Event, OnEvent};
 
 /// How long a request waits for a look, which takes far less than a millisecond.
 const PATIENCE: Duration = Duration::from_millis(75);
@@ -28,7 +30,7 @@ const HUNG: Duration = Duration::from_secs(10);
 
 /// Why the web configuration cannot be used at the start.
 #[derive(Debug, Error)]
-pub enum GateError {
+pub enum AccessError {
     /// What is wrong with the files.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
@@ -50,7 +52,7 @@ pub(super) struct Watched {
 struct Shared {
     path: PathBuf,
     clock: Clock,
-    own: SelfMetrics,
+    on_event: OnEvent,
     current: ArcSwap<WebConfig>,
     /// Looks that were asked for.
     asked: AtomicU64,
@@ -70,14 +72,14 @@ impl Watched {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// [`GateError`], if it cannot be used or not be watched.
-    pub(super) fn load(path: &Path, clock: Clock, own: SelfMetrics) -> Result<Self, GateError> {
-        let (watched, files, dues) = Self::read_once(path, clock, own)?;
+    /// [`AccessError`], if it cannot be used or not be watched.
+    pub(super) fn load(path: &Path, clock: Clock, on_event: OnEvent) -> Result<Self, AccessError> {
+        let (watched, files, dues) = Self::read_once(path, clock, on_event)?;
         let shared = Arc::clone(&watched.shared);
         thread::Builder::new()
             .name("web-config".to_owned())
             .spawn(move || shared.keep_looking(files, &dues))
-            .map_err(GateError::Thread)?;
+            .map_err(AccessError::Thread)?;
         Ok(watched)
     }
 
@@ -85,7 +87,7 @@ impl Watched {
     fn read_once(
         path: &Path,
         clock: Clock,
-        own: SelfMetrics,
+        on_event: OnEvent,
     ) -> Result<(Self, Files, Receiver<()>), ConfigErrors> {
         let reading = WebConfig::load(path);
         let (config, warnings) = reading.result?;
@@ -95,7 +97,7 @@ impl Watched {
         let shared = Arc::new(Shared {
             path: path.to_owned(),
             clock,
-            own,
+            on_event,
             current: ArcSwap::from_pointee(config),
             asked: AtomicU64::new(0),
             looked: watch::Sender::new(0),
@@ -144,7 +146,7 @@ impl Shared {
         };
         if !late.said && self.clock.uptime().since(since) >= HUNG {
             late.said = true;
-            self.own.web_reload(false, self.clock.wall());
+            (self.on_event)(Event::ReloadFailed);
             tracing::error!(
                 path = %self.path.display(),
                 "the web configuration or a file that it names does not answer; the former stays in force; check the file system that holds it"
@@ -183,7 +185,7 @@ impl Shared {
                     "the web configuration or a file that it names has changed and is in force"
                 );
                 self.current.store(Arc::new(config));
-                self.own.web_reload(true, self.clock.wall());
+                (self.on_event)(Event::Reloaded);
                 return reading.files;
             }
             Err(mistakes) => mistakes.to_string(),
@@ -192,7 +194,7 @@ impl Shared {
             mistakes = %refused,
             "the web configuration or a file that it names has changed and cannot be used; the former stays in force"
         );
-        self.own.web_reload(false, self.clock.wall());
+        (self.on_event)(Event::ReloadFailed);
         reading.files
     }
 }
@@ -200,15 +202,22 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::exposition::{Format, render};
-    use crate::web::tests::NOW;
 
     struct File {
         folder: tempfile::TempDir,
-        own: SelfMetrics,
+        /// How the last reload went.
+        good: Arc<AtomicBool>,
         watched: Watched,
+    }
+
+    fn follow() -> (Arc<AtomicBool>, OnEvent) {
+        let good = Arc::new(AtomicBool::new(true));
+        let last = Arc::clone(&good);
+        let on_event = move |event| last.store(matches!(event, Event::Reloaded), Ordering::SeqCst);
+        (good, Arc::new(on_event))
     }
 
     impl File {
@@ -216,11 +225,11 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("web.yml");
             fs::write(&path, text).unwrap();
-            let own = SelfMetrics::new(NOW);
-            let watched = Watched::load(&path, Clock::system(), own.clone()).unwrap();
+            let (good, on_event) = follow();
+            let watched = Watched::load(&path, Clock::system(), on_event).unwrap();
             Self {
                 folder,
-                own,
+                good,
                 watched,
             }
         }
@@ -229,15 +238,8 @@ mod tests {
             fs::write(self.folder.path().join("web.yml"), text).unwrap();
         }
 
-        /// What the metric says.
         fn is_good(&self) -> bool {
-            let text = render(
-                &Arc::default(),
-                &Clock::system(),
-                &self.own,
-                Format::Classic,
-            );
-            text.contains("defender_exporter_web_config_last_reload_successful 1\n")
+            self.good.load(Ordering::SeqCst)
         }
 
         /// Looks until it is as it should be.
@@ -316,12 +318,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         fs::write(&path, users(&["alice"])).unwrap();
-        let (clock, own) = (Clock::system(), SelfMetrics::new(NOW));
-        let hung = Watched::read_once(&path, clock.clone(), own.clone());
+        let (clock, (good, on_event)) = (Clock::system(), follow());
+        let hung = Watched::read_once(&path, clock.clone(), on_event);
         let (watched, files, dues) = hung.unwrap();
         let file = File {
             folder,
-            own,
+            good,
             watched,
         };
         file.write(&users(&["alice", "bob"]));
@@ -348,8 +350,8 @@ mod tests {
         let path = folder.path().join("web.yml");
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
-        let own = SelfMetrics::new(NOW);
-        let refused = Watched::load(&path, Clock::system(), own).err().unwrap();
+        let refused = Watched::load(&path, Clock::system(), follow().1);
+        let refused = refused.err().unwrap();
         assert!(refused.to_string().contains("a named pipe"), "{refused}");
     }
 }

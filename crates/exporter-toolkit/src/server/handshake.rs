@@ -14,8 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::peer::Peer;
-use crate::clock::{Clock, Uptime};
-use crate::exposition::{HandshakeFailure, SelfMetrics};
+use crate::event::{Event, HandshakeFailure, OnEvent};
+use exporter_clock::{Clock, Uptime};
 
 /// How long agreeing on TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -33,9 +33,9 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Client sent an HTTP request to an HTTPS server.\n";
 
 /// Who was turned away.
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     clock: Clock,
-    own: SelfMetrics,
+    on_event: OnEvent,
     logged: Mutex<HashMap<HandshakeFailure, Logged>>,
 }
 
@@ -46,16 +46,16 @@ struct Logged {
 }
 
 impl Refusals {
-    pub(super) fn new(clock: Clock, own: SelfMetrics) -> Self {
+    pub(crate) fn new(clock: Clock, on_event: OnEvent) -> Self {
         Self {
             clock,
-            own,
+            on_event,
             logged: Mutex::default(),
         }
     }
 
     fn note(&self, peer: Peer, reason: HandshakeFailure, error: &io::Error) {
-        self.own.handshake_failure(reason);
+        (self.on_event)(Event::HandshakeFailed(reason));
         let Some(more) = self.is_due(reason) else {
             return;
         };
@@ -219,7 +219,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::tests::NOW;
+    use crate::NOW;
 
     #[test]
     fn what_clients_hear_has_the_length_that_it_says() {
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reason_is_logged_once_a_minute() {
-        let refusals = Refusals::new(Clock::anchored(NOW), SelfMetrics::new(NOW));
+        let refusals = Refusals::new(Clock::anchored(NOW), Arc::new(|_| ()));
         let alert = || refusals.is_due(HandshakeFailure::Alert);
         assert_eq!(alert(), Some(0));
         assert_eq!((alert(), alert()), (None, None));

@@ -10,7 +10,7 @@ use rustls::{RootCertStore, ServerConfig};
 use super::client::{ClientAuth, Trusted, verifier};
 use super::protocol::Protocol;
 use super::source::Source;
-use crate::config::small_file;
+use crate::small_file;
 
 /// What a key with PEM text says, in the file that it names or by itself.
 struct Pem<'n> {

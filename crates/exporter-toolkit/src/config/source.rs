@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::small_file;
+use crate::small_file;
 
 /// Longer than any bundle of certificates.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;

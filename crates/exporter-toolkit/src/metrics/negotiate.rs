@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 
-use super::format::Format;
+use super::Format;
 
 /// The value of the header `Vary` of a negotiated answer.
 pub const VARY: &str = "Accept, Accept-Encoding";

@@ -1,4 +1,4 @@
-//! Slots of the scrapes under way, half of which one client address has at most: whoever holds
+//! Slots of the requests under way, half of which one client address has at most: whoever holds
 //! all that it can get keeps nobody else out.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The slots; clones are the same ones.
 #[derive(Clone)]
-pub(super) struct Slots {
+pub struct InFlight {
     all: usize,
     taken: Arc<Mutex<Taken>>,
 }
@@ -16,14 +16,16 @@ pub(super) struct Slots {
 type Taken = HashMap<Option<IpAddr>, usize>;
 
 /// A slot, which is free again once this is dropped.
-pub(super) struct Slot {
+#[derive(Debug)]
+pub struct Slot {
     taken: Arc<Mutex<Taken>>,
     client: Option<IpAddr>,
 }
 
-impl Slots {
+impl InFlight {
     /// So many slots; 0: as many as are wanted.
-    pub(super) fn new(all: usize) -> Self {
+    #[must_use]
+    pub fn new(all: usize) -> Self {
         Self {
             all: if all == 0 { usize::MAX } else { all },
             taken: Arc::default(),
@@ -34,7 +36,7 @@ impl Slots {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn take(&self, client: Option<IpAddr>) -> Result<Slot, &'static str> {
+    pub fn take(&self, client: Option<IpAddr>) -> Result<Slot, &'static str> {
         let mut taken = lock(&self.taken);
         if taken.values().sum::<usize>() >= self.all {
             return Err("too many scrapes at once, see --web.max-requests\n");
@@ -77,7 +79,7 @@ mod tests {
     }
 
     /// Takes as many as it can get.
-    fn take_all(slots: &Slots, client: impl Into<Option<IpAddr>>) -> Vec<Slot> {
+    fn take_all(slots: &InFlight, client: impl Into<Option<IpAddr>>) -> Vec<Slot> {
         let client = client.into();
         let taken = (0..100).map_while(|_| slots.take(client).ok());
         taken.collect()
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn one_address_has_half_of_the_slots_at_most() {
         for (all, half) in [(40, 20), (3, 2), (2, 1), (1, 1)] {
-            let slots = Slots::new(all);
+            let slots = InFlight::new(all);
             let first = take_all(&slots, address(1));
             assert_eq!(first.len(), half, "of {all}");
             let second = take_all(&slots, address(2));
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_nobody_is_turned_away() {
-        let slots = Slots::new(0);
+        let slots = InFlight::new(0);
         assert_eq!(take_all(&slots, address(1)).len(), 100);
     }
 }

@@ -1,12 +1,18 @@
 //! Listening: one task a connection, plain or encrypted, HTTP/1.1 or HTTP/2,
 //! within bounds on time and size that no client can stretch.
 
+mod deadline;
+mod handshake;
+mod held;
+mod idle_timeout;
+mod peer;
+
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, StatusCode, Version};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::Listener;
 use axum::{Extension, Router};
@@ -18,10 +24,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 
-use super::deadline::{self, Deadline};
-use super::stall::Stall;
-use super::{Gate, Peer, handshake};
-use crate::shutdown::GRACE;
+pub(crate) use self::handshake::Refusals;
+pub use self::held::hold;
+pub use self::peer::Peer;
+
+use self::deadline::Deadline;
+use self::idle_timeout::IdleTimeout;
+use crate::access::{self, Access};
+use crate::security_headers::security_headers;
 
 /// How long a client may take to send the head of a request, and a connection may move no byte:
 /// longer than the usual scrape interval. Otherwise slow clients could take all file descriptors.
@@ -32,30 +42,37 @@ const MAX_HEAD: usize = 96 * 1024;
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 32;
 
-/// Serves until `shutdown` is cancelled; requests under way then have
-/// [`GRACE`] to finish before this returns without them.
-pub async fn serve<L>(mut listener: L, router: Router, gate: Gate, shutdown: CancellationToken)
-where
+/// Serves whom `access` lets in until `shutdown` is cancelled; requests under way then have
+/// `grace` to finish before this returns without them.
+pub async fn serve<L>(
+    mut listener: L,
+    router: Router,
+    access: Access,
+    shutdown: CancellationToken,
+    grace: Duration,
+) where
     L: Listener,
     L::Addr: Into<Peer>,
 {
     let router = router
+        .layer(from_fn_with_state(access.clone(), access::pass))
+        .layer(from_fn(security_headers))
         .layer(from_fn(check_host))
         .layer(from_fn(deadline::limit));
     let open = GracefulShutdown::new();
     while let Some((stream, address)) = shutdown.run_until_cancelled(listener.accept()).await {
         let connection = connection(
-            Stall::new(stream, PATIENCE),
+            IdleTimeout::new(stream, PATIENCE),
             address.into(),
             router.clone(),
-            gate.clone(),
+            access.clone(),
             open.watcher(),
             shutdown.clone(),
         );
         tokio::spawn(connection);
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, open.shutdown()).await.is_err() {
+    if tokio::time::timeout(grace, open.shutdown()).await.is_err() {
         tracing::warn!("requests are still under way after the grace period; dropping them");
     }
 }
@@ -64,16 +81,16 @@ async fn connection<S>(
     stream: S,
     peer: Peer,
     router: Router,
-    gate: Gate,
+    access: Access,
     watcher: Watcher,
     shutdown: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(tls) = gate.config().await.tls.clone() else {
+    let Some(tls) = access.config().await.tls.clone() else {
         return drive(stream, peer, false, router, watcher).await;
     };
-    let handshake = handshake::accept(stream, tls, peer, gate.refusals());
+    let handshake = handshake::accept(stream, tls, peer, access.refusals());
     if let Some(Some(stream)) = shutdown.run_until_cancelled(handshake).await {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         drive(stream, peer, http2, router, watcher).await;
@@ -134,5 +151,4 @@ where
 }
 
 #[cfg(test)]
-#[path = "serve_tests.rs"]
 mod tests;

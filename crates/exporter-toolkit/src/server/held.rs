@@ -13,7 +13,7 @@ struct Held<T> {
 }
 
 /// The same answer, which holds `held` for as long as there is a body to send.
-pub(super) fn hold<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
+pub fn hold<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
     response.map(|body| Body::new(Held { body, _held: held }))
 }
 

@@ -22,7 +22,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use crate::clock::{Clock, Uptime};
+use exporter_clock::{Clock, Uptime};
 
 /// The most that a file with one secret or token may hold, in bytes.
 pub const SECRET: u64 = 64 * 1024;

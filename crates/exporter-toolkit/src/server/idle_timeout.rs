@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// A stream with a bound on the time without a byte in either direction.
-pub(super) struct Stall<S> {
+pub(super) struct IdleTimeout<S> {
     stream: S,
     patience: Duration,
     reading: Wait,
@@ -21,7 +21,7 @@ pub(super) struct Stall<S> {
 /// Running since something first had to wait; `None` after a byte moved.
 type Wait = Option<Pin<Box<Sleep>>>;
 
-impl<S> Stall<S> {
+impl<S> IdleTimeout<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,
@@ -48,7 +48,7 @@ fn bound<T>(
     Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
 }
 
-impl<S> Stall<S> {
+impl<S> IdleTimeout<S> {
     fn written<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -62,7 +62,7 @@ impl<S> Stall<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -74,7 +74,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -118,12 +118,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_neither_sends_nor_reads_is_given_up() {
         let (near, _far) = tokio::io::duplex(16);
-        let mut near = Stall::new(near, PATIENCE);
+        let mut near = IdleTimeout::new(near, PATIENCE);
         let read = near.read_u8().await.unwrap_err();
         assert_eq!(read.kind(), io::ErrorKind::TimedOut);
 
         let (near, _far) = tokio::io::duplex(16);
-        let mut near = Stall::new(near, PATIENCE);
+        let mut near = IdleTimeout::new(near, PATIENCE);
         let written = near.write_all(&[0; 17]).await.unwrap_err();
         assert_eq!(written.kind(), io::ErrorKind::TimedOut);
     }
@@ -132,7 +132,7 @@ mod tests {
     async fn who_sends_and_does_not_read_is_given_up() {
         let (near, far) = tokio::io::duplex(16);
         let (_unread, mut far) = tokio::io::split(far);
-        let (mut read, mut write) = tokio::io::split(Stall::new(near, PATIENCE));
+        let (mut read, mut write) = tokio::io::split(IdleTimeout::new(near, PATIENCE));
         let pings = tokio::spawn(async move {
             while far.write_u8(1).await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -147,7 +147,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_is_slow_but_moves_is_not() {
         let (near, mut far) = tokio::io::duplex(1);
-        let mut near = Stall::new(near, PATIENCE);
+        let mut near = IdleTimeout::new(near, PATIENCE);
         tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::sleep(PATIENCE.mul_f64(0.9)).await;

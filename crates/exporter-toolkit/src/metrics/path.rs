@@ -35,10 +35,8 @@ pub enum TelemetryPathError {
     /// It is relative, or a whole URL.
     #[error("expected a path that begins with \"/\", but found {0:?}")]
     NotAbsolute(String),
-    /// `/-/` belongs to the exporter's other endpoints, `/definition` to the status page.
-    #[error(
-        "expected a path outside \"/-/\" and other than \"/definition\", which are reserved, but found {0:?}"
-    )]
+    /// `/-/` belongs to the exporter's other endpoints.
+    #[error("expected a path outside \"/-/\", which is reserved, but found {0:?}")]
     Reserved(String),
     /// Only unreserved characters of URLs can be compared byte for byte.
     #[error("expected only letters, digits, \"/\", \"-\", \"_\", \".\" and \"~\", but found {0:?}")]
@@ -52,7 +50,7 @@ impl FromStr for TelemetryPath {
         if !text.starts_with('/') {
             return Err(TelemetryPathError::NotAbsolute(text.to_owned()));
         }
-        if text == "/-" || text.starts_with("/-/") || text == super::page::DEFINITION {
+        if text == "/-" || text.starts_with("/-/") {
             return Err(TelemetryPathError::Reserved(text.to_owned()));
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
@@ -82,11 +80,7 @@ mod tests {
             error("/-/healthy"),
             TelemetryPathError::Reserved("/-/healthy".into())
         );
-        assert_eq!(
-            error("/definition"),
-            TelemetryPathError::Reserved("/definition".into())
-        );
-        assert_eq!(error("/{tenant}"), TelemetryPathError::Character('{'));
+        assert_eq!(error("/{name}"), TelemetryPathError::Character('{'));
         assert_eq!(error("/a b"), TelemetryPathError::Character(' '));
     }
 }

@@ -1,6 +1,25 @@
-//! Why a client and the exporter did not agree on TLS.
+//! What happens at the door, for whoever counts it.
 
-/// The label `reason` of `defender_exporter_tls_handshake_failures_total`.
+use axum::http::StatusCode;
+
+/// Something that an exporter may want to count. What a person should know is logged as well.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The web configuration was read again and is in force.
+    Reloaded,
+    /// The web configuration cannot be used, or does not answer; the former stays in force.
+    ReloadFailed,
+    /// TLS was not agreed on with a client.
+    HandshakeFailed(HandshakeFailure),
+    /// A request was answered with this status before it reached the routes.
+    RequestRefused(StatusCode),
+}
+
+/// Where events go; it is called on any thread, and must not wait.
+pub(crate) type OnEvent = std::sync::Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Why TLS was not agreed on with a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HandshakeFailure {
     /// The client had no certificate, and one is required.
@@ -22,7 +41,7 @@ pub enum HandshakeFailure {
 }
 
 impl HandshakeFailure {
-    /// All members, in the order in which the reference names them.
+    /// All members, in the order of this list.
     pub const ALL: &[Self] = &[
         Self::NoCertificate,
         Self::BadCertificate,
@@ -34,7 +53,7 @@ impl HandshakeFailure {
         Self::Timeout,
     ];
 
-    /// The value of the label.
+    /// A short name, for the value of a label.
     #[must_use]
     pub const fn as_label(self) -> &'static str {
         match self {

@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+mod access;
+mod config;
+mod event;
+mod listen;
+mod metrics;
+mod security_headers;
+mod server;
+pub mod small_file;
+
+pub use access::{Access, AccessError};
+pub use config::{FileStamp, PasswordHash, RateLimit, Reading, WebConfig};
+pub use event::{Event, HandshakeFailure};
+pub use listen::{ListenAddress, ListenAddressError, ListenError, Socket, bind, from_systemd};
+pub use metrics::{Format, InFlight, Slot, TelemetryPath, TelemetryPathError, negotiate};
+pub use security_headers::security_headers;
+pub use server::{Peer, hold, serve};
+
+/// 2026-09-21.
+#[cfg(test)]
+const NOW: exporter_clock::Timestamp =
+    exporter_clock::Timestamp::from_unix_millis(1_790_000_000_123);
