@@ -11,6 +11,7 @@ use defender_scan_exporter::budget::Scope;
 use defender_scan_exporter::config::{
     CertificateFiles, Config, Credential, ManagedIdentity, SecretSource, read_secret_file,
 };
+use defender_scan_exporter::exposition::catalog;
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
@@ -51,6 +52,42 @@ fn every_bad_file_gives_its_message() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_that_is_likely_not_meant_gives_its_warnings() {
+    let folder = "tests/config/warned";
+    let files = yaml_files(folder);
+    assert!(!files.is_empty());
+    for file in files {
+        let (_, warnings) = Config::load_with(&file, &without_environment)
+            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let lines = warnings.iter().map(|warning| format!("{warning}\n"));
+        let found = lines.collect::<String>().replace(&format!("{folder}/"), "");
+        assert!(!found.contains("s3cr3t"), "a secret is shown: {found}");
+        let expected = file.with_extension("txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&expected, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        assert!(
+            !found.is_empty() && found == expected,
+            "found:    {found}expected: {expected}"
+        );
+    }
+}
+
+#[test]
+fn no_label_of_a_tenant_is_one_of_ours() {
+    let ours = catalog::all().flat_map(|metric| metric.labels.iter().copied());
+    let others = ["job", "instance", "alertname", "le", "quantile", "__name__"];
+    for name in ours.chain(others) {
+        let text = format!(
+            "tenants: [{{name: a, tenant_id: a.example, labels: {{{name}: b}}, credential: {{type: azure_cli}}}}]"
+        );
+        let mistakes = Config::parse(&text, "a.yml").unwrap_err().to_string();
+        assert!(mistakes.contains(&format!("labels.{name}: ")), "{mistakes}");
+    }
 }
 
 #[tokio::test]
@@ -106,6 +143,18 @@ fn every_key_is_read() {
     );
     assert_eq!(eu.api_version.as_deref(), Some("v1.0"));
     assert_eq!(dod.api_version, None);
+    let labels = [
+        ("customer", "Contoso Ltd"),
+        ("environment", "production"),
+        ("site_1", "007"),
+    ];
+    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(eu.labels, labels.into());
+    assert!(dod.labels.is_empty());
+    assert_eq!([eu.cloud, dod.cloud], ["public", "dod"]);
+    let expires = eu.credential_expires.map(|end| end.to_string());
+    assert_eq!(expires.as_deref(), Some("2027-06-30T00:00:00Z"));
+    assert_eq!(local.credential_expires, None);
     assert_eq!(eu.definitions.include.scan_types, ["Network"]);
     assert!(eu.definitions.include.names[0].is_match("prod-1"));
     assert!(!eu.definitions.include.names[0].is_match("my prod-1"));
@@ -240,8 +289,12 @@ fn every_credential_is_read() {
 
 #[test]
 fn every_example_of_the_documentation_is_read() {
-    let text = fs::read_to_string("docs/configuration.md").unwrap();
-    let blocks: Vec<_> = text.split("```yaml\n").skip(1).collect();
+    let pages = ["docs/configuration.md", "docs/routing.md"];
+    let text = pages.map(|page| fs::read_to_string(page).unwrap()).join("");
+    let blocks = text.split("```yaml\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .filter(|block| !block.starts_with("route:"))
+        .collect();
     assert!(blocks.len() >= 3);
     for block in blocks {
         let (yaml, _) = block.split_once("```").unwrap();

@@ -45,6 +45,23 @@ async fn a_certificate_signs_in_and_its_end_is_published() {
             .value(name, &["tenant=\"contoso\""]);
         // 2126-10-30T11:35:50Z
         assert_eq!(end, Some(4_949_033_750.0));
+        let name = "defender_auth_credential_expiry_timestamp_seconds";
+        assert_eq!(exporter.metrics().await.value(name, &[]), end);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_secret_is_published_even_if_it_does_not_work() {
+    let simulator = simulator().await;
+    let credential = format!("{}, expires: 2090-01-01T00:00:00+01:00", secret(&simulator));
+    let refused = credential.replace("client_secret: '", "client_secret: 'not-");
+    assert_ne!(credential, refused);
+    let name = "defender_auth_credential_expiry_timestamp_seconds";
+    for credential in [credential, refused] {
+        let exporter = exporter(&simulator, &credential).await;
+        // 2089-12-31T23:00:00Z
+        let is_end = |end: f64| (end - 3_786_908_400.0).abs() < 0.5;
+        exporter.shows(name, &["tenant=\"contoso\""], is_end).await;
     }
 }
 

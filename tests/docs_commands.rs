@@ -23,7 +23,7 @@ const DOCKER: By =
     Nobody("it takes two optimized builds; tests/containers/run.sh does the same with podman");
 
 /// Beginnings of commands; the first that fits counts.
-const COMMANDS: [(&str, By); 36] = [
+const COMMANDS: [(&str, By); 39] = [
     (
         "cargo run --release -- demo",
         Test("tests/process.rs", "demo"),
@@ -68,6 +68,15 @@ const COMMANDS: [(&str, By); 36] = [
     ("curl -X POST", Test("tests/reload.rs", "exporter.reload()")),
     ("openssl req", Here),
     ("sed -i 's|runbook_url", Here),
+    (
+        "for name in environment customer; do",
+        Test("tests/routing.rs", "block(PAGE, \"sh\""),
+    ),
+    (
+        "  sed -i 's/^",
+        Test("tests/routing.rs", "block(PAGE, \"sh\""),
+    ),
+    ("done", Test("tests/routing.rs", "block(PAGE, \"sh\"")),
     (
         "deploy/local/run.sh",
         Test("tests/shipping/local.rs", "deploy/local/run.sh"),
@@ -122,7 +131,7 @@ const COMMANDS: [(&str, By); 36] = [
     ("echo \"$app\"", AZURE),
 ];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -183,7 +192,7 @@ fn each_command_is_run_or_excused() {
 }
 
 /// The block of that language that holds `words`.
-fn block(page: &str, language: &str, words: &str) -> String {
+pub fn block(page: &str, language: &str, words: &str) -> String {
     let text = read(page);
     let blocks = text.split("\n```").skip(1).step_by(2);
     let mut fitting = blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'));
@@ -193,7 +202,7 @@ fn block(page: &str, language: &str, words: &str) -> String {
         .to_owned()
 }
 
-fn shell(folder: &Path, script: &str) {
+pub fn shell(folder: &Path, script: &str) {
     let binary = Path::new(env!("CARGO_BIN_EXE_defender-scan-exporter"));
     let path = format!(
         "{}:{}",

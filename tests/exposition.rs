@@ -20,7 +20,7 @@ use defender_scan_exporter::model::{
     Agent, AgentId, Definition, DefinitionId, Run, ScanStatus, ScanType, TargetType, Targets,
     TenantName,
 };
-use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
+use defender_scan_exporter::polling::snapshot::{Snapshot, TenantInfo, TenantView};
 
 const NOW: i64 = 1_790_000_000_123;
 
@@ -120,6 +120,7 @@ fn health() -> Health {
         links_refused: 2,
         token_expiry: Some(at(-3600)),
         certificate_expiry: Some(at(-86_400)),
+        credential_expiry: Some(at(-86_400)),
         auth_errors: BTreeMap::from([(AuthReason::ExpiredSecret, 2)]),
         ..Health::default()
     };
@@ -160,6 +161,14 @@ fn snapshot(clock: &Clock) -> Snapshot {
     let snapshot = Snapshot::default();
     snapshot.publish(TenantView {
         name: TenantName::new("contoso"),
+        info: Arc::new(TenantInfo {
+            tenant_id: "contoso.onmicrosoft.com".to_owned(),
+            cloud: "public",
+            labels: [("customer", "Con\"toso"), ("environment", "production")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            credential_expires: None,
+        }),
         definitions: definitions(),
         agents: [
             agent("agent-1", "scanner.contoso.example", Some(at(30))),
@@ -173,6 +182,7 @@ fn snapshot(clock: &Clock) -> Snapshot {
     // A tenant that has not been polled yet.
     snapshot.publish(TenantView {
         name: TenantName::new("a.new-tenant_1"),
+        info: Arc::default(),
         definitions: [Arc::new(view("01-plain", "same id, other tenant", None))].into(),
         agents: [].into(),
         target_seconds: Histogram::new(TARGET_SECONDS),

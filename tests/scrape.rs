@@ -59,6 +59,7 @@ impl Scraped {
         for (name, definitions) in [("a", 3), ("b", DEFINITIONS), ("c", 0), ("d", 400)] {
             snapshot.publish(TenantView {
                 name: TenantName::new(name),
+                info: Arc::default(),
                 definitions: (0..definitions).map(definition).collect(),
                 agents: [].into(),
                 target_seconds: Histogram::new(TARGET_SECONDS),

@@ -46,6 +46,7 @@ mod ready;
 mod refusals;
 mod reload;
 mod restart;
+mod routing;
 mod scrape;
 mod shards;
 #[path = "shipping/main.rs"]

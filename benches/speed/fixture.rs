@@ -69,6 +69,7 @@ pub fn tenants(definitions: usize, clock: &Clock) -> Arc<Tenants> {
     let name = TenantName::new("contoso");
     let tenant = TenantView {
         name: name.clone(),
+        info: Arc::default(),
         definitions: views.into(),
         agents: [].into(),
         target_seconds: Histogram::new(TARGET_SECONDS),

@@ -9,6 +9,7 @@ use defender_scan_exporter::clock::Clock;
 use defender_scan_exporter::config::{DefinitionFilter, Poll, Rule};
 use defender_scan_exporter::model::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
+use defender_scan_exporter::polling::snapshot::TenantInfo;
 use defender_scan_exporter::polling::tenant::Tenant;
 use defender_scan_exporter::schedule::{ListingDiff, Request, Schedule, Step};
 use defender_scan_exporter::store::Store;
@@ -36,7 +37,12 @@ fn tenant(clock: &Clock) -> Tenant {
         limit: usize::MAX,
     };
     let budget = Budget::new(clock.clone(), Limits::new(80, 1200));
-    Tenant::new(TenantName::new("contoso"), "directory", filter, budget)
+    Tenant::new(
+        TenantName::new("contoso"),
+        TenantInfo::default(),
+        filter,
+        budget,
+    )
 }
 
 fn lists(definitions: usize) {

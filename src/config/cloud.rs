@@ -29,6 +29,15 @@ impl Cloud {
         })
     }
 
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Gcc => "gcc",
+            Self::GccHigh => "gcc-high",
+            Self::Dod => "dod",
+        }
+    }
+
     /// The cloud whose sign-in host is `host`, of those that have one of their own.
     pub(super) fn of_authority(host: Option<&str>) -> Self {
         match host {

@@ -4,25 +4,45 @@ use std::path::PathBuf;
 
 use config_report::{ConfigReport, Mapping, Reported, YamlValue, expected};
 use secrecy::SecretString;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 use super::files::ReadContext;
 use super::scalar::is_client_id;
 use super::secret::check_secret_file;
 use super::{Credential, ManagedIdentity, SecretSource};
+use crate::clock::{Clock, Timestamp};
 
 const TYPES: &str = "`client_secret`, `client_certificate`, `workload_identity`, `managed_identity`, `azure_cli`, `azure_developer_cli` or `token_file`";
 
-/// A credential, and whether its secret stands in the file itself.
+/// A credential as the file has it.
+pub(super) struct Found {
+    pub(super) credential: Credential,
+    /// Whether its secret stands in the file itself.
+    pub(super) inline: bool,
+    /// When its secret ends, if the file says so.
+    pub(super) expires: Option<Timestamp>,
+}
+
+/// The section `credential`.
 pub(super) fn read(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
     world: &ReadContext<'_>,
-) -> Result<(Credential, bool), Reported> {
+) -> Result<Found, Reported> {
     let mut section = value.mapping(report, "a mapping with `type`")?;
     let type_ = section.require(report, "type", TYPES)?;
     let name = type_.text(report, TYPES)?;
+    let mut expires = Ok(None);
     let credential = match name {
-        "client_secret" => client_secret(&mut section, report, world),
+        "client_secret" => {
+            expires = section
+                .take("expires")
+                .map(|value| read_expiry(&value, report))
+                .transpose();
+            client_secret(&mut section, report, world)
+        }
         "workload_identity" => {
             workload_identity(&mut section, report, world).map(|credential| (credential, false))
         }
@@ -43,7 +63,36 @@ pub(super) fn read(
         }
     };
     section.finish(report);
-    credential
+    let (credential, inline) = credential?;
+    Ok(Found {
+        credential,
+        inline,
+        expires: expires?,
+    })
+}
+
+/// When a client secret ends. A date is its first moment, in UTC: better early than late.
+fn read_expiry(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Timestamp, Reported> {
+    let what =
+        "a date from 2010 to 2099 such as `2027-06-30`, or a time such as `2027-06-30T12:00:00Z`";
+    let advice = "copy it from the application's list of client secrets";
+    let expires = value.parse(report, what, advice, |text| {
+        let date = format_description!("[year]-[month]-[day]");
+        let moment = Date::parse(text, date)
+            .map(|date| date.midnight().assume_utc())
+            .or_else(|_| OffsetDateTime::parse(text, &Rfc3339))
+            .ok()?;
+        // No application is older, and Entra gives no secret for so long.
+        let known = (2010..2100).contains(&moment.year());
+        known.then(|| Timestamp::from_unix_millis(moment.unix_timestamp() * 1_000))
+    })?;
+    if expires < Clock::system().wall() {
+        let text = format!(
+            "says that the secret expired at {expires}; create a new secret, or correct the date if there is one"
+        );
+        value.warn(report, text);
+    }
+    Ok(expires)
 }
 
 fn client_secret(

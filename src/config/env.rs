@@ -1,5 +1,6 @@
 //! One tenant from Azure's usual environment variables, for whoever names no file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use config_report::{ConfigErrors, ConfigReport, Reported, excerpt, expected};
@@ -93,11 +94,14 @@ impl Variables<'_> {
         let tenant = Tenant {
             name: TenantName::new("default"),
             tenant_id: tenant_id?,
+            cloud: cloud.name(),
+            labels: BTreeMap::new(),
             api_base_url,
             api_version: None,
             authority_host,
             scope: cloud.scope(),
             credential,
+            credential_expires: None,
             definitions: DefinitionFilter::default(),
             poll: Poll::default(),
             limits,

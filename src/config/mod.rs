@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! file.rs ─► config_report (text → values with lines, and a report of all errors)
-//!    └─ tenant.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
+//!    └─ tenant.rs ─ labels.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
 //! env.rs (Azure's variables → one tenant)
 //! ```
 
@@ -15,11 +15,13 @@ mod credential;
 mod env;
 mod file;
 mod files;
+mod labels;
 mod scalar;
 mod secret;
 mod tenant;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +35,7 @@ pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 
 use crate::budget::{BudgetKey, Limits};
+use crate::clock::Timestamp;
 use crate::model::{DefinitionId, TenantName};
 
 /// The whole configuration.
@@ -84,6 +87,10 @@ pub struct Tenant {
     pub name: TenantName,
     /// Directory (tenant) id or domain.
     pub tenant_id: String,
+    /// Its cloud, as the configuration names it.
+    pub cloud: &'static str,
+    /// Labels of `defender_tenant_info`, by their names.
+    pub labels: BTreeMap<String, String>,
     /// Origin of the API: `https`, or `http` to a loopback address; no path.
     pub api_base_url: Url,
     /// The API's version as its paths have it, such as `v1.0`; `None`: the latest.
@@ -94,6 +101,8 @@ pub struct Tenant {
     pub scope: String,
     /// How to prove the application's identity.
     pub credential: Credential,
+    /// When the client secret ends, as the configuration says: nothing else tells.
+    pub credential_expires: Option<Timestamp>,
     /// Which definitions are published.
     pub definitions: DefinitionFilter,
     /// How often what is polled.

@@ -1,5 +1,6 @@
 //! One entry of `tenants`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use config_report::{ConfigReport, Mapping, Reported, YamlValue, excerpt, expected};
@@ -9,6 +10,7 @@ use url::Url;
 use super::cloud::{CLOUDS, Cloud, REGIONS};
 use super::credential;
 use super::files::ReadContext;
+use super::labels;
 use super::scalar::{Scheme, is_directory, is_loopback, is_name, origin};
 use super::{DefinitionFilter, Poll, Rule, Tenant};
 use crate::budget::{Limits, Scope};
@@ -35,6 +37,10 @@ pub(super) fn read(
     let name = read_name(&mut section, report);
     let tenant_id = read_tenant_id(&mut section, report);
     let addresses = read_addresses(&mut section, report, world);
+    let labels = match section.take("labels") {
+        Some(value) => labels::read(&value, report),
+        None => Ok(BTreeMap::new()),
+    };
     let api_version = match section.take("api_version") {
         Some(value) => read_version(&value, report).map(Some),
         None => Ok(None),
@@ -59,23 +65,26 @@ pub(super) fn read(
     };
     section.finish(report);
     let addresses = addresses?;
-    let (credential, inline) = credential?;
+    let credential = credential?;
     let ([limits, api_limits], exclusive) = limits?;
     let tenant = Tenant {
         name: name?,
         tenant_id: tenant_id?,
+        cloud: addresses.cloud.name(),
+        labels: labels?,
         api_base_url: addresses.api,
         api_version: api_version?,
         authority_host: addresses.authority,
         scope: addresses.scope,
-        credential,
+        credential: credential.credential,
+        credential_expires: credential.expires,
         definitions: definitions?,
         poll: poll?,
         limits,
         api_limits,
         exclusive,
     };
-    Ok((tenant, inline))
+    Ok((tenant, credential.inline))
 }
 
 fn read_name(section: &mut Mapping<'_>, report: &mut ConfigReport) -> Result<TenantName, Reported> {
@@ -107,6 +116,7 @@ fn read_version(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Stri
 }
 
 struct Addresses {
+    cloud: Cloud,
     api: Url,
     authority: Url,
     scope: String,
@@ -165,6 +175,7 @@ fn read_addresses(
         None => Ok(implied.scope()),
     };
     Ok(Addresses {
+        cloud: implied,
         api: api?,
         authority: authority?,
         scope: scope?,

@@ -189,6 +189,11 @@ pub const FILE: &str = "Put it back where the exporter can read it.";
 pub const BROKEN_FILE: &str = "Fix the file, or the file system that it is on.";
 /// A certificate does not serve; its error says why.
 pub const CERTIFICATE: &str = "Make a new certificate, upload it, and replace the files.";
+/// A client secret expires soon.
+pub const SECRET: &str =
+    "Create a new client secret, write it into the file, and set `expires` to its date.";
+/// A client secret works after the end that the configuration gives it.
+pub const EXPIRES: &str = "Set `expires` to the date of the secret in use.";
 /// What writes a token's file stopped.
 pub const TOKEN_FILE: &str = "Restart the program that writes the file.";
 /// There is no system-assigned identity.

@@ -1,5 +1,6 @@
 //! What the service and the sign-in host can send, for fuzzers and their tests.
 
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -131,6 +132,9 @@ pub(crate) fn assertion(certificate: &ClientCertificate) {
         poll: Poll::default(),
         limits: Limits::new(1, 1),
         api_limits: Limits::new(1, 1),
+        cloud: "public",
+        labels: BTreeMap::new(),
+        credential_expires: None,
         exclusive: false,
     };
     if let Ok(assertion) = sign(&tenant, "client", certificate, NOW) {

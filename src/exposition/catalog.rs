@@ -130,6 +130,8 @@ catalog! {
     "Health, per tenant" {
         UP: Gauge "defender_up" ["tenant"]
             "1 if the last poll of the tenant's scans succeeded; 0 if it failed, in which case the cached values are the last good ones; absent until the first poll has ended.";
+        TENANT_INFO: Info "defender_tenant_info" ["tenant", "tenant_id", "cloud"]
+            "What the configuration says of a tenant: its directory, its cloud, and the keys of labels, to join and route by.";
         LAST_SUCCESS: Gauge "defender_collector_last_success_timestamp_seconds" ["tenant", "collector"]
             "Unix time of the collector's last success; absent if there was none, and for sessions, which are fetched only when there are new ones. Cached from the last poll.";
         DURATION: Gauge "defender_collector_duration_seconds" ["tenant", "collector"]
@@ -176,6 +178,8 @@ catalog! {
             "Failed attempts to get a token, by class of the error. Cached from the last poll.";
         CERTIFICATE_EXPIRY: Gauge "defender_auth_certificate_expiry_timestamp_seconds" ["tenant"]
             "Unix time at which the client certificate expires; absent with other credentials. Cached from the last poll.";
+        CREDENTIAL_EXPIRY: Gauge "defender_auth_credential_expiry_timestamp_seconds" ["tenant"]
+            "Unix time at which the client secret expires, as credential.expires says, or the client certificate, as its file says; absent if neither does.";
     }
     "The exporter itself" {
         BUILD: Info "defender_exporter_build_info" ["version", "revision", "rustc_version"]

@@ -13,7 +13,7 @@ use crate::budget::Scope;
 use crate::clock::Timestamp;
 use crate::model::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
 use crate::model::{Agent, TenantName};
-use crate::polling::snapshot::TenantView;
+use crate::polling::snapshot::{TenantInfo, TenantView};
 
 /// What a family says of a tenant.
 enum Content {
@@ -23,7 +23,7 @@ enum Content {
     Used,
 }
 
-static FAMILIES: [(&Metric, Content); 28] = [
+static FAMILIES: [(&Metric, Content); 30] = [
     (&catalog::TARGET_SECONDS, Content::Lines(target_seconds)),
     (
         &catalog::AGENT_SEEN,
@@ -38,6 +38,7 @@ static FAMILIES: [(&Metric, Content); 28] = [
         &catalog::UP,
         Content::Lines(|lines, tenant| one(lines, tenant, tenant.health.up)),
     ),
+    (&catalog::TENANT_INFO, Content::Lines(tenant_info)),
     (
         &catalog::LAST_SUCCESS,
         Content::Lines(|lines, tenant| per_collector(lines, tenant, |health| health.last_success)),
@@ -124,6 +125,10 @@ static FAMILIES: [(&Metric, Content); 28] = [
         &catalog::CERTIFICATE_EXPIRY,
         Content::Lines(|lines, tenant| one(lines, tenant, tenant.health.certificate_expiry)),
     ),
+    (
+        &catalog::CREDENTIAL_EXPIRY,
+        Content::Lines(|lines, tenant| one(lines, tenant, tenant.health.credential_expiry)),
+    ),
 ];
 
 impl Source for Arc<TenantView> {
@@ -204,6 +209,30 @@ fn one<V: Into<Value>>(lines: &mut Lines<'_>, tenant: &TenantView, value: Option
     if let Some(value) = value {
         lines.sample(&[tenant.name.as_str()], value);
     }
+}
+
+fn tenant_info(lines: &mut Lines<'_>, tenant: &TenantView) {
+    let TenantInfo {
+        tenant_id,
+        cloud,
+        labels,
+        ..
+    } = &*tenant.info;
+    let names = labels.keys().map(String::as_str);
+    let names: Vec<_> = catalog::TENANT_INFO
+        .labels
+        .iter()
+        .copied()
+        .chain(names)
+        .collect();
+    let fixed = [tenant.name.as_str(), tenant_id, cloud];
+    let values: Vec<_> = fixed
+        .into_iter()
+        .chain(labels.values().map(String::as_str))
+        .collect();
+    let mut written = String::new();
+    pairs(&mut written, &names, &values);
+    lines.sample_of(&written, &[], 1_u64);
 }
 
 /// A moment; 0 if there is none.

@@ -9,7 +9,7 @@ use crate::config::{DefinitionFilter, Poll};
 use crate::defender;
 use crate::exposition::{self, Format, SelfMetrics};
 use crate::model::TenantName;
-use crate::polling::snapshot::Snapshot;
+use crate::polling::snapshot::{Snapshot, TenantInfo};
 use crate::polling::tenant::Tenant;
 use crate::schedule::Schedule;
 use crate::store;
@@ -22,7 +22,12 @@ pub(super) fn exposition(data: &[u8]) {
     let clock = Clock::anchored(Timestamp::from_unix_millis(1_700_000_000_000));
     let budget = Budget::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
-    let mut tenant = Tenant::new(name, "directory", DefinitionFilter::default(), budget);
+    let mut tenant = Tenant::new(
+        name,
+        TenantInfo::default(),
+        DefinitionFilter::default(),
+        budget,
+    );
     tenant.apply_listing(listed, Uptime::default());
     let view = tenant.view();
     let expected: BTreeSet<(String, String)> = view
@@ -59,7 +64,7 @@ pub(super) fn store_rows(data: &[u8]) {
     let name = TenantName::new("contoso");
     let mut tenant = Tenant::new(
         name,
-        "directory",
+        TenantInfo::default(),
         DefinitionFilter::default(),
         budget.clone(),
     );

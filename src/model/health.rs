@@ -257,6 +257,8 @@ pub struct Health {
     pub token_expiry: Option<Timestamp>,
     /// When the client certificate ends; client certificates only.
     pub certificate_expiry: Option<Timestamp>,
+    /// When the client secret or certificate ends, as far as is known.
+    pub credential_expiry: Option<Timestamp>,
     /// Failures to get a token.
     pub auth_errors: BTreeMap<AuthReason, u64>,
     /// Until when polling runs on the reserve; `None` if it does not.

@@ -10,16 +10,44 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::budget::Budget;
+use crate::clock::Timestamp;
+use crate::config;
 use crate::model::health::Health;
 use crate::model::histogram::Histogram;
 use crate::model::view::DefinitionView;
 use crate::model::{Agent, TenantName};
+
+/// What the configuration says of a tenant, and no answer of the service changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantInfo {
+    /// The directory (tenant) id or domain.
+    pub tenant_id: String,
+    /// The cloud's name.
+    pub cloud: &'static str,
+    /// Further labels, by their names.
+    pub labels: BTreeMap<String, String>,
+    /// When the client secret ends, if the configuration says so.
+    pub credential_expires: Option<Timestamp>,
+}
+
+impl From<&config::Tenant> for TenantInfo {
+    fn from(tenant: &config::Tenant) -> Self {
+        Self {
+            tenant_id: tenant.tenant_id.clone(),
+            cloud: tenant.cloud,
+            labels: tenant.labels.clone(),
+            credential_expires: tenant.credential_expires,
+        }
+    }
+}
 
 /// What is published of one tenant.
 #[derive(Clone, Debug)]
 pub struct TenantView {
     /// Its configured name.
     pub name: TenantName,
+    /// What the configuration says of it.
+    pub info: Arc<TenantInfo>,
     /// Ordered by definition id. The same list as before, and in another one the same
     /// views as before, where nothing changed: whoever keeps what was made of them need
     /// only compare pointers.

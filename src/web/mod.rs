@@ -88,6 +88,7 @@ mod tests {
         let age = Some(Duration::from_hours(1));
         TenantView {
             name: TenantName::new(name),
+            info: Arc::default(),
             definitions: [definition("a", age, ScanStatus::Success).into()].into(),
             agents: [].into(),
             target_seconds: Histogram::new(TARGET_SECONDS),

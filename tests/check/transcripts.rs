@@ -1,5 +1,7 @@
 //! What `check` says of each failure, word for word.
 
+use std::time::Duration;
+
 use super::*;
 
 /// One case: a simulator of its own with `fault`, and a configuration changed by `change`.
@@ -31,6 +33,22 @@ fn aadsts(code: u32) -> Fault {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_is_well() {
     case("good", None, |_, _| ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_expires_soon_or_should_have() {
+    let simulator = simulator().await;
+    let day = Duration::from_hours(24);
+    let now = simulator.world().now();
+    for (name, expires) in [
+        ("expiring_secret", now + day),
+        ("outdated_expiry", now - day),
+    ] {
+        let credential = format!("{}, expires: '{expires}'", secret(&simulator));
+        let folder = folder(&simulator, &credential);
+        let said = check(&folder, &[]).await;
+        same(name, &normal(&simulator, folder.path(), &said));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

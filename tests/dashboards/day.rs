@@ -78,7 +78,7 @@ impl Exporter {
             let poller = Poller::new(
                 Tenant::new(
                     tenant.name.clone(),
-                    &tenant.tenant_id,
+                    tenant.into(),
                     tenant.definitions.clone(),
                     budget.clone(),
                 ),

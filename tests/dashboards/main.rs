@@ -12,7 +12,7 @@ mod queries;
 mod rules;
 mod types;
 mod values;
-mod webhook;
+pub mod webhook;
 
 use std::fs;
 use std::path::PathBuf;

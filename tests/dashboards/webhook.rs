@@ -19,10 +19,10 @@ use crate::common::{Exporter, Process, eventually, free_port, options};
 
 const NAME: &str = "Zürich \"core\" switches";
 
-type Inbox = Arc<Mutex<Vec<Value>>>;
+pub type Inbox = Arc<Mutex<Vec<Value>>>;
 
 /// A webhook that keeps what it gets; its address.
-async fn webhook(inbox: &Inbox) -> String {
+pub async fn webhook(inbox: &Inbox) -> String {
     let inbox = Arc::clone(inbox);
     let keep = async move |Json(message): Json<Value>| {
         inbox.lock().expect("nobody panicked").push(message);

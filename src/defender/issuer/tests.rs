@@ -1,5 +1,6 @@
 //! `azure_identity` against a sign-in host of our own, over TLS; and token files.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -41,6 +42,9 @@ fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
         },
         limits: Limits::new(1, 1),
         api_limits: Limits::new(1, 1),
+        cloud: "public",
+        labels: BTreeMap::new(),
+        credential_expires: None,
         exclusive: false,
     }
 }

@@ -39,6 +39,7 @@ impl Poller {
         // Where the reserve is as large as our share, it is no less.
         let is_less = self.budget.limits() != self.budget.share();
         let reserve_until = self.budget.reserve().until(now).filter(|_| is_less);
+        let credential_expires = self.tenant.info().credential_expires;
         let health = &mut self.tenant.health;
         health.reserve_until = reserve_until.map(|until| wall + until.since(now));
         health.throttled_until = self
@@ -62,6 +63,7 @@ impl Poller {
         health.quarantined = self.schedule.quarantined(now);
         health.token_expiry = self.tokens.expiry();
         health.certificate_expiry = self.tokens.certificate_expiry();
+        health.credential_expiry = credential_expires.or(health.certificate_expiry);
         let listed = health.definitions.failure.is_none() || self.schedule.goes_without_list();
         health.up = self
             .polled

@@ -50,9 +50,14 @@ impl Poller {
         let now = self.clock.uptime();
         let mut schedule = Schedule::new(config.poll, now, fastrand::u64(..));
         let filter = config.definitions.clone();
-        let tenant = self
-            .tenant
-            .resume(&self.schedule, &mut schedule, filter, budget.clone(), now);
+        let tenant = self.tenant.resume(
+            &self.schedule,
+            &mut schedule,
+            config.into(),
+            filter,
+            budget.clone(),
+            now,
+        );
         let (snapshot, clock) = (self.snapshot, self.clock);
         Self {
             polled: self.polled,

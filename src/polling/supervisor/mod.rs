@@ -350,12 +350,7 @@ impl Supervisor {
         let (budget, store) = self.hold(tenant, &mut loaded, unknown);
         let clock = &self.around.clock;
         let filter = tenant.definitions.clone();
-        let mut known = Tenant::new(
-            tenant.name.clone(),
-            &tenant.tenant_id,
-            filter,
-            budget.clone(),
-        );
+        let mut known = Tenant::new(tenant.name.clone(), tenant.into(), filter, budget.clone());
         let mut schedule = Schedule::new(tenant.poll, clock.uptime(), fastrand::u64(..));
         known.restore(&mut schedule, loaded, clock);
         Poller::new(

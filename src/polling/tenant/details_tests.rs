@@ -78,6 +78,13 @@ fn whoever_goes_on_asks_for_what_is_left() {
     let now = Clock::system().uptime();
     let schedule = || Schedule::new(crate::config::Poll::default(), now, 1);
     let budget = tenant.budget.clone();
-    let mut tenant = tenant.resume(&schedule(), &mut schedule(), all(), budget, now);
+    let mut tenant = tenant.resume(
+        &schedule(),
+        &mut schedule(),
+        TenantInfo::default(),
+        all(),
+        budget,
+        now,
+    );
     assert_eq!(tenant.take_bare(), asked[1..]);
 }

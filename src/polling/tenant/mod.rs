@@ -21,15 +21,14 @@ use crate::model::histogram::Histogram;
 use crate::model::runs::RunHistory;
 use crate::model::view::{DefinitionView, TARGET_SECONDS};
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionId, TenantName};
-use crate::polling::snapshot::TenantView;
+use crate::polling::snapshot::{TenantInfo, TenantView};
 use crate::schedule::ListingDiff;
 
 /// What is known of one tenant.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     name: TenantName,
-    /// The directory (tenant) id or domain that all of this is about.
-    directory: Box<str>,
+    info: Arc<TenantInfo>,
     filter: DefinitionFilter,
     budget: Budget,
     scans: BTreeMap<DefinitionId, Box<RunHistory>>,
@@ -63,13 +62,13 @@ impl Tenant {
     #[must_use]
     pub fn new(
         name: TenantName,
-        directory: &str,
+        info: TenantInfo,
         filter: DefinitionFilter,
         budget: Budget,
     ) -> Self {
         Self {
             name,
-            directory: directory.into(),
+            info: Arc::new(info),
             filter,
             budget,
             scans: BTreeMap::new(),
@@ -106,6 +105,12 @@ impl Tenant {
         }
         self.outdated.extend(news.appeared.iter().cloned());
         (!self.filter.ids.is_empty()).then_some(news)
+    }
+
+    /// What the configuration says of it.
+    #[must_use]
+    pub fn info(&self) -> &TenantInfo {
+        &self.info
     }
 
     /// Whether no definition is known.
@@ -188,6 +193,7 @@ impl Tenant {
         self.refresh_views();
         TenantView {
             name: self.name.clone(),
+            info: Arc::clone(&self.info),
             definitions: Arc::clone(&self.views),
             agents: Arc::clone(&self.agents),
             target_seconds: self.target_seconds.clone(),

@@ -1,6 +1,7 @@
 //! A tenant as rows of the store, and back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Tenant;
 use crate::budget::Budget;
@@ -9,6 +10,7 @@ use crate::config::DefinitionFilter;
 use crate::model::DefinitionId;
 use crate::model::health::CollectorHealth;
 use crate::model::runs::RunHistory;
+use crate::polling::snapshot::TenantInfo;
 use crate::schedule::{FetchTimes, Schedule};
 use crate::store::{Changes, DefinitionState, Loaded, Stamp, TenantState};
 
@@ -84,7 +86,7 @@ impl Tenant {
             target_seconds: self.target_seconds.clone(),
             collectors: collectors.map(CollectorHealth::clone),
             auth_errors: health.auth_errors.clone(),
-            directory: Some(self.directory.to_string()),
+            directory: Some(self.info.tenant_id.clone()),
             restarts: health.restarts,
             links_refused: health.links_refused,
         };
@@ -106,6 +108,7 @@ impl Tenant {
         mut self,
         before: &Schedule,
         schedule: &mut Schedule,
+        info: TenantInfo,
         filter: DefinitionFilter,
         budget: Budget,
         now: Uptime,
@@ -128,6 +131,7 @@ impl Tenant {
         let hidden = hidden.into_iter().map(|(id, scan)| (id, (now, scan)));
         self.vanished.extend(hidden);
         Self {
+            info: Arc::new(info),
             filter,
             budget,
             scans: published,

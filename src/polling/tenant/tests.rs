@@ -19,7 +19,7 @@ pub(super) fn tenant(filter: DefinitionFilter) -> Tenant {
     let clock = Clock::system();
     Tenant::new(
         TenantName::new("t"),
-        "directory",
+        TenantInfo::default(),
         filter,
         Budget::new(clock, Limits::new(1, 1)),
     )

@@ -18,7 +18,7 @@ use crate::polling::tenant::publishes;
 /// The longest time for one tenant.
 const LONGEST: Duration = Duration::from_secs(45);
 
-/// A certificate that ends sooner is worth a word.
+/// A client secret or certificate that expires sooner is worth a word.
 const SOON: Duration = Duration::from_hours(30 * 24);
 
 /// Takes all steps, or as many as there is time for.
@@ -182,14 +182,22 @@ impl Check<'_> {
             || "there is one".to_owned(),
             |end| format!("valid until {end}"),
         );
+        let secret = self.tenant.credential_expires;
+        let secret = secret.map(|end| (end, "client secret", advice::SECRET));
         let certificate = self.tokens.certificate_expiry();
-        let left = certificate.map(|end| (end, end.since(self.clock.wall())));
-        self.note(match left.filter(|(_, left)| *left < SOON) {
-            Some((end, _)) => {
-                let text = format!("{text}; but the client certificate ends at {end}");
-                Finding::warning(Step::Token, text, advice::CERTIFICATE)
+        let certificate = certificate.map(|end| (end, "client certificate", advice::CERTIFICATE));
+        let now = self.clock.wall();
+        self.note(match secret.or(certificate) {
+            // The secret has just worked: the configuration is behind.
+            Some((end, what @ "client secret", _)) if end < now => {
+                let text = format!("{text}; but `expires` says that the {what} expired at {end}");
+                Finding::warning(Step::Token, text, advice::EXPIRES)
             }
-            None => Finding::ok(Step::Token, text),
+            Some((end, what, advice)) if end.since(now) < SOON => {
+                let text = format!("{text}; but the {what} expires at {end}");
+                Finding::warning(Step::Token, text, advice)
+            }
+            _ => Finding::ok(Step::Token, text),
         });
         Ok(bearer)
     }

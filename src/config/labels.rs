@@ -1,0 +1,106 @@
+//! The section `labels`: what a tenant's series are joined with, such as the customer.
+
+use std::collections::BTreeMap;
+
+use config_report::{ConfigReport, MappingEntry, Reported, YamlValue, collect_all, expected};
+
+/// The most labels a tenant may have; Prometheus is usually told to allow about 30 a series.
+const MOST: usize = 20;
+
+/// The most characters of a value; longer ones are cut when they are written.
+const LONGEST: usize = 256;
+
+/// Names that the exporter, Prometheus or its alerts use themselves.
+const RESERVED: &[&str] = &[
+    "agent_id",
+    "alertname",
+    "client_version",
+    "cloud",
+    "code",
+    "collector",
+    "computer_dns_name",
+    "definition_id",
+    "endpoint",
+    "handler",
+    "instance",
+    "job",
+    "le",
+    "machine_id",
+    "quantile",
+    "reason",
+    "revision",
+    "rustc_version",
+    "scan_name",
+    "scan_type",
+    "scanner_version",
+    "state",
+    "status",
+    "target_type",
+    "tenant",
+    "tenant_id",
+    "version",
+    "window",
+];
+
+/// A tenant's labels by their names.
+pub(super) fn read(
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+) -> Result<BTreeMap<String, String>, Reported> {
+    let section = value.mapping(report, "a mapping such as `customer: contoso`")?;
+    let entries = section.entries();
+    if entries.len() > MOST {
+        let what = format!("at most {MOST} labels");
+        let text = expected(&what, &entries.len().to_string(), "remove some");
+        return Err(value.error(report, text));
+    }
+    collect_all(entries.iter().map(|entry| read_label(entry, report)))
+}
+
+fn read_label(
+    entry: &MappingEntry<'_>,
+    report: &mut ConfigReport,
+) -> Result<(String, String), Reported> {
+    let name = read_name(entry, report);
+    let what = format!("1 to {LONGEST} characters without line breaks");
+    let Some(value) = &entry.value else {
+        let advice = "write a value after the colon, or remove the label";
+        return Err(entry.error(report, expected(&what, "nothing", advice)));
+    };
+    let text = value.parse(report, &what, "write them after the colon", |text| {
+        let length = text.chars().count();
+        ((1..=LONGEST).contains(&length) && !text.contains(char::is_control))
+            .then(|| text.to_owned())
+    });
+    Ok((name?, text?))
+}
+
+fn read_name(entry: &MappingEntry<'_>, report: &mut ConfigReport) -> Result<String, Reported> {
+    let name = entry.key;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = (1..=64).contains(&name.len())
+        && name.chars().all(plain)
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    let [what, found, advice] = if !is_name {
+        [
+            "a label's name: up to 64 letters, digits and `_`, not a digit first",
+            "another name",
+            "rename it",
+        ]
+    } else if name.starts_with("__") {
+        [
+            "a label's name that does not begin with `__`",
+            "one that Prometheus keeps for itself",
+            "rename it",
+        ]
+    } else if RESERVED.contains(&name) {
+        [
+            "a label of your own",
+            "one that the exporter or Prometheus uses",
+            "rename it, for example by a prefix",
+        ]
+    } else {
+        return Ok(name.to_owned());
+    };
+    Err(entry.error(report, expected(what, found, advice)))
+}
