@@ -26,10 +26,6 @@ const UNUSED: &[(&str, &str)] = &[
         "its labels are the user's own; docs/routing.md joins them",
     ),
     (
-        "defender_auth_credential_expiry_timestamp_seconds",
-        "absent unless the configuration says when the secret expires",
-    ),
-    (
         "defender_scan_troubleshoot_mode",
         "set and unset by hand in the portal; the definition's page shows it",
     ),
