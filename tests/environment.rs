@@ -24,6 +24,7 @@ fn errors_name_the_variable() {
         ("web.telemetry-path", "metrics"),
         ("web.systemd-socket", "maybe"),
         ("web.max-requests", "-1"),
+        ("config.auto-reload-interval", "soon"),
         ("web.enable-lifecycle", "maybe"),
         ("shard", "x"),
         ("total-shards", "1.5"),

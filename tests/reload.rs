@@ -354,3 +354,85 @@ async fn a_thousand_reloads_leak_nothing() {
     assert_eq!(of_old(), old, "no old task calls");
     assert_eq!(calls(&simulator, 0, Endpoint::Token).len(), 1);
 }
+
+const AUTO: &str = "--config.auto-reload-interval=1s";
+
+/// `exporter.yml` as the kubelet lays out a ConfigMap: a link by way of `..data` into a folder
+/// that is never changed.
+fn publish(folder: &Path, version: u32, text: &str) {
+    use std::os::unix::fs::symlink;
+    let name = format!("..version-{version}");
+    std::fs::create_dir(folder.join(&name)).expect("it can be made");
+    std::fs::write(folder.join(&name).join("exporter.yml"), text).expect("it can be written");
+    symlink(name, folder.join("..data_tmp")).expect("it can be linked");
+    std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("it can be moved");
+    symlink("..data/exporter.yml", folder.join("exporter.yml.tmp")).expect("it can be linked");
+    std::fs::rename(folder.join("exporter.yml.tmp"), folder.join("exporter.yml"))
+        .expect("it can be moved");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_is_reloaded_by_itself() {
+    let simulator = simulator(2).await;
+    let [one, two] = [0, 1].map(entry);
+    let text = |entries: &[Entry]| {
+        let draft = TempDir::new().expect("a folder can be made");
+        settings::write(&simulator, draft.path(), entries, "40s");
+        let text = std::fs::read_to_string(draft.path().join("exporter.yml"));
+        let ca = |folder: &Path| folder.join("ca.pem").display().to_string();
+        // It lasts as long as the simulator does.
+        text.expect("it was written")
+            .replace(&ca(draft.path()), "ca.pem")
+    };
+    let folder = Arc::new(TempDir::new().expect("a folder can be made"));
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(ca, simulator.ca_pem()).expect("it can be written");
+    publish(folder.path(), 1, &text(std::slice::from_ref(&one)));
+    let exporter = Exporter::start_with_flags(Arc::clone(&folder), &[AUTO]).await;
+    exporter.ready().await;
+
+    // A swap of `..data`, as of a ConfigMap.
+    let both = text(&[one.clone(), two.clone()]);
+    publish(folder.path(), 2, &both);
+    let second = [label(&two)];
+    let second: Vec<&str> = second.iter().map(String::as_str).collect();
+    exporter.shows("defender_up", &second, |up| up > 0.5).await;
+
+    // A file that stays half written is one mistake, told once; nothing changes.
+    let half = &both[..both.len() / 2];
+    assert!(half.contains("tenant-0"), "{half}");
+    publish(folder.path(), 3, &format!("{half}\"\n"));
+    let ok = "defender_exporter_config_last_reload_successful";
+    exporter.shows(ok, &[], |ok| ok < 0.5).await;
+    let listed = calls(&simulator, 1, Endpoint::Definitions).len();
+    eventually("it polls on, for some intervals", async || {
+        (calls(&simulator, 1, Endpoint::Definitions).len() > listed + 4).then_some(())
+    })
+    .await;
+    let told = exporter.process.output();
+    let told = told.matches("the configuration was not reloaded").count();
+    assert_eq!(told, 1, "{}", exporter.process.output());
+
+    // One that is gone is a mistake too, and one that comes back is taken.
+    std::fs::remove_file(folder.path().join("..data")).expect("it can be removed");
+    exporter.says("No such file").await;
+    publish(folder.path(), 4, &text(std::slice::from_ref(&one)));
+    exporter.shows(ok, &[], |ok| ok > 0.5).await;
+    assert!(!exporter.metrics().await.0.contains(second[0]));
+    assert_eq!(calls(&simulator, 0, Endpoint::Token).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_left_alone_unless_asked_for() {
+    let simulator = simulator(1).await;
+    let exporter = start(&simulator, &[entry(0)], &[]).await;
+    exporter.ready().await;
+    settings::write_text(folder(&exporter), "");
+    let listed = calls(&simulator, 0, Endpoint::Definitions).len();
+    eventually("it polls on", async || {
+        (calls(&simulator, 0, Endpoint::Definitions).len() > listed + 3).then_some(())
+    })
+    .await;
+    let ok = "defender_exporter_config_last_reload_successful";
+    assert_eq!(exporter.metrics().await.value(ok, &[]), Some(1.0));
+}

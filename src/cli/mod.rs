@@ -7,8 +7,10 @@ pub mod printable;
 pub mod stderr;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::ErrorKind as IoErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
@@ -30,6 +32,9 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
         option_env!("DEFENDER_EXPORTER_RUSTC_VERSION").unwrap_or("unknown"),
     )
 });
+
+/// The configuration file that the container image names.
+pub const DEFAULT_FILE: &str = "/etc/defender-scan-exporter/exporter.yml";
 
 /// Prometheus exporter for the authenticated scans of Microsoft Defender for Endpoint.
 #[derive(Clone, Debug, Parser)]
@@ -94,6 +99,16 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config_file: Option<PathBuf>,
 
+    /// How often to look whether the configuration file has changed, and to reload it then; 0s: never
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "DURATION",
+        global = true
+    )]
+    #[arg(env = "DEFENDER_EXPORTER_CONFIG_AUTO_RELOAD_INTERVAL")]
+    #[arg(default_value = "0s", value_parser = auto_reload_interval)]
+    pub auto_reload_interval: Duration,
+
     /// Address to listen on; may be given several times
     #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_WEB_LISTEN_ADDRESS", value_delimiter = ',')]
@@ -153,6 +168,21 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// The configuration file, if there is to be one: the [`DEFAULT_FILE`] that the image names
+    /// may be absent where Azure's variables take its place.
+    #[must_use]
+    pub fn config_file(&self) -> Option<&Path> {
+        let variables = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID"].map(std::env::var_os);
+        let in_its_place = variables
+            .iter()
+            .all(|value| value.as_ref().is_some_and(|value| !value.is_empty()));
+        let file = self.config_file.as_deref()?;
+        // What is there but cannot be read is a mistake as anywhere else.
+        let absent = file == Path::new(DEFAULT_FILE)
+            && matches!(file.symlink_metadata(), Err(error) if error.kind() == IoErrorKind::NotFound);
+        (!absent || !in_its_place).then_some(file)
+    }
+
     /// Whose tenants are polled.
     ///
     /// # Errors
@@ -271,6 +301,14 @@ fn storage(text: &str) -> Result<Storage, FlagError> {
     })
 }
 
+/// Zero, or a time that is worth waiting for.
+fn auto_reload_interval(text: &str) -> Result<Duration, FlagError> {
+    let interval = humantime::parse_duration(text).ok();
+    interval
+        .filter(|interval| interval.is_zero() || *interval >= Duration::from_secs(1))
+        .ok_or(FlagError::AutoReloadInterval)
+}
+
 /// A path that leaves `/` to the status page.
 fn telemetry_path(text: &str) -> Result<TelemetryPath, FlagError> {
     let path: Option<TelemetryPath> = text.parse().ok();
@@ -281,6 +319,11 @@ fn telemetry_path(text: &str) -> Result<TelemetryPath, FlagError> {
 /// Why a flag's value is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FlagError {
+    /// No duration, or one below a second.
+    #[error(
+        "expected a duration of 1s or more, or 0s for never, but found something else; write for instance `30s`"
+    )]
+    AutoReloadInterval,
     /// Not an absolute path, or one that the exporter needs itself.
     #[error(
         "expected a path such as `/metrics`, but found another form, `/` or one below `/-/`; choose another"
@@ -308,6 +351,7 @@ mod tests {
         assert!(cli.command.is_none());
         assert_eq!(cli.flags.listen_addresses, [":10063".parse().unwrap()]);
         assert_eq!(cli.flags.telemetry_path.as_str(), "/metrics");
+        assert_eq!(cli.flags.auto_reload_interval, Duration::ZERO);
         assert_eq!(cli.flags.max_requests, 40);
         assert_eq!(cli.flags.log_level, LogLevel::Info);
         assert_eq!(cli.flags.log_format, LogFormat::Logfmt);
@@ -343,6 +387,8 @@ mod tests {
             &["--web.telemetry-path=metrics"],
             &["--web.telemetry-path=/"],
             &["--web.telemetry-path=/-/healthy"],
+            &["--config.auto-reload-interval=soon"],
+            &["--config.auto-reload-interval=999ms"],
             &["--shard=1"],
             &["--total-shards=2"],
             &["--total-shards=0"],

@@ -298,6 +298,48 @@ async fn the_demo_needs_nothing_but_the_volume() {
     stops(&mut process).await;
 }
 
+/// As AKS's webhook starts it: with Azure's variables, and no configuration mounted.
+#[tokio::test(flavor = "multi_thread")]
+async fn azures_variables_take_the_place_of_the_file_that_the_image_names() {
+    let folder: Arc<TempDir> = tempfile::tempdir().expect("a folder can be made").into();
+    unpacked(folder.path(), "");
+    let image = Image::read();
+    let file = format!(
+        "--config.file={}",
+        defender_scan_exporter::cli::DEFAULT_FILE
+    );
+    assert_eq!(image.words("CMD"), [file]);
+    let words = |last: &str| {
+        [
+            image.words("ENTRYPOINT"),
+            image.words("CMD"),
+            vec![last.to_owned()],
+        ]
+        .concat()
+    };
+    let without = run(&mut contained(
+        folder.path(),
+        &image,
+        &words("--storage.path="),
+    ));
+    assert_eq!(without.status.code(), Some(1));
+    let mut image = Image::read();
+    let variables = image.0.iter_mut().find(|(name, _)| name == "ENV");
+    variables.expect("it has variables").1.push_str(
+        " AZURE_TENANT_ID=contoso.example AZURE_CLIENT_ID=9b6f0000-0000-4000-8000-000000000001 \
+         AZURE_CLIENT_SECRET=not-a-secret AZURE_AUTHORITY_HOST=https://localhost:1",
+    );
+    let words = words("--web.listen-address=127.0.0.1:0");
+    let mut process = Process::start(
+        Arc::clone(&folder),
+        &mut contained(folder.path(), &image, &words),
+    );
+    let url = address(&process).await;
+    let (_, body) = get(&format!("{url}/metrics")).await.expect("it answers");
+    assert!(body.contains("tenant=\"default\""), "{body}");
+    stops(&mut process).await;
+}
+
 /// At SIGTERM, in good order: bubblewrap ends as the exporter in it did.
 async fn stops(process: &mut Process) {
     let inner = descendant(process.id()).to_string();

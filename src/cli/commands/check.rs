@@ -70,7 +70,7 @@ pub(super) async fn run(
 
 /// The configuration, with what is likely not meant.
 fn read(flags: &Flags) -> Result<(Config, Vec<String>), ConfigErrors> {
-    let Some(file) = &flags.config_file else {
+    let Some(file) = flags.config_file() else {
         let config = Config::from_env(&|name| std::env::var(name).ok())?;
         return Ok((config, Vec::new()));
     };

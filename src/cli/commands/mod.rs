@@ -3,6 +3,7 @@
 mod check;
 mod check_config;
 mod demo;
+mod file_watch;
 mod healthcheck;
 mod logging;
 mod reload;

@@ -1,11 +1,14 @@
-//! The configuration in force: read again at SIGHUP or on request, one reload after the other.
+//! The configuration in force: read again at SIGHUP, on request, or when its file has changed, one
+//! reload after the other.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::mpsc::Receiver;
 
+use super::file_watch::FileWatch;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exposition::SelfMetrics;
@@ -23,6 +26,8 @@ pub(super) type Reader = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 pub(super) struct Reloads {
     pub(super) supervisor: Supervisor,
     pub(super) reader: Reader,
+    /// Where `--config.auto-reload-interval` is set.
+    pub(super) watch: Option<FileWatch>,
     /// What the reader reads, for the log.
     pub(super) origin: String,
     pub(super) own: SelfMetrics,
@@ -38,6 +43,9 @@ impl Reloads {
                 () = self.supervisor.watch() => {}
                 () = asked.reload.notified() => {
                     // Logged and counted; there is nobody else to tell.
+                    let _ = self.reload().await;
+                }
+                () = changed(&mut self.watch) => {
                     let _ = self.reload().await;
                 }
                 Some(request) = requests.recv() => {
@@ -67,6 +75,9 @@ impl Reloads {
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<()> {
+        if let Some(watch) = &mut self.watch {
+            watch.note().await;
+        }
         let reader = Arc::clone(&self.reader);
         let read = tokio::task::spawn_blocking(move || reader());
         let config = read.await.context("reading the configuration")??;
@@ -80,5 +91,13 @@ impl Reloads {
             "reloaded"
         );
         Ok(())
+    }
+}
+
+/// Waits until the watched file has changed; for ever where none is watched.
+async fn changed(watch: &mut Option<FileWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => pending().await,
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Process;
+use super::file_watch::FileWatch;
 use super::reload::{Reader, Reloads};
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
@@ -25,7 +26,7 @@ use crate::web::{self, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
 fn config(flags: &Flags) -> anyhow::Result<Config> {
-    let Some(file) = &flags.config_file else {
+    let Some(file) = flags.config_file() else {
         return Ok(Config::from_env(&|name| std::env::var(name).ok())?);
     };
     let (config, warnings) = Config::load(file)?;
@@ -85,6 +86,13 @@ impl Exporter {
         process: &Process,
     ) -> anyhow::Result<Self> {
         let shutdown = &process.asked.stop;
+        let mut watch = flags
+            .config_file
+            .clone()
+            .and_then(|file| FileWatch::new(file, flags.auto_reload_interval));
+        if let Some(watch) = &mut watch {
+            watch.note().await;
+        }
         let config = reader()?;
         let sockets = if flags.systemd_socket {
             from_systemd()?
@@ -118,6 +126,7 @@ impl Exporter {
         let reloads = Reloads {
             supervisor,
             reader,
+            watch,
             origin: file.map_or_else(start, |file| file.display().to_string()),
             own,
             clock,

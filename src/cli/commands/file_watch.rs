@@ -1,0 +1,153 @@
+//! The configuration file's content, watched for `--config.auto-reload-interval`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config_report::Document;
+use ring::digest::{SHA256, digest};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use exporter_toolkit::small_file;
+
+/// How soon after a first look that found something new the second follows: longer than
+/// anyone takes to write a file, or to move one into another's place.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What a look found: a digest, as the file may hold secrets; `None` if it cannot be read.
+type Look = Option<[u8; 32]>;
+
+/// A file that is looked at once an interval.
+pub(super) struct FileWatch {
+    file: PathBuf,
+    timer: Interval,
+    changes: Changes,
+}
+
+impl FileWatch {
+    /// Watches `file`; `None` if the interval is zero.
+    pub(super) fn new(file: PathBuf, interval: Duration) -> Option<Self> {
+        if interval.is_zero() {
+            return None;
+        }
+        let mut timer = tokio::time::interval(interval);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Some(Self {
+            file,
+            timer,
+            changes: Changes::default(),
+        })
+    }
+
+    /// Takes the content of this moment as known. To be called before the file is read to be put
+    /// in force, so that no later change is missed.
+    pub(super) async fn note(&mut self) {
+        self.changes.known = self.look().await;
+        self.changes.other = None;
+    }
+
+    /// Waits until the file has lost the content that is known.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            self.timer.tick().await;
+            let look = self.look().await;
+            match self.changes.see(look) {
+                Seen::Known => {}
+                Seen::Unsettled => self.timer.reset_after(SETTLE.min(self.timer.period())),
+                Seen::Changed => return,
+            }
+        }
+    }
+
+    async fn look(&self) -> Look {
+        let content = small_file::read(&self.file, Document::MAX_BYTES as u64)
+            .await
+            .ok()?;
+        digest(&SHA256, &content.bytes).as_ref().try_into().ok()
+    }
+}
+
+/// What looks in a row say. A file that is gone for a moment, or half written, is no change: two
+/// looks in a row must find the same.
+#[derive(Default)]
+struct Changes {
+    /// What the newest reload found.
+    known: Look,
+    /// What the newest look found instead.
+    other: Option<Look>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Known,
+    Unsettled,
+    Changed,
+}
+
+impl Changes {
+    fn see(&mut self, look: Look) -> Seen {
+        if look == self.known {
+            self.other = None;
+            return Seen::Known;
+        }
+        if self.other == Some(look) {
+            return Seen::Changed;
+        }
+        self.other = Some(look);
+        Seen::Unsettled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Look = Some([1; 32]);
+    const NEW: Look = Some([2; 32]);
+    const HALF: Look = Some([3; 32]);
+
+    #[test]
+    fn only_what_two_looks_in_a_row_find_is_a_change() {
+        let seen = |looks: &[Look]| {
+            let mut changes = Changes {
+                known: OLD,
+                other: None,
+            };
+            looks
+                .iter()
+                .map(|look| changes.see(*look))
+                .collect::<Vec<_>>()
+        };
+        use Seen::{Changed, Known, Unsettled};
+        assert_eq!(seen(&[OLD, OLD]), [Known, Known]);
+        assert_eq!(seen(&[OLD, NEW, NEW]), [Known, Unsettled, Changed]);
+        // Gone for a moment, in favour of the same or of something new.
+        assert_eq!(seen(&[None, OLD, OLD]), [Unsettled, Known, Known]);
+        assert_eq!(seen(&[None, NEW, NEW]), [Unsettled, Unsettled, Changed]);
+        assert_eq!(seen(&[None, OLD, None]), [Unsettled, Known, Unsettled]);
+        // Half written, twice.
+        assert_eq!(seen(&[HALF, NEW, NEW]), [Unsettled, Unsettled, Changed]);
+        assert_eq!(seen(&[HALF, OLD, HALF]), [Unsettled, Known, Unsettled]);
+        // Gone for good.
+        assert_eq!(seen(&[None, None]), [Unsettled, Changed]);
+    }
+
+    #[tokio::test]
+    async fn each_content_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("exporter.yml");
+        std::fs::write(&file, "one").unwrap();
+        assert!(FileWatch::new(file.clone(), Duration::ZERO).is_none());
+        let mut watch = FileWatch::new(file.clone(), Duration::from_millis(1)).unwrap();
+        watch.note().await;
+        for content in [Some("two"), None, Some("two"), Some("")] {
+            match content {
+                Some(text) => std::fs::write(&file, text).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            watch.changed().await;
+            watch.note().await;
+            let again = tokio::time::timeout(Duration::from_millis(50), watch.changed());
+            assert!(again.await.is_err(), "{content:?} was told twice");
+        }
+    }
+}
