@@ -357,7 +357,7 @@ async fn a_thousand_reloads_leak_nothing() {
 
 const AUTO: &str = "--config.auto-reload-interval=1s";
 
-/// `exporter.yml` as the kubelet lays out a ConfigMap: a link by way of `..data` into a folder
+/// `exporter.yml` as the kubelet lays out a config map: a link by way of `..data` into a folder
 /// that is never changed.
 fn publish(folder: &Path, version: u32, text: &str) {
     use std::os::unix::fs::symlink;

@@ -99,6 +99,7 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
+    use super::Seen::{Changed, Known, Unsettled};
     use super::*;
 
     const OLD: Look = Some([1; 32]);
@@ -117,7 +118,6 @@ mod tests {
                 .map(|look| changes.see(*look))
                 .collect::<Vec<_>>()
         };
-        use Seen::{Changed, Known, Unsettled};
         assert_eq!(seen(&[OLD, OLD]), [Known, Known]);
         assert_eq!(seen(&[OLD, NEW, NEW]), [Known, Unsettled, Changed]);
         // Gone for a moment, in favour of the same or of something new.
