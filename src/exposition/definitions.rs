@@ -6,8 +6,8 @@ use super::catalog::{self, Metric};
 use super::chunk::Chunk;
 use super::format::{Lines, Value};
 use super::label::pairs;
-use super::pages::{Piece, Source, is_boundary};
-use super::per_scrape::{Live, Rows};
+use super::pages::{Written, is_boundary};
+use super::samples::{Samples, Source};
 use crate::model::view::DefinitionView;
 use crate::model::{AgentId, DefinitionId, TenantName};
 use crate::polling::snapshot::Tenants;
@@ -85,7 +85,7 @@ impl Row {
     }
 }
 
-impl Source for Row {
+impl Written for Row {
     type Key = (TenantName, DefinitionId);
 
     const LONGEST: usize = 1024;
@@ -106,14 +106,14 @@ impl Source for Row {
         FAMILIES.iter().map(|(metric, _)| *metric)
     }
 
-    fn render(rows: &[Self]) -> Vec<Piece> {
+    fn render(rows: &[Self]) -> Vec<Chunk> {
         let labels: Vec<String> = rows.iter().map(Row::labels).collect();
         let rows = || labels.iter().map(String::as_str).zip(rows);
-        let pieces = FAMILIES.iter().map(|(metric, content)| {
+        let chunks = FAMILIES.iter().map(|(metric, content)| {
             let mut text = String::new();
             let mut lines = Lines::new(metric, &mut text);
             match content {
-                Content::Age => return Piece::Live(Arc::new(ages(metric, rows()))),
+                Content::Age => return Chunk::PerScrape(Arc::new(ages(metric, rows()))),
                 Content::Value(value) => {
                     for (labels, row) in rows() {
                         if let Some(value) = value(&row.view) {
@@ -132,9 +132,9 @@ impl Source for Row {
                     }
                 }
             }
-            Piece::Text(Arc::new(Chunk::new(text)))
+            Chunk::of(text)
         });
-        pieces.collect()
+        chunks.collect()
     }
 }
 
@@ -148,14 +148,16 @@ impl Row {
     }
 }
 
-fn ages<'r>(metric: &'static Metric, rows: impl Iterator<Item = (&'r str, &'r Row)>) -> Live {
-    let mut ages = Rows::default();
+fn ages<'r>(metric: &'static Metric, rows: impl Iterator<Item = (&'r str, &'r Row)>) -> Samples {
+    let mut ages = Samples::default();
     for (labels, row) in rows {
         if let Some(run) = &row.view.last_run {
-            ages.add(run.at, |out| Lines::new(metric, out).start_of(labels, &[]));
+            ages.add(Source::Age(run.at), |out| {
+                Lines::new(metric, out).start_of(labels, &[]);
+            });
         }
     }
-    Live::ages(ages)
+    ages.packed()
 }
 
 fn sessions(lines: &mut Lines<'_>, labels: &str, view: &DefinitionView) {

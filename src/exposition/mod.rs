@@ -2,24 +2,24 @@
 //!
 //! ```text
 //! catalog (names, types, help) ──────────────┐
-//! snapshot ─► definitions, tenants ─► pages ─┴─► scrape ─► text or gzip, piece by piece
-//!             registry ─► own ───────────────────┘ ▲
+//! snapshot ─► definitions, tenants ─► pages ─┴─► scrape ─► text or gzip, chunk by chunk
+//!             registry ─► self_metrics ──────────┘ ▲
 //! request headers ─► negotiate ────────────────────┘
 //! ```
 //!
-//! What was written is kept while what it was written from stays the same. At
-//! each scrape only the ages, the use of the budgets and the exporter's own
-//! metrics are written.
+//! A *family* is a header and *chunks* of *samples*. A chunk is kept while what it was written
+//! from stays the same, and so is what it compresses to. At each scrape only the ages, the use of
+//! the budgets and the exporter's own metrics are written.
 
-mod alike;
 pub mod catalog;
 mod chunk;
 mod definitions;
 pub mod format;
+mod gzip;
 mod label;
 mod pages;
-mod per_scrape;
 pub mod reference;
+mod samples;
 mod scrape;
 mod self_metrics;
 mod tenants;
@@ -32,11 +32,10 @@ pub use flate2::CompressError;
 pub use scrape::Scrape;
 pub use self_metrics::SelfMetrics;
 
-use self::catalog::Metric;
-use self::chunk::Chunk;
+use self::chunk::{Family, Header};
 use self::definitions::Row;
+use self::gzip::Deflater;
 use self::pages::Pages;
-use self::scrape::{Families, Header, Section};
 use crate::clock::{Clock, Timestamp};
 use crate::polling::snapshot::{TenantView, Tenants};
 
@@ -49,10 +48,10 @@ struct Kept {
     tenants: Arc<Tenants>,
     definition_pages: Pages<Row>,
     tenant_pages: Pages<Arc<TenantView>>,
-    headers: HashMap<&'static str, Header>,
-    families: Families,
-    /// What was asked for: in which format, compressed or not.
-    sections: HashMap<(Format, bool), Arc<[Section]>>,
+    headers: HashMap<&'static str, Arc<Header>>,
+    families: Arc<[Family]>,
+    /// Whether all that is kept has been compressed.
+    is_compressed: bool,
 }
 
 impl Exposition {
@@ -71,9 +70,9 @@ impl Exposition {
     ) -> Result<Scrape, CompressError> {
         // What is kept is consistent between any two statements: poison is harmless.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sections = kept.sections(tenants, format, gzip)?;
+        let families = kept.families(tenants, gzip)?;
         drop(kept);
-        Ok(Scrape::new(sections, moment(clock), own, format, gzip))
+        Ok(Scrape::new(families, moment(clock), own, format, gzip))
     }
 
     /// The same where nothing changed since the last scrape of this kind, at once; or `None`.
@@ -87,48 +86,51 @@ impl Exposition {
         gzip: bool,
     ) -> Option<Scrape> {
         let kept = self.0.try_lock().ok()?;
-        let sections = kept.known(tenants, format, gzip)?;
+        let families = kept.known(tenants, gzip)?;
         drop(kept);
-        Some(Scrape::new(sections, moment(clock), own, format, gzip))
+        Some(Scrape::new(families, moment(clock), own, format, gzip))
     }
 }
 
 impl Kept {
-    fn known(&self, tenants: &Arc<Tenants>, format: Format, gzip: bool) -> Option<Arc<[Section]>> {
+    fn known(&self, tenants: &Arc<Tenants>, gzip: bool) -> Option<Arc<[Family]>> {
         let same = Arc::ptr_eq(&self.tenants, tenants);
-        self.sections.get(&(format, gzip)).filter(|_| same).cloned()
+        (same && (self.is_compressed || !gzip)).then(|| Arc::clone(&self.families))
     }
 
-    fn sections(
+    fn families(
         &mut self,
         tenants: &Arc<Tenants>,
-        format: Format,
         gzip: bool,
-    ) -> Result<Arc<[Section]>, CompressError> {
-        if let Some(known) = self.known(tenants, format, gzip) {
-            return Ok(known);
-        }
+    ) -> Result<Arc<[Family]>, CompressError> {
         if !Arc::ptr_eq(&self.tenants, tenants) {
             self.refresh(tenants);
         }
-        let sections = self.families.sections(format, gzip)?;
-        self.sections.insert((format, gzip), Arc::clone(&sections));
-        Ok(sections)
+        if gzip && !self.is_compressed {
+            let mut deflater = Deflater::default();
+            for chunk in self.families.iter().flat_map(|family| &family.chunks) {
+                chunk.compress(&mut deflater)?;
+            }
+            self.is_compressed = true;
+        }
+        Ok(Arc::clone(&self.families))
     }
 
     fn refresh(&mut self, tenants: &Arc<Tenants>) {
-        self.sections.clear();
         if !same_definitions(&self.tenants, tenants) {
             self.definition_pages.refresh(Row::all(tenants));
         }
         self.tenant_pages.refresh(tenants.values().cloned());
-        self.families = Families::default();
-        let definitions = self.definition_pages.families();
-        for (metric, pieces) in definitions.chain(self.tenant_pages.families()) {
+        let families = self.definition_pages.families();
+        let families = families.chain(self.tenant_pages.families());
+        // A family without samples leaves no trace.
+        let families = families.filter(|(_, chunks)| !chunks.is_empty());
+        let families = families.map(|(metric, chunks)| {
             let header = self.headers.entry(metric.name);
-            let header = header.or_insert_with(|| header_of(metric));
-            self.families.add(header, pieces);
-        }
+            Family::new(header.or_insert_with(|| Header::of(metric).into()), chunks)
+        });
+        self.families = families.collect();
+        self.is_compressed = false;
         self.tenants = Arc::clone(tenants);
     }
 }
@@ -147,21 +149,13 @@ fn same_definitions(before: &Tenants, now: &Tenants) -> bool {
         })
 }
 
-fn header_of(metric: &Metric) -> Header {
-    [Format::OpenMetrics, Format::Classic].map(|format| {
-        let mut text = String::new();
-        format::header(&mut text, metric, format);
-        Arc::new(Chunk::new(text))
-    })
-}
-
 /// All metrics as of now, as one text, of which nothing is kept.
 #[must_use]
 pub fn render(tenants: &Tenants, clock: &Clock, own: &SelfMetrics, format: Format) -> String {
     let tenants = Arc::new(tenants.clone());
     let scrape = Exposition::default().scrape(&tenants, clock, own, format, false);
     // Nothing is compressed, so nothing can fail.
-    let pieces = scrape.into_iter().flatten();
-    let bytes: Vec<u8> = pieces.flat_map(Vec::from).collect();
+    let parts = scrape.into_iter().flatten().flatten();
+    let bytes: Vec<u8> = parts.flat_map(Vec::from).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }

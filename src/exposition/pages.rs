@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!            page 1      page 2
-//! family 1   piece       piece   ─► one after the other, so that a family
-//! family 2   piece       piece      runs through all tenants
+//! family 1   chunk       chunk   ─► one after the other, so that a family
+//! family 2   chunk       chunk      runs through all tenants
 //! ```
 //!
 //! A page holds all families of some neighbours. Where it ends follows from the
@@ -12,42 +12,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
 use super::catalog::Metric;
 use super::chunk::Chunk;
-use super::per_scrape::Live;
-
-/// A part of one family.
-#[derive(Clone, Debug)]
-pub(super) enum Piece {
-    /// The same at each scrape.
-    Text(Arc<Chunk>),
-    /// Worked out at each scrape.
-    Live(Arc<Live>),
-}
-
-impl Piece {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Text(chunk) => chunk.text().is_empty(),
-            Self::Live(live) => live.is_empty(),
-        }
-    }
-
-    /// The same text as before is the same chunk, which may have been compressed.
-    fn keep(self, before: &Self) -> Self {
-        match (&self, before) {
-            (Self::Text(new), Self::Text(old)) if new.text() == old.text() => before.clone(),
-            _ => self,
-        }
-    }
-}
 
 /// What samples are written from.
-pub(super) trait Source: Sized {
+pub(super) trait Written: Sized {
     /// What orders sources and names a page by its first.
     type Key: Ord;
 
@@ -65,8 +37,8 @@ pub(super) trait Source: Sized {
     /// The families, in the order in which they are written.
     fn families() -> impl Iterator<Item = &'static Metric>;
 
-    /// The piece of each family.
-    fn render(sources: &[Self]) -> Vec<Piece>;
+    /// The chunk of each family.
+    fn render(sources: &[Self]) -> Vec<Chunk>;
 }
 
 /// One name in `every` is such that a page ends there.
@@ -78,22 +50,22 @@ pub(super) fn is_boundary(name: &str, every: u64) -> bool {
 
 /// The pages of all sources of one kind.
 #[derive(Debug)]
-pub(super) struct Pages<S: Source>(BTreeMap<S::Key, Page<S>>);
+pub(super) struct Pages<S: Written>(BTreeMap<S::Key, Page<S>>);
 
 #[derive(Debug)]
 struct Page<S> {
     sources: Vec<S>,
     /// One a family.
-    pieces: Vec<Piece>,
+    chunks: Vec<Chunk>,
 }
 
-impl<S: Source> Default for Pages<S> {
+impl<S: Written> Default for Pages<S> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<S: Source> Pages<S> {
+impl<S: Written> Pages<S> {
     /// Rewrites the pages whose sources are not the same any more.
     pub(super) fn refresh(&mut self, sources: impl Iterator<Item = S>) {
         let mut before = std::mem::take(&mut self.0);
@@ -113,21 +85,21 @@ impl<S: Source> Pages<S> {
         }
     }
 
-    /// Each family's pieces that say something.
-    pub(super) fn families(&self) -> impl Iterator<Item = (&'static Metric, Vec<Piece>)> {
+    /// Each family's chunks that say something.
+    pub(super) fn families(&self) -> impl Iterator<Item = (&'static Metric, Vec<Chunk>)> {
         S::families().enumerate().map(|(index, metric)| {
-            let pieces = self.0.values().map(|page| &page.pieces[index]);
-            let pieces = pieces.filter(|piece| !piece.is_empty());
-            (metric, pieces.cloned().collect())
+            let chunks = self.0.values().map(|page| &page.chunks[index]);
+            let chunks = chunks.filter(|chunk| !chunk.is_empty());
+            (metric, chunks.cloned().collect())
         })
     }
 }
 
-impl<S: Source> Page<S> {
+impl<S: Written> Page<S> {
     fn new(sources: Vec<S>, before: Option<Self>) -> Self {
         let Some(before) = before else {
-            let pieces = S::render(&sources);
-            return Self { sources, pieces };
+            let chunks = S::render(&sources);
+            return Self { sources, chunks };
         };
         let same = sources.len() == before.sources.len()
             && sources
@@ -137,8 +109,8 @@ impl<S: Source> Page<S> {
         if same {
             return before;
         }
-        let pieces = S::render(&sources).into_iter().zip(&before.pieces);
-        let pieces = pieces.map(|(new, old)| new.keep(old)).collect();
-        Self { sources, pieces }
+        let chunks = S::render(&sources).into_iter().zip(&before.chunks);
+        let chunks = chunks.map(|(new, old)| new.or_the_same(old)).collect();
+        Self { sources, chunks }
     }
 }

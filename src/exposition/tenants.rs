@@ -7,8 +7,8 @@ use super::catalog::{self, Metric};
 use super::chunk::Chunk;
 use super::format::{Lines, Value};
 use super::label::pairs;
-use super::pages::{Piece, Source, is_boundary};
-use super::per_scrape::{Live, Rows};
+use super::pages::{Written, is_boundary};
+use super::samples::{Samples, Source};
 use crate::budget::Scope;
 use crate::clock::Timestamp;
 use crate::model::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
@@ -131,7 +131,7 @@ static FAMILIES: [(&Metric, Content); 30] = [
     ),
 ];
 
-impl Source for Arc<TenantView> {
+impl Written for Arc<TenantView> {
     type Key = TenantName;
 
     const LONGEST: usize = 64;
@@ -152,32 +152,32 @@ impl Source for Arc<TenantView> {
         FAMILIES.iter().map(|(metric, _)| *metric)
     }
 
-    fn render(tenants: &[Self]) -> Vec<Piece> {
-        let pieces = FAMILIES.iter().map(|(metric, content)| match content {
+    fn render(tenants: &[Self]) -> Vec<Chunk> {
+        let chunks = FAMILIES.iter().map(|(metric, content)| match content {
             Content::Lines(write) => {
                 let mut text = String::new();
                 let mut lines = Lines::new(metric, &mut text);
                 for tenant in tenants {
                     write(&mut lines, tenant);
                 }
-                Piece::Text(Arc::new(Chunk::new(text)))
+                Chunk::of(text)
             }
-            Content::Used => Piece::Live(Arc::new(used(metric, tenants))),
+            Content::Used => Chunk::PerScrape(Arc::new(used(metric, tenants))),
         });
-        pieces.collect()
+        chunks.collect()
     }
 }
 
-fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Live {
-    let mut used = Rows::default();
+fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Samples {
+    let mut used = Samples::default();
     for tenant in tenants {
         for (of, window, labels) in windows(tenant) {
-            used.add((tenant.budget.clone(), of, window), |out| {
+            used.add(Source::Used(tenant.budget.clone(), of, window), |out| {
                 Lines::new(metric, out).start_of(&labels, &[]);
             });
         }
     }
-    Live::used(used)
+    used.packed()
 }
 
 /// The windows of a tenant's budgets with their labels: of one for all endpoints, or of one each.

@@ -12,8 +12,6 @@
 //!
 //! Anything else is 404, another method than GET and HEAD is 405. Every answer is counted.
 
-use std::convert::Infallible;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
@@ -121,7 +119,7 @@ async fn metrics(
             None => return failed("a panic"),
         }
     };
-    let body = Body::from_stream(stream::iter(scrape.map(Ok::<_, Infallible>)));
+    let body = Body::from_stream(stream::iter(scrape));
     // The scrape is under way until its last piece was sent, or the client hung up.
     let mut response = hold(body.into_response(), slot);
     let headers = response.headers_mut();
