@@ -8,7 +8,8 @@ mod exposed;
 #[cfg(test)]
 mod mutation;
 
-use exporter_toolkit::{WebConfig, negotiate};
+use exporter_toolkit::WebConfig;
+use exporter_toolkit::metrics::{Format, gzip, negotiate};
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 
@@ -74,7 +75,7 @@ fn accept(data: &[u8]) {
             headers.append(ACCEPT_ENCODING, value);
         }
     }
-    let _ = (negotiate::format(&headers), negotiate::gzip(&headers));
+    let _ = (negotiate(&headers, &[Format::OpenMetrics]), gzip(&headers));
 }
 
 /// A client certificate's file.

@@ -18,7 +18,9 @@ use defender_scan_exporter::model::{
 use defender_scan_exporter::polling::Expected;
 use defender_scan_exporter::polling::snapshot::{Snapshot, TenantView};
 use defender_scan_exporter::web::{self, WebState};
-use exporter_toolkit::{Access, TelemetryPath};
+use exporter_toolkit::listen::Socket;
+use exporter_toolkit::metrics::TelemetryPath;
+use exporter_toolkit::{Access, Server};
 use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);
@@ -244,7 +246,6 @@ async fn curl_reads_it_plain_and_compressed() {
         "http://{}/metrics",
         listener.local_addr().expect("an address")
     );
-    let access = Access::open(scraped.clock.clone());
     let state = WebState {
         snapshot: scraped.snapshot,
         clock: scraped.clock,
@@ -256,13 +257,8 @@ async fn curl_reads_it_plain_and_compressed() {
     };
     let shutdown = CancellationToken::new();
     let router = web::router(state);
-    let server = tokio::spawn(exporter_toolkit::serve(
-        listener,
-        router,
-        access,
-        shutdown.clone(),
-        Duration::ZERO,
-    ));
+    let server = Server::new(vec![Socket::Tcp(listener)], Access::open());
+    let server = tokio::spawn(server.serve(router, shutdown.clone().cancelled_owned()));
     let definitions = |text: &str| -> Vec<String> {
         let lines = text.lines();
         let lines = lines.filter(|line| !line.contains("_age_seconds{"));

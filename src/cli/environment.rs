@@ -4,13 +4,13 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 
-use super::Cli;
+use super::command;
 
 /// The same error, but with the environment variable beside the flag if the value is its.
 pub(super) fn name_the_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
-    let command = Cli::command();
+    let command = command();
     if error.kind() == ErrorKind::InvalidUtf8 {
         return not_text(&command, arguments).unwrap_or(error);
     }

@@ -16,13 +16,16 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use exporter_toolkit::{ListenAddress, TelemetryPath};
+use exporter_toolkit::flags::{MetricsFlags, WebFlags, with_environment};
 use thiserror::Error;
 use url::Url;
 
 use crate::model::TenantName;
 use crate::polling::shard::{Shard, ShardError};
 use crate::web::DEFINITION;
+
+/// The port that is listened on by default.
+const PORT: u16 = 10063;
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -63,13 +66,16 @@ impl Cli {
         let mut cli = matches
             .and_then(|matches| Self::from_arg_matches(&matches))
             .map_err(|error| environment::name_the_variable(error, &arguments))?;
-        for file in [&mut cli.flags.config_file, &mut cli.flags.web_config_file] {
-            file.take_if(|path| path.as_os_str().is_empty());
-        }
-        let named = cli.flags.config_file.is_some() || cli.flags.web_config_file.is_some();
+        let empty = |path: &mut PathBuf| path.as_os_str().is_empty();
+        cli.flags.config_file.take_if(empty);
+        let named = cli.flags.config_file.is_some() || cli.flags.web.config_file.is_some();
         if matches!(cli.command, Some(Command::CheckConfig)) && !named {
             let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
+        }
+        if cli.flags.metrics.telemetry_path.as_str() == DEFINITION {
+            let error = FlagError::TelemetryPath;
+            return Err(Self::command().error(ErrorKind::ValueValidation, error));
         }
         if let Err(error) = cli.flags.shard() {
             return Err(Self::command().error(ErrorKind::ValueValidation, error));
@@ -81,7 +87,7 @@ impl Cli {
 /// The definition, where an empty variable of the environment is one that is not set:
 /// charts and compose files pass those on. An empty folder for the state says something.
 fn command() -> clap::Command {
-    Cli::command().mut_args(|argument| {
+    with_environment(Cli::command(), "DEFENDER_EXPORTER").mut_args(|argument| {
         let value = argument.get_env().and_then(std::env::var_os);
         if argument.get_id() != "storage_path" && value.is_some_and(|value| value.is_empty()) {
             argument.env(None)
@@ -109,32 +115,13 @@ pub struct Flags {
     #[arg(default_value = "0s", value_parser = auto_reload_interval)]
     pub auto_reload_interval: Duration,
 
-    /// Address to listen on; may be given several times
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_WEB_LISTEN_ADDRESS", value_delimiter = ',')]
-    #[arg(default_value = ":10063")]
-    pub listen_addresses: Vec<ListenAddress>,
+    /// Where to listen, and who may come in.
+    #[command(flatten)]
+    pub web: WebFlags<PORT>,
 
-    /// Path under which metrics are served
-    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_WEB_TELEMETRY_PATH")]
-    #[arg(default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: TelemetryPath,
-
-    /// File with TLS, passwords and headers, in the format of Prometheus' exporter-toolkit
-    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_WEB_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
-    pub web_config_file: Option<PathBuf>,
-
-    /// Listen on the sockets that systemd passes on, instead of addresses
-    #[arg(long = "web.systemd-socket", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_WEB_SYSTEMD_SOCKET")]
-    pub systemd_socket: bool,
-
-    /// How many scrapes are served at once; 0: no limit
-    #[arg(long = "web.max-requests", value_name = "N", global = true)]
-    #[arg(env = "DEFENDER_EXPORTER_WEB_MAX_REQUESTS", default_value_t = 40)]
-    pub max_requests: usize,
+    /// How metrics are served.
+    #[command(flatten)]
+    pub metrics: MetricsFlags,
 
     /// Allow reloading the configuration by `POST /-/reload`
     #[arg(long = "web.enable-lifecycle", global = true)]
@@ -309,13 +296,6 @@ fn auto_reload_interval(text: &str) -> Result<Duration, FlagError> {
         .ok_or(FlagError::AutoReloadInterval)
 }
 
-/// A path that leaves `/` to the status page.
-fn telemetry_path(text: &str) -> Result<TelemetryPath, FlagError> {
-    let path: Option<TelemetryPath> = text.parse().ok();
-    path.filter(|path| !["/", DEFINITION].contains(&path.as_str()))
-        .ok_or(FlagError::TelemetryPath)
-}
-
 /// Why a flag's value is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FlagError {
@@ -324,9 +304,9 @@ pub enum FlagError {
         "expected a duration of 1s or more, or 0s for never, but found something else; write for instance `30s`"
     )]
     AutoReloadInterval,
-    /// Not an absolute path, or one that the exporter needs itself.
+    /// A path that the exporter needs itself.
     #[error(
-        "expected a path such as `/metrics`, but found another form, `/` or one below `/-/`; choose another"
+        "expected a `--web.telemetry-path` such as `/metrics`, but found `{DEFINITION}`, which belongs to the status page; choose another"
     )]
     TelemetryPath,
 }
@@ -349,10 +329,10 @@ mod tests {
     fn nothing_given_gives_the_documented_defaults() {
         let cli = read(&[]).unwrap();
         assert!(cli.command.is_none());
-        assert_eq!(cli.flags.listen_addresses, [":10063".parse().unwrap()]);
-        assert_eq!(cli.flags.telemetry_path.as_str(), "/metrics");
+        assert_eq!(cli.flags.web.listen_addresses, [":10063".parse().unwrap()]);
+        assert_eq!(cli.flags.metrics.telemetry_path.as_str(), "/metrics");
+        assert_eq!(cli.flags.metrics.max_requests, 40);
         assert_eq!(cli.flags.auto_reload_interval, Duration::ZERO);
-        assert_eq!(cli.flags.max_requests, 40);
         assert_eq!(cli.flags.log_level, LogLevel::Info);
         assert_eq!(cli.flags.log_format, LogFormat::Logfmt);
     }
@@ -365,7 +345,7 @@ mod tests {
         ] {
             let cli = read(&arguments).unwrap();
             assert_eq!(cli.flags.config_file, Some("f".into()));
-            assert_eq!(cli.flags.listen_addresses, [":1".parse().unwrap()]);
+            assert_eq!(cli.flags.web.listen_addresses, [":1".parse().unwrap()]);
         }
     }
 
@@ -385,7 +365,7 @@ mod tests {
         for arguments in [
             &["check-config"][..],
             &["--web.telemetry-path=metrics"],
-            &["--web.telemetry-path=/"],
+            &["--web.telemetry-path=/definition"],
             &["--web.telemetry-path=/-/healthy"],
             &["--config.auto-reload-interval=soon"],
             &["--config.auto-reload-interval=999ms"],

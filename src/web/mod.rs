@@ -14,7 +14,7 @@ pub use page::DEFINITION;
 pub use reload::{ReloadRequest, ReloadRequests};
 pub use routes::router;
 
-use exporter_toolkit::TelemetryPath;
+use exporter_toolkit::metrics::TelemetryPath;
 
 use crate::clock::Clock;
 use crate::exposition::SelfMetrics;

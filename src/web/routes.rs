@@ -12,15 +12,14 @@
 //!
 //! Anything else is 404, another method than GET and HEAD is 405. Every answer is counted.
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
-use axum::{Extension, Router};
-use exporter_toolkit::{InFlight, Peer, hold, negotiate};
+use exporter_toolkit::metrics::{GatherError, MetricsHandler, Wanted};
 use futures::stream;
 
 use super::reload::reload;
@@ -29,20 +28,18 @@ use super::{WebState, page, ready};
 use crate::exposition::catalog::Handler;
 use crate::exposition::{Exposition, SelfMetrics};
 
-/// The state with what only the routes need.
+/// What a scrape needs.
 #[derive(Clone)]
-struct Routes {
+struct Scraped {
     state: WebState,
     exposition: Exposition,
     renderer: Renderer,
-    /// One for each scrape under way.
-    slots: InFlight,
 }
 
 /// All routes over `state`.
 pub fn router(state: WebState) -> Router {
     let own = state.own.clone();
-    let counted = |handler, route: MethodRouter<Routes>| {
+    let counted = |handler, route: MethodRouter<WebState>| {
         route.layer(from_fn_with_state((own.clone(), handler), count))
     };
     let metrics_path = state.telemetry_path.as_str().to_owned();
@@ -59,49 +56,35 @@ pub fn router(state: WebState) -> Router {
             router = router.route(path, route);
         }
     }
-    let served = Routes {
+    let scraped = Scraped {
         exposition: Exposition::default(),
         renderer: Renderer::default(),
-        slots: InFlight::new(state.max_requests),
-        state,
+        state: state.clone(),
     };
+    let metrics = MetricsHandler::new(move |wanted| metrics(scraped.clone(), wanted))
+        .max_requests(state.max_requests)
+        .route();
     let not_found = any(|| async { (StatusCode::NOT_FOUND, "not found\n") });
     router
-        .route(&metrics_path, counted(Handler::Metrics, get(metrics)))
+        .route(&metrics_path, counted(Handler::Metrics, metrics))
         .route(
             "/-/healthy",
             counted(Handler::Healthy, get(|| async { "healthy\n" })),
         )
         .route("/-/ready", counted(Handler::Ready, get(readiness)))
-        .route(
-            "/-/reload",
-            counted(
-                Handler::Reload,
-                post(reload).with_state(served.state.clone()),
-            ),
-        )
-        .fallback_service(counted(Handler::Other, not_found).with_state(served.clone()))
-        .with_state(served)
+        .route("/-/reload", counted(Handler::Reload, post(reload)))
+        .fallback_service(counted(Handler::Other, not_found).with_state(state.clone()))
+        .with_state(state)
 }
 
-async fn metrics(
-    State(routes): State<Routes>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-) -> Response {
-    let client = peer.and_then(|Extension(peer)| peer.remote());
-    let slot = match routes.slots.take(client) {
-        Ok(slot) => slot,
-        Err(reason) => return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
-    };
-    let format = negotiate::format(&headers);
-    let gzip = negotiate::gzip(&headers);
-    let Routes {
+/// The metrics as they are wanted, in pieces.
+async fn metrics(routes: Scraped, wanted: Wanted) -> Result<Body, GatherError> {
+    let Scraped {
         state,
         exposition,
         renderer,
-        ..
     } = routes;
+    let Wanted { format, gzip, .. } = wanted;
     let tenants = state.snapshot.read();
     let again = exposition.scrape_again(&tenants, &state.clock, &state.own, format, gzip);
     let scrape = if let Some(again) = again {
@@ -113,33 +96,12 @@ async fn metrics(
             let tenants = state.snapshot.read();
             exposition.scrape(&tenants, &state.clock, &state.own, format, gzip)
         });
-        match rendered.await {
-            Some(Ok(scrape)) => scrape,
-            Some(Err(error)) => return failed(&error.to_string()),
-            None => return failed("a panic"),
-        }
+        rendered.await.ok_or("a panic")??
     };
-    let body = Body::from_stream(stream::iter(scrape));
-    // The scrape is under way until its last piece was sent, or the client hung up.
-    let mut response = hold(body.into_response(), slot);
-    let headers = response.headers_mut();
-    let content_type = HeaderValue::from_static(format.content_type());
-    headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(VARY, HeaderValue::from_static(negotiate::VARY));
-    if gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    response
+    Ok(Body::from_stream(stream::iter(scrape)))
 }
 
-fn failed(error: &str) -> Response {
-    tracing::error!(error, "the metrics could not be rendered");
-    let reason = "the metrics could not be rendered, see the log\n";
-    (StatusCode::INTERNAL_SERVER_ERROR, reason).into_response()
-}
-
-async fn readiness(State(routes): State<Routes>) -> (StatusCode, String) {
-    let state = routes.state;
+async fn readiness(State(state): State<WebState>) -> (StatusCode, String) {
     let reasons = ready::not_ready(&state.snapshot.read(), &state.expected.read());
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
@@ -161,10 +123,9 @@ async fn count(
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::net::SocketAddr;
 
     use axum::body::to_bytes;
-    use axum::http::header::CONTENT_SECURITY_POLICY;
+    use axum::http::header::{CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
     use flate2::read::GzDecoder;
     use tower::ServiceExt;
 
@@ -290,35 +251,6 @@ mod tests {
         drop(waiting);
         let response = ask(&router, "POST", "/-/reload", &[]).await;
         assert_eq!(response.status().as_u16(), 503);
-    }
-
-    #[tokio::test]
-    async fn too_many_scrapes_are_refused() {
-        let mut state = state();
-        state.max_requests = 3;
-        let router = router(state);
-        let scrape = async |address: &str| {
-            let mut request = Request::get("/metrics");
-            let peer = Peer::from(address.parse::<SocketAddr>().unwrap());
-            request.extensions_mut().unwrap().insert(peer);
-            let request = request.body(Body::empty()).unwrap();
-            let response = router.clone().oneshot(request).await.unwrap();
-            let is_good = response.status() == StatusCode::OK;
-            assert!(is_good || response.status() == StatusCode::SERVICE_UNAVAILABLE);
-            is_good.then_some(response)
-        };
-        let first = scrape("[2001:db8::1]:1").await;
-        let second = scrape("[2001:db8::2]:1").await;
-        assert!(first.is_some() && second.is_some());
-        assert!(scrape("[2001:db8::3]:1").await.is_none(), "one network");
-        let third = scrape("192.0.2.1:1").await;
-        assert!(third.is_some() && scrape("127.0.0.1:1").await.is_none());
-        // Until they were sent or given up.
-        drop([first, second]);
-        let local = [scrape("127.0.0.1:1").await, scrape("127.0.0.1:2").await];
-        assert!(local.iter().all(Option::is_some));
-        text(third.unwrap()).await;
-        assert!(scrape("127.0.0.1:3").await.is_some(), "they may be many");
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What happens at the door, for whoever counts it.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::http::StatusCode;
 
 /// Something that an exporter may want to count. What a person should know is logged as well.
@@ -16,8 +18,25 @@ pub enum Event {
     RequestRefused(StatusCode),
 }
 
-/// Where events go; it is called on any thread, and must not wait.
-pub(crate) type OnEvent = std::sync::Arc<dyn Fn(Event) + Send + Sync>;
+/// Is told of events.
+type Listener = Box<dyn Fn(Event) + Send + Sync>;
+
+/// Where events go; clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Events(Arc<OnceLock<Listener>>);
+
+impl Events {
+    /// Sends all events that come to `listener`, unless somebody else has them already.
+    pub(crate) fn set(&self, listener: impl Fn(Event) + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(listener));
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        if let Some(listener) = self.0.get() {
+            listener(event);
+        }
+    }
+}
 
 /// Why TLS was not agreed on with a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,8 +3,10 @@
 mod access;
 mod config;
 mod event;
-mod listen;
-mod metrics;
+pub mod flags;
+mod landing;
+pub mod listen;
+pub mod metrics;
 mod security_headers;
 mod server;
 pub mod small_file;
@@ -12,10 +14,11 @@ pub mod small_file;
 pub use access::{Access, AccessError};
 pub use config::{FileStamp, PasswordHash, RateLimit, Reading, WebConfig};
 pub use event::{Event, HandshakeFailure};
-pub use listen::{ListenAddress, ListenAddressError, ListenError, Socket, bind, from_systemd};
-pub use metrics::{Format, InFlight, Slot, TelemetryPath, TelemetryPathError, negotiate};
+pub use flags::{MetricsFlags, WebFlags};
+pub use landing::LandingPage;
+pub use metrics::{Format, MetricsHandler};
 pub use security_headers::security_headers;
-pub use server::{Peer, hold, serve};
+pub use server::{Peer, ServeError, Server, hold, serve, stop_signal};
 
 /// 2026-09-21.
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
     if let Some(file) = &flags.config_file {
         note(file, check(file))?;
     }
-    if let Some(file) = &flags.web_config_file {
+    if let Some(file) = &flags.web.config_file {
         let loaded = WebConfig::load(file).result;
         let summary = loaded.map(|(config, warnings)| {
             let tls = if config.tls.is_some() { "on" } else { "off" };

@@ -72,11 +72,11 @@ pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::R
         if address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        writeln!(
-            text,
-            "  metrics      {scheme}://{address}{}\n  status page  {scheme}://{address}/",
-            flags.telemetry_path
-        )?;
+        let metrics = flags.metrics.telemetry_path.as_str();
+        writeln!(text, "  metrics      {scheme}://{address}{metrics}")?;
+        if metrics != "/" {
+            writeln!(text, "  status page  {scheme}://{address}/")?;
+        }
     }
     text.push_str("Stop it with Ctrl-C.\n");
     super::print(&text)?;

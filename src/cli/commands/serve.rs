@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use exporter_toolkit::{Access, Event, bind, from_systemd};
+use exporter_toolkit::{Event, Server};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -94,13 +94,10 @@ impl Exporter {
             watch.note().await;
         }
         let config = reader()?;
-        let sockets = if flags.systemd_socket {
-            from_systemd()?
-        } else {
-            bind(&flags.listen_addresses).await?
-        };
+        let server = Server::bind(&flags.web).await?;
         let own = SelfMetrics::with_log(clock.wall(), process.log.dropped());
-        let access = access(flags, &clock, &own)?;
+        let (events, time) = (own.clone(), clock.clone());
+        let server = server.on_event(move |event| count(&events, &time, event));
         let around = Shared {
             snapshot: Snapshot::default(),
             store: store(storage, &clock, &own).await?,
@@ -113,8 +110,8 @@ impl Exporter {
             snapshot: around.snapshot.clone(),
             clock: clock.clone(),
             own: own.clone(),
-            telemetry_path: flags.telemetry_path.clone(),
-            max_requests: flags.max_requests,
+            telemetry_path: flags.metrics.telemetry_path.clone(),
+            max_requests: flags.metrics.max_requests,
             expected: around.expected.clone(),
             reload: flags.enable_lifecycle.then_some(requests),
         };
@@ -138,17 +135,17 @@ impl Exporter {
         tasks.spawn(reloads.run(process.asked.clone(), waiting));
         let router = web::router(state);
         let mut addresses = Vec::new();
-        let tls = access.is_tls();
-        for socket in sockets {
+        let tls = server.is_tls();
+        for socket in server.sockets() {
             if let Some(address) = socket.address()? {
-                tracing::info!(%address, tls, telemetry_path = %flags.telemetry_path, "listening");
+                tracing::info!(%address, tls, telemetry_path = %flags.metrics.telemetry_path, "listening");
                 addresses.push(address);
             } else {
-                tracing::info!(tls, telemetry_path = %flags.telemetry_path, "listening on a UNIX socket");
+                tracing::info!(tls, telemetry_path = %flags.metrics.telemetry_path, "listening on a UNIX socket");
             }
-            let (router, access) = (router.clone(), access.clone());
-            tasks.spawn(socket.serve(router, access, shutdown.clone(), GRACE));
         }
+        let stop = shutdown.clone().cancelled_owned();
+        tasks.spawn(server.grace(GRACE).serve(router, stop));
         tracing::info!(tenants, version = env!("CARGO_PKG_VERSION"), "polling");
         Ok(Self {
             addresses,
@@ -185,20 +182,15 @@ impl Exporter {
     }
 }
 
-/// Who may come in, by the file of `--web.config.file`.
-fn access(flags: &Flags, clock: &Clock, own: &SelfMetrics) -> anyhow::Result<Access> {
-    let Some(file) = &flags.web_config_file else {
-        return Ok(Access::open(clock.clone()));
-    };
-    let (time, own) = (clock.clone(), own.clone());
-    let count = move |event| match event {
-        Event::Reloaded => own.web_reload(true, time.wall()),
-        Event::ReloadFailed => own.web_reload(false, time.wall()),
+/// Counts what happens at the door.
+fn count(own: &SelfMetrics, clock: &Clock, event: Event) {
+    match event {
+        Event::Reloaded => own.web_reload(true, clock.wall()),
+        Event::ReloadFailed => own.web_reload(false, clock.wall()),
         Event::HandshakeFailed(reason) => own.handshake_failure(reason),
         Event::RequestRefused(status) => own.http_request(Handler::Other, status.as_u16()),
         _ => {}
-    };
-    Ok(Access::watch(file, clock.clone(), count)?)
+    }
 }
 
 async fn store(

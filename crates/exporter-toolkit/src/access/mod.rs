@@ -7,10 +7,11 @@ mod watched;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use exporter_clock::{Clock, Uptime};
 
@@ -19,7 +20,7 @@ pub use self::watched::AccessError;
 use self::passwords::{Admission, Passwords};
 use self::watched::Watched;
 use crate::config::{RateLimit, WebConfig};
-use crate::event::{Event, OnEvent};
+use crate::event::{Event, Events};
 use crate::server::{Peer, Refusals};
 
 /// Decides about all connections and requests; clones are the same one.
@@ -28,7 +29,7 @@ pub struct Access(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    on_event: OnEvent,
+    events: Events,
     /// `None`: everyone may come in.
     file: Option<File>,
     passwords: Passwords,
@@ -57,32 +58,44 @@ impl std::fmt::Debug for Access {
 impl Access {
     /// Lets everyone in, over plain HTTP.
     #[must_use]
-    pub fn open(clock: Clock) -> Self {
-        Self::new(clock, Arc::new(|_| ()), None)
+    pub fn open() -> Self {
+        Self::new(Clock::system(), Events::default(), None)
     }
 
-    /// Lets in whom the web configuration file at `path` wants, as it is at any time. How
-    /// reading it goes, and who is turned away, goes to `on_event`.
+    /// Lets in whom the web configuration file at `path` wants, as it is at any time.
     ///
     /// # Errors
     /// [`AccessError`], if the file cannot be used or not be watched.
-    pub fn watch(
-        path: &Path,
-        clock: Clock,
-        on_event: impl Fn(Event) + Send + Sync + 'static,
-    ) -> Result<Self, AccessError> {
-        let on_event: OnEvent = Arc::new(on_event);
+    pub fn watch(path: &Path) -> Result<Self, AccessError> {
+        let clock = Clock::system();
+        let events = Events::default();
         let file = File {
-            watched: Watched::load(path, clock.clone(), Arc::clone(&on_event))?,
-            refusals: Refusals::new(clock.clone(), Arc::clone(&on_event)),
+            watched: Watched::load(path, clock.clone(), events.clone())?,
+            refusals: Refusals::new(clock.clone(), events.clone()),
         };
-        Ok(Self::new(clock, on_event, Some(file)))
+        Ok(Self::new(clock, events, Some(file)))
     }
 
-    fn new(clock: Clock, on_event: OnEvent, file: Option<File>) -> Self {
+    /// The same, which tells `listener` how reading the file goes and who is turned away, on
+    /// any thread: it must not wait. There is one listener at most, and it stays.
+    #[must_use]
+    pub fn on_event(self, listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.0.events.set(listener);
+        self
+    }
+
+    /// The router behind passwords, rate limit and headers, for a server of one's own.
+    /// [`Server`](crate::Server) does so already.
+    ///
+    /// Without the extension [`Peer`] in requests, all clients share their turns.
+    pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        router.layer(from_fn_with_state(self.clone(), pass))
+    }
+
+    fn new(clock: Clock, events: Events, file: Option<File>) -> Self {
         Self(Arc::new(Inner {
             clock,
-            on_event,
+            events,
             file,
             passwords: Passwords::new(),
             bucket: Mutex::default(),
@@ -140,7 +153,7 @@ impl Access {
 const RETRY: (HeaderName, &str) = (RETRY_AFTER, "1");
 const CHALLENGE: (HeaderName, &str) = (
     WWW_AUTHENTICATE,
-    r#"Basic realm="defender-scan-exporter", charset="UTF-8""#,
+    r#"Basic realm="exporter", charset="UTF-8""#,
 );
 
 fn turn_away(
@@ -149,13 +162,13 @@ fn turn_away(
     (name, value): (HeaderName, &'static str),
     reason: &'static str,
 ) -> Response {
-    (access.0.on_event)(Event::RequestRefused(status));
+    access.0.events.emit(Event::RequestRefused(status));
     let header = [(name, HeaderValue::from_static(value))];
     (status, header, reason).into_response()
 }
 
 /// Lets a request pass, or answers it; sets the configured headers.
-pub(crate) async fn pass(State(access): State<Access>, request: Request, next: Next) -> Response {
+async fn pass(State(access): State<Access>, request: Request, next: Next) -> Response {
     let config = access.config().await;
     let mut response = if !access.spend(config.rate_limit) {
         let reason = "too many requests, see rate_limit in the web configuration\n";
@@ -198,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_bucket_earns_and_saves_no_more_than_the_burst() {
-        let access = Access::open(Clock::anchored(NOW));
+        let access = Access::new(Clock::anchored(NOW), Events::default(), None);
         let limit = Some(RateLimit {
             interval: Duration::from_secs(2),
             burst: 3,

@@ -21,7 +21,7 @@ use config_report::ConfigErrors;
 use exporter_clock::{Clock, Uptime};
 
 use crate::config::{FileStamp, WebConfig};
-use crate::event::{Event, OnEvent};
+use crate::event::{Event, Events};
 
 /// How long a request waits for a look, which takes far less than a millisecond.
 const PATIENCE: Duration = Duration::from_millis(75);
@@ -52,7 +52,7 @@ pub(super) struct Watched {
 struct Shared {
     path: PathBuf,
     clock: Clock,
-    on_event: OnEvent,
+    events: Events,
     current: ArcSwap<WebConfig>,
     /// Looks that were asked for.
     asked: AtomicU64,
@@ -73,8 +73,8 @@ impl Watched {
     ///
     /// # Errors
     /// [`AccessError`], if it cannot be used or not be watched.
-    pub(super) fn load(path: &Path, clock: Clock, on_event: OnEvent) -> Result<Self, AccessError> {
-        let (watched, files, dues) = Self::read_once(path, clock, on_event)?;
+    pub(super) fn load(path: &Path, clock: Clock, events: Events) -> Result<Self, AccessError> {
+        let (watched, files, dues) = Self::read_once(path, clock, events)?;
         let shared = Arc::clone(&watched.shared);
         thread::Builder::new()
             .name("web-config".to_owned())
@@ -87,7 +87,7 @@ impl Watched {
     fn read_once(
         path: &Path,
         clock: Clock,
-        on_event: OnEvent,
+        events: Events,
     ) -> Result<(Self, Files, Receiver<()>), ConfigErrors> {
         let reading = WebConfig::load(path);
         let (config, warnings) = reading.result?;
@@ -97,7 +97,7 @@ impl Watched {
         let shared = Arc::new(Shared {
             path: path.to_owned(),
             clock,
-            on_event,
+            events,
             current: ArcSwap::from_pointee(config),
             asked: AtomicU64::new(0),
             looked: watch::Sender::new(0),
@@ -146,7 +146,7 @@ impl Shared {
         };
         if !late.said && self.clock.uptime().since(since) >= HUNG {
             late.said = true;
-            (self.on_event)(Event::ReloadFailed);
+            self.events.emit(Event::ReloadFailed);
             tracing::error!(
                 path = %self.path.display(),
                 "the web configuration or a file that it names does not answer; the former stays in force; check the file system that holds it"
@@ -185,7 +185,7 @@ impl Shared {
                     "the web configuration or a file that it names has changed and is in force"
                 );
                 self.current.store(Arc::new(config));
-                (self.on_event)(Event::Reloaded);
+                self.events.emit(Event::Reloaded);
                 return reading.files;
             }
             Err(mistakes) => mistakes.to_string(),
@@ -194,7 +194,7 @@ impl Shared {
             mistakes = %refused,
             "the web configuration or a file that it names has changed and cannot be used; the former stays in force"
         );
-        (self.on_event)(Event::ReloadFailed);
+        self.events.emit(Event::ReloadFailed);
         reading.files
     }
 }
@@ -213,11 +213,12 @@ mod tests {
         watched: Watched,
     }
 
-    fn follow() -> (Arc<AtomicBool>, OnEvent) {
+    fn follow() -> (Arc<AtomicBool>, Events) {
         let good = Arc::new(AtomicBool::new(true));
         let last = Arc::clone(&good);
-        let on_event = move |event| last.store(matches!(event, Event::Reloaded), Ordering::SeqCst);
-        (good, Arc::new(on_event))
+        let events = Events::default();
+        events.set(move |event| last.store(matches!(event, Event::Reloaded), Ordering::SeqCst));
+        (good, events)
     }
 
     impl File {
@@ -225,8 +226,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("web.yml");
             fs::write(&path, text).unwrap();
-            let (good, on_event) = follow();
-            let watched = Watched::load(&path, Clock::system(), on_event).unwrap();
+            let (good, events) = follow();
+            let watched = Watched::load(&path, Clock::system(), events).unwrap();
             Self {
                 folder,
                 good,
@@ -318,8 +319,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         fs::write(&path, users(&["alice"])).unwrap();
-        let (clock, (good, on_event)) = (Clock::system(), follow());
-        let hung = Watched::read_once(&path, clock.clone(), on_event);
+        let (clock, (good, events)) = (Clock::system(), follow());
+        let hung = Watched::read_once(&path, clock.clone(), events);
         let (watched, files, dues) = hung.unwrap();
         let file = File {
             folder,

@@ -3,23 +3,17 @@
 
 mod address;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
-use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt as _;
 use listenfd::ListenFd;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, socket_with};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
-use tokio_util::sync::CancellationToken;
 
 pub use self::address::{ListenAddress, ListenAddressError};
-
-use crate::access::Access;
-use crate::server::serve;
 
 /// How many connections may wait to be accepted, as elsewhere in the runtime.
 const BACKLOG: i32 = 1024;
@@ -44,26 +38,15 @@ impl Socket {
             Self::Unix(_) => Ok(None),
         }
     }
+}
 
-    /// Serves on it: see [`serve`](crate::serve).
-    pub async fn serve(
-        self,
-        router: Router,
-        access: Access,
-        shutdown: CancellationToken,
-        grace: Duration,
-    ) {
-        match self {
-            Self::Tcp(listener) => {
-                // Else the last piece of an answer waits up to 40 ms for an acknowledgement.
-                let listener = listener.tap_io(|stream| {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "answers may be delayed");
-                    }
-                });
-                serve(listener, router, access, shutdown, grace).await;
-            }
-            Self::Unix(listener) => serve(listener, router, access, shutdown, grace).await,
+/// Its address, or that it is one of this machine.
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address() {
+            Ok(Some(address)) => address.fmt(f),
+            Ok(None) => f.write_str("a UNIX socket"),
+            Err(error) => error.fmt(f),
         }
     }
 }

@@ -10,15 +10,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// The value of the header `Content-Type`.
-    #[must_use]
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-
     /// What the text ends with.
     #[must_use]
     pub const fn end(self) -> &'static str {

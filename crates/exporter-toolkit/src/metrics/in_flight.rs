@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The slots; clones are the same ones.
 #[derive(Clone)]
-pub struct InFlight {
+pub(super) struct InFlight {
     all: usize,
     taken: Arc<Mutex<Taken>>,
 }
@@ -17,15 +17,14 @@ type Taken = HashMap<Option<IpAddr>, usize>;
 
 /// A slot, which is free again once this is dropped.
 #[derive(Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     taken: Arc<Mutex<Taken>>,
     client: Option<IpAddr>,
 }
 
 impl InFlight {
     /// So many slots; 0: as many as are wanted.
-    #[must_use]
-    pub fn new(all: usize) -> Self {
+    pub(super) fn new(all: usize) -> Self {
         Self {
             all: if all == 0 { usize::MAX } else { all },
             taken: Arc::default(),
@@ -36,7 +35,7 @@ impl InFlight {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn take(&self, client: Option<IpAddr>) -> Result<Slot, &'static str> {
+    pub(super) fn take(&self, client: Option<IpAddr>) -> Result<Slot, &'static str> {
         let mut taken = lock(&self.taken);
         if taken.values().sum::<usize>() >= self.all {
             return Err("too many scrapes at once, see --web.max-requests\n");

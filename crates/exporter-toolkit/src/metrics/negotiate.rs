@@ -1,40 +1,95 @@
 //! Which text format and which encoding a client wants.
 
-use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
+use http::{HeaderMap, HeaderValue};
 
 use super::Format;
+
+const OPEN_METRICS: &str = "application/openmetrics-text";
+const TEXT: &str = "text/plain";
 
 /// The value of the header `Vary` of a negotiated answer.
 pub const VARY: &str = "Accept, Accept-Encoding";
 
-/// The format that the header `Accept` asks for: `OpenMetrics` only where it is
-/// named and weighs at least as much as the classic format. A client that
-/// accepts neither gets the classic one, as every exporter does.
+/// The ways to write names that are not legacy ones.
+const ESCAPING: [&str; 4] = ["underscores", "allow-utf-8", "dots", "values"];
+
+/// What a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The format.
+    pub format: Format,
+    /// The version of the format: of `OpenMetrics`, 0.0.1 reads the same as 1.0.0.
+    version: &'static str,
+    /// How the client wants names to be escaped, if it says so; legacy names satisfy all.
+    escaping: Option<&'static str>,
+}
+
+impl Negotiated {
+    /// The value of the header `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> HeaderValue {
+        let kind = match self.format {
+            Format::OpenMetrics => OPEN_METRICS,
+            Format::Classic => TEXT,
+        };
+        let Self {
+            version, escaping, ..
+        } = self;
+        let mut text = format!("{kind}; version={version}; charset=utf-8");
+        if let Some(escaping) = escaping {
+            text.push_str("; escaping=");
+            text.push_str(escaping);
+        }
+        // Made of the constants above, all of which are visible ASCII.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(TEXT))
+    }
+}
+
+/// The format that the header `Accept` asks for, of those that are `offered`: `OpenMetrics`
+/// only where it is named and weighs at least as much as the classic format. A client that
+/// accepts none of them gets the classic one, as every exporter does.
 #[must_use]
-pub fn format(headers: &HeaderMap) -> Format {
+pub fn negotiate(headers: &HeaderMap, offered: &[Format]) -> Negotiated {
     let mut open_metrics = Preference::default();
+    let mut first_open_metrics = Preference::default();
     let mut classic = Preference::default();
+    let mut escaping = Preference::default();
+    let mut escaped = None;
     for (range, parameters) in items(headers, &ACCEPT) {
         let Some(weight) = weight(parameters) else {
             continue;
         };
-        let version = |wanted: &str| {
-            let named = parameter(parameters, "version");
-            named.is_none_or(|version| version == wanted)
+        let version = parameter(parameters, "version");
+        let (preference, specificity) = match (range.to_ascii_lowercase().as_str(), version) {
+            (OPEN_METRICS, Some("1.0.0")) => (&mut open_metrics, 2),
+            // As in Go's exporters, the first version is meant where none is named.
+            (OPEN_METRICS, Some("0.0.1") | None) => (&mut first_open_metrics, 2),
+            (TEXT, Some("0.0.4") | None) => (&mut classic, 2),
+            ("text/*", _) => (&mut classic, 1),
+            ("*/*", _) => (&mut classic, 0),
+            _ => continue,
         };
-        match range.to_ascii_lowercase().as_str() {
-            "application/openmetrics-text" if version("1.0.0") => open_metrics.consider(2, weight),
-            "text/plain" if version("0.0.4") => classic.consider(2, weight),
-            "text/*" => classic.consider(1, weight),
-            "*/*" => classic.consider(0, weight),
-            _ => {}
+        preference.consider(specificity, weight);
+        let named = parameter(parameters, "escaping");
+        let named = ESCAPING.into_iter().find(|known| named == Some(known));
+        if named.is_some() && escaping.consider(0, weight) {
+            escaped = named;
         }
     }
-    if open_metrics.weight > 0 && open_metrics.weight >= classic.weight {
-        Format::OpenMetrics
+    let newest = open_metrics.weight.max(first_open_metrics.weight);
+    let wanted = newest > 0 && newest >= classic.weight;
+    let (format, version) = if wanted && offered.contains(&Format::OpenMetrics) {
+        let first = open_metrics.weight < first_open_metrics.weight;
+        let version = if first { "0.0.1" } else { "1.0.0" };
+        (Format::OpenMetrics, version)
     } else {
-        Format::Classic
+        (Format::Classic, "0.0.4")
+    };
+    Negotiated {
+        format,
+        version,
+        escaping: escaped,
     }
 }
 
@@ -51,8 +106,8 @@ pub fn gzip(headers: &HeaderMap) -> bool {
             "gzip" | "x-gzip" => gzip.consider(1, weight),
             "identity" => identity.consider(1, weight),
             "*" => gzip.consider(0, weight),
-            _ => {}
-        }
+            _ => false,
+        };
     }
     gzip.weight > 0 && gzip.weight >= identity.weight
 }
@@ -65,13 +120,16 @@ struct Preference {
 }
 
 impl Preference {
-    fn consider(&mut self, specificity: u8, weight: u16) {
-        if (specificity, weight) > (self.specificity, self.weight) {
+    /// Whether this range counts more than those before.
+    fn consider(&mut self, specificity: u8, weight: u16) -> bool {
+        let counts = (specificity, weight) > (self.specificity, self.weight);
+        if counts {
             *self = Self {
                 specificity,
                 weight,
             };
         }
+        counts
     }
 }
 
@@ -118,6 +176,8 @@ fn weight(parameters: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BOTH: &[Format] = &[Format::OpenMetrics, Format::Classic];
 
     fn headers(name: HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, value.parse().unwrap())])
@@ -179,7 +239,7 @@ mod tests {
             ("application/openmetrics-text;q=x", Format::Classic),
             (
                 "application/openmetrics-text;version=0.0.1",
-                Format::Classic,
+                Format::OpenMetrics,
             ),
             (
                 "Application/OpenMetrics-Text;Q=0.2, text/plain;q=0.1",
@@ -189,9 +249,48 @@ mod tests {
             ("", Format::Classic),
         ];
         for (accept, expected) in cases {
-            assert_eq!(format(&headers(ACCEPT, accept)), expected, "{accept}");
+            let found = negotiate(&headers(ACCEPT, accept), BOTH).format;
+            assert_eq!(found, expected, "{accept}");
         }
-        assert_eq!(format(&HeaderMap::new()), Format::Classic);
+        let nothing = negotiate(&HeaderMap::new(), BOTH);
+        assert_eq!(nothing.format, Format::Classic);
+    }
+
+    #[test]
+    fn version_and_escaping_are_told() {
+        let open_metrics = "application/openmetrics-text";
+        for (accept, expected) in [
+            ("", "text/plain; version=0.0.4; charset=utf-8"),
+            (
+                "text/plain;escaping=dots",
+                "text/plain; version=0.0.4; charset=utf-8; escaping=dots",
+            ),
+            (
+                "text/plain;escaping=new",
+                "text/plain; version=0.0.4; charset=utf-8",
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5",
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            ),
+            (
+                "application/openmetrics-text;version=0.0.1,application/openmetrics-text;version=1.0.0;q=0.5",
+                "application/openmetrics-text; version=0.0.1; charset=utf-8",
+            ),
+            (
+                open_metrics,
+                "application/openmetrics-text; version=0.0.1; charset=utf-8",
+            ),
+            (
+                "application/openmetrics-text;version=2.0.0",
+                "text/plain; version=0.0.4; charset=utf-8",
+            ),
+        ] {
+            let found = negotiate(&headers(ACCEPT, accept), BOTH).content_type();
+            assert_eq!(found, expected, "{accept}");
+        }
+        let classic = negotiate(&headers(ACCEPT, open_metrics), &[Format::Classic]);
+        assert_eq!(classic.format, Format::Classic, "nothing else is offered");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::peer::Peer;
-use crate::event::{Event, HandshakeFailure, OnEvent};
+use crate::event::{Event, Events, HandshakeFailure};
 use exporter_clock::{Clock, Uptime};
 
 /// How long agreeing on TLS may take.
@@ -35,7 +35,7 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 /// Who was turned away.
 pub(crate) struct Refusals {
     clock: Clock,
-    on_event: OnEvent,
+    events: Events,
     logged: Mutex<HashMap<HandshakeFailure, Logged>>,
 }
 
@@ -46,16 +46,16 @@ struct Logged {
 }
 
 impl Refusals {
-    pub(crate) fn new(clock: Clock, on_event: OnEvent) -> Self {
+    pub(crate) fn new(clock: Clock, events: Events) -> Self {
         Self {
             clock,
-            on_event,
+            events,
             logged: Mutex::default(),
         }
     }
 
     fn note(&self, peer: Peer, reason: HandshakeFailure, error: &io::Error) {
-        (self.on_event)(Event::HandshakeFailed(reason));
+        self.events.emit(Event::HandshakeFailed(reason));
         let Some(more) = self.is_due(reason) else {
             return;
         };
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reason_is_logged_once_a_minute() {
-        let refusals = Refusals::new(Clock::anchored(NOW), Arc::new(|_| ()));
+        let refusals = Refusals::new(Clock::anchored(NOW), Events::default());
         let alert = || refusals.is_due(HandshakeFailure::Alert);
         assert_eq!(alert(), Some(0));
         assert_eq!((alert(), alert()), (None, None));

@@ -1,6 +1,6 @@
-//! Listening: one task a connection, plain or encrypted, HTTP/1.1 or HTTP/2,
-//! within bounds on time and size that no client can stretch.
+//! Serving: sockets, who may come in, and the connections.
 
+mod connections;
 mod deadline;
 mod handshake;
 mod held;
@@ -9,146 +9,170 @@ mod peer;
 
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::http::header::{CONNECTION, HOST};
-use axum::http::{HeaderValue, StatusCode, Version};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
-use axum::serve::Listener;
-use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use thiserror::Error;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower::Layer as _;
 
 pub(crate) use self::handshake::Refusals;
 pub use self::held::hold;
 pub use self::peer::Peer;
 
-use self::deadline::Deadline;
-use self::idle_timeout::IdleTimeout;
-use crate::access::{self, Access};
-use crate::security_headers::security_headers;
+use crate::access::{Access, AccessError};
+use crate::event::Event;
+use crate::flags::WebFlags;
+use crate::listen::{self, ListenError, Socket};
 
-/// How long a client may take to send the head of a request, and a connection may move no byte:
-/// longer than the usual scrape interval. Otherwise slow clients could take all file descriptors.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// The largest head of a request, in bytes. Beyond it: 431. It is also how much of an answer
-/// hyper writes at once: with a third of it, compressed scrapes took a fifth longer.
-const MAX_HEAD: usize = 96 * 1024;
-/// How many requests one HTTP/2 connection may have under way.
-const MAX_STREAMS: u32 = 32;
+/// How long requests under way may take after the end was asked for, unless told otherwise.
+const GRACE: Duration = Duration::from_secs(4);
 
-/// Serves whom `access` lets in until `shutdown` is cancelled; requests under way then have
-/// `grace` to finish before this returns without them.
-pub async fn serve<L>(
-    mut listener: L,
+/// Why nothing can be served.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// There is no socket to listen on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The web configuration cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
+
+/// Serves `router` where and to whom `flags` say, until `stop` is over; logs where.
+///
+/// # Errors
+/// [`ServeError`], if there is nothing to listen on or the web configuration cannot be used.
+pub async fn serve<const PORT: u16>(
     router: Router,
+    flags: &WebFlags<PORT>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let server = Server::bind(flags).await?;
+    let tls = server.is_tls();
+    for socket in server.sockets() {
+        tracing::info!(address = %socket, tls, "listening");
+    }
+    server.serve(router, stop).await;
+    Ok(())
+}
+
+/// Bound sockets, and who may come in.
+#[derive(Debug)]
+pub struct Server {
+    sockets: Vec<Socket>,
     access: Access,
-    shutdown: CancellationToken,
     grace: Duration,
-) where
-    L: Listener,
-    L::Addr: Into<Peer>,
-{
-    let router = router
-        .layer(from_fn_with_state(access.clone(), access::pass))
-        .layer(from_fn(security_headers))
-        .layer(from_fn(check_host))
-        .layer(from_fn(deadline::limit));
-    let open = GracefulShutdown::new();
-    while let Some((stream, address)) = shutdown.run_until_cancelled(listener.accept()).await {
-        let connection = connection(
-            IdleTimeout::new(stream, PATIENCE),
-            address.into(),
-            router.clone(),
-            access.clone(),
-            open.watcher(),
-            shutdown.clone(),
-        );
-        tokio::spawn(connection);
-    }
-    drop(listener);
-    if tokio::time::timeout(grace, open.shutdown()).await.is_err() {
-        tracing::warn!("requests are still under way after the grace period; dropping them");
-    }
 }
 
-async fn connection<S>(
-    stream: S,
-    peer: Peer,
-    router: Router,
-    access: Access,
-    watcher: Watcher,
-    shutdown: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Some(tls) = access.config().await.tls.clone() else {
-        return drive(stream, peer, false, router, watcher).await;
-    };
-    let handshake = handshake::accept(stream, tls, peer, access.refusals());
-    if let Some(Some(stream)) = shutdown.run_until_cancelled(handshake).await {
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        drive(stream, peer, http2, router, watcher).await;
+impl Server {
+    /// Binds the sockets that `flags` ask for, and reads the web configuration.
+    ///
+    /// # Errors
+    /// [`ServeError`], if there is nothing to listen on or the web configuration cannot be used.
+    pub async fn bind<const PORT: u16>(flags: &WebFlags<PORT>) -> Result<Self, ServeError> {
+        let sockets = if flags.systemd_socket {
+            listen::from_systemd()?
+        } else {
+            listen::bind(&flags.listen_addresses).await?
+        };
+        let access = match &flags.config_file {
+            Some(file) => Access::watch(file)?,
+            None => Access::open(),
+        };
+        Ok(Self::new(sockets, access))
     }
-}
 
-/// Refuses what a proxy could read in another way: RFC 9112, 3.2.
-async fn check_host(request: Request, next: Next) -> Response {
-    let found = request.headers().get_all(HOST).iter().count();
-    let required = request.version() == Version::HTTP_11;
-    let reason = match found {
-        0 if required => "missing required Host header\n",
-        0 | 1 => return next.run(request).await,
-        _ => "too many Host headers\n",
-    };
-    let mut response = (StatusCode::BAD_REQUEST, reason).into_response();
-    if required {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+    /// Of sockets that are bound already.
+    #[must_use]
+    pub fn new(sockets: Vec<Socket>, access: Access) -> Self {
+        Self {
+            sockets,
+            access,
+            grace: GRACE,
+        }
     }
-    response
-}
 
-async fn drive<S>(stream: S, peer: Peer, http2: bool, router: Router, watcher: Watcher)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let builder = Builder::new(TokioExecutor::new());
-    let mut builder = if http2 {
-        builder.http2_only()
-    } else {
-        builder.http1_only()
-    };
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        // Whoever has said all may still listen: `printf … | nc -N`.
-        .half_close(true)
-        .max_buf_size(MAX_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-        .max_concurrent_streams(MAX_STREAMS);
-    let deadline = Deadline::default();
-    let router = Extension(peer).layer(Extension(deadline.clone()).layer(router));
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let connection = watcher.watch(connection.into_owned());
-    match deadline.bound(connection).await {
-        Some(Ok(())) => {}
-        Some(Err(error)) => tracing::debug!(error, client = %peer, "a connection broke"),
-        None => {
-            tracing::info!(client = %peer, "a client took too long to fetch an answer; its connection is closed");
+    /// Tells `listener` what happens: see [`Access::on_event`].
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.access = self.access.on_event(listener);
+        self
+    }
+
+    /// Sets how long requests under way may take after the end was asked for; 4 s by default.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn sockets(&self) -> &[Socket] {
+        &self.sockets
+    }
+
+    /// Whether connections are encrypted, as far as is known.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.access.is_tls()
+    }
+
+    /// Serves until `stop` is over; requests under way may then end, within bounds.
+    ///
+    /// # Panics
+    /// If a task that accepts connections does.
+    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        for socket in self.sockets {
+            let (router, access) = (router.clone(), self.access.clone());
+            let (shutdown, grace) = (shutdown.clone(), self.grace);
+            match socket {
+                Socket::Tcp(listener) => {
+                    // Else the last piece of an answer waits up to 40 ms for an acknowledgement.
+                    let listener = listener.tap_io(|stream| {
+                        if let Err(error) = stream.set_nodelay(true) {
+                            tracing::debug!(%error, "answers may be delayed");
+                        }
+                    });
+                    tasks.spawn(connections::accept(
+                        listener, router, access, shutdown, grace,
+                    ));
+                }
+                Socket::Unix(listener) => {
+                    tasks.spawn(connections::accept(
+                        listener, router, access, shutdown, grace,
+                    ));
+                }
+            }
+        }
+        let ended = |ended: Result<(), JoinError>| {
+            // Nobody aborts a task, so the error is a panic.
+            if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+                std::panic::resume_unwind(panic);
+            }
+        };
+        tokio::select! {
+            () = stop => shutdown.cancel(),
+            Some(first) = tasks.join_next() => ended(first),
+        }
+        while let Some(next) = tasks.join_next().await {
+            ended(next);
         }
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// Waits for SIGTERM or SIGINT, for [`serve`].
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let caught = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt)] = caught else {
+        // Without a handler, both end the process.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::NOW;
+use crate::server::hold;
 use exporter_clock::Clock;
 
 const GRACE: Duration = Duration::from_secs(4);
@@ -40,10 +41,10 @@ async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let server = tokio::spawn(serve(
+    let server = tokio::spawn(accept(
         listener,
         router,
-        Access::open(Clock::system()),
+        Access::open(),
         shutdown.clone(),
         GRACE,
     ));
@@ -69,8 +70,8 @@ async fn clients_that_never_end_their_request_are_hung_up_on() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let access = Access::open(Clock::system());
-    tokio::spawn(serve(listener, router(), access, shutdown, GRACE));
+    let access = Access::open();
+    tokio::spawn(accept(listener, router(), access, shutdown, GRACE));
     for start in ["", "GET / HTTP/1.1\r\nHost: "] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();
