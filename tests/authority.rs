@@ -4,7 +4,7 @@ use std::fs;
 
 use defender_scan_exporter::config::{Config, ConfigErrors, ConfigWarning, Tenant};
 
-const CREDENTIAL: &str = "credential: {type: client_secret, client_id: b, client_secret: s3cr3t}";
+const CREDENTIAL: &str = "credential: {type: client_secret, client_id: 9b6f0000-0000-4000-8000-000000000001, client_secret: s3cr3t}";
 const COMMERCIAL: &str = "https://login.microsoftonline.com/";
 const GOVERNMENT: &str = "https://login.microsoftonline.us/";
 const PRIVATE: &str = "https://login.contoso.example/";

@@ -27,6 +27,20 @@ fn yaml_files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The files with secrets are as private as a user's should be; git does not say.
+fn make_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for folder in ["bad", "good", "warned", "certificates"] {
+        for entry in fs::read_dir(format!("tests/config/{folder}")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.to_string_lossy();
+            if name.contains("secret") || name.contains("warned") || name.ends_with(".pem") {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+    }
+}
+
 fn without_environment(_: &str) -> Option<String> {
     None
 }
@@ -56,6 +70,7 @@ fn every_bad_file_gives_its_message() {
 
 #[test]
 fn every_file_that_is_likely_not_meant_gives_its_warnings() {
+    make_private();
     let folder = "tests/config/warned";
     let files = yaml_files(folder);
     assert!(!files.is_empty());
@@ -220,13 +235,82 @@ fn an_inline_secret_that_everyone_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("exporter.yml");
-    let text = "tenants: [{name: a, tenant_id: a.example, credential: {type: client_secret, client_id: b, client_secret: s3cr3t}}]";
+    let text = "tenants: [{name: a, tenant_id: a.example, credential: {type: client_secret, client_id: 9b6f0000-0000-4000-8000-000000000001, client_secret: s3cr3t}}]";
     fs::write(&file, text).unwrap();
     for (mode, expected) in [(0o644, 1), (0o640, 0)] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         let (_, warnings) = Config::load_with(&file, &without_environment).unwrap();
         assert_eq!(warnings.len(), expected, "{warnings:?}");
     }
+}
+
+#[test]
+fn a_secret_file_that_everyone_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name| folder.path().join(name);
+    let certificate = fs::read("tests/config/certificates/good.pem").unwrap();
+    for (name, content) in [("secret", &b"s3cr3t"[..]), ("good.pem", &certificate)] {
+        fs::write(path(name), content).unwrap();
+    }
+    let application = "client_id: 9b6f0000-0000-4000-8000-000000000001";
+    for (credential, key, file, expected) in [
+        (
+            format!("type: client_secret, {application}, client_secret_file: secret"),
+            "client_secret_file",
+            "secret",
+            true,
+        ),
+        (
+            format!("type: client_certificate, {application}, certificate_file: good.pem"),
+            "certificate_file",
+            "good.pem",
+            true,
+        ),
+        (
+            "type: token_file, path: secret".to_owned(),
+            "path",
+            "secret",
+            true,
+        ),
+        // The platform decides who may read it.
+        (
+            format!("type: workload_identity, {application}, token_file: secret"),
+            "token_file",
+            "secret",
+            false,
+        ),
+    ] {
+        let text =
+            format!("tenants: [{{name: a, tenant_id: a.example, credential: {{{credential}}}}}]");
+        fs::write(path("exporter.yml"), text).unwrap();
+        for (mode, exposed) in [(0o644, true), (0o640, false)] {
+            fs::set_permissions(path(file), fs::Permissions::from_mode(mode)).unwrap();
+            let (_, warnings) =
+                Config::load_with(&path("exporter.yml"), &without_environment).unwrap();
+            let found: Vec<_> = warnings
+                .iter()
+                .map(|warning| format!("{}: {}", warning.location.key, warning.message))
+                .collect();
+            let text = format!(
+                "tenants[0].credential.{key}: everyone on this machine can read this file, and it holds a secret; run `chmod o-r` on it"
+            );
+            let expected = if expected && exposed {
+                vec![text]
+            } else {
+                vec![]
+            };
+            assert_eq!(found, expected, "{credential}");
+        }
+    }
+}
+
+#[test]
+fn a_file_from_windows_is_read() {
+    let path = Path::new("tests/config/good/windows.yml");
+    let (config, warnings) = Config::load_with(path, &without_environment).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(matches!(config.tenants[0].credential, Credential::AzureCli));
 }
 
 #[test]
@@ -238,7 +322,7 @@ fn workload_identity_takes_its_defaults_from_the_environment() {
     fs::write(&file, text).unwrap();
     let token = folder.path().join("token").display().to_string();
     let env = |name: &str| match name {
-        "AZURE_CLIENT_ID" => Some("b".to_owned()),
+        "AZURE_CLIENT_ID" => Some("9b6f0000-0000-4000-8000-000000000001".to_owned()),
         "AZURE_FEDERATED_TOKEN_FILE" => Some(token.clone()),
         _ => None,
     };
@@ -252,12 +336,13 @@ fn workload_identity_takes_its_defaults_from_the_environment() {
     };
     assert_eq!(
         (client_id.as_str(), token_file.display().to_string()),
-        ("b", token.clone())
+        ("9b6f0000-0000-4000-8000-000000000001", token.clone())
     );
 }
 
 #[test]
 fn every_credential_is_read() {
+    make_private();
     let path = Path::new("tests/config/good/credentials.yml");
     let (config, warnings) = Config::check(path).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");

@@ -125,7 +125,7 @@ fn files_that_are_no_certificate_are_said_so() {
         ),
     ] {
         let text = format!(
-            "tenants: [{{name: a, tenant_id: a.example, credential: {{type: client_certificate, client_id: b, certificate_file: CERTIFICATES/{files}}}}}]"
+            "tenants: [{{name: a, tenant_id: a.example, credential: {{type: client_certificate, client_id: 9b6f0000-0000-4000-8000-000000000001, certificate_file: CERTIFICATES/{files}}}}}]"
         );
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = folder.path().join("exporter.yml");
@@ -224,7 +224,11 @@ async fn ids_that_the_sign_in_host_does_not_know_are_said_so() {
         .expect("there is a tenant")
         .client_secret;
     let known = format!("type: client_secret, client_secret: '{secret}', client_id: ");
-    let application = exporter(&simulator, &format!("{known}nobody")).await;
+    let application = exporter(
+        &simulator,
+        &format!("{known}9b6f0000-0000-4000-8000-000000000009"),
+    )
+    .await;
     application.says(messages::UNKNOWN_APPLICATION).await;
     let credential = with_secret(&simulator, "secret");
     for (key, message) in [

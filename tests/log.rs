@@ -49,7 +49,7 @@ impl Muted {
     /// Has it log many lines, by a reload of a file with many mistakes.
     async fn flood(&self) {
         let file = self.process.folder.path().join("exporter.yml");
-        let mistakes = "  - {nome: a}\n".repeat(4_000);
+        let mistakes = "  - {name: a b}\n".repeat(4_000);
         fs::write(file, format!("tenants:\n{mistakes}")).expect("it can be written");
         let reload = format!("{}/-/reload", self.url);
         let answer = request(reqwest::Method::POST, &reload).await;

@@ -19,14 +19,10 @@ pub(super) const REGIONS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "ae
 pub(super) const CLOUDS: &str = "`public`, `gcc`, `gcc-high` or `dod`";
 
 impl Cloud {
+    pub(super) const ALL: [Self; 4] = [Self::Public, Self::Gcc, Self::GccHigh, Self::Dod];
+
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "public" => Self::Public,
-            "gcc" => Self::Gcc,
-            "gcc-high" => Self::GccHigh,
-            "dod" => Self::Dod,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|cloud| cloud.name() == name)
     }
 
     pub(super) const fn name(self) -> &'static str {

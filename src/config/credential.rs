@@ -2,19 +2,54 @@
 
 use std::path::PathBuf;
 
-use config_report::{ConfigReport, Mapping, Reported, YamlValue, expected};
+use config_report::{ConfigReport, Mapping, Reported, YamlValue, expected, one_of};
 use secrecy::SecretString;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
 use super::files::ReadContext;
-use super::scalar::is_client_id;
-use super::secret::check_secret_file;
+use super::scalar::is_guid;
+use super::secret::{SecretKind, check_secret_file};
 use super::{Credential, ManagedIdentity, SecretSource};
 use crate::clock::{Clock, Timestamp};
 
-const TYPES: &str = "`client_secret`, `client_certificate`, `workload_identity`, `managed_identity`, `azure_cli`, `azure_developer_cli` or `token_file`";
+/// The keys of all types.
+pub(super) const KEYS: &[&str] = &[
+    "type",
+    "client_id",
+    "client_secret",
+    "client_secret_file",
+    "expires",
+    "certificate_file",
+    "key_file",
+    "token_file",
+    "object_id",
+    "resource_id",
+    "path",
+];
+
+/// The types.
+#[derive(Clone, Copy)]
+enum Type {
+    ClientSecret,
+    ClientCertificate,
+    WorkloadIdentity,
+    ManagedIdentity,
+    AzureCli,
+    AzureDeveloperCli,
+    TokenFile,
+}
+
+const TYPES: [(&str, Type); 7] = [
+    ("client_secret", Type::ClientSecret),
+    ("client_certificate", Type::ClientCertificate),
+    ("workload_identity", Type::WorkloadIdentity),
+    ("managed_identity", Type::ManagedIdentity),
+    ("azure_cli", Type::AzureCli),
+    ("azure_developer_cli", Type::AzureDeveloperCli),
+    ("token_file", Type::TokenFile),
+];
 
 /// A credential as the file has it.
 pub(super) struct Found {
@@ -32,35 +67,30 @@ pub(super) fn read(
     world: &ReadContext<'_>,
 ) -> Result<Found, Reported> {
     let mut section = value.mapping(report, "a mapping with `type`")?;
-    let type_ = section.require(report, "type", TYPES)?;
-    let name = type_.text(report, TYPES)?;
+    let names = one_of(TYPES.iter().map(|(name, _)| *name));
+    let found = section
+        .require(report, "type", &names.unwrap_or_default())?
+        .choice_secret(report, "choose one of these", &TYPES)?;
     let mut expires = Ok(None);
-    let credential = match name {
-        "client_secret" => {
+    let not_inline = |credential| (credential, false);
+    let credential = match found {
+        Type::ClientSecret => {
             expires = section
                 .take("expires")
                 .map(|value| read_expiry(&value, report))
                 .transpose();
             client_secret(&mut section, report, world)
         }
-        "workload_identity" => {
-            workload_identity(&mut section, report, world).map(|credential| (credential, false))
-        }
-        "token_file" => section
+        Type::WorkloadIdentity => workload_identity(&mut section, report, world).map(not_inline),
+        Type::TokenFile => section
             .require(report, "path", "the path of a file with a bearer token")
-            .and_then(|path| world.secret_file(&path, report))
-            .map(|path| (Credential::TokenFile { path }, false)),
-        "client_certificate" => {
-            client_certificate(&mut section, report, world).map(|credential| (credential, false))
-        }
-        "managed_identity" => managed_identity(&mut section, report)
-            .map(|identity| (Credential::ManagedIdentity(identity), false)),
-        "azure_cli" => Ok((Credential::AzureCli, false)),
-        "azure_developer_cli" => Ok((Credential::AzureDeveloperCli, false)),
-        _ => {
-            let text = expected(TYPES, "another type", "choose one of these");
-            return Err(type_.error(report, text));
-        }
+            .and_then(|path| world.secret_file(&path, report, SecretKind::Token))
+            .map(|path| not_inline(Credential::TokenFile { path })),
+        Type::ClientCertificate => client_certificate(&mut section, report, world).map(not_inline),
+        Type::ManagedIdentity => managed_identity(&mut section, report)
+            .map(|identity| not_inline(Credential::ManagedIdentity(identity))),
+        Type::AzureCli => Ok(not_inline(Credential::AzureCli)),
+        Type::AzureDeveloperCli => Ok(not_inline(Credential::AzureDeveloperCli)),
     };
     section.finish(report);
     let (credential, inline) = credential?;
@@ -115,12 +145,25 @@ fn client_secret(
             secret.map(|secret| (SecretSource::Inline(secret), true))
         }
         (None, Some(file)) => {
-            let path = world.secret_file(&file, report);
+            let path = world.secret_file(&file, report, SecretKind::ClientSecret);
             path.map(|path| (SecretSource::File(path), false))
         }
         (None, None) => {
+            let keys = ["client_secret_file", "client_secret"];
+            for key in keys {
+                section.explain(report, key)?;
+            }
+            let empty = keys.into_iter().find(|key| section.is_empty(key));
             let what = "either `client_secret` or `client_secret_file`";
-            Err(section.error(report, "", expected(what, "neither", "add one of them")))
+            let (found, advice) = match empty {
+                Some(_) => (
+                    "nothing after the colon",
+                    "write it there, in quotes if it begins with `#`",
+                ),
+                None => ("neither", "add one of them"),
+            };
+            let text = expected(what, found, advice);
+            Err(section.error(report, empty.unwrap_or_default(), text))
         }
     };
     let (client_id, (secret, inline)) = (client_id?, secret?);
@@ -134,6 +177,9 @@ fn read_inline(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Secre
     } else if text.contains(char::is_control) {
         "one of several lines"
     } else {
+        if let Some(text) = SecretKind::ClientSecret.suspicion(text) {
+            value.warn(report, text);
+        }
         return Ok(SecretString::from(text));
     };
     let advice = "write the secret on one line, in quotes";
@@ -169,7 +215,7 @@ fn managed_identity(
         (None, Some(id), None) => {
             let what = "an object (principal) id";
             let id = id.parse(report, what, "copy it from the identity's page", |text| {
-                is_client_id(text).then(|| text.to_owned())
+                is_guid(text).then(|| text.to_owned())
             });
             id.map(ManagedIdentity::ObjectId)
         }
@@ -196,7 +242,7 @@ fn workload_identity(
     let client_id = match section.take("client_id") {
         Some(value) => read_client_id(&value, report),
         None => default(section, report, world, "client_id", "AZURE_CLIENT_ID").and_then(|text| {
-            if is_client_id(&text) {
+            if is_guid(&text) {
                 return Ok(text);
             }
             let found = "something else in `AZURE_CLIENT_ID`";
@@ -205,7 +251,7 @@ fn workload_identity(
         }),
     };
     let token_file = match section.take("token_file") {
-        Some(value) => world.secret_file(&value, report),
+        Some(value) => world.secret_file(&value, report, SecretKind::Federated),
         None => default(
             section,
             report,
@@ -216,7 +262,7 @@ fn workload_identity(
         .and_then(|path| {
             let path = PathBuf::from(path);
             if world.folder.is_some() {
-                check_secret_file(&path)
+                check_secret_file(&path, SecretKind::Federated)
                     .map_err(|error| section.error(report, "token_file", error.to_string()))?;
             }
             Ok(path)
@@ -242,12 +288,12 @@ fn default(
     })
 }
 
-const CLIENT_ID: &str = "an application (client) id";
+const CLIENT_ID: &str = "an application (client) id, which is a GUID";
 const CLIENT_ID_ADVICE: &str = "copy it from the application's overview page";
 
 /// Not repeated in the error: people mix up the two columns.
 fn read_client_id(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<String, Reported> {
     value.parse_secret(report, CLIENT_ID, CLIENT_ID_ADVICE, |text| {
-        is_client_id(text).then(|| text.to_owned())
+        is_guid(text).then(|| text.to_owned())
     })
 }

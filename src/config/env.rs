@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use config_report::{ConfigErrors, ConfigReport, Reported, excerpt, expected};
+use config_report::{ConfigErrors, ConfigReport, ConfigWarning, Reported, excerpt, expected};
 use secrecy::SecretString;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::{CLOUDS, Cloud};
-use super::scalar::{Scheme, is_client_id, is_directory, origin};
-use super::secret::check_secret_file;
+use super::scalar::{Scheme, is_directory, is_guid, origin};
+use super::secret::{SecretKind, check_secret_file};
 use super::tenant::default_limits;
 use super::{Config, Credential, DefinitionFilter, Http, Poll, SecretSource, Tenant};
 use crate::model::TenantName;
@@ -31,11 +31,13 @@ impl Config {
     ///
     /// # Errors
     /// All [`ConfigErrors`] in the variables; what to set, if there are none.
-    pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+    pub fn from_env(
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
         let mut report = ConfigReport::new("environment");
         let variables = Variables { env };
         let config = variables.read(&mut report);
-        report.finish(config).map(|(config, _)| config)
+        report.finish(config)
     }
 }
 
@@ -64,9 +66,13 @@ impl Variables<'_> {
             Some(text) if is_valid(&text) => Ok(text),
             Some(_) => Err(report.error(None, name, expected(what, "something else", advice))),
         };
-        let what = "a directory (tenant) id or domain";
+        let what = "a directory (tenant) id, which is a GUID, or a domain";
         let tenant_id = required(TENANT_ID, what, is_directory);
-        let client_id = required(CLIENT_ID, "an application (client) id", is_client_id);
+        let client_id = required(
+            CLIENT_ID,
+            "an application (client) id, which is a GUID",
+            is_guid,
+        );
         let proof = self.proof(report);
         let named = self.get(CLOUD);
         let named = named.and_then(|text| read_cloud(&text, report));
@@ -122,6 +128,9 @@ impl Variables<'_> {
                 let text = expected(what, "something else", "set it to the secret's value");
                 return Err(report.error(None, SECRET, text));
             }
+            if let Some(text) = SecretKind::ClientSecret.suspicion(&secret) {
+                report.warn(None, SECRET, text);
+            }
             return Ok(Proof::Secret(SecretString::from(secret)));
         }
         if let Some(path) = self.get(CERTIFICATE).map(PathBuf::from) {
@@ -135,8 +144,8 @@ impl Variables<'_> {
             };
         }
         if let Some(path) = self.get(TOKEN_FILE).map(PathBuf::from) {
-            return match check_secret_file(&path) {
-                Ok(()) => Ok(Proof::TokenFile(path)),
+            return match check_secret_file(&path, SecretKind::Federated) {
+                Ok(_) => Ok(Proof::TokenFile(path)),
                 Err(error) => Err(report.error(None, TOKEN_FILE, error.to_string())),
             };
         }
@@ -172,11 +181,12 @@ mod tests {
             Some(found.1.to_owned())
         };
         Config::from_env(&env)
-            .map(|mut config| config.tenants.remove(0))
+            .map(|(mut config, _)| config.tenants.remove(0))
             .map_err(|errors| errors.to_string())
     }
 
-    const IDS: [(&str, &str); 2] = [(TENANT_ID, "contoso.example"), (CLIENT_ID, "app")];
+    const APP: &str = "9b6f0000-0000-4000-8000-000000000001";
+    const IDS: [(&str, &str); 2] = [(TENANT_ID, "contoso.example"), (CLIENT_ID, APP)];
 
     #[test]
     fn a_secret_makes_the_tenant_default() {
@@ -261,7 +271,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let error = read(&[IDS[1]]).unwrap_err();
-        let expected = "environment: AZURE_TENANT_ID: expected a directory (tenant) id or domain, but found nothing; set it\nenvironment: expected `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or `AZURE_FEDERATED_TOKEN_FILE`, but found none; set one of them";
+        let expected = "environment: AZURE_TENANT_ID: expected a directory (tenant) id, which is a GUID, or a domain, but found nothing; set it\nenvironment: expected `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or `AZURE_FEDERATED_TOKEN_FILE`, but found none; set one of them";
         assert_eq!(error, expected);
     }
 
@@ -282,7 +292,7 @@ mod tests {
         let Credential::ClientCertificate { client_id, files } = tenant.credential else {
             panic!("{tenant:?}");
         };
-        assert_eq!((client_id.as_str(), files.key), ("app", None));
+        assert_eq!((client_id.as_str(), files.key), (APP, None));
         assert_eq!(files.certificate, file.path());
     }
 }

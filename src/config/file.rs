@@ -12,12 +12,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use config_report::{
-    ConfigErrors, ConfigReport, ConfigWarning, Document, Reported, YamlValue, collect_all, expected,
+    ConfigErrors, ConfigReport, ConfigWarning, Document, Layout, Reported, YamlValue, collect_all,
+    expected, has_placeholder,
 };
 
 use super::files::ReadContext;
 use super::scalar::proxy;
-use super::{Config, Http, Tenant, tenant};
+use super::{Config, Http, Tenant, credential, tenant};
 use crate::budget::UNANSWERED;
 use exporter_toolkit::small_file::{self, Content};
 
@@ -116,9 +117,35 @@ fn read(
     let Some(root) = document.root() else {
         return Err(report.error(None, "", expected(what, "nothing", "add `tenants:`")));
     };
-    let mut section = root.mapping(report, what)?;
-    let tenants = section
-        .require(report, "tenants", "a list of tenants")
+    warn_of_placeholders(&root, report);
+    let mut section = root.mapping(report, what)?.with_layout(Layout {
+        sections: &["tenants", "http"],
+        elsewhere: &[
+            (
+                "it belongs to an entry of `tenants`: indent it",
+                tenant::KEYS,
+            ),
+            (
+                "it belongs to `http`: indent it",
+                &["timeout", "ca_file", "proxy_url"],
+            ),
+            (
+                "it belongs to the `credential` of a tenant: indent it",
+                credential::KEYS,
+            ),
+        ],
+        // For anchors.
+        ignored: Some("x-"),
+    });
+    // Without them a tenant misses what it needs, which would be no help to say too.
+    let placed = if section.is_empty("tenants") {
+        Ok(())
+    } else {
+        section.refuse_misplaced(report)
+    };
+    let tenants = section.require(report, "tenants", "a list of tenants");
+    let tenants = placed
+        .and(tenants)
         .and_then(|value| read_tenants(&value, report, world));
     let http = match section.take("http") {
         Some(value) => read_http(&value, report, world),
@@ -131,6 +158,18 @@ fn read(
     Ok((Config { tenants, http }, inline))
 }
 
+/// Files of templates, and of programs that replace variables, are often copied as they are.
+fn warn_of_placeholders(root: &YamlValue<'_>, report: &mut ConfigReport) {
+    root.each_text(&mut |value, text| {
+        if has_placeholder(text) {
+            value.warn(
+                report,
+                "holds a variable, and variables are not replaced in this file; write the value itself, and a secret into a file of its own",
+            );
+        }
+    });
+}
+
 fn read_tenants(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
@@ -140,6 +179,16 @@ fn read_tenants(
     if items.is_empty() {
         let text = expected("at least one tenant", "an empty list", "add one");
         return Err(value.error(report, text));
+    }
+    let continues = |pair: &&[YamlValue<'_>]| {
+        let [before, item] = pair else { return false };
+        !(item.has("name") || before.has("tenant_id") && before.has("credential"))
+    };
+    if let Some([_, item]) = items.windows(2).find(continues) {
+        let what = "`name` in each entry of the list";
+        let found = "one that goes on with the entry before";
+        let advice = "write `- ` before the first key of a tenant only";
+        return Err(item.error(report, expected(what, found, advice)));
     }
     let found = items.iter().map(|item| tenant::read(item, report, world));
     let found = collect_all(found);

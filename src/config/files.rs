@@ -10,7 +10,7 @@ use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::Cloud;
 use super::env::{AUTHORITY, CLOUD, read_cloud};
 use super::scalar::{Scheme, origin};
-use super::secret::check_secret_file;
+use super::secret::{EXPOSED, SecretKind, check_secret_file};
 use crate::clock::Clock;
 use exporter_toolkit::small_file;
 
@@ -73,10 +73,15 @@ impl ReadContext<'_> {
         &self,
         value: &YamlValue<'_>,
         report: &mut ConfigReport,
+        kind: SecretKind,
     ) -> Result<PathBuf, Reported> {
         let path = self.path(value, report)?;
         if self.folder.is_some() {
-            check_secret_file(&path).map_err(|error| value.error(report, error.to_string()))?;
+            let suspicions = check_secret_file(&path, kind)
+                .map_err(|error| value.error(report, error.to_string()))?;
+            for suspicion in suspicions {
+                value.warn(report, suspicion);
+            }
         }
         Ok(path)
     }
@@ -136,6 +141,11 @@ impl ReadContext<'_> {
                         return Err(certificate.error(report, error.to_string()));
                     }
                     certificate.warn(report, error.to_string());
+                }
+                let key_file = files.key.as_ref().unwrap_or(&files.certificate);
+                let content = small_file::blocking_read(key_file, small_file::CERTIFICATES);
+                if content.is_ok_and(|content| content.exposed) {
+                    key.unwrap_or(certificate).warn(report, EXPOSED);
                 }
                 Ok(files)
             }

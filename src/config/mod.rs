@@ -188,6 +188,21 @@ impl Credential {
         }
     }
 
+    /// The application (client) id, if the configuration names one.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::ClientSecret { client_id, .. }
+            | Self::ClientCertificate { client_id, .. }
+            | Self::WorkloadIdentity { client_id, .. }
+            | Self::ManagedIdentity(ManagedIdentity::ClientId(client_id)) => Some(client_id),
+            Self::ManagedIdentity(_)
+            | Self::TokenFile { .. }
+            | Self::AzureCli
+            | Self::AzureDeveloperCli => None,
+        }
+    }
+
     /// The application, as far as the configuration tells: its id, or where its identity is
     /// from.
     fn application(&self) -> Cow<'_, str> {

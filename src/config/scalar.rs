@@ -5,18 +5,18 @@ use url::{Host, Url};
 
 /// Whether `text` is a directory's GUID or domain.
 pub(super) fn is_directory(text: &str) -> bool {
-    let shared = ["common", "organizations", "consumers"];
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    (1..=253).contains(&text.len())
-        && text.chars().all(allowed)
-        && !text.starts_with(['.', '-'])
-        && !shared.contains(&text)
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let is_label = |label: &str| !label.is_empty() && label.chars().all(allowed);
+    let is_domain = text.len() <= 253 && text.contains('.') && text.split('.').all(is_label);
+    is_guid(text) || is_domain && !text.starts_with('-')
 }
 
-/// Whether `text` may be an application's id: a GUID, though not checked that far.
-pub(super) fn is_client_id(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (1..=128).contains(&text.len()) && text.chars().all(allowed)
+/// Whether `text` is a GUID, as ids of applications and directories are.
+pub(super) fn is_guid(text: &str) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let parts = text.split('-');
+    let is_part = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    parts.clone().map(str::len).eq(lengths) && parts.clone().all(is_part)
 }
 
 /// Whether `text` may be a tenant's name.

@@ -3,9 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use config_report::has_placeholder;
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
+use super::scalar::is_guid;
 use exporter_toolkit::small_file::{self, Content};
 
 /// Where a secret comes from.
@@ -89,9 +91,53 @@ pub async fn read_secret_file(path: &Path) -> Result<SecretString, SecretFileErr
     secret(path, small_file::read(path, small_file::SECRET).await)
 }
 
-/// [`read_secret_file`], for whoever may block the thread.
-pub(super) fn check_secret_file(path: &Path) -> Result<(), SecretFileError> {
-    secret(path, small_file::blocking_read(path, small_file::SECRET)).map(drop)
+/// What a secret is, as far as it can be told from what it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecretKind {
+    /// The secret of an application.
+    ClientSecret,
+    /// A bearer token.
+    Token,
+    /// A federated token, whose file the platform writes as it likes.
+    Federated,
+}
+
+/// A file with a secret that every user of the machine can read.
+pub(super) const EXPOSED: &str =
+    "everyone on this machine can read this file, and it holds a secret; run `chmod o-r` on it";
+
+impl SecretKind {
+    /// What such a secret is likely instead. Never holds it.
+    pub(super) fn suspicion(self, secret: &str) -> Option<&'static str> {
+        let quoted =
+            |quote| secret.len() > 1 && secret.starts_with(quote) && secret.ends_with(quote);
+        if quoted('"') || quoted('\'') {
+            Some("has quotes around the secret, which count as a part of it; remove them")
+        } else if self == Self::ClientSecret && is_guid(secret) {
+            Some(
+                "looks like the id of a secret; copy the secret's Value, which is shown only when it is created",
+            )
+        } else {
+            None
+        }
+    }
+}
+
+/// [`read_secret_file`], for whoever may block the thread. Returns what is likely not meant.
+pub(super) fn check_secret_file(
+    path: &Path,
+    kind: SecretKind,
+) -> Result<Vec<&'static str>, SecretFileError> {
+    let content = small_file::blocking_read(path, small_file::SECRET);
+    let exposed = content.as_ref().is_ok_and(|content| content.exposed);
+    let secret = secret(path, content)?;
+    let exposed = (exposed && kind != SecretKind::Federated).then_some(EXPOSED);
+    let secret = secret.expose_secret();
+    let variable = has_placeholder(secret).then_some(
+        "holds a variable, and variables are not replaced in this file; write the secret itself",
+    );
+    let suspicion = kind.suspicion(secret).or(variable);
+    Ok(exposed.into_iter().chain(suspicion).collect())
 }
 
 fn secret(path: &Path, content: io::Result<Content>) -> Result<SecretString, SecretFileError> {
@@ -152,7 +198,7 @@ mod tests {
         std::fs::write(&path, vec![b'a'; 64 * 1024 + 1]).unwrap();
         let long = read_secret_file(&path).await.unwrap_err();
         assert!(matches!(long, SecretFileError::TooLong { .. }));
-        let device = check_secret_file(Path::new("/dev/zero")).unwrap_err();
+        let device = check_secret_file(Path::new("/dev/zero"), SecretKind::Token).unwrap_err();
         assert_eq!(
             device.to_string(),
             "expected a readable file, but found `/dev/zero`: a device; name a regular file"

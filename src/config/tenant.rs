@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use config_report::{ConfigReport, Mapping, Reported, YamlValue, excerpt, expected};
+use config_report::{ConfigReport, Layout, Mapping, Reported, YamlValue, excerpt, expected};
 use regex::{Regex, RegexBuilder};
 use url::Url;
 
-use super::cloud::{CLOUDS, Cloud, REGIONS};
+use super::cloud::{Cloud, REGIONS};
 use super::credential;
 use super::files::ReadContext;
 use super::labels;
@@ -21,6 +21,23 @@ const DOCUMENTED: [usize; 2] = [100, 1_500];
 /// How large a compiled name pattern may become, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
 
+/// The keys of a tenant.
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "tenant_id",
+    "labels",
+    "cloud",
+    "region",
+    "api_base_url",
+    "api_version",
+    "authority_host",
+    "scope",
+    "credential",
+    "definitions",
+    "poll",
+    "quota",
+];
+
 /// The longest time that any duration may have.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 
@@ -30,10 +47,27 @@ pub(super) fn read(
     report: &mut ConfigReport,
     world: &ReadContext<'_>,
 ) -> Result<(Tenant, bool), Reported> {
-    let mut section = value.mapping(
-        report,
-        "a mapping with `name`, `tenant_id` and `credential`",
-    )?;
+    let what = "a mapping with `name`, `tenant_id` and `credential`";
+    let mut section = value.mapping(report, what)?.with_layout(Layout {
+        sections: &["labels", "credential", "definitions", "poll", "quota"],
+        elsewhere: &[
+            ("it belongs to `credential`: indent it", credential::KEYS),
+            (
+                "it belongs to `definitions`: move it there",
+                &["ids", "include", "exclude", "inactive", "limit"],
+            ),
+            (
+                "it belongs to `poll`: move it there",
+                &["agents", "sweep", "sessions"],
+            ),
+            (
+                "it belongs to `quota`: move it there",
+                &["per_minute", "per_hour", "use", "exclusive"],
+            ),
+            ("it belongs to the whole file: do not indent it", &["http"]),
+        ],
+        ignored: None,
+    });
     let name = read_name(&mut section, report);
     let tenant_id = read_tenant_id(&mut section, report);
     let addresses = read_addresses(&mut section, report, world);
@@ -67,6 +101,12 @@ pub(super) fn read(
     let addresses = addresses?;
     let credential = credential?;
     let ([limits, api_limits], exclusive) = limits?;
+    if let (Ok(tenant_id), Some(client_id)) = (&tenant_id, credential.credential.client_id())
+        && tenant_id.eq_ignore_ascii_case(client_id)
+    {
+        let text = "names the same id as `tenant_id` and as `client_id`; copy both from the application's overview page";
+        value.warn(report, text);
+    }
     let tenant = Tenant {
         name: name?,
         tenant_id: tenant_id?,
@@ -98,7 +138,7 @@ fn read_tenant_id(
     section: &mut Mapping<'_>,
     report: &mut ConfigReport,
 ) -> Result<String, Reported> {
-    let what = "a directory (tenant) id or domain";
+    let what = "a directory (tenant) id, which is a GUID, or a domain";
     let value = section.require(report, "tenant_id", what)?;
     let parse = |text: &str| is_directory(text).then(|| text.to_owned());
     let advice = "copy it from the directory's overview page";
@@ -134,7 +174,11 @@ fn read_addresses(
     let silent = cloud.is_none() && region.is_none() && authority.is_none();
     let environment = silent.then(|| world.named(report));
     let cloud = match cloud {
-        Some(value) => value.parse(report, CLOUDS, "choose one of these", Cloud::from_name),
+        Some(value) => value.choice(
+            report,
+            "choose one of these",
+            &Cloud::ALL.map(|cloud| (cloud.name(), cloud)),
+        ),
         None => Ok(environment.map_or(Cloud::Public, |named| named.cloud)),
     };
     let region = region.and_then(|value| {
@@ -248,7 +292,7 @@ fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
                 Ok(pattern) => names.push(pattern),
                 Err(reason) => {
                     let found = format!("{}: {reason}", excerpt(&text));
-                    let advice = "mend it; special characters are taken literally after `\\`";
+                    let advice = "correct it; special characters are taken literally after `\\`";
                     item.error(report, expected("a regular expression", &found, advice));
                 }
             }

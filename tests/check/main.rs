@@ -119,6 +119,12 @@ fn pinned(name: &str, simulator: &Simulator, folder: &Path, said: &Said) {
     same(name, &normal(simulator, folder, said));
 }
 
+/// Writes a file with a secret, which nobody else can read.
+fn write_private(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).expect("it can be written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+}
+
 /// Compares a text with `tests/check/NAME.txt`.
 fn same(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/check/{name}.txt"));

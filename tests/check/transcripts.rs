@@ -222,7 +222,7 @@ async fn other_credentials() {
         ("stale_token", "type: token_file, path: token"),
     ] {
         let folder = folder(&simulator, credential);
-        fs::write(folder.path().join("token"), stale).expect("it can be written");
+        write_private(&folder.path().join("token"), stale);
         let said = checked(&folder, &[], |command| {
             command.env("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token");
             command.env("IDENTITY_HEADER", "a-secret-of-48-letters");
@@ -248,7 +248,7 @@ async fn a_certificate_that_has_ended_or_soon_will() {
         let made = certificate(1_600_000_000, end);
         trust(&simulator, &made);
         let folder = folder(&simulator, &credential);
-        fs::write(folder.path().join("a.pem"), made).expect("it can be written");
+        write_private(&folder.path().join("a.pem"), made);
         let calls = calls(&simulator);
         let said = check(&folder, &[]).await;
         assert!(self::calls(&simulator) - calls <= CALLS);

@@ -9,7 +9,7 @@ mod tree;
 mod value;
 
 pub use document::Document;
-pub use mapping::{Mapping, MappingEntry};
+pub use mapping::{Layout, Mapping, MappingEntry};
 pub use report::{ConfigError, ConfigErrors, ConfigReport, ConfigWarning, Location, Reported};
 pub use report::{collect_all, expected};
-pub use value::{YamlValue, excerpt};
+pub use value::{YamlValue, excerpt, has_placeholder, one_of};

@@ -12,8 +12,23 @@ use crate::value::{SHOWN, YamlValue, one_of};
 pub struct Mapping<'n> {
     entries: &'n [Entry],
     known: Vec<&'static str>,
+    layout: Layout,
+    /// Entries whose fault is reported already, by their number.
+    reported: Vec<usize>,
     path: String,
     line: usize,
+}
+
+/// What is known of the keys around those of a mapping, to explain what stands in a wrong place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Layout {
+    /// Keys whose values are lists or mappings: what stands below one without a value was
+    /// meant to be indented.
+    pub sections: &'static [&'static str],
+    /// Keys of other sections, each with what to do about them here.
+    pub elsewhere: &'static [(&'static str, &'static [&'static str])],
+    /// How keys begin that nobody reads, such as those of anchors.
+    pub ignored: Option<&'static str>,
 }
 
 /// An entry of a mapping whose keys are free, such as names of users.
@@ -58,9 +73,17 @@ impl<'n> Mapping<'n> {
         Self {
             entries,
             known: Vec::new(),
+            layout: Layout::default(),
+            reported: Vec::new(),
             path: path.to_owned(),
             line,
         }
+    }
+
+    /// Explains keys in a wrong place by `layout`.
+    #[must_use]
+    pub fn with_layout(self, layout: Layout) -> Self {
+        Self { layout, ..self }
     }
 
     /// The value of `key`; a key without a value counts as absent.
@@ -83,10 +106,90 @@ impl<'n> Mapping<'n> {
         key: &'static str,
         what: &str,
     ) -> Result<YamlValue<'n>, Reported> {
-        self.take(key).ok_or_else(|| {
-            let message = expected(what, "nothing", &format!("add `{key}: …`"));
-            self.error(report, key, message)
-        })
+        if let Some(value) = self.take(key) {
+            return Ok(value);
+        }
+        self.explain(report, key)?;
+        if let Some(empty) = self.position(key) {
+            self.reported.push(empty);
+            let advice = if self.layout.sections.contains(&key) {
+                format!("indent the lines that belong to it further than `{key}`")
+            } else {
+                "write it after the colon, in quotes if it begins with `#`".to_owned()
+            };
+            return Err(self.error(report, key, expected(what, "nothing", &advice)));
+        }
+        let message = expected(what, "nothing", &format!("add `{key}: …`"));
+        Err(self.error(report, key, message))
+    }
+
+    /// Whether `key` is there, but nothing after its colon.
+    #[must_use]
+    pub fn is_empty(&self, key: &str) -> bool {
+        let entry = self.position(key).map(|number| &self.entries[number]);
+        entry.is_some_and(|entry| matches!(entry.value.data, Data::Null))
+    }
+
+    /// Reports why `key` seems to be missing, where it is misspelt or may be in what `<<` merges.
+    ///
+    /// # Errors
+    /// [`Reported`], in either case.
+    pub fn explain(
+        &mut self,
+        report: &mut ConfigReport,
+        key: &'static str,
+    ) -> Result<(), Reported> {
+        let mut entries = self.entries.iter();
+        let (wrong, message) = if let Some(merge) = self.position("<<") {
+            (merge, self.unknown("<<"))
+        } else if let Some(misspelt) = entries.position(|entry| {
+            !self.known.contains(&entry.key.as_str()) && nearest(&entry.key, &[key]).is_some()
+        }) {
+            let message = expected(&format!("`{key}`"), "a similar key", "rename it");
+            (misspelt, message)
+        } else {
+            return Ok(());
+        };
+        let entry = &self.entries[wrong];
+        if self.reported.contains(&wrong) {
+            return Err(Reported::again());
+        }
+        self.reported.push(wrong);
+        let path = self.path_of(shown_key(&entry.key));
+        Err(report.error(Some(entry.line), &path, message))
+    }
+
+    /// Reports the first key that belongs elsewhere, if any.
+    ///
+    /// # Errors
+    /// [`Reported`], if there is one.
+    pub fn refuse_misplaced(&mut self, report: &mut ConfigReport) -> Result<(), Reported> {
+        // What stands below a section without a value is told by `finish`.
+        let is_empty = |entry: &&Entry| {
+            let is_section = self.layout.sections.contains(&entry.key.as_str());
+            is_section && matches!(entry.value.data, Data::Null)
+        };
+        let mut entries = self.entries.iter().take_while(|entry| !is_empty(entry));
+        let misplaced = entries.position(|entry| self.home(&entry.key).is_some());
+        let Some(misplaced) = misplaced else {
+            return Ok(());
+        };
+        let entry = &self.entries[misplaced];
+        // With those below it.
+        self.reported.extend(misplaced..self.entries.len());
+        let message = self.unknown(&entry.key);
+        Err(report.error(Some(entry.line), &self.path_of(&entry.key), message))
+    }
+
+    /// What to do about a key of another section.
+    fn home(&self, key: &str) -> Option<&'static str> {
+        let mut elsewhere = self.layout.elsewhere.iter();
+        let section = elsewhere.find(|(_, keys)| keys.contains(&key));
+        section.map(|(advice, _)| *advice)
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.key == key)
     }
 
     /// All entries, for a mapping whose keys are free. Do not call [`Self::finish`] then: it
@@ -118,24 +221,50 @@ impl<'n> Mapping<'n> {
 
     /// Reports the keys that were never asked for, each with the known one that it may have
     /// been meant for.
-    pub fn finish(self, report: &mut ConfigReport) {
-        for entry in self.entries {
-            if self.known.contains(&entry.key.as_str()) {
-                continue;
+    pub fn finish(mut self, report: &mut ConfigReport) {
+        // The section without a value, below which entries stand on its own level.
+        let mut empty = None;
+        for (number, entry) in self.entries.iter().enumerate() {
+            let (key, layout) = (entry.key.as_str(), self.layout);
+            if self.known.contains(&key) {
+                let is_empty = matches!(entry.value.data, Data::Null);
+                empty = (is_empty && layout.sections.contains(&key)).then_some(number);
+            } else if layout.ignored.is_some_and(|start| key.starts_with(start)) {
+                empty = None;
+            } else if let Some(section) = empty {
+                if !self.reported.contains(&section) {
+                    self.reported.push(section);
+                    let section = &self.entries[section].key;
+                    let message = expected(
+                        &format!("the lines below `{section}` to be indented further than it"),
+                        "one that is not",
+                        "indent them, or remove the key without a value",
+                    );
+                    report.error(Some(entry.line), &self.path_of(shown_key(key)), message);
+                }
+            } else if !self.reported.contains(&number) {
+                let message = self.unknown(key);
+                report.error(Some(entry.line), &self.path_of(shown_key(key)), message);
             }
-            let key = shown_key(&entry.key);
-            let advice = match nearest(key, &self.known) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => "remove it".to_owned(),
-            };
-            let known = one_of(self.known.iter().copied());
-            let known = known.unwrap_or_else(|| "no key".to_owned());
-            report.error(
-                Some(entry.line),
-                &self.path_of(key),
-                expected(&known, "an unknown key", &advice),
-            );
         }
+    }
+
+    /// What is wrong with a key that was never asked for.
+    fn unknown(&self, key: &str) -> String {
+        if key == "<<" {
+            let advice = "repeat the keys here, or use an alias for a whole section";
+            return expected("keys without `<<`", "a merge key", advice);
+        }
+        if let Some(advice) = self.home(key) {
+            return expected("a key of this section", "one of another", advice);
+        }
+        let advice = match nearest(key, &self.known) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => "remove it".to_owned(),
+        };
+        let known = one_of(self.known.iter().copied());
+        let known = known.unwrap_or_else(|| "no key".to_owned());
+        expected(&known, "an unknown key", &advice)
     }
 
     pub(crate) fn refuse_duplicates(&self, report: &mut ConfigReport) {
@@ -169,7 +298,7 @@ impl<'n> Mapping<'n> {
 
 /// A key as errors repeat it. `{client_secret:s3cr3t}` is a key: only what
 /// looks like a name is repeated.
-fn shown_key(key: &str) -> &str {
+pub(crate) fn shown_key(key: &str) -> &str {
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if (1..=SHOWN).contains(&key.len()) && key.chars().all(name) {
         key

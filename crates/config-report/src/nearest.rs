@@ -2,7 +2,7 @@
 
 /// The known key that differs least, if it is near enough to be meant.
 pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    let plain = |key: &str| key.to_ascii_lowercase().replace('-', "_");
+    let plain = |key: &str| key.to_ascii_lowercase().replace(['-', ' '], "_");
     let key = plain(key);
     known
         .iter()
@@ -10,6 +10,14 @@ pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// The name that `value` was meant to be: as [`nearest`], but numbers are never misspelt.
+pub(crate) fn meant<'k>(value: &str, names: &[&'k str]) -> Option<&'k str> {
+    fn digits(text: &str) -> impl Iterator<Item = char> {
+        text.chars().filter(char::is_ascii_digit)
+    }
+    nearest(value, names).filter(|name| digits(name).eq(digits(value)))
 }
 
 /// Levenshtein's distance in bytes.
@@ -36,6 +44,19 @@ mod tests {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("tenant", "tenants"), 1);
         assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn a_value_is_meant_but_no_other_number() {
+        let names = ["TLS12", "TLS13", "gcc-high"];
+        for (value, name) in [
+            ("tls1.2", Some("TLS12")),
+            ("TLS10", None),
+            ("TLS14", None),
+            ("GCC High", Some("gcc-high")),
+        ] {
+            assert_eq!(meant(value, &names), name, "{value}");
+        }
     }
 
     #[test]

@@ -97,6 +97,13 @@ pub struct ConfigReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reported(());
 
+impl Reported {
+    /// For what the same error says as before.
+    pub(crate) const fn again() -> Self {
+        Self(())
+    }
+}
+
 /// All values, or that some of them were reported. Goes through them to the end, where
 /// `collect` would stop, so that all errors are reported.
 ///

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::nearest::meant;
 use crate::report::{ConfigReport, Reported, expected};
 use crate::value::{YamlValue, one_of};
 
@@ -33,10 +34,37 @@ impl YamlValue<'_> {
         choices: &[(&str, T)],
     ) -> Result<T, Reported> {
         let what = one_of(choices.iter().map(|(name, _)| *name)).unwrap_or_default();
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let text = self.text(report, &what)?;
+        let near = meant(text, &names).map(|name| format!("did you mean `{name}`?"));
+        let advice = near.as_deref().unwrap_or(advice);
         self.parse(report, &what, advice, |text| {
             let chosen = choices.iter().find(|(name, _)| *name == text)?;
             Some(chosen.1)
         })
+    }
+
+    /// As [`Self::choice`], but the error does not repeat what is none of the names: it may
+    /// be a secret, in the wrong place.
+    ///
+    /// # Errors
+    /// [`Reported`], if it is none of the names.
+    pub fn choice_secret<T: Copy>(
+        &self,
+        report: &mut ConfigReport,
+        advice: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, Reported> {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let what = one_of(names.iter().copied()).unwrap_or_default();
+        let text = self.text(report, &what)?;
+        let chosen = choices.iter().find(|(name, _)| *name == text);
+        if let Some((_, chosen)) = chosen {
+            return Ok(*chosen);
+        }
+        let near = meant(text, &names).map(|name| format!("did you mean `{name}`?"));
+        let advice = near.as_deref().unwrap_or(advice);
+        Err(self.error(report, expected(&what, "something else", advice)))
     }
 
     /// A whole number in `range`: digits alone, without a sign.
@@ -183,7 +211,7 @@ mod tests {
         let error = choose("Off").unwrap_err();
         assert_eq!(
             error,
-            "expected `on`, `off` or `auto`, but found `Off`; choose"
+            "expected `on`, `off` or `auto`, but found `Off`; did you mean `off`?"
         );
     }
 

@@ -80,16 +80,42 @@ pub(crate) fn read(text: &str) -> Result<Option<Node>, Malformed> {
         match event {
             Ok((event, span)) => builder.event(event, span.start.line())?,
             Err(error) => {
-                return malformed(
-                    error.marker().line(),
-                    "YAML",
-                    &format!("an error in its form: {}", error.info()),
-                    "mend this line or the one before",
-                );
+                let line = error.marker().line();
+                let found = format!("an error in its form: {}", error.info());
+                let advice = advice(error.info(), text, line);
+                return malformed(line, "YAML", &found, advice);
             }
         }
     }
     Ok(builder.root)
+}
+
+/// What to do about what the parser says of `line`. It is noticed there, and may be in the line
+/// before.
+fn advice(info: &str, text: &str, line: usize) -> &'static str {
+    let mut lines = text.lines().skip(line.saturating_sub(2)).take(2);
+    if lines.any(|line| line.contains('\t')) {
+        return "replace the tab in this or the previous line by spaces";
+    }
+    // As saphyr's parser words it; what it words otherwise gets the last one.
+    let known = [
+        (
+            "expected '-' indicator",
+            "align this line with the first key after `- `",
+        ),
+        (
+            "mapping values are not allowed",
+            "align this line with those of the same section, and write a space after each colon",
+        ),
+        ("in quoted scalar", "close the quote in the line before"),
+        ("unexpected character", "put the value in quotes"),
+        (
+            "unknown anchor",
+            "define it above with `&`, or write the value out",
+        ),
+    ];
+    let known = known.iter().find(|(words, _)| info.contains(words));
+    known.map_or("fix this or the previous line", |(_, advice)| *advice)
 }
 
 /// A list or mapping that has not ended yet.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, shown_key};
 use crate::report::{ConfigReport, Reported, expected};
 use crate::tree::{Data, Node};
 
@@ -66,6 +66,12 @@ impl<'n> YamlValue<'n> {
         Some((text, value))
     }
 
+    /// Whether it has `key`.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        matches!(&self.node.data, Data::Mapping(entries) if entries.iter().any(|entry| entry.key == key))
+    }
+
     /// Its text; `what` says what it should be.
     ///
     /// # Errors
@@ -91,6 +97,11 @@ impl<'n> YamlValue<'n> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Reported> {
         let text = self.text(report, what)?;
+        let advice = if has_placeholder(text) {
+            VARIABLES
+        } else {
+            advice
+        };
         parse(text).ok_or_else(|| self.error(report, expected(what, &excerpt(text), advice)))
     }
 
@@ -107,7 +118,37 @@ impl<'n> YamlValue<'n> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Reported> {
         let text = self.text(report, what)?;
+        let advice = if has_placeholder(text) {
+            VARIABLES
+        } else {
+            advice
+        };
         parse(text).ok_or_else(|| self.error(report, expected(what, "something else", advice)))
+    }
+
+    /// All single values in it, itself included, with their texts.
+    pub fn each_text(&self, see: &mut impl FnMut(&Self, &'n str)) {
+        match &self.node.data {
+            Data::Null => {}
+            Data::Text(text) => see(self, text),
+            Data::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    Self::new(item, &format!("{}[{index}]", self.path)).each_text(see);
+                }
+            }
+            Data::Mapping(entries) => {
+                for entry in entries {
+                    let key = shown_key(&entry.key);
+                    let dot = if self.path.is_empty() || key.is_empty() {
+                        ""
+                    } else {
+                        "."
+                    };
+                    let path = format!("{}{dot}{key}", self.path);
+                    Self::new(&entry.value, &path).each_text(see);
+                }
+            }
+        }
     }
 
     /// Its entries; `what` says what they are.
@@ -138,6 +179,16 @@ impl<'n> YamlValue<'n> {
     }
 }
 
+/// What to do about a value with a variable in it.
+const VARIABLES: &str = "write the value itself: variables are not replaced in this file";
+
+/// Whether `text` holds what other programs replace by a variable's value.
+#[must_use]
+pub fn has_placeholder(text: &str) -> bool {
+    let inside = |(_, rest): (&str, &str)| rest.find('}').is_some_and(|end| end > 0);
+    text.split_once("${").is_some_and(inside) || text.split_once("{{").is_some_and(inside)
+}
+
 /// A value as errors repeat it: in quotes, on one line, cut, and without what may be a
 /// password in an address.
 #[must_use]
@@ -160,7 +211,7 @@ pub fn excerpt(text: &str) -> String {
 }
 
 /// Names in quotes, the last after `or`; `None`, if there are none.
-pub(crate) fn one_of<'t>(names: impl IntoIterator<Item = &'t str>) -> Option<String> {
+pub fn one_of<'t>(names: impl IntoIterator<Item = &'t str>) -> Option<String> {
     let quoted: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     let (last, rest) = quoted.split_last()?;
     Some(match rest {

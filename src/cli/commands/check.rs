@@ -70,11 +70,10 @@ pub(super) async fn run(
 
 /// The configuration, with what is likely not meant.
 fn read(flags: &Flags) -> Result<(Config, Vec<String>), ConfigErrors> {
-    let Some(file) = flags.config_file() else {
-        let config = Config::from_env(&|name| std::env::var(name).ok())?;
-        return Ok((config, Vec::new()));
+    let (config, warnings) = match flags.config_file() {
+        Some(file) => Config::load(file)?,
+        None => Config::from_env(&|name| std::env::var(name).ok())?,
     };
-    let (config, warnings) = Config::load(file)?;
     Ok((config, warnings.iter().map(ToString::to_string).collect()))
 }
 

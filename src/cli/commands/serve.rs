@@ -26,10 +26,10 @@ use crate::web::{self, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
 fn config(flags: &Flags) -> anyhow::Result<Config> {
-    let Some(file) = flags.config_file() else {
-        return Ok(Config::from_env(&|name| std::env::var(name).ok())?);
+    let (config, warnings) = match flags.config_file() {
+        Some(file) => Config::load(file)?,
+        None => Config::from_env(&|name| std::env::var(name).ok())?,
     };
-    let (config, warnings) = Config::load(file)?;
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
     }
