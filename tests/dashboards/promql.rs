@@ -20,7 +20,7 @@ pub struct Selector {
 static SELECTOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?<function>[a-z_]+)?(?<open>\(\s*)?",
-        r"\b(?<metric>(?:defender_|process_|job_[a-z_]+:)[a-z0-9_:]+|up)\b",
+        r"\b(?<metric>(?:defender_|process_|job[a-z_]*:)[a-z0-9_:]+|up)\b",
         r#"(?<matchers>\{(?:[^}"]|"[^"]*")*\})?(?:\[(?<range>[^\]]*)\])?"#,
     ))
     .expect("it is a pattern")

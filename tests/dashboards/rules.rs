@@ -1,17 +1,29 @@
 //! The rules: their form, their tests by promtool, and their runbooks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use defender_scan_exporter::exposition::catalog;
+use regex::Regex;
 use saphyr::{LoadableYamlNode as _, Yaml};
 
 use super::{promql, read, root};
 
+/// The record that holds the addresses that annotations link to.
+const LINKS: &str = "defender_scan_exporter:links:info";
 pub const RULES: &str = "alerts/defender-scan.rules.yml";
-const TESTS: [&str; 4] = ["exporter", "scans", "scans-slow", "traps"];
-
+const TESTS: [&str; 6] = [
+    "absence",
+    "absence-slow",
+    "exporter",
+    "scans",
+    "scans-slow",
+    "traps",
+];
+/// After how many samples a new pod continues a series.
+const CUT: usize = 26;
 /// An alert or a recording rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -43,7 +55,7 @@ pub fn rules() -> Vec<Rule> {
         let empty = Yaml::load_from_str("{}").expect("it is YAML").remove(0);
         let labels = rule.as_mapping_get("labels").unwrap_or(&empty);
         let annotations = rule.as_mapping_get("annotations").unwrap_or(&empty);
-        let known = ["summary", "description", "runbook_url"];
+        let known = ["summary", "description", "runbook_url", "dashboard_url"];
         Rule {
             is_alert: !alert.is_empty(),
             name: if alert.is_empty() {
@@ -98,6 +110,84 @@ fn each_alert_fires_and_resolves_as_its_tests_say() {
     std::thread::scope(|scope| {
         for name in TESTS {
             let file = root().join(format!("alerts/tests/{name}.yml"));
+            scope.spawn(move || {
+                succeeds(Command::new("promtool").args(["test", "rules"]).arg(file));
+            });
+        }
+    });
+}
+
+/// Expands promtool's notation of values: `1+2x3`, `_x5`, `stale`.
+fn expand(values: &str) -> Vec<String> {
+    let item = Regex::new(r"^(?<from>-?[0-9.]+|_)(?<step>[+-][0-9.]+)?x(?<times>[0-9]+)$")
+        .expect("it is a pattern");
+    let mut all = Vec::new();
+    for word in values.split_whitespace() {
+        let Some(found) = item.captures(word) else {
+            all.push(word.to_owned());
+            continue;
+        };
+        let times: u32 = found["times"].parse().expect("it is a number");
+        if &found["from"] == "_" {
+            all.extend((0..times).map(|_| "_".to_owned()));
+            continue;
+        }
+        let number = |name| -> f64 {
+            let text = found.name(name).map_or("0", |part| part.as_str());
+            text.parse().expect("it is a number")
+        };
+        let values = (0..=times).map(|time| number("from") + number("step") * f64::from(time));
+        all.extend(values.map(|value| value.to_string()));
+    }
+    all
+}
+
+/// The tests, but each series has further labels of its target, and after `cut` of its
+/// samples a new pod continues it.
+fn with_pods(tests: &str, cut: usize) -> String {
+    let series =
+        Regex::new(r"\{series: '(?<name>[a-z_]+)\{(?<labels>.*)\}', values: '(?<values>[^']*)'\}")
+            .expect("it is a pattern");
+    let lines = tests.lines().map(|line| {
+        let Some(found) = series.captures(line) else {
+            return line.to_owned();
+        };
+        let values = expand(&found["values"]);
+        let (before, after) = values.split_at(cut.min(values.len()));
+        let pod = |name: &str, values: String| {
+            format!(
+                "      - {{series: '{}{{pod=\"{name}\",node=\"{name}-node\",image=\"i:{name}\",{}}}', values: '{values}'}}",
+                &found["name"], &found["labels"]
+            )
+        };
+        let gone = format!("{} stale", before.join(" "));
+        if after.is_empty() {
+            return pod("a", before.join(" "));
+        }
+        [
+            pod("a", gone),
+            pod("b", format!("_x{cut} {}", after.join(" "))),
+        ]
+        .join("\n")
+    });
+    let rules = format!("rule_files: [{}]", root().join(RULES).display());
+    lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("rule_files: [../defender-scan.rules.yml]", &rules)
+}
+
+/// Whatever labels a target has beside `job` and `instance` change nothing, nor does a
+/// new pod under the same `instance`.
+#[test]
+fn labels_of_targets_and_a_new_pod_change_no_alert() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    std::thread::scope(|scope| {
+        for name in ["exporter", "scans", "traps"] {
+            let file = folder.path().join(format!("{name}.yml"));
+            let tests = with_pods(&read(&format!("alerts/tests/{name}.yml")), CUT);
+            assert!(tests.contains("pod=\"b\""));
+            fs::write(&file, tests).expect("the folder can be written");
             scope.spawn(move || {
                 succeeds(Command::new("promtool").args(["test", "rules"]).arg(file));
             });
@@ -188,18 +278,42 @@ fn alerts_say_what_they_mean_and_lead_to_a_runbook() {
             "{name}"
         );
         assert!(
-            said("summary").ends_with('.') && !said("summary").contains("{{"),
-            "{name}"
+            said("summary").contains("{{") && said("summary").ends_with('.'),
+            "{name}: the title does not say of what"
         );
         assert!(
-            said("description").contains("{{ $labels.") && said("description").ends_with('.'),
+            said("description").contains("$labels.") && said("description").ends_with('.'),
             "{name}"
         );
+        let base = |label: &str| {
+            format!(
+                "{{{{ with query \"{LINKS}\" }}}}{{{{ . | first | label \"{label}\" }}}}{{{{ end }}}}"
+            )
+        };
         assert_eq!(
             said("runbook_url"),
-            format!("docs/runbooks.md#{}", name.to_lowercase())
+            format!("{}#{}", base("runbooks"), name.to_lowercase())
         );
+        let board = ["definition", "fleet", "exporter"]
+            .into_iter()
+            .find(|board| {
+                let uid = super::board(board)["uid"].as_str().map(str::to_owned);
+                let path = format!("{}/d/{}?var-", base("grafana"), uid.unwrap_or_default());
+                said("dashboard_url").starts_with(&path)
+            });
+        assert!(board.is_some(), "{name}: {}", said("dashboard_url"));
+        for (label, text) in [
+            ("tenant", "{{ $labels.tenant }}"),
+            ("definition_id", "{{ $labels.scan_name }}"),
+        ] {
+            let carries = said("dashboard_url").contains(&format!("$labels.{label} "));
+            assert!(
+                !carries || said("summary").contains(text),
+                "{name}: the title lacks {text}"
+            );
+        }
         if name.starts_with("DefenderScan") {
+            assert_eq!(board, Some("definition"), "{name}");
             assert!(
                 said("description").contains("{{ $labels.scan_name }}"),
                 "{name}"
@@ -221,7 +335,7 @@ fn rules_use_what_exists() {
         .collect();
     for rule in rules() {
         let selectors = promql::selectors(&rule.expr);
-        assert!(!selectors.is_empty(), "{}", rule.name);
+        assert!(!selectors.is_empty() || rule.name == LINKS, "{}", rule.name);
         for selector in selectors {
             let known =
                 catalog::all().any(|metric| metric.name == promql::family(&selector.metric));

@@ -54,9 +54,36 @@ fn the_version_names_revision_and_compiler() {
     assert!(compiler.starts_with("1."), "{said}");
 }
 
+/// Alerts link to runbooks that can be opened, or nothing is published.
+#[test]
+fn a_release_refuses_addresses_that_are_placeholders() {
+    let rules = "alerts/defender-scan.rules.yml";
+    let placeholder = "https://defender-scan-exporter.example/docs/runbooks.md";
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let copy = folder.path().join("rules.yml");
+    let check = |text: &str| {
+        fs::write(&copy, text).expect("it can be written");
+        let mut script = Command::new(root().join("release/addresses.sh"));
+        script.arg(&copy).output().expect("the script can be run")
+    };
+    assert_eq!(read(rules).matches(placeholder).count(), 1, "one place");
+    for (address, published) in [
+        (placeholder, false),
+        ("https://docs.example", false),
+        ("", false),
+        ("https://docs.example.org/runbooks", true),
+    ] {
+        let output = check(&read(rules).replace(placeholder, address));
+        assert_eq!(output.status.success(), published, "{address}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("expected the public address"), !published);
+    }
+}
+
 #[test]
 fn scripts_are_understood_by_the_shell() {
     for script in [
+        "release/addresses.sh",
         "release/reproducible.sh",
         "release/sbom.sh",
         "deploy/local/run.sh",
