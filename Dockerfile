@@ -35,7 +35,8 @@ ARG REVISION=unknown
 RUN touch src/main.rs src/lib.rs \
     && DEFENDER_EXPORTER_REVISION="$REVISION" cargo build --locked --profile dist --target "$(cat /target)" \
     && cp "target/$(cat /target)/dist/defender-scan-exporter" / \
-    && mkdir /data
+    && mkdir /data \
+    && chmod 770 /data
 
 FROM scratch
 ARG REVISION=unknown
@@ -46,7 +47,8 @@ LABEL org.opencontainers.image.title="defender-scan-exporter" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /defender-scan-exporter /defender-scan-exporter
-COPY --from=build --chown=65532:65532 /data /data
+# Of group 0, as which OpenShift runs a user of its own choice.
+COPY --from=build --chown=65532:0 /data /data
 USER 65532:65532
 # There is no /tmp, and all but /data may be read-only; the demo wants a temporary folder.
 ENV DEFENDER_EXPORTER_STORAGE_PATH=/data \

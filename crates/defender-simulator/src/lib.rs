@@ -6,7 +6,7 @@
 //! `certificates`; or before that by a `front`) and goes to `api`, which counts it (`record`),
 //! lets it go wrong if it is to (`faults`, `damage`, `chaos`), asks the living `world` of each
 //! `definition`, and writes the answer (`render`, `words`, `wire`), in `pages`. `token` gives out
-//! the bearer tokens, for a secret or for an `assertion`, and `metadata` those of managed
+//! the bearer tokens, for a secret, an `assertion` or a `federation`'s token, and `metadata` those of managed
 //! identities.
 
 mod api;
@@ -16,6 +16,7 @@ mod chaos;
 mod damage;
 mod definition;
 mod faults;
+mod federation;
 mod front;
 mod listen;
 mod metadata;
@@ -43,6 +44,7 @@ use exporter_clock::Clock;
 pub use damage::Damage;
 pub use definition::{Definition, Draft, Outcome, Profile, Run};
 pub use faults::Fault;
+pub use federation::Federation;
 pub use front::{Front, LineFault};
 pub use metadata::MachineIdentity;
 pub use pages::{Endless, Skip};

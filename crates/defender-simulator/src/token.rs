@@ -189,9 +189,13 @@ fn check(world: &World, tenant_id: &str, form: &HashMap<String, String>) -> Resu
             return Err(refusal(bad, "invalid_request", 50_027, text));
         }
         if *assertion != tenant.identity.assertion {
-            let certificates = &tenant.certificates;
-            assertion::check(assertion, &tenant.identity, certificates, world.now())
-                .map_err(|(code, text)| refusal(unauthorized, "invalid_client", code, text))?;
+            let (identity, now) = (&tenant.identity, world.now());
+            let federated = tenant.federation.as_ref();
+            let checked = match federated {
+                Some(federation) => federation.check(assertion, now),
+                None => assertion::check(assertion, identity, &tenant.certificates, now),
+            };
+            checked.map_err(|(code, text)| refusal(unauthorized, "invalid_client", code, text))?;
         }
     } else if field("client_secret") != tenant.identity.client_secret {
         let text = format!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::definition::{Definition, Draft, Outcome, guid};
-use super::{MachineIdentity, Options, TenantIdentity};
+use super::{Federation, MachineIdentity, Options, TenantIdentity};
 use exporter_clock::{Clock, Timestamp};
 
 /// A machine that runs scans.
@@ -40,6 +40,7 @@ pub(super) struct Tenant {
     pub(super) secret_expired: bool,
     /// Registered certificates, DER.
     pub(super) certificates: Vec<Vec<u8>>,
+    pub(super) federation: Option<Federation>,
     pub(super) org_id: String,
     pub(super) definitions: Vec<Definition>,
     pub(super) agents: Vec<Agent>,
@@ -222,6 +223,13 @@ impl World {
         }
     }
 
+    /// Trusts the tokens of another issuer for a tenant's application, instead of certificates.
+    pub fn federate(&mut self, tenant: usize, federation: Federation) {
+        if let Some(tenant) = self.tenants.get_mut(tenant) {
+            tenant.federation = Some(federation);
+        }
+    }
+
     /// Gives an identity to the machine that has the metadata service.
     pub fn assign_identity(&mut self, identity: MachineIdentity) {
         self.identities.push(identity);
@@ -273,6 +281,7 @@ impl Tenant {
             identity,
             secret_expired: false,
             certificates: Vec::new(),
+            federation: None,
             org_id,
             definitions,
             agents,

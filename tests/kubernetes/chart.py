@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""What can be known of the chart without a cluster. Needs helm, promtool, and the Python of
+tests/run.sh. UPDATE_GOLDEN=1 writes golden/ anew."""
+
+import copy
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import kubernetes_validate
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CHART = ROOT / "deploy/helm/defender-scan-exporter"
+# The oldest Kubernetes that is supported, and the newest.
+VERSIONS = ["1.35", "1.37"]
+GOLDEN = ["shards", "web-config", "workload-identity-projected"]
+# Kinds of custom resources: the cluster's API server checks them, on their definitions.
+CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ExternalSecret", "GrafanaDashboard"}
+failures = []
+
+
+def expect(holds, message):
+    if not holds:
+        failures.append(message)
+        print(f"FAILED: {message}", file=sys.stderr)
+
+
+def helm(*arguments, values=None, check=True):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(values or {}, file)
+        file.flush()
+        command = ["helm", *arguments, *(["--values", file.name] if values is not None else [])]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if check and done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def template(values, *arguments, check=True):
+    return helm("template", "test", str(CHART), "--namespace", "security", *arguments, values=values, check=check)
+
+
+def objects(text):
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def leaves(value, path=()):
+    """Keys of values.yaml: down to what is empty, a list, or no mapping."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    else:
+        yield path, value
+
+
+def get(values, path):
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
+            return None
+        values = values[key]
+    return values
+
+
+def covers(matrix):
+    """Each key is off its default at least once."""
+    # What Kubernetes defines is free; one change in it is enough.
+    free = ("podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe", "readinessProbe")
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    paths = {path[:1] if path[0] in free else path for path, _ in leaves(defaults)}
+    paths = {path[:2] if path[:2] == ("dashboards", "instanceSelector") else path for path in paths}
+    for path in sorted(paths):
+        default = get(defaults, path)
+        changed = any(get(values, path) not in (None, default) for values in matrix.values())
+        expect(changed, f"matrix.yaml: expected a case that changes {'.'.join(path)}, but found none")
+    expect(len(matrix) >= 20, "matrix.yaml: expected at least 20 cases")
+
+
+def pod_specs(item):
+    spec = item.get("spec", {})
+    if item["kind"] == "Pod":
+        yield spec
+    elif "template" in spec and "spec" in spec["template"]:
+        yield spec["template"]["spec"]
+
+
+def is_restricted(name, item):
+    """Pod Security's level `restricted`, of our own containers."""
+    for spec in pod_specs(item):
+        pod = spec.get("securityContext", {})
+        expect(pod.get("runAsNonRoot") is True, f"{name}: {item['kind']} may run as root")
+        expect(pod.get("seccompProfile") == {"type": "RuntimeDefault"}, f"{name}: {item['kind']} has no seccomp profile")
+        expect(spec.get("automountServiceAccountToken") is False, f"{name}: {item['kind']} mounts a token")
+        own = [one for one in spec["containers"] if one["name"] not in ("sidecar",)]
+        for container in own:
+            security = container["securityContext"]
+            expect(security["readOnlyRootFilesystem"] is True, f"{name}: {item['kind']} writes to its root")
+            expect(security["allowPrivilegeEscalation"] is False, f"{name}: {item['kind']} may gain privileges")
+            expect(security["capabilities"] == {"drop": ["ALL"]}, f"{name}: {item['kind']} has capabilities")
+            expect("limits" in container["resources"], f"{name}: {item['kind']} has no limits")
+
+
+def render(matrix):
+    for name, values in matrix.items():
+        text = template(values).stdout
+        seen = set()
+        for item in objects(text):
+            identity = (item["kind"], item["metadata"]["name"])
+            expect(identity not in seen, f"{name}: {identity} is there twice")
+            seen.add(identity)
+            is_restricted(name, item)
+            if item["kind"] in CUSTOM:
+                continue
+            for version in VERSIONS:
+                try:
+                    kubernetes_validate.validate(item, version, strict=True)
+                except kubernetes_validate.ValidationError as error:
+                    expect(False, f"{name}, Kubernetes {version}: {identity}: {error}")
+        if name in GOLDEN:
+            golden = HERE / "golden" / f"{name}.yaml"
+            if os.environ.get("UPDATE_GOLDEN"):
+                golden.parent.mkdir(exist_ok=True)
+                golden.write_text(text)
+            expect(golden.exists() and golden.read_text() == text, f"{golden.relative_to(ROOT)}: differs; read it, and run with UPDATE_GOLDEN=1")
+    print(f"{len(matrix)} sets of values, valid for Kubernetes {' and '.join(VERSIONS)}")
+
+
+def lint(matrix):
+    for values in matrix.values():
+        helm("lint", "--strict", str(CHART), values=values)
+
+
+def changed(values, path, value):
+    values = copy.deepcopy(values)
+    inner = values
+    for key in path[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[path[-1]] = value
+    return values
+
+
+def refusals():
+    """Wrong values are refused, and the message names the value."""
+    demo = {"demo": True}
+    web = {"webConfig": {"config": {"basic_auth_users": {"x": "y"}, "tls_server_config": {"cert_file": "x"}}}}
+    cases = [
+        ({}, "config"),
+        (changed(demo, ["shard"], 2), "shard"),
+        (changed(demo, ["shards"], 0), "shards"),
+        (changed(demo, ["shards"], "3"), "shards"),
+        (changed(demo, ["image", "digest"], "abc"), "digest"),
+        (changed(demo, ["image", "pullPolicy"], "Sometimes"), "pullPolicy"),
+        (changed(demo, ["image", "repository"], ""), "repository"),
+        (changed(demo, ["autoReloadInterval"], "soon"), "autoReloadInterval"),
+        (changed(demo, ["monitor", "kind"], "Probe"), "kind"),
+        (changed(demo, ["monitor", "apiVersion"], "v1"), "apiVersion"),
+        (changed(demo, ["monitor", "interval"], "often"), "interval"),
+        (changed(demo, ["dashboards", "kind"], "Folder"), "kind"),
+        (changed(demo, ["persistence", "size"], "large"), "size"),
+        (changed(demo, ["persistence", "accessModes"], ["ReadOnly"]), "accessModes"),
+        (changed(demo, ["prometheusRule", "thresholds", "budgetShare"], 90), "budgetShare"),
+        (changed(demo, ["prometheusRule", "thresholds", "stale"], 2), "stale"),
+        (changed(demo, ["log", "level"], "loud"), "level"),
+        (changed(demo, ["extraArgs"], "--x"), "extraArgs"),
+        (changed(demo, ["commonLabels"], {"a": 1}), "commonLabels"),
+        (changed(demo, ["webConfig", "config"], {"tls": {}}), "tls"),
+        (changed(demo, ["config"], {"tenants": []}), "config"),
+        (demo | {"config": "tenants: []"}, "demo and config"),
+        (demo | {"existingConfigMap": "x"}, "existingConfigMap"),
+        (demo | {"existingSecret": "x", "externalSecret": {"enabled": True}}, "externalSecret"),
+        (demo | {"workloadIdentity": {"enabled": True}}, "workloadIdentity.clientId"),
+        (demo | {"workloadIdentity": {"enabled": True, "clientId": "me"}}, "clientId"),
+        (demo | {"shards": 2, "persistence": {"existingClaim": "x"}}, "persistence.existingClaim"),
+        (demo | web | {"monitor": {"enabled": True, "tlsConfig": {"x": "y"}}}, "monitor.basicAuth"),
+        (demo | web | {"monitor": {"enabled": True, "basicAuth": {"username": {}}}}, "monitor.tlsConfig"),
+        (demo | changed(web, ["webConfig", "existingSecret"], "x"), "webConfig.existingSecret"),
+    ]
+    for values, name in cases:
+        done = template(values, check=False)
+        said = done.stdout + done.stderr
+        expect(done.returncode != 0 and name in said, f"{values}: expected to be refused with {name!r}, but found: {said[-400:]}")
+    print(f"{len(cases)} wrong values refused by name")
+
+
+def stays(matrix):
+    """What does not concern the pods leaves their template as it is; what does, changes it."""
+    def pods(values):
+        for item in objects(template(values).stdout):
+            if item["kind"] == "StatefulSet":
+                return item["spec"]["template"]
+
+    base = matrix["tenant"]
+    for key in ("monitor", "prometheusRule", "dashboards", "networkPolicy"):
+        expect(pods(base) == pods(changed(base, [key, "enabled"], True)), f"{key} restarts the pods")
+    more = changed(base, ["config"], base["config"] + "http: {timeout: 20s}\n")
+    expect(pods(base) == pods(more), "a changed configuration restarts the pods")
+    restarts = changed(base, ["autoReloadInterval"], "0s")
+    expect(pods(restarts) != pods(changed(more, ["autoReloadInterval"], "0s")), "a changed configuration is never in force")
+    expect(pods(base) != pods(changed(base, ["shards"], 2)), "pods do not learn of a new number of shards")
+
+
+def rules(matrix):
+    """The rules of the defaults are those of alerts/, and Prometheus's own tests pass with them."""
+    found = objects(template({"demo": True, "prometheusRule": {"enabled": True}}).stdout)
+    [rendered] = [item["spec"] for item in found if item["kind"] == "PrometheusRule"]
+    source = {"groups": []}
+    for path in sorted((ROOT / "alerts").glob("*.rules.yml")):
+        source["groups"] += yaml.safe_load(path.read_text())["groups"]
+
+    def plain(groups):
+        # A line end at the end of an expression means nothing.
+        return [
+            group | {"rules": [rule | {"expr": rule["expr"].rstrip("\n")} for rule in group["rules"]]}
+            for group in groups["groups"]
+        ]
+
+    expect(plain(rendered) == plain(source), "the rules of the chart's defaults differ from alerts/")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "tests").mkdir()
+        (folder / "rules.yml").write_text(yaml.safe_dump(rendered))
+        for path in (ROOT / "alerts/tests").glob("*.yml"):
+            tests = yaml.safe_load(path.read_text())
+            tests["rule_files"] = ["../rules.yml"]
+            (folder / "tests" / path.name).write_text(yaml.safe_dump(tests))
+        files = [str(path) for path in (folder / "tests").iterdir()]
+        done = subprocess.run(["promtool", "test", "rules", *files], capture_output=True, text=True)
+        expect(done.returncode == 0, f"promtool: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        [other] = [item["spec"] for item in objects(template(matrix["rules"]).stdout) if item["kind"] == "PrometheusRule"]
+        (folder / "other.yml").write_text(yaml.safe_dump(other))
+        done = subprocess.run(["promtool", "check", "rules", str(folder / "other.yml")], capture_output=True, text=True)
+        expect(done.returncode == 0, f"promtool: {done.stdout}{done.stderr}")
+    by_name = {rule.get("alert"): rule for group in other["groups"] for rule in group["rules"]}
+    expect("DefenderScanPartial" not in by_name, "a disabled alert is there")
+    text = "\n".join(rule["expr"] for rule in by_name.values())
+    values = matrix["rules"]["prometheusRule"]["thresholds"]
+    for name, part in {
+        "staleIntervals": "> {} * job", "noSuccessIntervals": "> {} * job", "targetsShare": "< {} * job", "targetsFewer": ":fresh < {}",
+        "agentSilenceSeconds": ":max > {})", "certificateDays": "< {} * 86400", "budgetShare": "> {}",
+    }.items():
+        expect(part.format(values[name]) in text, f"the threshold {name} is in no rule")
+    stale = by_name["DefenderScanStale"]
+    expect(stale["labels"]["team"] == "security", "alertLabels are missing")
+    expect(stale["annotations"]["runbook_url"].startswith("https://git.example.com/"), "runbookUrlPrefix is missing")
+
+
+def main():
+    matrix = yaml.safe_load((HERE / "matrix.yaml").read_text())
+    covers(matrix)
+    lint(matrix)
+    render(matrix)
+    refusals()
+    stays(matrix)
+    rules(matrix)
+    done = subprocess.run([sys.executable, str(ROOT / "deploy/generate.py"), "--check"], capture_output=True, text=True)
+    expect(done.returncode == 0, done.stderr)
+    sys.exit(1 if failures else 0)
+
+
+main()

@@ -1,0 +1,299 @@
+# The checks, in this order. Each has a namespace of its own, and says what only a cluster shows.
+
+check_install_upgrade_rollback_uninstall() {
+    use_namespace lifecycle
+    install demo --set demo=true
+    shows demo-0 '^defender_scan_status_code\{' >/dev/null
+    expect "its user" 65532 "$(stat -c %u "/proc/$(pgrep -x defender-scan-e | head -n 1)")"
+    h test demo >/dev/null
+    local before calls
+    before=$(uid demo-0)
+    install demo --set demo=true --set monitor.enabled=true --set prometheusRule.enabled=true --set dashboards.enabled=true --set networkPolicy.enabled=true
+    expect "the pod after an upgrade that does not concern it" "$before" "$(uid demo-0)"
+    local series='defender_api_requests_total{tenant="demo-1",endpoint="definitions",code="200"}'
+    eventually "more calls than at a start" at_least demo-0 "$series" 4
+    calls=$(value demo-0 "$series")
+    install demo --set demo=true --set podAnnotations.changed=yes
+    [ "$(uid demo-0)" != "$before" ] || wrong "expected a new pod after an upgrade that concerns it"
+    at_least demo-0 "$series" "$calls" || wrong "expected the new pod to count on from $calls, but found $(value demo-0 "$series")"
+    # An image that is not there: the pod cannot start, and a rollback needs no deletion by hand.
+    refuses "" h upgrade demo "$chart" --reuse-values --set image.tag=missing --wait --timeout 8s
+    eventually "a pod that cannot start" sh -c "kubectl -n $namespace get pod demo-0 -o jsonpath='{.status.containerStatuses[0].state.waiting.reason}' | grep ErrImageNeverPull"
+    h rollback demo --wait --timeout 2m >/dev/null
+    shows demo-0 '^defender_scan_status_code\{' >/dev/null
+    h uninstall demo --wait >/dev/null
+    eventually "no pods" sh -c "! kubectl -n $namespace get pods -o name | grep ."
+    local left
+    left=$(k get all,configmap,secret,serviceaccount,networkpolicy,poddisruptionbudget,persistentvolumeclaim,servicemonitor,prometheusrule,job --output name | grep -vE 'kube-root-ca|serviceaccount/default' | xargs)
+    expect "what an uninstallation leaves" persistentvolumeclaim/state-demo-0 "$left"
+}
+
+check_random_user() {
+    use_namespace openshift
+    # As OpenShift does: a user and a file system's group of its own choice, and group 0.
+    install demo --set demo=true --set podSecurityContext.runAsUser=1000650000,podSecurityContext.runAsGroup=0,podSecurityContext.fsGroup=1000650000
+    shows demo-0 '^defender_scan_status_code\{' >/dev/null
+    install state --set demo=true --set persistence.enabled=false --set podSecurityContext.runAsUser=1000650000,podSecurityContext.runAsGroup=0,podSecurityContext.fsGroup=null
+    shows state-0 '^defender_scan_status_code\{' >/dev/null
+    # The image's own folder.
+    k apply -f - >/dev/null <<END
+apiVersion: v1
+kind: Pod
+metadata: {name: image}
+spec:
+  securityContext: {runAsNonRoot: true, runAsUser: 1000650000, runAsGroup: 0, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: exporter
+      image: localhost/defender-scan-exporter:test
+      imagePullPolicy: Never
+      args: [demo]
+      readinessProbe: {httpGet: {path: /-/ready, port: 10063}, periodSeconds: 1}
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+END
+    k wait --for=condition=Ready pod/image --timeout=2m >/dev/null
+    local status
+    status=$(grep -l '^Uid:.1000650000' /proc/[0-9]*/status | head -n 1)
+    grep -qP '^CapEff:\t0+$' "$status"
+    grep -qP '^Seccomp:\t2$' "$status"
+    k delete pod image --wait=false >/dev/null
+    h uninstall demo state >/dev/null
+}
+
+check_plain_manifests() {
+    use_namespace plain
+    mkdir -p "$work/plain/base"
+    cp deploy/kubernetes/* "$work/plain/base"
+    cat >"$work/plain/kustomization.yaml" <<END
+namespace: plain
+resources: [base]
+images: [{name: registry.example/defender-scan-exporter, newName: localhost/defender-scan-exporter, newTag: test}]
+END
+    kubectl apply -k "$work/plain" >/dev/null
+    k rollout status statefulset/defender-scan-exporter --timeout=3m >/dev/null
+    shows defender-scan-exporter-0 '^defender_scan_status_code\{' >/dev/null
+    kubectl delete -k "$work/plain" >/dev/null
+}
+
+check_configuration() {
+    use_namespace configuration
+    simulator 2
+    secret
+    # One tenant first.
+    cp "$simulated/exporter.yml" "$work/both.yml"
+    sed -n '/tenant-1$/q;p' "$work/both.yml" >"$simulated/exporter.yml"
+    install_tenants exporter
+    eventually "the first tenant" shows exporter-0 '^defender_up\{tenant="tenant-0"\} 1'
+    local before
+    before=$(uid exporter-0)
+    # A wrong one is refused before anything changes, with the exporter's own words.
+    echo 'tenants: none' >"$simulated/exporter.yml"
+    refuses "exporter.yml:1: tenants: expected" install_tenants exporter
+    expect "the pod after a refused upgrade" "$before" "$(uid exporter-0)"
+    # The hook's message reaches whoever runs helm with its output shown.
+    cp "$work/both.yml" "$simulated/exporter.yml"
+    install_tenants exporter
+    eventually "the second tenant, by a swap of ..data" shows exporter-0 '^defender_up\{tenant="tenant-1"\} 1'
+    expect "the pod after a reload" "$before 0" "$(uid exporter-0) $(restarts exporter-0)"
+    # By hand, past Helm: the old one stays, and says so.
+    k create configmap exporter --from-literal=exporter.yml='tenants: none' --dry-run=client --output yaml | k apply -f - >/dev/null
+    eventually "a reload that failed" shows exporter-0 '^defender_exporter_config_last_reload_successful 0'
+    shows exporter-0 '^defender_up\{tenant="tenant-1"\} 1' >/dev/null
+    k create configmap exporter --from-file=exporter.yml="$work/both.yml" --dry-run=client --output yaml | k apply -f - >/dev/null
+    eventually "a reload that works" shows exporter-0 '^defender_exporter_config_last_reload_successful 1'
+    expect "the pod" "$before 0" "$(uid exporter-0) $(restarts exporter-0)"
+    # A missing file is named by the check; a pod would only wait.
+    refuses "tenant-9" install_tenants other --set-string existingSecret=defender --set config="$(sed 's/tenant-1$/tenant-9/' "$work/both.yml")"
+    h uninstall exporter other >/dev/null 2>&1 || true
+}
+
+check_secret() {
+    use_namespace rotation
+    simulator 1
+    local right
+    right=$(cat "$simulated/secrets/tenant-0")
+    echo "wrong-on-purpose" >"$simulated/secrets/tenant-0"
+    secret
+    install_tenants exporter
+    eventually "a sign-in that fails" shows exporter-0 '^defender_up\{tenant="tenant-0"\} 0'
+    printf %s "$right" >"$simulated/secrets/tenant-0"
+    secret
+    eventually "a sign-in with the new secret" shows exporter-0 '^defender_up\{tenant="tenant-0"\} 1'
+    expect "restarts" 0 "$(restarts exporter-0)"
+    if k logs exporter-0 | grep -qF -e "$right" -e wrong-on-purpose; then wrong "a secret is in the log"; fi
+    h uninstall exporter >/dev/null
+}
+
+# Whether each tenant is polled by exactly one of so many pods: TENANTS PODS
+shared_out() {
+    local pod all=
+    for pod in $(seq 0 $(($2 - 1))); do
+        all+=$(metrics "exporter-$pod" | sed -n 's/^defender_up{tenant="\([^"]*\)"} 1$/\1 /p')
+    done
+    [ "$(tr ' ' '\n' <<<"$all" | sort | uniq | grep -c .)" -eq "$1" ] && [ "$(wc -w <<<"$all")" -eq "$1" ]
+}
+
+check_shards() {
+    use_namespace shards
+    simulator 8
+    secret
+    install_tenants exporter
+    eventually "all tenants on one pod" shared_out 8 1
+    local before
+    before=$(calls)
+    install_tenants exporter --set shards=3
+    eventually "each tenant on one of three pods" shared_out 8 3
+    k get poddisruptionbudget exporter >/dev/null
+    [ "$(calls)" -gt "$before" ] || wrong "expected calls meanwhile"
+    install_tenants exporter --set shards=1
+    eventually "all tenants on one pod again" shared_out 8 1
+    expect "calls beyond a budget" 0 "$(report | jq .violations)"
+    expect "misplaced secrets" 0 "$(report | jq .misplaced)"
+    say "shards 1, 3, 1: $(report)"
+    h uninstall exporter >/dev/null
+}
+
+check_losses() {
+    use_namespace losses
+    simulator 1
+    secret
+    install_tenants exporter
+    eventually "the tenant" shows exporter-0 '^defender_up\{tenant="tenant-0"\} 1'
+    local series='defender_api_requests_total{tenant="tenant-0",endpoint="definitions",code="200"}' used='defender_api_quota_used{tenant="tenant-0",window="hour"}' before counted
+    # Whether state and budget are those of before.
+    kept() { at_least exporter-0 "$series" "$before" && at_least exporter-0 "$used" "$counted"; }
+    remember() { before=$(value exporter-0 "$series") counted=$(value exporter-0 "$used"); }
+    eventually "some calls" at_least exporter-0 "$series" 2
+    remember
+    k delete pod exporter-0 --grace-period=0 --force >/dev/null 2>&1
+    eventually "what was counted, after a deletion by force" kept
+    remember
+    local container group
+    container=$(k get pod exporter-0 --output 'jsonpath={.status.containerStatuses[0].containerID}' | sed 's|.*/||')
+    group=$(find /sys/fs/cgroup -type d -name "*$container*" \( -path '*memory*' -o -exec test -e '{}/memory.max' \; \) -print | head -n 1)
+    if [ -e "$group/memory.max" ]; then echo 1M >"$group/memory.max"; else echo 1M >"$group/memory.limit_in_bytes" || true; fi
+    # Whoever has less than it uses is killed at its next page.
+    eventually "a container that was killed" sh -c "curl -s -o /dev/null --max-time 2 http://$(address exporter-0):10063/metrics; kubectl -n $namespace get pod exporter-0 -o jsonpath='{.status.containerStatuses[0].lastState.terminated.reason}' | grep OOMKilled"
+    eventually "what was counted, after a kill for memory" kept
+    remember
+    kubectl drain node --ignore-daemonsets --force --delete-emptydir-data --timeout=90s --pod-selector=app.kubernetes.io/instance=exporter >/dev/null 2>&1
+    eventually "no pod on a drained node" sh -c "! kubectl -n $namespace get pod exporter-0 -o jsonpath='{.status.podIP}' | grep ."
+    kubectl uncordon node >/dev/null
+    eventually "what was counted, after a drain" kept
+    expect "calls beyond a budget" 0 "$(report | jq .violations)"
+    h uninstall exporter >/dev/null
+}
+
+check_workload_identity() {
+    use_namespace identity
+    kubectl get --raw /openid/v1/jwks |
+        jq '{issuer: "https://kubernetes.default.svc", subject: "system:serviceaccount:identity:exporter", audience: "api://AzureADTokenExchange", keys: .}' >"$work/federation.json"
+    simulator 1 "$work/federation.json"
+    local client
+    client=$(sed -n 's/^ *client_id: //p' "$simulated/exporter.yml")
+    # The credential's defaults are the variables that the chart sets.
+    sed -i -e 's/type: client_secret/type: workload_identity/' -e '/client_id:/d' -e '/client_secret_file:/d' "$simulated/exporter.yml"
+    secret
+    local values=(--set workloadIdentity.enabled=true,workloadIdentity.projectToken=true --set workloadIdentity.clientId="$client")
+    install_tenants exporter "${values[@]}"
+    eventually "a sign-in with the cluster's own token" shows exporter-0 '^defender_up\{tenant="tenant-0"\} 1'
+    # Another service account is not the one that is trusted.
+    install_tenants other "${values[@]}"
+    eventually "a sign-in that is refused" shows other-0 '^defender_up\{tenant="tenant-0"\} 0'
+    k logs other-0 | grep -q AADSTS700213
+    # A token for somebody else neither.
+    install_tenants exporter "${values[@]}" --set workloadIdentity.audience=api://Other --set podAnnotations.again=yes
+    eventually "a sign-in that is refused" sh -c "kubectl -n $namespace logs exporter-0 | grep AADSTS700212"
+    h uninstall exporter other >/dev/null
+}
+
+check_web_config() {
+    use_namespace web
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=exporter -keyout "$work/tls.key" -out "$work/tls.crt" \
+        -addext "subjectAltName=DNS:exporter.web.svc,DNS:exporter" 2>/dev/null
+    cp "$work/tls.crt" "$work/ca.crt"
+    k create secret generic exporter-tls --from-file="$work/tls.key" --from-file="$work/tls.crt" --from-file="$work/ca.crt" >/dev/null
+    # The hash is that of docs/web.md's example, of the password `test`.
+    k create secret generic scrape --from-literal=username=prometheus --from-literal=password=test >/dev/null
+    cat >"$work/web.yaml" <<'END'
+demo: true
+webConfig:
+  config:
+    tls_server_config: {cert_file: tls.crt, key_file: tls.key}
+    basic_auth_users: {prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}
+  secrets: [exporter-tls]
+monitor:
+  enabled: true
+  basicAuth:
+    username: {name: scrape, key: username}
+    password: {name: scrape, key: password}
+END
+    install exporter --values "$work/web.yaml"
+    expect "without a password" 401 "$(curl -sk -o /dev/null -w '%{http_code}' "https://$(address exporter-0):10063/metrics")"
+    h test exporter >/dev/null
+    eventually "a scrape over TLS, with a password" query 'up{namespace="web",instance="exporter-0"} == 1'
+    # A file that is wrong is refused beforehand.
+    refuses "web-config.yml" install exporter --values "$work/web.yaml" --set webConfig.config.tls_server_config.min_version=TLS10
+    h uninstall exporter >/dev/null
+}
+
+check_monitoring() {
+    use_namespace monitored
+    # Two releases in one namespace: each by another kind of monitor.
+    install one --set demo=true --set monitor.enabled=true --set prometheusRule.enabled=true --set dashboards.enabled=true
+    install two --set demo=true --set monitor.enabled=true --set monitor.kind=PodMonitor
+    local pod
+    for pod in one-0 two-0; do
+        eventually "a scrape of $pod" query "up{job=\"defender-scan-exporter\",namespace=\"monitored\",pod=\"$pod\",instance=\"$pod\"} == 1"
+    done
+    expect "targets of the two releases" 2 "$(prometheus query --data-urlencode 'query=count(up{namespace="monitored"})' | jq -r '.data.result[0].value[1]')"
+    local name
+    for name in fleet definition exporter; do
+        k get configmap "one-$name" --output json | jq -j ".data[\"defender-$name.json\"]" | cmp - "dashboards/$name.json"
+    done
+    # The rules are in force, without an error; one of them fires and reaches a webhook.
+    eventually "rules without an error" sh -c "curl -sf http://$(kubectl -n monitoring get pod prometheus-main-0 -o 'jsonpath={.status.podIP}'):9090/api/v1/rules | jq -e '[.data.groups[] | select(.file | contains(\"monitored-one\")) | .rules[]] | length > 20 and all(.health == \"ok\")'"
+    python3 -u -c '
+import http.server
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("'$node'", 19099), Hook).serve_forever()' >"$work/webhook.log" 2>/dev/null &
+    local restart process
+    for restart in 1 2 3 4; do
+        process=$(value one-0 process_start_time_seconds)
+        eventually "a scrape before restart $restart" query "process_start_time_seconds{pod=\"one-0\"} == $process"
+        k delete pod one-0 --grace-period=0 --force >/dev/null 2>&1
+        eventually "a pod after restart $restart" shows one-0 '^process_start_time_seconds'
+    done
+    eventually "an alert that reaches the webhook" grep -q '"alertname":"DefenderExporterRestarting".*"instance":"one-0"' "$work/webhook.log"
+    # Deleting one release leaves the other alone.
+    local before
+    before=$(uid two-0)
+    h uninstall one >/dev/null
+    eventually "no pod of the first release" sh -c "! kubectl -n $namespace get pod one-0"
+    expect "the other release's pod" "$before" "$(uid two-0)"
+    h uninstall two >/dev/null
+}
+
+check_clear_outcomes() {
+    use_namespace bounded
+    refuses 'no matches for kind "GrafanaDashboard"' install demo --set demo=true --set dashboards.enabled=true --set dashboards.kind=GrafanaDashboard
+    k create quota small --hard=requests.memory=10Mi >/dev/null
+    refuses "" install demo --set demo=true --timeout 5s
+    eventually "an event that names the quota" sh -c "kubectl -n $namespace get events | grep 'exceeded quota: small'"
+    k delete quota small >/dev/null
+    h uninstall demo >/dev/null
+    k apply -f - >/dev/null <<END
+apiVersion: v1
+kind: LimitRange
+metadata: {name: limits}
+spec: {limits: [{type: Container, max: {memory: 100Mi}}]}
+END
+    refuses "" install demo --set demo=true --timeout 5s
+    eventually "an event that names the limit" sh -c "kubectl -n $namespace get events | grep 'maximum memory usage per Container is 100Mi'"
+    install demo --set demo=true --set resources.limits.memory=90Mi
+    shows demo-0 '^defender_scan_status_code\{' >/dev/null
+    h uninstall demo >/dev/null
+}
