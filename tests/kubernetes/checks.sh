@@ -89,20 +89,21 @@ check_configuration() {
     echo 'tenants: none' >"$simulated/exporter.yml"
     refuses "exporter.yml:1: tenants: expected" install_tenants exporter
     expect "the pod after a refused upgrade" "$before" "$(uid exporter-0)"
-    # The hook's message reaches whoever runs helm with its output shown.
     cp "$work/both.yml" "$simulated/exporter.yml"
     install_tenants exporter
     eventually "the second tenant, by a swap of ..data" shows exporter-0 '^defender_up\{tenant="tenant-1"\} 1'
     expect "the pod after a reload" "$before 0" "$(uid exporter-0) $(restarts exporter-0)"
     # By hand, past Helm: the old one stays, and says so.
-    k create configmap exporter --from-literal=exporter.yml='tenants: none' --dry-run=client --output yaml | k apply -f - >/dev/null
+    k patch configmap exporter --patch '{"data": {"exporter.yml": "tenants: none"}}' >/dev/null
     eventually "a reload that failed" shows exporter-0 '^defender_exporter_config_last_reload_successful 0'
     shows exporter-0 '^defender_up\{tenant="tenant-1"\} 1' >/dev/null
-    k create configmap exporter --from-file=exporter.yml="$work/both.yml" --dry-run=client --output yaml | k apply -f - >/dev/null
+    jq --raw-input --slurp '{data: {"exporter.yml": .}}' "$work/both.yml" >"$work/patch.json"
+    k patch configmap exporter --patch-file "$work/patch.json" >/dev/null
     eventually "a reload that works" shows exporter-0 '^defender_exporter_config_last_reload_successful 1'
     expect "the pod" "$before 0" "$(uid exporter-0) $(restarts exporter-0)"
     # A missing file is named by the check; a pod would only wait.
-    refuses "tenant-9" install_tenants other --set-string existingSecret=defender --set config="$(sed 's/tenant-1$/tenant-9/' "$work/both.yml")"
+    sed 's/tenant-1$/tenant-9/' "$work/both.yml" >"$work/missing.yml"
+    refuses "/run/secrets/defender/tenant-9" install_tenants other --set-file config="$work/missing.yml"
     h uninstall exporter other >/dev/null 2>&1 || true
 }
 
@@ -152,6 +153,18 @@ check_shards() {
     h uninstall exporter >/dev/null
 }
 
+# Leaves a container no more memory than it has, and starts a small process there: the kernel kills
+# the largest, the exporter. CONTAINER
+squeeze() {
+    local file
+    for file in $(find /sys/fs/cgroup -path "*$1*" \( -name memory.limit_in_bytes -o -name memory.max \)); do
+        # It may be busy, and the next time not.
+        cat "$(dirname "$file")"/memory.{usage_in_bytes,current} 2>/dev/null >"$file" || true
+    done
+    timeout 10 kubectl --namespace "$namespace" exec exporter-0 -- /defender-scan-exporter healthcheck || true
+    k get pod exporter-0 --output 'jsonpath={.status.containerStatuses[0].lastState.terminated.reason}' | grep OOMKilled
+}
+
 check_losses() {
     use_namespace losses
     simulator 1
@@ -167,12 +180,9 @@ check_losses() {
     k delete pod exporter-0 --grace-period=0 --force >/dev/null 2>&1
     eventually "what was counted, after a deletion by force" kept
     remember
-    local container group
-    container=$(k get pod exporter-0 --output 'jsonpath={.status.containerStatuses[0].containerID}' | sed 's|.*/||')
-    group=$(find /sys/fs/cgroup -type d -name "*$container*" \( -path '*memory*' -o -exec test -e '{}/memory.max' \; \) -print | head -n 1)
-    if [ -e "$group/memory.max" ]; then echo 1M >"$group/memory.max"; else echo 1M >"$group/memory.limit_in_bytes" || true; fi
-    # Whoever has less than it uses is killed at its next page.
-    eventually "a container that was killed" sh -c "curl -s -o /dev/null --max-time 2 http://$(address exporter-0):10063/metrics; kubectl -n $namespace get pod exporter-0 -o jsonpath='{.status.containerStatuses[0].lastState.terminated.reason}' | grep OOMKilled"
+    local container
+    container=$(k get pod exporter-0 --output 'jsonpath={.status.containerStatuses[0].containerID}')
+    eventually "a container that is killed for memory" squeeze "${container##*/}"
     eventually "what was counted, after a kill for memory" kept
     remember
     kubectl drain node --ignore-daemonsets --force --delete-emptydir-data --timeout=90s --pod-selector=app.kubernetes.io/instance=exporter >/dev/null 2>&1

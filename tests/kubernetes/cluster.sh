@@ -192,6 +192,8 @@ podLogsDir: $run/pod-logs
 # How soon a changed ConfigMap or Secret is in the pods; a minute by default.
 syncFrequency: 5s
 imageGCHighThresholdPercent: 100
+# However full the machine is.
+evictionHard: {memory.available: 1Mi, nodefs.available: 1Mi, imagefs.available: 1Mi}
 END
     start kubelet kubelet --config kubelet.yaml --kubeconfig admin.conf --root-dir "$run/kubelet" --cert-dir "$run/kubelet-pki" \
         --hostname-override node --node-ip $node
