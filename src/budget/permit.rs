@@ -62,6 +62,7 @@ impl Slot {
 #[must_use = "a permit that is not used still costs a call"]
 pub struct Permit {
     pub(super) budget: Budget,
+    /// Unique and ascending within the budget.
     pub(super) number: u64,
     pub(super) call: Call,
     /// Whether the request may leave; if not, its slot is free again when dropped.
@@ -69,18 +70,6 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The call's number, unique and ascending within its budget.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The call as logged.
-    #[must_use]
-    pub fn call(&self) -> Call {
-        self.call
-    }
-
     /// The answer has arrived: the service has seen the request by now.
     pub fn answered(mut self) {
         let now = self.budget.shared.clock.uptime();

@@ -95,7 +95,7 @@ async fn restored_calls_still_count() {
     assert_eq!(
         history(&budget)
             .expect("nobody can have seen it since")
-            .number(),
+            .number,
         8
     );
 }
@@ -331,7 +331,7 @@ async fn a_call_whose_writing_took_too_long_does_not_leave_and_one_that_did_coun
         .pay()
         .await
         .expect("just in time");
-    assert_eq!(slow.call().sent, budget.shared.clock.uptime());
+    assert_eq!(slow.call.sent, budget.shared.clock.uptime());
 }
 
 /// The reserve of a minute after a short gap, of an hour after a longer one or one of unknown

@@ -181,28 +181,6 @@ impl ApiError {
         }
     }
 
-    /// What the service says of it, if it answered with an error.
-    #[must_use]
-    pub const fn detail(&self) -> Option<&Detail> {
-        match self {
-            Self::BatchTooLarge { detail, .. }
-            | Self::Throttled { detail, .. }
-            | Self::BadRequestOrId(detail)
-            | Self::Unauthorized(detail)
-            | Self::Unlicensed(detail)
-            | Self::Forbidden(detail)
-            | Self::Server { detail, .. }
-            | Self::NoVersion { detail, .. }
-            | Self::Client(detail) => Some(detail),
-            Self::Timeout
-            | Self::Connect(_)
-            | Self::Unanswered(_)
-            | Self::Decode(_)
-            | Self::BodyTooLarge { .. }
-            | Self::RefusedLink(_) => None,
-        }
-    }
-
     /// Classifies an answer that is no success.
     pub(super) fn refused(answer: &Refusal<'_>) -> Self {
         let body = ErrorBody::read(answer.body);

@@ -84,17 +84,6 @@ impl ScanStatus {
                 .eq(letters().map(|letter| letter.to_ascii_lowercase()))
         })
     }
-
-    /// The value of the label `status`.
-    #[must_use]
-    pub const fn as_label(&self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::PartialSuccess => "partial_success",
-            Self::Failure => "failure",
-            Self::Unknown(_) => "unknown",
-        }
-    }
 }
 
 /// What kind of machines a definition scans: an open set.

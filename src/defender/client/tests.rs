@@ -348,7 +348,9 @@ async fn of_an_error_no_more_is_read_than_a_small_body() {
         body.resize(size, b' ');
         let bench = Bench::new(answer("500 Oops", "", &body)).await;
         let error = bench.definitions(None).await.result.expect_err("an error");
-        let detail = error.detail().expect("still that error");
+        let ApiError::Server { detail, .. } = error else {
+            panic!("{error}");
+        };
         assert_eq!((detail.status, detail.code.as_str()), (500, code), "{size}");
     }
 }
