@@ -11,7 +11,7 @@ use defender_scan_exporter::budget::{Budget, Limits};
 use defender_scan_exporter::cli::Cli;
 use defender_scan_exporter::clock::{Clock, Uptime};
 use defender_scan_exporter::config::{Config, Poll};
-use defender_scan_exporter::schedule::{ListingDiff, Request, Schedule, Step};
+use defender_scan_exporter::schedule::{Decision, ListingDiff, Request, Schedule};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -162,7 +162,7 @@ fn the_polling_page_has_the_intervals_of_the_plan() {
         let budget = Budget::new(Clock::system(), Limits::new(80, 1_200));
         let now = Uptime::default();
         let mut plan = Schedule::new(poll, now, 1);
-        let Step::Call(Request::Definitions, _) = plan.next(now, &budget) else {
+        let Decision::Call(Request::Definitions, _) = plan.next(now, &budget) else {
             panic!("the list comes first");
         };
         let listed = ListingDiff {
@@ -170,7 +170,7 @@ fn the_polling_page_has_the_intervals_of_the_plan() {
             ..ListingDiff::default()
         };
         plan.listed(now, pages, &listed, &budget);
-        let Step::Sleep(Some(wake)) = plan.next(now, &budget) else {
+        let Decision::Sleep(Some(wake)) = plan.next(now, &budget) else {
             panic!("nothing is due yet");
         };
         assert_eq!(format!("{} s", wake.since(now).as_secs()), cells[1]);

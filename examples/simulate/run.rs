@@ -10,7 +10,7 @@ use defender_scan_exporter::config::Poll;
 use defender_scan_exporter::model::DefinitionId;
 use defender_scan_exporter::model::Failure;
 use defender_scan_exporter::model::health::Reason;
-use defender_scan_exporter::schedule::{Request, Schedule, Step};
+use defender_scan_exporter::schedule::{Decision, Request, Schedule};
 use futures::future::{BoxFuture, ready};
 
 use super::observer::Observer;
@@ -151,7 +151,7 @@ impl Run {
     fn send(&mut self, now: Uptime) -> Option<Uptime> {
         loop {
             match self.plan.next(now, &self.budget) {
-                Step::Call(request, slot) => {
+                Decision::Call(request, slot) => {
                     let permit = slot
                         .pay_at_once()
                         .expect("the disk of the simulation is memory");
@@ -161,7 +161,7 @@ impl Run {
                     let call = self.service.call(request, permit, now);
                     self.under_way.push(call);
                 }
-                Step::Sleep(wake) => return wake,
+                Decision::Sleep(wake) => return wake,
             }
         }
     }

@@ -95,12 +95,12 @@ impl BudgetKey {
 
 /// A budget that goes when nobody spends it any more.
 #[derive(Clone, Debug)]
-pub struct WeakQuota {
+pub struct WeakBudget {
     limits: Limits,
     shared: Weak<Shared>,
 }
 
-impl WeakQuota {
+impl WeakBudget {
     /// The budget, if anyone still spends it.
     #[must_use]
     pub fn upgrade(&self) -> Option<Budget> {
@@ -186,8 +186,8 @@ impl Budget {
 
     /// The same budget, which this does not keep.
     #[must_use]
-    pub fn downgrade(&self) -> WeakQuota {
-        WeakQuota {
+    pub fn downgrade(&self) -> WeakBudget {
+        WeakBudget {
             limits: self.limits,
             shared: Arc::downgrade(&self.shared),
         }

@@ -90,7 +90,7 @@ impl fmt::Debug for Bearer {
 pub struct TokenSource {
     clock: Clock,
     issuer: Box<dyn Issuer>,
-    current: Option<Held>,
+    current: Option<CurrentToken>,
     /// The token that the API refused: the next sign-in must bring another.
     refused: Option<Bearer>,
     /// Why the last sign-in failed, and until when no other is tried.
@@ -104,7 +104,7 @@ pub struct TokenSource {
 
 /// The token in use.
 #[derive(Clone, Debug)]
-struct Held {
+struct CurrentToken {
     bearer: Bearer,
     /// From when on a new one is wanted.
     refresh: Uptime,
@@ -227,7 +227,7 @@ impl TokenSource {
     }
 
     /// The current token, before that moment of its life.
-    fn held(&self, until: impl FnOnce(&Held) -> Uptime) -> Option<Bearer> {
+    fn held(&self, until: impl FnOnce(&CurrentToken) -> Uptime) -> Option<Bearer> {
         let held = self.current.as_ref()?;
         (self.clock.uptime() < until(held)).then(|| held.bearer.clone())
     }
@@ -274,7 +274,7 @@ impl TokenSource {
         let now = self.clock.uptime();
         let usable = lifetime.saturating_sub(UNUSABLE_BEFORE);
         let fresh = lifetime.saturating_sub(REFRESH_BEFORE).max(lifetime / 2);
-        self.current = Some(Held {
+        self.current = Some(CurrentToken {
             bearer: bearer.clone(),
             refresh: now + fresh.min(usable),
             gone: now + usable,

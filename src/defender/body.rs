@@ -18,16 +18,16 @@ const STEP: usize = 4 * 1024;
 /// What has arrived of a body.
 pub(super) struct Body {
     limit: usize,
-    content: Content,
+    content: Encoded,
 }
 
-enum Content {
+enum Encoded {
     Plain(Vec<u8>),
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
 }
 
 impl Body {
-    /// A body of at most `limit` bytes, compressed as the header `Content-Encoding` says.
+    /// A body of at most `limit` bytes, compressed as the header `Encoded-Encoding` says.
     ///
     /// # Errors
     /// [`DecodeError::Encoding`], if that is not what was asked for.
@@ -38,9 +38,9 @@ impl Body {
                 .any(|known| encoding.trim().eq_ignore_ascii_case(known))
         };
         let content = if is(&["", "identity"]) {
-            Content::Plain(Vec::new())
+            Encoded::Plain(Vec::new())
         } else if is(&[ENCODING, "x-gzip"]) {
-            Content::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))
+            Encoded::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))
         } else {
             let encoding = encoding.chars().take(32).collect();
             return Err(DecodeError::Encoding(encoding).into());
@@ -53,11 +53,11 @@ impl Body {
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
         for step in chunk.chunks(STEP) {
             let length = match &mut self.content {
-                Content::Plain(body) => {
+                Encoded::Plain(body) => {
                     body.extend_from_slice(step);
                     body.len()
                 }
-                Content::Gzip(decoder) => {
+                Encoded::Gzip(decoder) => {
                     decoder.write_all(step).map_err(damaged)?;
                     decoder.get_ref().len()
                 }
@@ -75,8 +75,8 @@ impl Body {
     /// [`DecodeError::Compression`], if it is cut off; [`ApiError::BodyTooLarge`].
     pub(super) fn end(self) -> Result<Vec<u8>, ApiError> {
         let body = match self.content {
-            Content::Plain(body) => body,
-            Content::Gzip(decoder) => decoder.finish().map_err(damaged)?,
+            Encoded::Plain(body) => body,
+            Encoded::Gzip(decoder) => decoder.finish().map_err(damaged)?,
         };
         if body.len() > self.limit {
             return Err(ApiError::BodyTooLarge { limit: self.limit });
@@ -147,7 +147,7 @@ mod tests {
         let bomb = zipped(&vec![b' '; 64 * 1024 * 1024]);
         let mut body = Body::new("gzip", 1024).expect("it is gzip");
         assert!(body.push(&bomb).is_err());
-        let Content::Gzip(decoder) = body.content else {
+        let Encoded::Gzip(decoder) = body.content else {
             panic!("it is gzip");
         };
         assert!(

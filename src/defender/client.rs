@@ -73,7 +73,7 @@ pub struct Client {
 }
 
 /// A request, and what is known of its answer beside its body.
-struct Call<'a> {
+struct Exchange<'a> {
     url: Url,
     /// The ids of a batch, as JSON.
     body: Option<String>,
@@ -180,7 +180,7 @@ impl Client {
                 (Err(ApiError::RefusedLink(why)), None, None)
             }
             url => {
-                let mut call = Call {
+                let mut call = Exchange {
                     is_first: url.is_none(),
                     url: url.and_then(Result::ok).unwrap_or_else(|| first.clone()),
                     body,
@@ -249,7 +249,7 @@ impl Client {
     async fn send<T: FromWire>(
         &self,
         permit: Permit,
-        call: &mut Call<'_>,
+        call: &mut Exchange<'_>,
     ) -> Result<Page<T>, ApiError> {
         let body = call.body.take();
         let batch = body.is_some();

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::catalog::{self, Metric};
 use super::chunk::Chunk;
-use super::format::{Lines, Value};
+use super::format::{SampleWriter, Value};
 use super::label::pairs;
 use super::pages::{Written, is_boundary};
-use super::samples::{Samples, Source};
+use super::samples::{Samples, ValueSource};
 use crate::model::view::DefinitionView;
 use crate::model::{AgentId, DefinitionId, TenantName};
 use crate::polling::snapshot::Tenants;
 
 /// A definition of a tenant.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct TenantDefinition {
     tenant: TenantName,
     view: Arc<DefinitionView>,
 }
@@ -72,7 +72,7 @@ static FAMILIES: [(&Metric, Content); 11] = [
     (&catalog::SCAN_INFO, Content::Info),
 ];
 
-impl Row {
+impl TenantDefinition {
     /// The definitions of all tenants, without a second one of the same id: two
     /// samples of one series would make Prometheus refuse them.
     pub(super) fn all(tenants: &Tenants) -> impl Iterator<Item = Self> {
@@ -85,7 +85,7 @@ impl Row {
     }
 }
 
-impl Written for Row {
+impl Written for TenantDefinition {
     type Key = (TenantName, DefinitionId);
 
     const LONGEST: usize = 1024;
@@ -107,11 +107,11 @@ impl Written for Row {
     }
 
     fn render(rows: &[Self]) -> Vec<Chunk> {
-        let labels: Vec<String> = rows.iter().map(Row::labels).collect();
+        let labels: Vec<String> = rows.iter().map(TenantDefinition::labels).collect();
         let rows = || labels.iter().map(String::as_str).zip(rows);
         let chunks = FAMILIES.iter().map(|(metric, content)| {
             let mut text = String::new();
-            let mut lines = Lines::new(metric, &mut text);
+            let mut lines = SampleWriter::new(metric, &mut text);
             match content {
                 Content::Age => return Chunk::PerScrape(Arc::new(ages(metric, rows()))),
                 Content::Value(value) => {
@@ -138,7 +138,7 @@ impl Written for Row {
     }
 }
 
-impl Row {
+impl TenantDefinition {
     /// The two labels that all families begin with.
     fn labels(&self) -> String {
         let values = [self.tenant.as_str(), self.view.definition.id.as_str()];
@@ -148,19 +148,22 @@ impl Row {
     }
 }
 
-fn ages<'r>(metric: &'static Metric, rows: impl Iterator<Item = (&'r str, &'r Row)>) -> Samples {
+fn ages<'r>(
+    metric: &'static Metric,
+    rows: impl Iterator<Item = (&'r str, &'r TenantDefinition)>,
+) -> Samples {
     let mut ages = Samples::default();
     for (labels, row) in rows {
         if let Some(run) = &row.view.last_run {
-            ages.add(Source::Age(run.at), |out| {
-                Lines::new(metric, out).start_of(labels, &[]);
+            ages.add(ValueSource::Age(run.at), |out| {
+                SampleWriter::new(metric, out).start_of(labels, &[]);
             });
         }
     }
     ages.packed()
 }
 
-fn sessions(lines: &mut Lines<'_>, labels: &str, view: &DefinitionView) {
+fn sessions(lines: &mut SampleWriter<'_>, labels: &str, view: &DefinitionView) {
     let counts = &view.sessions;
     let counts = [
         counts.success,
@@ -173,7 +176,7 @@ fn sessions(lines: &mut Lines<'_>, labels: &str, view: &DefinitionView) {
     }
 }
 
-fn info(lines: &mut Lines<'_>, labels: &str, view: &DefinitionView) {
+fn info(lines: &mut SampleWriter<'_>, labels: &str, view: &DefinitionView) {
     let definition = &view.definition;
     let scan_type = definition.scan_type.as_ref();
     let target_type = definition.target_type.as_ref();

@@ -82,12 +82,12 @@ pub(super) fn header(out: &mut String, metric: &Metric, format: Format) {
 
 /// Appends samples of one family. They read the same in both formats.
 #[derive(Debug)]
-pub(super) struct Lines<'o> {
+pub(super) struct SampleWriter<'o> {
     metric: &'static Metric,
     out: &'o mut String,
 }
 
-impl<'o> Lines<'o> {
+impl<'o> SampleWriter<'o> {
     pub(super) fn new(metric: &'static Metric, out: &'o mut String) -> Self {
         Self { metric, out }
     }
@@ -219,13 +219,13 @@ mod tests {
     fn written(format: Format) -> String {
         let mut out = String::new();
         header(&mut out, &COUNTER, format);
-        Lines::new(&COUNTER, &mut out).sample(&["q\" b\\ n\n z\0 🦀"], u64::MAX);
+        SampleWriter::new(&COUNTER, &mut out).sample(&["q\" b\\ n\n z\0 🦀"], u64::MAX);
         header(&mut out, &INFO, format);
-        Lines::new(&INFO, &mut out).sample(&[""], 1_u64);
+        SampleWriter::new(&INFO, &mut out).sample(&[""], 1_u64);
         let mut histogram = Histogram::new(&[0.5, 3600.0]);
         histogram.observe(0.25);
         header(&mut out, &HISTOGRAM, format);
-        Lines::new(&HISTOGRAM, &mut out).histogram(&[], &histogram);
+        SampleWriter::new(&HISTOGRAM, &mut out).histogram(&[], &histogram);
         out + format.end()
     }
 
@@ -315,7 +315,7 @@ mod tests {
         let mut first = String::new();
         pairs(&mut first, &["a"], &["\""]);
         let mut out = String::new();
-        Lines::new(&TWO, &mut out).sample_of(&first, &["y"], true);
+        SampleWriter::new(&TWO, &mut out).sample_of(&first, &["y"], true);
         assert_eq!(out, "two{a=\"\\\"\",b=\"y\"} 1\n");
     }
 }

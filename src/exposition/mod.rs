@@ -33,21 +33,21 @@ pub use scrape::Scrape;
 pub use self_metrics::SelfMetrics;
 
 use self::chunk::{Family, Header};
-use self::definitions::Row;
+use self::definitions::TenantDefinition;
 use self::gzip::Deflater;
-use self::pages::Pages;
+use self::pages::TextPages;
 use crate::clock::{Clock, Timestamp};
 use crate::polling::snapshot::{TenantView, Tenants};
 
 /// The text of the last snapshot that was scraped; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Exposition(Arc<Mutex<Kept>>);
+pub struct Exposition(Arc<Mutex<Cache>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Cache {
     tenants: Arc<Tenants>,
-    definition_pages: Pages<Row>,
-    tenant_pages: Pages<Arc<TenantView>>,
+    definition_pages: TextPages<TenantDefinition>,
+    tenant_pages: TextPages<Arc<TenantView>>,
     headers: HashMap<&'static str, Arc<Header>>,
     families: Arc<[Family]>,
     /// Whether all that is kept has been compressed.
@@ -92,7 +92,7 @@ impl Exposition {
     }
 }
 
-impl Kept {
+impl Cache {
     fn known(&self, tenants: &Arc<Tenants>, gzip: bool) -> Option<Arc<[Family]>> {
         let same = Arc::ptr_eq(&self.tenants, tenants);
         (same && (self.is_compressed || !gzip)).then(|| Arc::clone(&self.families))
@@ -118,7 +118,8 @@ impl Kept {
 
     fn refresh(&mut self, tenants: &Arc<Tenants>) {
         if !same_definitions(&self.tenants, tenants) {
-            self.definition_pages.refresh(Row::all(tenants));
+            self.definition_pages
+                .refresh(TenantDefinition::all(tenants));
         }
         self.tenant_pages.refresh(tenants.values().cloned());
         let families = self.definition_pages.families();

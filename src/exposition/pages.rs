@@ -50,22 +50,22 @@ pub(super) fn is_boundary(name: &str, every: u64) -> bool {
 
 /// The pages of all sources of one kind.
 #[derive(Debug)]
-pub(super) struct Pages<S: Written>(BTreeMap<S::Key, Page<S>>);
+pub(super) struct TextPages<S: Written>(BTreeMap<S::Key, TextPage<S>>);
 
 #[derive(Debug)]
-struct Page<S> {
+struct TextPage<S> {
     sources: Vec<S>,
     /// One a family.
     chunks: Vec<Chunk>,
 }
 
-impl<S: Written> Default for Pages<S> {
+impl<S: Written> Default for TextPages<S> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<S: Written> Pages<S> {
+impl<S: Written> TextPages<S> {
     /// Rewrites the pages whose sources are not the same any more.
     pub(super) fn refresh(&mut self, sources: impl Iterator<Item = S>) {
         let mut before = std::mem::take(&mut self.0);
@@ -80,7 +80,7 @@ impl<S: Written> Pages<S> {
                 }
             }
             let key = page[0].key();
-            let page = Page::new(page, before.remove(&key));
+            let page = TextPage::new(page, before.remove(&key));
             self.0.insert(key, page);
         }
     }
@@ -95,7 +95,7 @@ impl<S: Written> Pages<S> {
     }
 }
 
-impl<S: Written> Page<S> {
+impl<S: Written> TextPage<S> {
     fn new(sources: Vec<S>, before: Option<Self>) -> Self {
         let Some(before) = before else {
             let chunks = S::render(&sources);

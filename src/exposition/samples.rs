@@ -12,7 +12,7 @@ use crate::model::health::Collector;
 
 /// What the value of a sample is worked out from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum ValueSource {
     /// How long ago that was.
     Age(Timestamp),
     /// How many calls of the budget, of what the collector spends, are in use in a window: 0 is
@@ -20,7 +20,7 @@ pub(super) enum Source {
     Used(Budget, Collector, usize),
 }
 
-impl Source {
+impl ValueSource {
     fn value(&self, now: Timestamp) -> Value {
         match self {
             Self::Age(at) => now.since(*at).into(),
@@ -35,14 +35,14 @@ pub(super) struct Samples {
     /// The texts up to the values, one after the other.
     starts: String,
     /// Where each start ends, and what its value is worked out from.
-    values: Vec<(usize, Source)>,
+    values: Vec<(usize, ValueSource)>,
     /// What ages compressed to last: all who scrape at the same moment share it.
     last: Mutex<Option<(Timestamp, Deflated)>>,
 }
 
 impl Samples {
     /// Adds a sample, whose start `write` appends.
-    pub(super) fn add(&mut self, source: Source, write: impl FnOnce(&mut String)) {
+    pub(super) fn add(&mut self, source: ValueSource, write: impl FnOnce(&mut String)) {
         write(&mut self.starts);
         self.values.push((self.starts.len(), source));
     }
@@ -78,7 +78,7 @@ impl Samples {
         now: Timestamp,
         deflater: &mut Deflater,
     ) -> Result<Deflated, CompressError> {
-        if let Some((_, Source::Used(..))) = self.values.first() {
+        if let Some((_, ValueSource::Used(..))) = self.values.first() {
             // Calls may have been made since a scrape of the same moment.
             return deflater.deflate(self.write(now).as_bytes());
         }

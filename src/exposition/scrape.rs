@@ -29,7 +29,7 @@ pub struct Scrape {
     /// The exporter's own metrics and the end of the text, until they were sent.
     rest: Option<Chunk>,
     /// The gzip member under way; `None`: plain text, or all was sent.
-    member: Option<Member>,
+    member: Option<GzipMember>,
     /// Small parts that go together.
     small: BytesMut,
     /// A part that waits for the small ones before it.
@@ -37,7 +37,7 @@ pub struct Scrape {
 }
 
 #[derive(Default)]
-struct Member {
+struct GzipMember {
     tally: Tally,
     deflater: Deflater,
 }
@@ -59,7 +59,7 @@ impl Scrape {
             now,
             next: (0, 0),
             rest: Some(Chunk::of(rest)),
-            member: gzip.then(Member::default),
+            member: gzip.then(GzipMember::default),
             small: BytesMut::from(if gzip { HEADER } else { &[] }),
             waiting: None,
         }
@@ -85,7 +85,7 @@ impl Scrape {
         let Some(chunk) = self.next_chunk() else {
             return Some(Ok(self.member.take()?.tally.end()));
         };
-        let Some(Member { tally, deflater }) = &mut self.member else {
+        let Some(GzipMember { tally, deflater }) = &mut self.member else {
             return Some(Ok(chunk.text(self.now)));
         };
         Some(chunk.deflated(self.now, deflater).map(|deflated| {

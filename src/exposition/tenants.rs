@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::catalog::{self, Metric};
 use super::chunk::Chunk;
-use super::format::{Lines, Value};
+use super::format::{SampleWriter, Value};
 use super::label::pairs;
 use super::pages::{Written, is_boundary};
-use super::samples::{Samples, Source};
+use super::samples::{Samples, ValueSource};
 use crate::budget::Scope;
 use crate::clock::Timestamp;
 use crate::model::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
@@ -18,7 +18,7 @@ use crate::polling::snapshot::{TenantInfo, TenantView};
 /// What a family says of a tenant.
 enum Content {
     /// The tenant's lines.
-    Lines(fn(&mut Lines<'_>, &TenantView)),
+    Lines(fn(&mut SampleWriter<'_>, &TenantView)),
     /// How much of the budget is in use.
     Used,
 }
@@ -156,7 +156,7 @@ impl Written for Arc<TenantView> {
         let chunks = FAMILIES.iter().map(|(metric, content)| match content {
             Content::Lines(write) => {
                 let mut text = String::new();
-                let mut lines = Lines::new(metric, &mut text);
+                let mut lines = SampleWriter::new(metric, &mut text);
                 for tenant in tenants {
                     write(&mut lines, tenant);
                 }
@@ -172,9 +172,12 @@ fn used(metric: &'static Metric, tenants: &[Arc<TenantView>]) -> Samples {
     let mut used = Samples::default();
     for tenant in tenants {
         for (of, window, labels) in windows(tenant) {
-            used.add(Source::Used(tenant.budget.clone(), of, window), |out| {
-                Lines::new(metric, out).start_of(&labels, &[]);
-            });
+            used.add(
+                ValueSource::Used(tenant.budget.clone(), of, window),
+                |out| {
+                    SampleWriter::new(metric, out).start_of(&labels, &[]);
+                },
+            );
         }
     }
     used.packed()
@@ -205,13 +208,13 @@ fn windows(tenant: &TenantView) -> Vec<(Collector, usize, String)> {
 }
 
 /// The tenant's one sample, if there is a value.
-fn one<V: Into<Value>>(lines: &mut Lines<'_>, tenant: &TenantView, value: Option<V>) {
+fn one<V: Into<Value>>(lines: &mut SampleWriter<'_>, tenant: &TenantView, value: Option<V>) {
     if let Some(value) = value {
         lines.sample(&[tenant.name.as_str()], value);
     }
 }
 
-fn tenant_info(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn tenant_info(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     let TenantInfo {
         tenant_id,
         cloud,
@@ -240,7 +243,7 @@ fn or_zero(moment: Option<Timestamp>) -> Option<Timestamp> {
     moment.or(Some(Timestamp::from_unix_millis(0)))
 }
 
-fn target_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn target_seconds(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     lines.histogram(&[tenant.name.as_str()], &tenant.target_seconds);
 }
 
@@ -250,7 +253,7 @@ fn distinct_agents(tenant: &TenantView) -> impl Iterator<Item = &Agent> {
 }
 
 fn per_agent(
-    lines: &mut Lines<'_>,
+    lines: &mut SampleWriter<'_>,
     tenant: &TenantView,
     moment: impl Fn(&Agent) -> Option<Timestamp>,
 ) {
@@ -261,7 +264,7 @@ fn per_agent(
     }
 }
 
-fn agent_info(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn agent_info(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     for agent in distinct_agents(tenant) {
         let labels = [
             tenant.name.as_str(),
@@ -284,7 +287,7 @@ fn collectors(tenant: &TenantView) -> impl Iterator<Item = ([&str; 2], &Collecto
 }
 
 fn per_collector<V: Into<Value>>(
-    lines: &mut Lines<'_>,
+    lines: &mut SampleWriter<'_>,
     tenant: &TenantView,
     value: impl Fn(&CollectorHealth) -> Option<V>,
 ) {
@@ -295,7 +298,7 @@ fn per_collector<V: Into<Value>>(
     }
 }
 
-fn errors(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn errors(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     for ([tenant, collector], health) in collectors(tenant) {
         for reason in Reason::ALL {
             let count = health.errors.get(reason).copied().unwrap_or(0);
@@ -304,7 +307,7 @@ fn errors(lines: &mut Lines<'_>, tenant: &TenantView) {
     }
 }
 
-fn states(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn states(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     let total = tenant.distinct_definitions().count();
     let active = tenant
         .distinct_definitions()
@@ -316,7 +319,7 @@ fn states(lines: &mut Lines<'_>, tenant: &TenantView) {
     }
 }
 
-fn requests(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn requests(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     for ([tenant, endpoint], health) in collectors(tenant) {
         let mut counts = health.requests.clone();
         for known in [None, Some(200)] {
@@ -329,13 +332,13 @@ fn requests(lines: &mut Lines<'_>, tenant: &TenantView) {
     }
 }
 
-fn request_seconds(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn request_seconds(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     for (labels, health) in collectors(tenant) {
         lines.histogram(&labels, &health.request_seconds);
     }
 }
 
-fn skipped(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn skipped(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     for ([tenant, endpoint], health) in collectors(tenant) {
         for reason in Skipped::ALL {
             let count = health.skipped.get(reason).copied().unwrap_or(0);
@@ -344,7 +347,7 @@ fn skipped(lines: &mut Lines<'_>, tenant: &TenantView) {
     }
 }
 
-fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn limits(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     let limits = tenant.budget.share();
     let limits = [limits.minute, limits.hour];
     for (_, window, labels) in windows(tenant) {
@@ -352,7 +355,7 @@ fn limits(lines: &mut Lines<'_>, tenant: &TenantView) {
     }
 }
 
-fn auth_errors(lines: &mut Lines<'_>, tenant: &TenantView) {
+fn auth_errors(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
     for reason in AuthReason::ALL {
         let count = tenant.health.auth_errors.get(reason).copied().unwrap_or(0);
         lines.sample(&[tenant.name.as_str(), reason.as_label()], count);

@@ -37,12 +37,12 @@ use crate::model::health::Collector;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::Tenant;
-use crate::schedule::{Request, Schedule, Step};
+use crate::schedule::{Decision, Request, Schedule};
 use crate::store::TenantStore;
 
 /// How to reach one tenant's API.
 #[derive(Debug)]
-pub struct Source {
+pub struct Access {
     /// Sends requests.
     pub client: Client,
     /// Proves who we are.
@@ -99,7 +99,7 @@ impl Poller {
         tenant: Tenant,
         schedule: Schedule,
         budget: Budget,
-        source: Source,
+        source: Access,
         snapshot: Snapshot,
         store: Option<TenantStore>,
         clock: Clock,
@@ -176,8 +176,8 @@ impl Poller {
     ) -> Option<Uptime> {
         loop {
             match self.schedule.next(self.clock.uptime(), &self.budget) {
-                Step::Call(request, slot) => self.send(request, slot, bearer.clone(), calls),
-                Step::Sleep(wake) => return wake,
+                Decision::Call(request, slot) => self.send(request, slot, bearer.clone(), calls),
+                Decision::Sleep(wake) => return wake,
             }
         }
     }

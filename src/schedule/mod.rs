@@ -79,7 +79,7 @@ impl Request {
 
 /// What to do now.
 #[derive(Debug)]
-pub enum Step {
+pub enum Decision {
     /// Pay for this, then send it.
     Call(Request, Slot),
     /// Nothing until then, or until a call that is under way ends.
@@ -152,9 +152,9 @@ impl Schedule {
     }
 
     /// The next call with its slot in the budget, or how long to sleep.
-    pub fn next(&mut self, now: Uptime, budget: &Budget) -> Step {
+    pub fn next(&mut self, now: Uptime, budget: &Budget) -> Decision {
         if let Some(until) = self.held_until().filter(|until| *until > now) {
-            return Step::Sleep(Some(until));
+            return Decision::Sleep(Some(until));
         }
         let mut wake: Option<Uptime> = None;
         let mut sleep_until =
@@ -164,7 +164,7 @@ impl Schedule {
             match self.due(collector).filter(|_| !gives_way) {
                 Some(due) if due <= now => {
                     match budget.try_acquire(collector, self.reserved(collector, budget)) {
-                        Ok(slot) => return Step::Call(self.start(collector, now), slot),
+                        Ok(slot) => return Decision::Call(self.start(collector, now), slot),
                         Err(Retry::At(free)) => sleep_until(free),
                         Err(Retry::AfterAnswer) => {}
                     }
@@ -173,7 +173,7 @@ impl Schedule {
                 None => {}
             }
         }
-        Step::Sleep(wake)
+        Decision::Sleep(wake)
     }
 
     /// When `collector` wants its next call; `None` while one is under way, or never.

@@ -39,11 +39,11 @@ impl Bench {
     /// The next request, answered at once, or `None` if the schedule sleeps.
     fn next(&mut self) -> Option<Request> {
         match self.schedule.next(self.clock.uptime(), &self.budget) {
-            Step::Call(request, slot) => {
+            Decision::Call(request, slot) => {
                 slot.pay_at_once().expect("no disk").answered();
                 Some(request)
             }
-            Step::Sleep(_) => None,
+            Decision::Sleep(_) => None,
         }
     }
 
@@ -51,11 +51,11 @@ impl Bench {
     async fn wait(&mut self) -> Request {
         loop {
             match self.schedule.next(self.clock.uptime(), &self.budget) {
-                Step::Call(request, slot) => {
+                Decision::Call(request, slot) => {
                     slot.pay_at_once().expect("no disk").answered();
                     return request;
                 }
-                Step::Sleep(until) => {
+                Decision::Sleep(until) => {
                     let until = until.expect("something is due");
                     self.clock.sleep_until(until).await;
                 }

@@ -84,11 +84,11 @@ impl Store {
             .run(|disk| questions(&disk.path, disk.clock.wall()))
             .await?
         {
-            let quota = self.0.disk.held().quotas();
-            let quota = quota.into_iter().find(|(key, _)| *key == question.budget);
+            let budget = self.0.disk.held().budgets();
+            let budget = budget.into_iter().find(|(key, _)| *key == question.budget);
             // What is not ours to spend nobody here can grant.
-            let Some((_, quota)) = quota else { continue };
-            let slot = quota
+            let Some((_, budget)) = budget else { continue };
+            let slot = budget
                 .of_the_whole_api()
                 .try_acquire(question.collector, Reserved::default());
             let granted = match slot {

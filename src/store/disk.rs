@@ -23,7 +23,7 @@ use super::handle::{Change, Handle, Job, Part, Priority, Signs, Write};
 use super::rows::{self, BudgetRow, Stamp, millis};
 use super::tenant::{put_budget, put_calls};
 use super::trouble::Trouble;
-use super::{Held, OnEvent, STAMPS, StoreError, StoreEvent};
+use super::{HeldBudgets, OnEvent, STAMPS, StoreError, StoreEvent};
 use crate::clock::{Clock, Uptime};
 
 /// How often the file is looked at when nothing is to be written.
@@ -45,7 +45,7 @@ pub(super) struct Disk {
     pub(super) boot_id: Option<String>,
     on_event: OnEvent,
     signs: Arc<Signs>,
-    pub(super) held: Arc<Held>,
+    pub(super) held: Arc<HeldBudgets>,
     /// `None` after a failure, until it can be opened again.
     file: Option<(Database, FileStamp)>,
     /// Whether the file was made and is not filled yet.
@@ -121,14 +121,14 @@ impl Disk {
         let Some((database, _)) = self.file.as_ref().filter(|_| self.is_new) else {
             return Ok(());
         };
-        let budgets = self.held.quotas();
+        let budgets = self.held.budgets();
         file::caught(&self.path, || {
             let writing = database.begin_write().map_err(redb::Error::from)?;
             put_stamp(&writing, "created", &now)?;
-            for (budget, quota) in &budgets {
-                let row = BudgetRow::new(now.clone(), false, quota.reserve());
-                put_budget(&writing, budget, &row)?;
-                put_calls(&writing, budget, &quota.calls(), self.boot_id.as_deref())?;
+            for (key, budget) in &budgets {
+                let row = BudgetRow::new(now.clone(), false, budget.reserve());
+                put_budget(&writing, key, &row)?;
+                put_calls(&writing, key, &budget.calls(), self.boot_id.as_deref())?;
             }
             writing.commit().map_err(redb::Error::from)?;
             Ok(())

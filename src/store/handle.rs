@@ -8,7 +8,7 @@ use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
-use super::{Held, StoreError};
+use super::{HeldBudgets, StoreError};
 use crate::clock::Uptime;
 
 /// How long the end of the process waits for the file to be closed.
@@ -66,7 +66,7 @@ pub(super) struct Signs {
 pub(super) struct Handle {
     jobs: Option<mpsc::Sender<Job>>,
     signs: Arc<Signs>,
-    held: Arc<Held>,
+    held: Arc<HeldBudgets>,
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
@@ -74,7 +74,7 @@ impl Handle {
     pub(super) fn new(
         jobs: mpsc::Sender<Job>,
         signs: Arc<Signs>,
-        held: Arc<Held>,
+        held: Arc<HeldBudgets>,
         ended: mpsc::Receiver<()>,
     ) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl Handle {
         self.signs.generation.load(Ordering::Acquire)
     }
 
-    pub(super) fn held(&self) -> &Held {
+    pub(super) fn held(&self) -> &HeldBudgets {
         &self.held
     }
 

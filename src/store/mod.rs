@@ -50,7 +50,7 @@ use self::handle::{Handle, Job, Priority, Write};
 pub use self::load::Loaded;
 pub use self::rows::Stamp;
 pub use self::tenant::TenantStore;
-use crate::budget::{Budget, BudgetKey, WeakQuota};
+use crate::budget::{Budget, BudgetKey, WeakBudget};
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::model::health::{AuthReason, CollectorHealth};
 use crate::model::histogram::Histogram;
@@ -142,18 +142,18 @@ impl fmt::Debug for Store {
 
 /// The budgets that this exporter holds: what a lost file is written anew from.
 #[derive(Debug, Default)]
-struct Held(Mutex<BTreeMap<BudgetKey, WeakQuota>>);
+struct HeldBudgets(Mutex<BTreeMap<BudgetKey, WeakBudget>>);
 
-impl Held {
+impl HeldBudgets {
     /// An entry is whole or not there: poison is harmless.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<BudgetKey, WeakQuota>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<BudgetKey, WeakBudget>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn quotas(&self) -> Vec<(BudgetKey, Budget)> {
+    fn budgets(&self) -> Vec<(BudgetKey, Budget)> {
         let held = self.lock();
         held.iter()
-            .filter_map(|(key, quota)| Some((key.clone(), quota.upgrade()?)))
+            .filter_map(|(key, budget)| Some((key.clone(), budget.upgrade()?)))
             .collect()
     }
 }

@@ -58,7 +58,12 @@ fn removed(
     configured: &BTreeSet<TenantName>,
     clock: &Clock,
 ) -> Result<(Vec<String>, Vec<String>), StoreError> {
-    let held: BTreeSet<_> = disk.held.quotas().into_iter().map(|(key, _)| key).collect();
+    let held: BTreeSet<_> = disk
+        .held
+        .budgets()
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     let reading = disk.database()?.begin_read().map_err(redb::Error::from)?;
     let mut old = (Vec::new(), Vec::new());
     let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
@@ -110,7 +115,7 @@ fn forget_budget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreEr
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{budget, changes, open};
+    use super::super::tests::{budget_key, changes, open};
     use super::*;
     use crate::budget::{Call, CallLog as _};
     use crate::clock::{Clock, Timestamp};
@@ -119,7 +124,7 @@ mod tests {
     /// Saves a tenant, one of its definitions and one of its calls.
     async fn save(store: &Store, name: &str) {
         let now = store.0.clock.uptime();
-        let of = store.of(&TenantName::new(name), &budget(name));
+        let of = store.of(&TenantName::new(name), &budget_key(name));
         assert!(of.save(changes(&of, now, 1)).await.is_empty());
         let call = Call {
             collector: Collector::History,
@@ -131,7 +136,7 @@ mod tests {
 
     async fn is_known(store: &Store, name: &str) -> bool {
         let tenant = TenantName::new(name);
-        let loaded = store.load(&tenant, &budget(name), "directory").await;
+        let loaded = store.load(&tenant, &budget_key(name), "directory").await;
         let loaded = loaded.unwrap();
         let rows = [
             usize::from(loaded.tenant.is_some()),

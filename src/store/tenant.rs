@@ -108,17 +108,17 @@ impl TenantStore {
         self.store.generation()
     }
 
-    /// Says that this exporter spends the budget from now on, which `quota` counts.
-    pub fn hold(&self, quota: &Budget) {
+    /// Says that this exporter spends `budget` from now on.
+    pub fn hold(&self, budget: &Budget) {
         let held = self.store.0.disk.held();
-        held.lock().insert(self.budget.clone(), quota.downgrade());
+        held.lock().insert(self.budget.clone(), budget.downgrade());
         let now = self.store.0.clock.uptime();
-        let row = BudgetRow::new(self.stamp(now), false, quota.reserve());
-        let (budget, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
-        let (tenant, calls) = (self.tenant.clone(), quota.calls());
+        let row = BudgetRow::new(self.stamp(now), false, budget.reserve());
+        let (key, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
+        let (tenant, calls) = (self.tenant.clone(), budget.calls());
         drop(self.store.write(Priority::Now, move |writing| {
-            put_budget(writing, &budget, &row)?;
-            put_calls(writing, &budget, &calls, boot_id.as_deref())?;
+            put_budget(writing, &key, &row)?;
+            put_calls(writing, &key, &calls, boot_id.as_deref())?;
             // Schema 2 kept calls by the name of the tenant.
             let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
             let name = tenant.as_str();
@@ -129,14 +129,14 @@ impl TenantStore {
         }));
     }
 
-    /// Says that this exporter spends the budget, which `quota` counts, no longer.
-    pub fn release(&self, quota: &Budget) {
+    /// Says that this exporter no longer spends `budget`.
+    pub fn release(&self, budget: &Budget) {
         self.store.0.disk.held().lock().remove(&self.budget);
         let now = self.store.0.clock.uptime();
-        let row = BudgetRow::new(self.stamp(now), true, quota.reserve());
-        let budget = self.budget.clone();
+        let row = BudgetRow::new(self.stamp(now), true, budget.reserve());
+        let key = self.budget.clone();
         drop(self.store.write(Priority::Later, move |writing| {
-            put_budget(writing, &budget, &row)
+            put_budget(writing, &key, &row)
         }));
     }
 
@@ -147,13 +147,13 @@ impl TenantStore {
         call: &Call,
         oldest: u64,
     ) -> oneshot::Receiver<bool> {
-        let budget = self.budget.clone();
+        let key = self.budget.clone();
         let row = rows::encode(&CallRow::of(call, self.store.0.boot_id.clone()));
         self.store.write(priority, move |writing| {
             let row = row
                 .as_ref()
                 .map_err(|error| StoreError::Encode(error.to_string()))?;
-            let budget = budget.as_str();
+            let budget = key.as_str();
             let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
             calls
                 .retain_in((budget, 0)..(budget, oldest), |_, _| false)

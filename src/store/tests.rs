@@ -38,12 +38,12 @@ fn name() -> TenantName {
     TenantName::new("contoso")
 }
 
-pub(super) fn budget(name: &str) -> BudgetKey {
+pub(super) fn budget_key(name: &str) -> BudgetKey {
     BudgetKey::of("directory", name, "https://api.example")
 }
 
 fn key() -> BudgetKey {
-    budget("application")
+    budget_key("application")
 }
 
 async fn load(store: &Store) -> Loaded {
@@ -98,14 +98,14 @@ async fn hold(store: &Store, clock: &Clock, limits: Limits) -> Budget {
     let loaded = load(store).await;
     let of = store.of(&name(), &key());
     let log: Arc<dyn CallLog> = Arc::new(of.clone());
-    let quota = Budget::restore(clock.clone(), limits, loaded.calls, Some(log));
-    quota.run_on_reserve(loaded.reserve);
-    of.hold(&quota);
-    quota
+    let budget = Budget::restore(clock.clone(), limits, loaded.calls, Some(log));
+    budget.run_on_reserve(loaded.reserve);
+    of.hold(&budget);
+    budget
 }
 
-async fn call(quota: &Budget) -> Result<(), NotWritten> {
-    let slot = quota.try_acquire(Collector::History, Reserved::default());
+async fn call(budget: &Budget) -> Result<(), NotWritten> {
+    let slot = budget.try_acquire(Collector::History, Reserved::default());
     slot.expect("one is free").pay().await?.answered();
     Ok(())
 }
@@ -144,7 +144,7 @@ async fn what_was_saved_comes_back_and_only_its_owner_may_read_it() {
             Some(Timestamp::from_unix_millis(5))
         );
     }
-    let (name, key) = (TenantName::new("contos"), budget("other"));
+    let (name, key) = (TenantName::new("contos"), budget_key("other"));
     let other = store.load(&name, &key, "directory").await;
     assert!(other.expect("it can be read").definitions.is_empty());
 }
@@ -165,8 +165,8 @@ async fn a_wall_clock_that_jumps_while_down_frees_no_call_and_holds_none() {
         clock.jump(jump);
         tokio::time::advance(Duration::from_secs(59)).await;
         let store = open(folder.path(), &clock).await;
-        let quota = hold(&store, &clock, limits).await;
-        let free = || quota.try_acquire(Collector::History, Reserved::default());
+        let budget = hold(&store, &clock, limits).await;
+        let free = || budget.try_acquire(Collector::History, Reserved::default());
         assert!(free().is_err(), "a jump of {jump} ms frees nothing");
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(free().is_ok(), "a jump of {jump} ms holds nothing");
@@ -199,30 +199,34 @@ async fn how_long_a_budget_was_in_other_hands_is_known() {
     let first = load(&store).await;
     assert_eq!((first.gap, first.is_complete), (None, false));
     let limits = Limits::new(9, 90).out_of(Limits::new(18, 180));
-    let quota = hold(&store, &clock, limits).await;
+    let budget = hold(&store, &clock, limits).await;
     let reserve = Reserve::after(None, clock.uptime());
-    quota.run_on_reserve(reserve);
-    store.of(&name(), &key()).hold(&quota);
+    budget.run_on_reserve(reserve);
+    store.of(&name(), &key()).hold(&budget);
     // A sign of life goes with each transaction, if the last is old enough.
     tokio::time::advance(Duration::from_mins(10)).await;
-    call(&quota).await.expect("it can be written");
-    drop((quota, store));
+    call(&budget).await.expect("it can be written");
+    drop((budget, store));
     tokio::time::advance(Duration::from_mins(2)).await;
     let store = open(folder.path(), &clock).await;
     let killed = load(&store).await;
     assert_eq!((killed.gap, killed.is_complete), (minutes(2), true));
     assert_eq!(killed.reserve, reserve, "it goes on");
-    let quota = hold(&store, &clock, limits).await;
-    store.of(&name(), &key()).release(&quota);
+    let budget = hold(&store, &clock, limits).await;
+    store.of(&name(), &key()).release(&budget);
     tokio::time::advance(Duration::from_mins(5)).await;
-    call(&quota).await.expect("another sign of life");
+    call(&budget).await.expect("another sign of life");
     let released = load(&store).await;
     assert_eq!(released.gap, minutes(5), "given up is given up");
-    let other = store.load(&name(), &budget("another"), "directory").await;
+    let other = store
+        .load(&name(), &budget_key("another"), "directory")
+        .await;
     let other = other.expect("it can be read");
     assert_eq!((other.gap, other.is_complete), (None, false));
     tokio::time::advance(Duration::from_hours(1)).await;
-    let other = store.load(&name(), &budget("another"), "directory").await;
+    let other = store
+        .load(&name(), &budget_key("another"), "directory")
+        .await;
     let other = other.expect("it can be read");
     assert_eq!((other.gap, other.is_complete), (None, true));
 }
@@ -319,16 +323,16 @@ async fn a_file_that_is_lost_in_mid_life_is_written_anew_from_memory() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = clock();
         let (store, failures) = open_counting(folder.path(), &clock).await;
-        let quota = hold(&store, &clock, Limits::new(9, 90)).await;
+        let budget = hold(&store, &clock, Limits::new(9, 90)).await;
         for _ in 0..3 {
-            call(&quota).await.expect("it can be written");
+            call(&budget).await.expect("it can be written");
         }
         let generation = store.generation();
         change(&folder.path().join(STATE));
-        call(&quota).await.expect(fault);
+        call(&budget).await.expect(fault);
         assert_eq!(store.generation(), generation + 1, "{fault}");
         assert!(failures.load(Ordering::Relaxed) > 0, "{fault}");
-        drop((quota, store));
+        drop((budget, store));
         let store = open(folder.path(), &clock).await;
         let loaded = load(&store).await;
         assert_eq!(loaded.calls.len(), 4, "{fault}");

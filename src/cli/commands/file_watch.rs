@@ -20,7 +20,7 @@ type Look = Option<[u8; 32]>;
 pub(super) struct FileWatch {
     file: PathBuf,
     timer: Interval,
-    changes: Changes,
+    changes: Settling,
 }
 
 impl FileWatch {
@@ -34,7 +34,7 @@ impl FileWatch {
         Some(Self {
             file,
             timer,
-            changes: Changes::default(),
+            changes: Settling::default(),
         })
     }
 
@@ -69,7 +69,7 @@ impl FileWatch {
 /// What looks in a row say. A file that is gone for a moment, or half written, is no change: two
 /// looks in a row must find the same.
 #[derive(Default)]
-struct Changes {
+struct Settling {
     /// What the newest reload found.
     known: Look,
     /// What the newest look found instead.
@@ -83,7 +83,7 @@ enum Seen {
     Changed,
 }
 
-impl Changes {
+impl Settling {
     fn see(&mut self, look: Look) -> Seen {
         if look == self.known {
             self.other = None;
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn only_what_two_looks_in_a_row_find_is_a_change() {
         let seen = |looks: &[Look]| {
-            let mut changes = Changes {
+            let mut changes = Settling {
                 known: OLD,
                 other: None,
             };

@@ -19,7 +19,7 @@ use crate::clock::{Timestamp, Uptime};
 use crate::defender::{ApiError, NextLink, Page, Unread};
 use crate::model::{Agent, Definition, Session, SessionDetails};
 
-/// Pages of one round, at most.
+/// Round of one round, at most.
 pub(super) const MOST_PAGES: usize = 1_000;
 
 /// Bytes of one round, at most. One hundred thousand definitions take about 100 MB.
@@ -36,18 +36,18 @@ const RESUMED: Duration = Duration::from_mins(5);
 /// A round under way.
 #[derive(Debug)]
 pub(super) struct Pagination<T> {
-    so_far: Pages<T>,
+    so_far: Round<T>,
     /// Whether a refused token was renewed already, with nothing answered since.
     renewed: bool,
     /// Whether the last call was given up by the connection, without an answer.
     broken: bool,
     /// Whether a round began anew because its next page was refused, with none complete since.
     restarted: bool,
-    kind: Kind,
+    kind: RoundKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum RoundKind {
     /// Every round asks for the same, so that one can go on where another failed.
     List,
     /// Each round asks for something else.
@@ -84,9 +84,9 @@ impl Keyed for Agent {
     }
 }
 
-/// Pages so far.
+/// Round so far.
 #[derive(Debug)]
-struct Pages<T> {
+struct Round<T> {
     items: Vec<T>,
     /// How many of these were looked at before the round's end.
     looked_at: usize,
@@ -113,7 +113,7 @@ struct Pages<T> {
     came: Option<Uptime>,
 }
 
-impl<T> Default for Pages<T> {
+impl<T> Default for Round<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
@@ -172,7 +172,7 @@ impl<T: Keyed> Pagination<T> {
     /// many pages, one that always began anew might never come to its end.
     pub(super) fn of_list() -> Self {
         Self {
-            kind: Kind::List,
+            kind: RoundKind::List,
             ..Self::of_batches()
         }
     }
@@ -180,11 +180,11 @@ impl<T: Keyed> Pagination<T> {
     /// Rounds that each ask for something else.
     pub(super) fn of_batches() -> Self {
         Self {
-            so_far: Pages::default(),
+            so_far: Round::default(),
             renewed: false,
             broken: false,
             restarted: false,
-            kind: Kind::Batches,
+            kind: RoundKind::Batches,
         }
     }
 
@@ -221,7 +221,7 @@ impl<T: Keyed> Pagination<T> {
             }
             Err(error) if self.so_far.next.is_some() && is_expired(&error) => {
                 self.renewed = false;
-                self.so_far = Pages::default();
+                self.so_far = Round::default();
                 if !std::mem::replace(&mut self.restarted, true) {
                     return PageOutcome::Again;
                 }
@@ -230,7 +230,7 @@ impl<T: Keyed> Pagination<T> {
             Err(error) => {
                 self.renewed &= matches!(error, ApiError::Unauthorized(_));
                 if !self.goes_on_after(&error, now) {
-                    self.so_far = Pages::default();
+                    self.so_far = Round::default();
                 }
                 return PageOutcome::Failed(error.into());
             }
@@ -288,11 +288,11 @@ impl<T: Keyed> Pagination<T> {
                 | ApiError::Decode(_)
         );
         let young = |came| now.since(came) < RESUMED;
-        self.kind == Kind::List && passing && self.so_far.came.is_some_and(young)
+        self.kind == RoundKind::List && passing && self.so_far.came.is_some_and(young)
     }
 }
 
-impl<T: Keyed> Pages<T> {
+impl<T: Keyed> Round<T> {
     /// Takes a page in. Returns whether it was cut short, or how far the round went if it ends.
     fn take_in(&mut self, page: Page<T>) -> Result<bool, Extent> {
         let (records, known) = (page.items.len() + page.unread.records, self.keys.len());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Poller, Source};
+use super::{Access, Poller};
 use crate::budget::Budget;
 use crate::config;
 use crate::defender::TokenSource;
@@ -43,7 +43,7 @@ impl Poller {
     pub fn resume(
         self,
         config: &config::Tenant,
-        source: Source,
+        source: Access,
         budget: Budget,
         store: Option<TenantStore>,
     ) -> Self {

@@ -33,7 +33,7 @@ use crate::config::{self, Config};
 use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
 use crate::polling::Expected;
-use crate::polling::poller::{Poller, Source};
+use crate::polling::poller::{Access, Poller};
 use crate::polling::shard::Shard;
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::Tenant;
@@ -306,9 +306,9 @@ impl Supervisor {
         built.unwrap_or_else(|error| Err(HttpError::Build(error.to_string())))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Source {
+    fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Access {
         let clock = &self.around.clock;
-        Source {
+        Access {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone())
                 .of_version(tenant.api_version.as_deref()),
             tokens: TokenSource::new(tenant, http.clone(), clock.clone()),

@@ -73,8 +73,8 @@ async fn rounds_that_take_half_of_an_hour_do_not_grow_longer() {
         let mut pages = 0;
         while pages < 10 {
             match bench.schedule.next(bench.clock.uptime(), &bench.budget) {
-                Step::Sleep(until) => bench.clock.sleep_until(until.expect("a page")).await,
-                Step::Call(_, slot) => {
+                Decision::Sleep(until) => bench.clock.sleep_until(until.expect("a page")).await,
+                Decision::Call(_, slot) => {
                     started.get_or_insert(bench.clock.uptime());
                     let permit = slot.pay_at_once().expect("no disk");
                     tokio::time::advance(Duration::from_millis(500)).await;

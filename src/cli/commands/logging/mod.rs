@@ -66,15 +66,15 @@ pub(super) fn start(level: LogLevel, format: LogFormat) -> io::Result<Lines> {
     Ok(lines)
 }
 
-fn writer(lines: &Lines) -> impl Fn() -> Line + Send + Sync + 'static {
+fn writer(lines: &Lines) -> impl Fn() -> EventLine + Send + Sync + 'static {
     let lines = lines.clone();
-    move || Line(lines.clone())
+    move || EventLine(lines.clone())
 }
 
 /// Takes one event in one piece, as the formatting layers write it.
-struct Line(Lines);
+struct EventLine(Lines);
 
-impl io::Write for Line {
+impl io::Write for EventLine {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let text = text.strip_suffix('\n').unwrap_or(&text);
