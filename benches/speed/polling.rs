@@ -11,7 +11,7 @@ use defender_scan_exporter::model::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
 use defender_scan_exporter::polling::snapshot::TenantInfo;
 use defender_scan_exporter::polling::tenant::Tenant;
-use defender_scan_exporter::schedule::{ListingDiff, Request, Schedule, Step};
+use defender_scan_exporter::schedule::{ListingDiff, Request, Schedule, Decision};
 use defender_scan_exporter::store::Store;
 
 use crate::fixture;
@@ -90,7 +90,7 @@ fn plan(definitions: usize) {
     let [planned, filled] = least([
         &mut || {
             let (mut plan, budget) = fresh();
-            while let Step::Call(request, slot) = plan.next(clock.uptime(), &budget) {
+            while let Decision::Call(request, slot) = plan.next(clock.uptime(), &budget) {
                 if let Ok(permit) = slot.pay_at_once() {
                     permit.answered();
                 }
