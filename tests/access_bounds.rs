@@ -186,7 +186,10 @@ async fn all_interfaces_are_both_stacks_and_zones_are_understood() {
             &["--web.listen-address=[::]:8002"],
             &["127.0.0.1:8002", "[::1]:8002"],
         ),
-        (&["--web.listen-address=0.0.0.0:8003"], &["127.0.0.1:8003"]),
+        (
+            &["--web.listen-address=0.0.0.0:8003"],
+            &["127.0.0.1:8003", "[::1]:8003"],
+        ),
     ] {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let _served = Served::start_with(folder, arguments).await;

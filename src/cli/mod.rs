@@ -144,12 +144,24 @@ pub struct Flags {
     pub storage_path: Option<Storage>,
 
     /// Least severe messages that are logged
-    #[arg(long = "log.level", value_name = "LEVEL", global = true, value_enum)]
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        global = true,
+        value_enum,
+        ignore_case = true
+    )]
     #[arg(env = "DEFENDER_EXPORTER_LOG_LEVEL", default_value = "info")]
     pub log_level: LogLevel,
 
     /// Format of the log
-    #[arg(long = "log.format", value_name = "FORMAT", global = true, value_enum)]
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        global = true,
+        value_enum,
+        ignore_case = true
+    )]
     #[arg(env = "DEFENDER_EXPORTER_LOG_FORMAT", default_value = "logfmt")]
     pub log_format: LogFormat,
 }
@@ -347,6 +359,13 @@ mod tests {
             assert_eq!(cli.flags.config_file, Some("f".into()));
             assert_eq!(cli.flags.web.listen_addresses, [":1".parse().unwrap()]);
         }
+    }
+
+    #[test]
+    fn levels_and_formats_are_read_in_any_case() {
+        let cli = read(&["--log.level=WARN", "--log.format=Json"]).unwrap();
+        assert_eq!(cli.flags.log_level, LogLevel::Warn);
+        assert_eq!(cli.flags.log_format, LogFormat::Json);
     }
 
     #[test]

@@ -44,9 +44,9 @@ pub fn example() -> PathBuf {
     if built.is_ok_and(|built| built > newest) {
         return example;
     }
-    let build = ["build", "--quiet", "--example", "room"];
-    let built = Command::new(env!("CARGO")).args(build).status();
-    assert!(built.expect("cargo runs").success());
+    let arguments = ["build", "--quiet", "--example", "room"];
+    let cargo = Command::new(env!("CARGO")).args(arguments).status();
+    assert!(cargo.expect("cargo runs").success());
     example
 }
 

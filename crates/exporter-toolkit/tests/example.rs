@@ -7,7 +7,7 @@ fn the_readme_shows_it() {
     let example = include_str!("../examples/room.rs");
     let (_, code) = example.split_once("\n\n").expect("it has a head");
     let readme = include_str!("../README.md");
-    assert!(readme.contains(&format!("\n{}```\n", code)), "copy it");
+    assert!(readme.contains(&format!("\n{code}```\n")), "copy it");
 }
 
 #[test]

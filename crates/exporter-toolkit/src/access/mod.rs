@@ -6,6 +6,7 @@ mod watched;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -122,12 +123,15 @@ impl Access {
         self.0.file.as_ref().map(|file| &file.refusals)
     }
 
-    /// Takes a request out of the bucket, if one is left.
-    fn spend(&self, limit: Option<RateLimit>) -> bool {
+    /// Takes a request out of the bucket.
+    ///
+    /// # Errors
+    /// How long it takes until one is left, if none is.
+    fn spend(&self, limit: Option<RateLimit>) -> Result<(), Duration> {
         let mut bucket = self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(limit) = limit else {
             *bucket = None;
-            return true;
+            return Ok(());
         };
         let now = self.0.clock.uptime();
         let full = Bucket {
@@ -142,37 +146,38 @@ impl Access {
         let earned = now.since(bucket.at).as_secs_f64() / limit.interval.as_secs_f64();
         bucket.saved = (bucket.saved + earned).min(f64::from(limit.burst));
         bucket.at = now;
-        let enough = bucket.saved >= 1.0;
-        if enough {
-            bucket.saved -= 1.0;
+        if bucket.saved < 1.0 {
+            return Err(limit.interval.mul_f64(1.0 - bucket.saved));
         }
-        enough
+        bucket.saved -= 1.0;
+        Ok(())
     }
 }
 
-const RETRY: (HeaderName, &str) = (RETRY_AFTER, "1");
-const CHALLENGE: (HeaderName, &str) = (
-    WWW_AUTHENTICATE,
-    r#"Basic realm="exporter", charset="UTF-8""#,
-);
+const CHALLENGE: &str = r#"Basic realm="exporter", charset="UTF-8""#;
 
 fn turn_away(
     access: &Access,
     status: StatusCode,
-    (name, value): (HeaderName, &'static str),
+    (name, value): (HeaderName, HeaderValue),
     reason: &'static str,
 ) -> Response {
     access.0.events.emit(Event::RequestRefused(status));
-    let header = [(name, HeaderValue::from_static(value))];
-    (status, header, reason).into_response()
+    (status, [(name, value)], reason).into_response()
+}
+
+/// Says when to try again, in whole seconds.
+fn retry(wait: Duration) -> (HeaderName, HeaderValue) {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    (RETRY_AFTER, seconds.max(1).into())
 }
 
 /// Lets a request pass, or answers it; sets the configured headers.
 async fn pass(State(access): State<Access>, request: Request, next: Next) -> Response {
     let config = access.config().await;
-    let mut response = if !access.spend(config.rate_limit) {
+    let mut response = if let Err(wait) = access.spend(config.rate_limit) {
         let reason = "too many requests, see rate_limit in the web configuration\n";
-        turn_away(&access, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
+        turn_away(&access, StatusCode::TOO_MANY_REQUESTS, retry(wait), reason)
     } else if config.users.is_empty() {
         next.run(request).await
     } else {
@@ -187,12 +192,13 @@ async fn pass(State(access): State<Access>, request: Request, next: Next) -> Res
             Admission::Refused => turn_away(
                 &access,
                 StatusCode::UNAUTHORIZED,
-                CHALLENGE,
+                (WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)),
                 "unauthorized\n",
             ),
             Admission::Busy => {
                 let reason = "too many passwords are being checked, try again\n";
-                turn_away(&access, StatusCode::TOO_MANY_REQUESTS, RETRY, reason)
+                let soon = retry(Duration::from_secs(1));
+                turn_away(&access, StatusCode::TOO_MANY_REQUESTS, soon, reason)
             }
         }
     };
@@ -204,8 +210,6 @@ async fn pass(State(access): State<Access>, request: Request, next: Next) -> Res
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::NOW;
 
@@ -216,13 +220,31 @@ mod tests {
             interval: Duration::from_secs(2),
             burst: 3,
         });
-        let spent = |wanted: usize| (0..wanted).filter(|_| access.spend(limit)).count();
+        let spent = |wanted: usize| (0..wanted).filter(|_| access.spend(limit).is_ok()).count();
         assert_eq!(spent(10), 3);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(spent(10), 1);
         tokio::time::advance(Duration::from_mins(10)).await;
         assert_eq!(spent(10), 3);
-        assert!(access.spend(None));
+        assert!(access.spend(None).is_ok());
         assert_eq!(spent(10), 3);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn who_has_spent_all_is_told_when_there_is_more() {
+        let access = Access::new(Clock::anchored(NOW), Events::default(), None);
+        let limit = Some(RateLimit {
+            interval: Duration::from_secs(30),
+            burst: 1,
+        });
+        assert_eq!(access.spend(limit), Ok(()));
+        assert_eq!(access.spend(limit), Err(Duration::from_secs(30)));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let wait = access.spend(limit).unwrap_err();
+        assert_eq!(retry(wait).1, "20");
+        tokio::time::advance(wait).await;
+        assert_eq!(access.spend(limit), Ok(()));
+        for (millis, header) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2")] {
+            assert_eq!(retry(Duration::from_millis(millis)).1, header);
+        }
     }
 }

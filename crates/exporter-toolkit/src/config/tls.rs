@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use config_report::{ConfigReport, Mapping, Reported, YamlValue, expected};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, InconsistentKeys, RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::client::{ClientAuth, Trusted, verifier};
 use super::protocol::Protocol;
@@ -27,8 +30,8 @@ pub(super) struct Tls {
 }
 
 /// `Ok(None)`: no TLS, or files are not looked at.
-pub(super) fn read(
-    value: &YamlValue<'_>,
+pub(super) fn read<'n>(
+    value: &YamlValue<'n>,
     report: &mut ConfigReport,
     source: &mut Source<'_>,
     http2: bool,
@@ -48,51 +51,62 @@ pub(super) fn read(
     let protocol = Protocol::read(&mut section, report);
     section.finish(report);
 
-    let (certificate, key, authority) = (certificate?, key?, authority?);
-    let (client_auth, client_auth_given) = client_auth?;
-    if let Some((names, value)) = &sans {
-        let none = names.as_ref().is_ok_and(Vec::is_empty);
-        check_names(none, client_auth, value, report);
-    }
-    if certificate.is_none() && key.is_none() && authority.is_none() && !client_auth_given {
+    let is_absent = |pem: &Result<Option<Pem<'_>>, Reported>| matches!(pem, Ok(None));
+    let none = [&certificate, &key, &authority].into_iter().all(is_absent);
+    if none && matches!(client_auth, Ok((_, false))) {
+        if let Some((names, value)) = &sans {
+            check_names(names, ClientAuth::NoClientCert, value, report);
+        }
         let text = "there is no `cert_file`, so TLS is off and this section has no effect";
         value.warn(report, text);
         return protocol.map(|_| None);
     }
-    let mut missing = |name| {
+    let required = |pem: Result<Option<Pem<'n>>, _>, name, report: &mut ConfigReport| {
         let advice = format!("add `{name}: …`");
-        value.error(report, expected("a file in PEM", "nothing", &advice))
+        let missing = || expected("a file in PEM", "nothing", &advice);
+        pem.and_then(|pem| pem.ok_or_else(|| value.error(report, missing())))
     };
-    let certificate = certificate.ok_or_else(|| missing("cert_file"));
-    let key = key.ok_or_else(|| missing("key_file"));
-    if let Some(authority) = &authority
-        && client_auth == ClientAuth::NoClientCert
-    {
-        let text = expected(
-            "a `client_auth_type` that asks for certificates",
-            "none, so that this has no use",
-            "add `client_auth_type: RequireAndVerifyClientCert`",
-        );
-        authority.value.error(report, text);
+    // Each is judged by itself, so that a mistake in one hides none in another.
+    let chain = required(certificate, "cert_file", report).and_then(|pem| chain(&pem, report));
+    let private = required(key, "key_file", report).and_then(|pem| private_key(&pem, report));
+    if let (Some((names, value)), Ok((auth, _))) = (&sans, &client_auth) {
+        check_names(names, *auth, value, report);
     }
-    let trusted = trusted(authority.as_ref(), client_auth, value, report);
-    let chain = certificate.and_then(|pem| chain(&pem, report));
-    let private = key.and_then(|pem| private_key(&pem, report));
+    let trusted = match (authority, &client_auth) {
+        (Err(reported), _) => Err(reported),
+        (Ok(None), Err(reported)) => Err(*reported),
+        (Ok(authority), auth) => {
+            if let (Some(authority), Ok((ClientAuth::NoClientCert, _))) = (&authority, auth) {
+                let text = expected(
+                    "a `client_auth_type` that asks for certificates",
+                    "none, so that this has no use",
+                    "add `client_auth_type: RequireAndVerifyClientCert`",
+                );
+                authority.value.error(report, text);
+            }
+            let auth = auth.map_or(ClientAuth::NoClientCert, |(auth, _)| auth);
+            trusted(authority.as_ref(), auth, value, report)
+        }
+    };
+    let (client_auth, client_auth_given) = client_auth?;
     let names = sans.and_then(|(names, _)| names.ok()).unwrap_or_default();
     let (Some(chain), Some(private), Some(trusted)) = (chain?, private?, trusted?) else {
         return Ok(None);
     };
     let protocol = protocol?;
     let provider = Arc::new(protocol.provider());
-    let built = verifier(client_auth, trusted, names, &provider)
-        .map_err(|error| error.to_string())
-        .and_then(|verifier| {
+    let certified = certified(chain, private, &provider).map_err(|error| error.to_string());
+    let verifier = verifier(client_auth, trusted, names, &provider);
+    let verifier = verifier.map_err(|error| error.to_string());
+    let built = certified
+        .and_then(|certified| Ok((certified, verifier?)))
+        .and_then(|(certified, verifier)| {
             ServerConfig::builder_with_provider(provider)
                 .with_protocol_versions(&protocol.versions)
-                .and_then(|builder| {
+                .map(|builder| {
                     builder
                         .with_client_cert_verifier(verifier)
-                        .with_single_cert(chain, private)
+                        .with_cert_resolver(certified)
                 })
                 .map_err(|error| error.to_string())
         });
@@ -110,6 +124,24 @@ pub(super) fn read(
         server: Arc::new(config),
         client_certificates: client_auth_given.then(|| client_auth.is_required()),
     }))
+}
+
+/// The certificate with its key. Which belong together is compared here: the library reads no
+/// certificate of X.509 version 1, which servers may have all the same.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    private: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Arc<SingleCertAndKey>, rustls::Error> {
+    let key = provider.key_provider.load_private_key(private)?;
+    let first = chain.first().ok_or(CertificateError::BadEncoding)?;
+    let (_, certificate) =
+        X509Certificate::from_der(first).map_err(|_| CertificateError::BadEncoding)?;
+    let public = key.public_key();
+    if public.is_some_and(|public| *public != *certificate.public_key().raw) {
+        return Err(InconsistentKeys::KeyMismatch.into());
+    }
+    Ok(Arc::new(CertifiedKey::new(chain, key).into()))
 }
 
 /// Of two keys for the same, the file wins, as in exporter-toolkit.
@@ -173,8 +205,13 @@ fn client_auth(
 }
 
 /// Names of clients are of no use unless every client has to show some.
-fn check_names(none: bool, auth: ClientAuth, value: &YamlValue<'_>, report: &mut ConfigReport) {
-    if none {
+fn check_names(
+    names: &Result<Vec<String>, Reported>,
+    auth: ClientAuth,
+    value: &YamlValue<'_>,
+    report: &mut ConfigReport,
+) {
+    if names.as_ref().is_ok_and(Vec::is_empty) {
         let text = expected(
             "at least one name",
             "an empty list",

@@ -17,18 +17,18 @@ pub struct ListenAddress {
 
 impl ListenAddress {
     /// The addresses to try in this order; the first that can be bound is the
-    /// one. For all interfaces: `[::]`, which takes IPv4 too where the system
-    /// has both, then `0.0.0.0`.
+    /// one. For all interfaces (`:PORT`, `[::]:PORT`, and as in Go `0.0.0.0:PORT`): `[::]`,
+    /// which takes IPv4 too where the system has both, then `0.0.0.0`.
     ///
     /// # Errors
     /// That of the name lookup.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        match &self.host {
-            None => Ok(vec![
+        match self.host.as_deref() {
+            None | Some("0.0.0.0" | "::") => Ok(vec![
                 SocketAddr::from(([0_u16; 8], self.port)),
                 SocketAddr::from(([0_u8; 4], self.port)),
             ]),
-            Some(host) => Ok((host.as_str(), self.port).to_socket_addrs()?.collect()),
+            Some(host) => Ok((host, self.port).to_socket_addrs()?.collect()),
         }
     }
 }
@@ -107,6 +107,11 @@ mod tests {
         let everywhere: ListenAddress = ":80".parse().unwrap();
         let all = ["[::]:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap()];
         assert_eq!(everywhere.resolve().unwrap(), all);
+        for text in ["0.0.0.0:80", "[::]:80"] {
+            let address: ListenAddress = text.parse().unwrap();
+            assert_eq!(address.resolve().unwrap(), all);
+            assert_eq!(address.to_string(), text);
+        }
         let zone: ListenAddress = "[fe80::1%lo]:9".parse().unwrap();
         let [SocketAddr::V6(resolved)] = zone.resolve().unwrap()[..] else {
             panic!("expected one address of IPv6");

@@ -3,11 +3,7 @@
 
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::http::header::{CONNECTION, HOST};
-use axum::http::{HeaderValue, StatusCode, Version};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::from_fn;
 use axum::serve::Listener;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,6 +16,7 @@ use tower::Layer as _;
 
 use super::deadline::{self, Deadline};
 use super::idle_timeout::IdleTimeout;
+use super::requests::{check_host, clean_path};
 use super::{Peer, handshake};
 use crate::access::Access;
 use crate::security_headers::security_headers;
@@ -46,7 +43,7 @@ pub(super) async fn accept<L>(
     L::Addr: Into<Peer>,
 {
     let router = access
-        .protect(router)
+        .protect(router.layer(from_fn(clean_path)))
         .layer(from_fn(security_headers))
         .layer(from_fn(check_host))
         .layer(from_fn(deadline::limit));
@@ -86,23 +83,6 @@ async fn connection<S>(
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         drive(stream, peer, http2, router, watcher).await;
     }
-}
-
-/// Refuses what a proxy could read in another way: RFC 9112, 3.2.
-async fn check_host(request: Request, next: Next) -> Response {
-    let found = request.headers().get_all(HOST).iter().count();
-    let required = request.version() == Version::HTTP_11;
-    let reason = match found {
-        0 if required => "missing required Host header\n",
-        0 | 1 => return next.run(request).await,
-        _ => "too many Host headers\n",
-    };
-    let mut response = (StatusCode::BAD_REQUEST, reason).into_response();
-    if required {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    response
 }
 
 async fn drive<S>(stream: S, peer: Peer, http2: bool, router: Router, watcher: Watcher)

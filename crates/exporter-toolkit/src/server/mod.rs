@@ -6,6 +6,7 @@ mod handshake;
 mod held;
 mod idle_timeout;
 mod peer;
+mod requests;
 
 use std::time::Duration;
 
