@@ -76,6 +76,18 @@ install_static_target() {
     }
 }
 
+# The promtool of Debian's next release beside the installed one. It is nowhere else for good.
+get_newer_promtool() {
+    local folder=$PWD/target/promtool version=3.5.3+ds1-6
+    [ -x "$folder/usr/bin/promtool" ] && return
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian testing main" >"$folder/sources.list"
+    local apt=(apt-get -q -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$folder/lists"
+        -o "Dir::Cache=$folder/cache" -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none)
+    (cd "$folder" && timeout 120 "${apt[@]}" update && timeout 120 "${apt[@]}" download "promtool=$version" \
+        && dpkg -x promtool_*.deb .) || echo "no promtool $version; what it would be asked is not checked"
+}
+
 # Cargo's tools are built without optimization, which is quicker than their work is slow.
 install_cargo_tool() {
     [ "$("target/tools/bin/$1" --version 2>/dev/null | tr ' ' '\n' | tail -n 1)" = "$2" ] && return
@@ -89,6 +101,7 @@ mkdir -p target
 install_python_tools
 install_node_tools
 install_static_target
+get_newer_promtool
 install_cargo_tool cargo-deb 3.8.0
 install_cargo_tool cargo-deny 0.20.2
 promtool --version | head -n 1

@@ -2,14 +2,11 @@
 //! use, change, break, empty, restore. Statuses are the same but for the listed differences.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Exporter, example, hash, target};
+use crate::common::{Exporter, example, hash, peer};
 
 const FORMER: &str = "what cannot be used leaves the former in force";
 const EMPTY: &str = "a file that protects nothing any more is not put in force";
@@ -56,36 +53,6 @@ const DIFFERENCES: &[(&str, u16, u16, &str)] = &[
     ("certificates: empty: https", 0, 200, EMPTY),
 ];
 
-/// The Go exporter; `None` where it cannot be built.
-fn peer() -> Option<&'static Path> {
-    static PEER: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-        let program = target().join("peer/room-exporter");
-        let go = |arguments: &[&str]| {
-            let mut go = Command::new("go");
-            let run = go.args(arguments).current_dir("tests/peer").output();
-            run.is_ok_and(|output| output.status.success())
-        };
-        // Past the capture of output: nobody else says that nothing was compared.
-        let skip = |why: &str| {
-            let _ = writeln!(
-                io::stderr(),
-                "NOT CHECKED: behaviour beside Go's exporter-toolkit; {why}"
-            );
-            None
-        };
-        if !go(&["version"]) {
-            return skip("expected Go 1.26, but found none; install it");
-        }
-        if !go(&["mod", "download"]) {
-            return skip("expected its modules, but proxy.golang.org cannot be reached");
-        }
-        let path = program.to_str().expect("the path is text");
-        assert!(go(&["build", "-o", path, "."]), "tests/peer does not build");
-        Some(program)
-    });
-    PEER.as_deref()
-}
-
 /// Both exporters, in the same state.
 struct Pair {
     theirs: Exporter,
@@ -95,7 +62,7 @@ struct Pair {
 
 impl Pair {
     fn start(web: Option<&str>) -> Option<Self> {
-        let theirs = Exporter::start(peer()?, web).expect("it starts");
+        let theirs = Exporter::start(&peer("room-exporter")?, web).expect("it starts");
         let folder = tempfile::tempdir().expect("a folder can be made");
         for file in fs::read_dir(theirs.folder.path()).expect("it is there") {
             let file = file.expect("it can be read");

@@ -1,10 +1,11 @@
 //! What the tests share: programs that run, certificates, and curl.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -48,6 +49,44 @@ pub fn example() -> PathBuf {
     let cargo = Command::new(env!("CARGO")).args(arguments).status();
     assert!(cargo.expect("cargo runs").success());
     example
+}
+
+/// One of the two programs in Go; `None`, and a line that says so, where they cannot be built.
+pub fn peer(name: &str) -> Option<PathBuf> {
+    static BUILT: LazyLock<Result<PathBuf, &str>> = LazyLock::new(|| {
+        let folder = target().join("peer");
+        fs::create_dir_all(&folder).expect("it can be made");
+        let go = |arguments: &[&str]| {
+            let mut go = Command::new("go");
+            let run = go.args(arguments).current_dir("tests/peer").output();
+            run.is_ok_and(|output| output.status.success())
+        };
+        if !go(&["version"]) {
+            return Err("expected Go 1.26, but found none; install it");
+        }
+        if !go(&["mod", "download"]) {
+            return Err("expected the modules of tests/peer, but proxy.golang.org gives none");
+        }
+        let into = folder.to_str().expect("the path is text");
+        assert!(
+            go(&["build", "-o", into, "./..."]),
+            "tests/peer does not build"
+        );
+        Ok(folder)
+    });
+    match &*BUILT {
+        Ok(folder) => Some(folder.join(name)),
+        Err(why) => {
+            not_checked(&format!("what Go's exporter-toolkit does; {why}"));
+            None
+        }
+    }
+}
+
+/// Says past the capture of output what no test looked at.
+pub fn not_checked(what: &str) {
+    // Whoever closed the output wants to know nothing.
+    let _ = writeln!(io::stderr(), "NOT CHECKED: {what}");
 }
 
 /// When a file in a folder was last changed.

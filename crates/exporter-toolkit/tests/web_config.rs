@@ -1,5 +1,5 @@
 //! The web configuration file: what we accept and refuse is what
-//! `promtool check web-config` does, but for a list of differences with
+//! `promtool check web-config` and exporter-toolkit do, but for a list of differences with
 //! reasons; each mistake has its exact message.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p exporter-toolkit --test suite web_config::` writes the expected messages anew: read the difference.
@@ -11,6 +11,8 @@ use std::process::Command;
 
 use exporter_toolkit::WebConfig;
 use proptest::prelude::*;
+
+use crate::common::{not_checked, peer, target};
 
 const FOLDER: &str = "tests/web_config/files";
 
@@ -28,33 +30,34 @@ fn corpus() -> BTreeMap<String, PathBuf> {
     files
 }
 
-/// Whom of the two accepts a file, of those that differ.
-fn differences() -> BTreeMap<String, bool> {
+/// Whether ours accepts a file, of those that differ from this version of Prometheus.
+fn differences(version: &str) -> BTreeMap<String, bool> {
     let text = fs::read_to_string("tests/web_config/differences.txt").expect("the list is there");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
-        .map(|line| {
+        .filter_map(|line| {
             let (name, rest) = line.split_once(": ").expect("a name and a colon");
             let (who, reason) = rest.split_once("; ").expect("who, and a reason");
             assert!(!reason.is_empty(), "{line}");
             let ours = match who {
-                "check-config" => true,
+                "ours" => true,
                 "promtool" => false,
                 _ => panic!("{line}"),
             };
-            (name.to_owned(), ours)
+            match name.split_once(" (") {
+                Some((_, only)) if only.trim_end_matches(')') != version => None,
+                Some((name, _)) => Some((name.to_owned(), ours)),
+                None => Some((name.to_owned(), ours)),
+            }
         })
         .collect()
 }
 
-#[test]
-fn promtool_agrees_but_for_the_listed_differences() {
+/// Compares what `judge` says of all files with what we do.
+fn compare(judge: &mut Command, version: &str) {
     let files = corpus();
-    let output = Command::new("promtool")
-        .args(["check", "web-config"])
-        .args(files.values())
-        .output()
-        .expect("promtool runs; it is in Debian's package prometheus");
+    let output = judge.args(files.values()).output();
+    let output = output.unwrap_or_else(|error| panic!("{judge:?}: {error}"));
     let report = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     let accepted: BTreeSet<&str> = report
@@ -66,15 +69,42 @@ fn promtool_agrees_but_for_the_listed_differences() {
         let path = path.to_str().expect("the path is text");
         assert!(
             report.lines().any(|line| line.starts_with(path)),
-            "promtool says nothing about {path}: {report}"
+            "nothing is said about {path}: {report}"
         );
         let ours = WebConfig::load(path.as_ref()).result.is_ok();
         if ours != accepted.contains(path) {
             found.insert(name.clone(), ours);
         }
     }
-    assert_eq!(found, differences());
+    assert_eq!(found, differences(version), "whether ours accepts");
     assert!(accepted.len() > 40 && accepted.len() < files.len() - 40);
+}
+
+/// Debian's package `prometheus` has it.
+#[test]
+fn promtool_agrees_but_for_the_listed_differences() {
+    compare(
+        Command::new("promtool").args(["check", "web-config"]),
+        "2.42",
+    );
+}
+
+/// `tests/run.sh` gets it.
+#[test]
+fn a_newer_promtool_agrees_but_for_the_listed_differences() {
+    let promtool = target().join("promtool/usr/bin/promtool");
+    if promtool.exists() {
+        compare(Command::new(promtool).args(["check", "web-config"]), "3.5");
+    } else {
+        not_checked("promtool 3.5; tests/run.sh gets it from Debian's testing");
+    }
+}
+
+#[test]
+fn exporter_toolkit_agrees_but_for_the_listed_differences() {
+    if let Some(check) = peer("check") {
+        compare(&mut Command::new(check), "3.5");
+    }
 }
 
 #[test]
