@@ -233,6 +233,8 @@ webConfig:
   secrets: [exporter-tls]
 monitor:
   enabled: true
+  interval: 5s
+  scrapeTimeout: 5s
   basicAuth:
     username: {name: scrape, key: username}
     password: {name: scrape, key: password}
@@ -240,6 +242,7 @@ END
     install exporter --values "$work/web.yaml"
     expect "without a password" 401 "$(curl -sk -o /dev/null -w '%{http_code}' "https://$(address exporter-0):10063/metrics")"
     h test exporter >/dev/null
+    local PATIENCE=300
     eventually "a scrape over TLS, with a password" query 'up{namespace="web",instance="exporter-0"} == 1'
     # A file that is wrong is refused beforehand.
     refuses "web-config.yml" install exporter --values "$work/web.yaml" --set webConfig.config.tls_server_config.min_version=TLS10
@@ -249,19 +252,20 @@ END
 check_monitoring() {
     use_namespace monitored
     # Two releases in one namespace: each by another kind of monitor.
-    install one --set demo=true --set monitor.enabled=true --set prometheusRule.enabled=true --set dashboards.enabled=true
-    install two --set demo=true --set monitor.enabled=true --set monitor.kind=PodMonitor
-    local pod
-    for pod in one-0 two-0; do
-        eventually "a scrape of $pod" query "up{job=\"defender-scan-exporter\",namespace=\"monitored\",pod=\"$pod\",instance=\"$pod\"} == 1"
-    done
+    # The operator's config-reloader misses a change that comes while it reloads, for three minutes.
+    local PATIENCE=300
+    install one --set demo=true --set monitor.enabled=true,monitor.interval=5s,monitor.scrapeTimeout=5s --set prometheusRule.enabled=true --set dashboards.enabled=true
+    is_scraped() { query "up{job=\"defender-scan-exporter\",namespace=\"monitored\",pod=\"$1\",instance=\"$1\"} == 1"; }
+    eventually "a scrape of the first" is_scraped one-0
+    install two --set demo=true --set monitor.enabled=true,monitor.interval=5s,monitor.scrapeTimeout=5s,monitor.kind=PodMonitor
+    eventually "a scrape of the second" is_scraped two-0
     expect "targets of the two releases" 2 "$(prometheus query --data-urlencode 'query=count(up{namespace="monitored"})' | jq -r '.data.result[0].value[1]')"
     local name
     for name in fleet definition exporter; do
         k get configmap "one-$name" --output json | jq -j ".data[\"defender-$name.json\"]" | cmp - "dashboards/$name.json"
     done
     # The rules are in force, without an error; one of them fires and reaches a webhook.
-    eventually "rules without an error" sh -c "curl -sf http://$(kubectl -n monitoring get pod prometheus-main-0 -o 'jsonpath={.status.podIP}'):9090/api/v1/rules | jq -e '[.data.groups[] | select(.file | contains(\"monitored-one\")) | .rules[]] | length > 20 and all(.health == \"ok\")'"
+    eventually "rules without an error" sh -c "curl -sf http://$(kubectl -n monitoring get pod prometheus-main-0 -o 'jsonpath={.status.podIP}'):9090/api/v1/rules | jq -e '[.data.groups[] | select(.file | contains(\"monitored-one\")) | .rules[]] | length > 20 and all(.health != \"err\") and (map(select(.health == \"ok\")) | length > 20)'"
     python3 -u -c '
 import http.server
 class Hook(http.server.BaseHTTPRequestHandler):

@@ -8,6 +8,7 @@ mkdir -p "$work"
 wrong() {
     {
         echo "FAILED: $current: $1"
+        cat "$work/simulator.log" 2>/dev/null || true
         kubectl get pods --all-namespaces --output wide || true
         kubectl get events --all-namespaces --sort-by=.lastTimestamp 2>/dev/null | tail -n 15 || true
         for pod in $(kubectl get pods --namespace "${namespace:-default}" --output name 2>/dev/null); do
@@ -78,7 +79,7 @@ simulator() {
     simulated=$work/simulated
     stop_simulator
     rm -rf "$simulated"
-    setsid "$SIMULATOR" "$1" $node:18443 127.0.0.1:18080 "$simulated" ${2:+"$2"} >"$work/simulator.log" 2>&1 &
+    setsid "$SIMULATOR" "$1" $node:18443 127.0.0.1:18090 "$simulated" ${2:+"$2"} >"$work/simulator.log" 2>&1 &
     simulator_process=$!
     eventually "the simulator" test -e "$simulated/exporter.yml"
     eventually "the simulator" report
@@ -87,7 +88,7 @@ stop_simulator() {
     [ -z "${simulator_process:-}" ] || kill "$simulator_process"
     simulator_process=
 }
-report() { curl -sf --max-time 5 http://127.0.0.1:18080/; }
+report() { curl -sf --max-time 5 http://127.0.0.1:18090/; }
 calls() { report | jq "[.calls[]] | add // 0"; }
 secret() {
     k create secret generic defender --from-file="$simulated/secrets" --dry-run=client --output yaml | k apply -f - >/dev/null
