@@ -21,17 +21,19 @@ ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy/helm/defender-scan-exporter"
 RULES = sorted((ROOT / "alerts").glob("*.rules.yml"))
 
-# What people change: name of the chart's value, the alerts and records that have it, and the text
-# in which it stands, with its default.
+# What people change: name of the chart's value, the alerts that have it, and the text in which it
+# stands, with its default.
 THRESHOLDS = [
     ("staleIntervals", {"DefenderScanStale"}, "> {} * job_tenant_definition:defender_scan_interval_seconds:fresh", "2"),
     ("noSuccessIntervals", {"DefenderScanNoSuccess"}, "> {} * job_tenant_definition:defender_scan_interval_seconds:fresh", "3"),
-    ("targetsShare", {"DefenderScanTargetsDropping"}, "< {} * job_tenant_definition:defender_scan_targets:offset1w", "0.7"),
+    ("targetsShare", {"DefenderScanTargetsDropping"}, "< {} * last_over_time(job_tenant_definition:defender_scan_targets:offset1w", "0.7"),
     ("targetsFewer", {"DefenderScanTargetsDropping"}, ":fresh < {}\n", "3"),
     ("agentSilenceSeconds", {"DefenderAgentOffline"}, "defender_scan_agent_silence_seconds:max > {})", "3600"),
-    ("certificateDays", {"DefenderCertificateExpiring"}, "time() < {} * 86400", "21"),
+    ("expiryDays", {"DefenderCertificateExpiring", "DefenderSecretExpiring"}, "time() < {} * 86400", "21"),
     ("budgetShare", {"DefenderBudgetNearlySpent"}, "> {}\n", "0.9"),
 ]
+# The record from which annotations take addresses; its labels are values of the chart too.
+LINKS = "defender_scan_exporter:links:info"
 
 
 def fail(message):
@@ -71,6 +73,8 @@ def with_thresholds(groups):
                 fail(f"expected {wanted!r} in {owner}, but found another expression; adapt THRESHOLDS")
             expression = expression.replace(wanted, text.format(f"@{name}@"))
             rule["expr"] = expression if "\n" in rule["expr"].rstrip("\n") else expression.rstrip("\n")
+    if LINKS in rules:
+        rules[LINKS]["labels"] = {name: f"@{name}@" for name in rules[LINKS]["labels"]}
     return groups
 
 
@@ -181,32 +185,52 @@ def iso8601(duration):
     return text if text != "PT" else "PT0S"
 
 
+def azure_annotations(annotations):
+    """Addresses are parameters: whether a template may query there is not known."""
+    query = re.compile(r'\{\{ with query "%s" \}\}\{\{ \. \| first \| label "(\w+)" \}\}\{\{ end \}\}' % LINKS)
+    made = {}
+    for name, text in annotations.items():
+        parts = query.split(text)
+        if len(parts) == 1:
+            made[name] = text
+            continue
+        # Text and names of labels take turns.
+        words = ["'" + part.replace("'", "''") + "'" if number % 2 == 0 else f"parameters('{part}')" for number, part in enumerate(parts)]
+        made[name] = f"[concat({', '.join(word for word in words if word != chr(39) * 2)})]"
+    return made
+
+
 def azure_rule(rule):
+    if "#" in rule["expr"]:
+        fail(f"expected no comment in an expression, as it becomes one line, but found one: {rule['expr']}")
     expression = " ".join(line.strip() for line in rule["expr"].splitlines())
     if "record" in rule:
-        return {"record": rule["record"], "expression": expression, "enabled": True}
+        made = {"record": rule["record"], "expression": expression, "enabled": True}
+        return made | ({"labels": rule["labels"]} if "labels" in rule else {})
     labels = dict(rule.get("labels", {}))
     # 0 is the most severe there.
-    severity = {"critical": 1, "warning": 2, "info": 3}[labels["severity"]]
+    severity = {"critical": 0, "warning": 2, "info": 3}[labels["severity"]]
     made = {"alert": rule["alert"], "expression": expression, "enabled": True, "severity": severity}
     if "for" in rule:
         made["for"] = iso8601(rule["for"])
     return made | {
         "labels": labels,
-        "annotations": rule.get("annotations", {}),
+        "annotations": azure_annotations(rule.get("annotations", {})),
         "resolveConfiguration": {"autoResolved": True, "timeToResolve": "PT10M"},
         "actions": "[variables('actions')]",
     }
 
 
 def azure_groups():
-    """Groups of at most twenty rules: what a rule needs stands before it, in its own group or in an earlier one."""
+    """Groups of at most twenty rules. What a rule needs stands before it: in its own group, or in an earlier
+    one, whose newest value is then up to an interval old."""
     for path in RULES:
         for group in groups(path):
             interval = group.get("interval", "1m")
             if not AZURE_INTERVALS[0] <= seconds(interval) <= AZURE_INTERVALS[1]:
                 fail(f"expected an interval of 1 to 15 minutes for {group['name']}, but found {interval}")
-            rules = group["rules"]
+            # Nothing asks for the links there.
+            rules = [rule for rule in group["rules"] if rule.get("record") != LINKS]
             parts = [rules[at : at + AZURE_RULES] for at in range(0, len(rules), AZURE_RULES)]
             for number, part in enumerate(parts, 1):
                 name = group["name"] if len(parts) == 1 else f"{group['name']}-{number}"
@@ -214,6 +238,7 @@ def azure_groups():
 
 
 def azure_rules():
+    [links] = [rule["labels"] for path in RULES for group in groups(path) for rule in group["rules"] if rule.get("record") == LINKS]
     resources = []
     for name, interval, rules in azure_groups():
         resources.append({
@@ -223,7 +248,7 @@ def azure_rules():
             "location": "[parameters('location')]",
             "properties": {
                 "enabled": True,
-                "clusterName": "[parameters('clusterName')]",
+                "clusterName": "[if(empty(parameters('clusterName')), null(), parameters('clusterName'))]",
                 "scopes": ["[parameters('workspaceId')]"],
                 "interval": iso8601(interval),
                 "rules": [azure_rule(rule) for rule in rules],
@@ -237,6 +262,8 @@ def azure_rules():
             "workspaceId": {"type": "string", "metadata": {"description": "Resource id of the Azure Monitor workspace"}},
             "location": {"type": "string", "defaultValue": "[resourceGroup().location]", "metadata": {"description": "Where the workspace is"}},
             "clusterName": {"type": "string", "defaultValue": "", "metadata": {"description": "Only series of this cluster; empty: of all"}},
+            "runbooks": {"type": "string", "defaultValue": links["runbooks"], "metadata": {"description": "Where docs/runbooks.md can be read"}},
+            "grafana": {"type": "string", "defaultValue": links["grafana"], "metadata": {"description": "Address of Grafana"}},
             "actionGroupId": {"type": "string", "defaultValue": "", "metadata": {"description": "Resource id of the action group that is told; empty: none"}},
         },
         "variables": {

@@ -238,13 +238,15 @@ def rules(matrix):
     text = "\n".join(rule["expr"] for rule in by_name.values())
     values = matrix["rules"]["prometheusRule"]["thresholds"]
     for name, part in {
-        "staleIntervals": "> {} * job", "noSuccessIntervals": "> {} * job", "targetsShare": "< {} * job", "targetsFewer": ":fresh < {}",
-        "agentSilenceSeconds": ":max > {})", "certificateDays": "< {} * 86400", "budgetShare": "> {}",
+        "staleIntervals": "> {} * job", "noSuccessIntervals": "> {} * job", "targetsShare": "< {} * last", "targetsFewer": ":fresh < {}",
+        "agentSilenceSeconds": ":max > {})", "expiryDays": "< {} * 86400", "budgetShare": "> {}",
     }.items():
         expect(part.format(values[name]) in text, f"the threshold {name} is in no rule")
     stale = by_name["DefenderScanStale"]
     expect(stale["labels"]["team"] == "security", "alertLabels are missing")
-    expect(stale["annotations"]["runbook_url"].startswith("https://git.example.com/"), "runbookUrlPrefix is missing")
+    expect(stale["labels"]["severity"] == "warning", "the severity is missing")
+    links = [rule["labels"] for group in other["groups"] for rule in group["rules"] if rule.get("record") == "defender_scan_exporter:links:info"]
+    expect(links == [matrix["rules"]["prometheusRule"]["links"]], "the links are missing")
 
 
 def main():
