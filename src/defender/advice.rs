@@ -217,6 +217,10 @@ pub const AZD_LOGIN: &str = "Run `azd auth login` as that user.";
 /// 403.
 pub const FORBIDDEN: &str =
     "Grant the application permission `Machine.Read.All` with an administrator's consent.";
+/// 403, although the token has the permission.
+pub const PERMITTED: &str = "The token has the permission, so something else is missing: a licence for Microsoft Defender Vulnerability Management, or, for a user, a role in the Defender portal that may view data.";
+/// 403, and the token does not have the permission.
+pub const NO_PERMISSION: &str = "Grant the application permission `Machine.Read.All` with an administrator's consent; the token does not have it. A new permission takes up to an hour to get into tokens.";
 /// 401 or 403 for want of a licence or feature.
 pub const UNLICENSED: &str = "Give the tenant a licence for Microsoft Defender Vulnerability Management, and switch the feature on in the Defender portal.";
 /// 429.
@@ -250,9 +254,6 @@ pub const NO_DEFINITIONS: &str =
 /// The configuration leaves out all definitions.
 pub const NONE_PUBLISHED: &str =
     "Correct `definitions` in the configuration: it excludes all of them.";
-/// Answers have fields that this version does not know.
-pub const UNKNOWN_FIELDS: &str =
-    "Nothing to do if all scans are shown; else look for a newer version of the exporter.";
 /// Answers have values that cannot be read.
 pub const UNREADABLE_VALUES: &str =
     "Check the scans for missing values; a newer version of the exporter may be able to read them.";

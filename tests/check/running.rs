@@ -56,6 +56,7 @@ async fn scripts_read_json() {
             "history",
             "agents",
             "definitions_seen",
+        "cost",
             "budget",
         ];
         assert_eq!(names, all.map(Some));

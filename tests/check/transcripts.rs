@@ -187,6 +187,14 @@ async fn what_the_api_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_the_token_does_not_have() {
+    case("no_permission", None, |simulator, _| {
+        simulator.world().set_roles(0, &["Alert.Read.All"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_configuration_is_not_meant_to_be() {
     case("agents_off", None, |_, folder| {
         edit(folder, "agents: 10s", "agents: 0s");

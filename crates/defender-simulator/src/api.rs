@@ -122,6 +122,12 @@ pub(super) async fn handle(
     let response = match (sign_in, tenant) {
         (Some(tenant_id), _) => sign_in_answer(&shared, &peer, tenant_id, tenant, &body).await,
         (None, None) => unauthorized(&shared),
+        (None, Some(_))
+            if !bearer(&parts).is_some_and(|token| lock(&shared.tokens).may_read(token)) =>
+        {
+            let text = "Missing application roles. API required roles: Machine.Read.All".to_owned();
+            Refusal(StatusCode::FORBIDDEN, "Forbidden", text).answer(&shared)
+        }
         (None, Some(tenant)) => {
             let call = Call {
                 tenant,

@@ -38,6 +38,7 @@ struct Issued {
     tenant: usize,
     expires: Uptime,
     revoked: bool,
+    may_read: bool,
 }
 
 /// Why there is no token.
@@ -61,6 +62,11 @@ impl Tokens {
     pub(super) fn tenant(&self, token: &str, now: Uptime) -> Option<usize> {
         let issued = self.issued.get(token)?;
         (!issued.revoked && now < issued.expires).then_some(issued.tenant)
+    }
+
+    /// Whether a token has the permission that all endpoints ask for.
+    pub(super) fn may_read(&self, token: &str) -> bool {
+        self.issued.get(token).is_some_and(|issued| issued.may_read)
     }
 
     pub(super) fn revoke(&mut self, tenant: usize) {
@@ -104,12 +110,14 @@ impl Tokens {
     pub(super) fn issue(&mut self, world: &World, tenant: usize, now: Uptime) -> String {
         let issued_at = world.now().unix_millis() / 1000;
         let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let identity = &world.tenants[tenant].identity;
+        let Tenant {
+            identity, roles, ..
+        } = &world.tenants[tenant];
         let claims = json!({
             "aud": "https://api.securitycenter.microsoft.com",
             "tid": identity.tenant_id,
             "appid": identity.client_id,
-            "roles": ["Machine.Read.All"],
+            "roles": roles,
             "iat": issued_at,
             "exp": issued_at.saturating_add(lifetime),
         });
@@ -118,6 +126,7 @@ impl Tokens {
             tenant,
             expires: now + self.lifetime,
             revoked: false,
+            may_read: roles.iter().any(|role| role == "Machine.Read.All"),
         };
         self.issued.insert(token.clone(), issued);
         token

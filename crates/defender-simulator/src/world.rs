@@ -38,6 +38,8 @@ impl Agent {
 pub(super) struct Tenant {
     pub(super) identity: TenantIdentity,
     pub(super) secret_expired: bool,
+    /// The application permissions that new tokens have.
+    pub(super) roles: Vec<String>,
     /// Registered certificates, DER.
     pub(super) certificates: Vec<Vec<u8>>,
     pub(super) federation: Option<Federation>,
@@ -215,6 +217,13 @@ impl World {
         }
     }
 
+    /// Grants these application permissions and no others; tokens that were issued keep theirs.
+    pub fn set_roles(&mut self, tenant: usize, roles: &[&str]) {
+        if let Some(tenant) = self.tenants.get_mut(tenant) {
+            tenant.roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        }
+    }
+
     /// Registers a certificate (DER) with a tenant's application: assertions
     /// signed with its RSA key (PS256) are then accepted.
     pub fn trust_certificate(&mut self, tenant: usize, der: &[u8]) {
@@ -280,6 +289,7 @@ impl Tenant {
         Self {
             identity,
             secret_expired: false,
+            roles: vec!["Machine.Read.All".to_owned()],
             certificates: Vec::new(),
             federation: None,
             org_id,

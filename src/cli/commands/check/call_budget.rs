@@ -33,6 +33,8 @@ enum Log {
     Free(Store),
     /// By the exporter whose state is in this folder.
     InUse(PathBuf),
+    /// Because there is no state yet.
+    Missing(String),
     /// For this reason.
     Unknown(String),
 }
@@ -43,7 +45,7 @@ impl CallBudget {
         let log = match storage {
             Storage::Folder(folder) => match Store::open_existing(folder, clock.clone()).await {
                 Ok(Some(store)) => Log::Free(store),
-                Ok(None) => Log::Unknown(format!("there is no state in {} yet", folder.display())),
+                Ok(None) => Log::Missing(format!("there is no state in {} yet", folder.display())),
                 Err(StoreError::InUse(_)) => Log::InUse(folder.clone()),
                 Err(error) => Log::Unknown(error.to_string()),
             },
@@ -54,8 +56,11 @@ impl CallBudget {
 
     /// What is to be said before anything is sent.
     pub(super) fn notes(&self, tenants: &[&Tenant]) -> Vec<String> {
+        let mut notes = Vec::new();
         let why = match &self.log {
-            Log::Free(_) => return Vec::new(),
+            Log::Free(_) => return notes,
+            // The first check of all: nothing is amiss as long as there is a reserve.
+            Log::Missing(why) => why,
             Log::InUse(folder) => {
                 return vec![format!(
                     "an exporter runs on {}; the calls of this check, {CALLS} a tenant at most, come out of its budget",
@@ -64,14 +69,17 @@ impl CallBudget {
             }
             Log::Unknown(why) => why,
         };
-        let mut notes = vec![format!(
+        let note = format!(
             "{why}; so the calls of this check, {CALLS} a tenant at most, are not written down, and come out of the reserve that quota.use leaves"
-        )];
+        );
         let bare: Vec<&str> = tenants
             .iter()
             .filter(|tenant| reserve(tenant).into_iter().any(|calls| calls < CALLS))
             .map(|tenant| tenant.name.as_str())
             .collect();
+        if !(bare.is_empty() && matches!(self.log, Log::Missing(_))) {
+            notes.push(note);
+        }
         if !bare.is_empty() {
             let more = bare.len().saturating_sub(NAMES);
             let others = if more == 0 {
@@ -100,7 +108,7 @@ impl CallBudget {
                     ..TenantBudget::new(budget, None)
                 });
             }
-            Log::Unknown(_) => {
+            Log::Missing(_) | Log::Unknown(_) => {
                 let budget = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
                 return Ok(TenantBudget::new(budget, None));
             }

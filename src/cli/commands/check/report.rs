@@ -22,11 +22,12 @@ pub(super) enum Step {
     History,
     Agents,
     DefinitionsSeen,
+    Cost,
     Budget,
 }
 
 impl Step {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Configuration,
         Self::SignInHost,
         Self::ApiHost,
@@ -35,6 +36,7 @@ impl Step {
         Self::History,
         Self::Agents,
         Self::DefinitionsSeen,
+        Self::Cost,
         Self::Budget,
     ];
 
@@ -48,6 +50,7 @@ impl Step {
             Self::History => "history",
             Self::Agents => "agents",
             Self::DefinitionsSeen => "definitions seen",
+            Self::Cost => "cost",
             Self::Budget => "budget",
         }
     }
@@ -138,6 +141,14 @@ impl Finding {
         Self {
             reason: Some(error.reason().as_label()),
             ..Self::failed(step, error.to_string(), error.advice())
+        }
+    }
+
+    /// The same, with other advice.
+    pub(super) fn with_advice(self, advice: &'static str) -> Self {
+        Self {
+            advice: Some(advice),
+            ..self
         }
     }
 

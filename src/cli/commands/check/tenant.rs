@@ -9,7 +9,8 @@ use crate::clock::Clock;
 use crate::config::{Credential, Tenant};
 use crate::defender::advice;
 use crate::defender::{
-    ApiError, AuthError, Bearer, Client, FromWire, HttpClient, Page, TokenSource, reach,
+    ApiError, AuthError, Bearer, Client, FromWire, HttpClient, Page, Permissions, TokenSource,
+    reach,
 };
 use crate::model::health::Collector;
 use crate::model::{Definition, DefinitionId};
@@ -20,6 +21,9 @@ const LONGEST: Duration = Duration::from_secs(45);
 
 /// A client secret or certificate that expires sooner is worth a word.
 const SOON: Duration = Duration::from_hours(30 * 24);
+
+/// The most series of one definition, as `docs/metrics.md` says.
+const PER_DEFINITION: usize = 14;
 
 /// Takes all steps, or as many as there is time for.
 pub(super) async fn check(
@@ -40,6 +44,7 @@ pub(super) async fn check(
                 tokens: TokenSource::new(tenant, http, clock.clone()),
                 clock,
                 budget,
+                permissions: None,
                 steps,
             };
             if tokio::time::timeout(LONGEST, check.run()).await.is_err() {
@@ -69,6 +74,8 @@ struct Check<'t> {
     tokens: TokenSource,
     clock: Clock,
     budget: TenantBudget,
+    /// Those in the token, if it can be read.
+    permissions: Option<Permissions>,
     steps: Vec<Finding>,
 }
 
@@ -178,10 +185,14 @@ impl Check<'_> {
             }
         };
         let end = self.tokens.expiry();
-        let text = end.map_or_else(
+        let mut text = end.map_or_else(
             || "there is one".to_owned(),
             |end| format!("valid until {end}"),
         );
+        self.permissions = Permissions::of(&bearer);
+        if let Some(permissions) = &self.permissions {
+            text = format!("{text}, with {permissions}");
+        }
         let secret = self.tenant.credential_expires;
         let secret = secret.map(|end| (end, "client secret", advice::SECRET));
         let certificate = self.tokens.certificate_expiry();
@@ -276,8 +287,9 @@ impl Check<'_> {
                     Finding::warning(step, text, advice::UNREADABLE_VALUES)
                 } else if !unread.unknown.is_empty() {
                     let fields = unread.unknown.join(", ");
-                    let text = format!("may be read, but has unknown fields: {fields}");
-                    Finding::warning(step, text, advice::UNKNOWN_FIELDS)
+                    let text =
+                        format!("may be read; fields that this version does not use: {fields}");
+                    Finding::ok(step, text)
                 } else {
                     Finding::ok(step, "may be read")
                 });
@@ -303,7 +315,15 @@ impl Check<'_> {
                     ApiError::Unauthorized(_) => Some("the API takes no token"),
                     _ => None,
                 };
-                (Finding::of_api(step, error), why)
+                let finding = Finding::of_api(step, error);
+                let finding = match (error, &self.permissions) {
+                    (ApiError::Forbidden(_), Some(permissions)) if permissions.suffice() => {
+                        finding.with_advice(advice::PERMITTED)
+                    }
+                    (ApiError::Forbidden(_), Some(_)) => finding.with_advice(advice::NO_PERMISSION),
+                    _ => finding,
+                };
+                (finding, why)
             }
         };
         self.note(finding);
@@ -330,6 +350,37 @@ impl Check<'_> {
         } else {
             Finding::ok(Step::DefinitionsSeen, text)
         });
+        if !more {
+            self.cost(published);
+        }
+    }
+
+    /// What polling and publishing the definitions comes to, as docs/polling.md has it for lists
+    /// of one page.
+    fn cost(&mut self, published: usize) {
+        let poll = self.tenant.poll;
+        let hour = self.tenant.limits.hour;
+        // A list is fetched less often than configured if it would take more than its share.
+        let rounds = |interval: Duration, share: usize| {
+            let rounds = hour.window.as_millis().div_ceil(interval.as_millis());
+            let share = (hour.calls / share).max(1);
+            usize::try_from(rounds).map_or(share, |rounds| rounds.min(share))
+        };
+        let lists = rounds(poll.definitions, 2);
+        let agents = if poll.agents.is_zero() {
+            0
+        } else {
+            rounds(poll.agents, 10)
+        };
+        let least = lists + agents;
+        // Each list may find runs that ended, and cause a batch; the sweep takes one more.
+        let most = (least + published.min(lists) + 1).min(hour.calls);
+        let text = format!(
+            "{least} to {most} calls an hour, of {} allowed; up to {} series of definitions",
+            hour.calls,
+            published * PER_DEFINITION
+        );
+        self.note(Finding::ok(Step::Cost, text));
     }
 
     fn budget(&mut self) {
@@ -374,12 +425,12 @@ impl Check<'_> {
         of_step.is_some_and(|finding| finding.outcome == Outcome::Failed)
     }
 
-    /// Steps that were not taken, besides the last, which always is.
+    /// Steps that were not taken, besides those that need not and the last, which always is.
     fn missing(&self) -> Vec<Step> {
         let taken = |step: &Step| self.steps.iter().any(|finding| finding.step == *step);
         let steps = Step::ALL.into_iter();
         steps
-            .filter(|step| *step != Step::Budget && !taken(step))
+            .filter(|step| !matches!(step, Step::Cost | Step::Budget) && !taken(step))
             .collect()
     }
 
