@@ -4,4 +4,4 @@
 # chromium-driver and fonts-dejavu-core).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo test --locked --test suite -- --ignored --exact browser::pictures::pictures_for_the_documentation
+REQUIRE_TOOLS=1 cargo test --locked --test suite -- --ignored --exact browser::pictures::pictures_for_the_documentation

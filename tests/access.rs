@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 
+use crate::common::tools::needs;
 use crate::common::web::{Authority, Served, hash};
 use crate::common::{PATIENCE, eventually};
 
@@ -49,6 +50,7 @@ async fn metrics_say(served: &Served, scheme: &str, arguments: &[&str], line: &s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_those_of_the_file_as_it_is_now() {
+    needs!("curl");
     let authority = Authority::new();
     // All have the same hash, so that only the name tells them apart.
     let same = users(&["alice", "bob"]);
@@ -77,6 +79,7 @@ async fn users_are_those_of_the_file_as_it_is_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_loses_its_protection_is_refused_until_a_restart() {
+    needs!("curl");
     let authority = Authority::new();
     let good = TLS.to_owned() + &users(&["alice"]);
     let served = Served::start(&authority, &good).await;
@@ -139,6 +142,7 @@ fn certificate(served: &Served, name: &str, kind: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pinned_client_certificates_are_taken_as_go_takes_them() {
+    needs!("curl", "openssl");
     let authority = Authority::new();
     let served = Served::start(&authority, TLS).await;
     certificate(&served, "own", SELF);
@@ -177,6 +181,7 @@ async fn pinned_client_certificates_are_taken_as_go_takes_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_turned_away_is_told_counted_and_named() {
+    needs!("curl", "openssl");
     let authority = Authority::new();
     let required = TLS.replace(
         '}',

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::process::in_namespaces;
+use crate::common::tools::needs;
 use crate::common::web::{Authority, Served, hash, ports};
 use crate::common::{Process, binary, eventually, get};
 use defender_scan_exporter::clock::Clock;
@@ -119,6 +120,7 @@ time.sleep(3600)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_configuration_on_a_mount_that_hangs_stops_no_request() {
+    needs!("ip", "python3", "/dev/fuse");
     let test = "access_bounds::a_web_configuration_on_a_mount_that_hangs_stops_no_request";
     if !in_namespaces(&["--mount", "--net"], "ip link set lo up", test) {
         return;
@@ -170,9 +172,10 @@ async fn a_web_configuration_on_a_mount_that_hangs_stops_no_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_interfaces_are_both_stacks_and_zones_are_understood() {
+    needs!("ip", "curl");
     let test = "access_bounds::all_interfaces_are_both_stacks_and_zones_are_understood";
     let prepare = "ip link set lo up && ip -6 address add fe80::1/64 dev lo nodad \
-                   && sysctl -qw net.ipv6.bindv6only=1";
+                   && echo 1 >/proc/sys/net/ipv6/bindv6only";
     if !in_namespaces(&["--net"], prepare, test) {
         return;
     }

@@ -6,6 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::common::nginx::Nginx;
+use crate::common::tools::needs;
 use crate::common::{Exporter, Metrics, eventually, options};
 use defender_simulator::{CallRecord, Endpoint, Fault, Front, Outcome, Simulator};
 
@@ -318,10 +319,12 @@ async fn recovers_from_dead_connections(protocol: Protocol) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_connection_over_http1_is_not_used_again() {
+    needs!("nginx");
     recovers_from_dead_connections(Protocol::Http1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_connection_over_http2_is_not_used_again() {
+    needs!("nginx");
     recovers_from_dead_connections(Protocol::Http2).await;
 }

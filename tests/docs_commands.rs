@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::common::tools::needs;
+
 /// Who runs a command.
 enum By {
     /// A test of this file.
@@ -97,10 +99,7 @@ const COMMANDS: [(&str, By); 39] = [
         "FUZZ_SECONDS=60 cargo test --lib fuzzing",
         Test("tests/run.sh", "cargo test --locked"),
     ),
-    (
-        "cargo test --test ",
-        Test("tests/run.sh", "cargo test --locked"),
-    ),
+    ("cargo test --", Test("tests/run.sh", "cargo test --locked")),
     ("docker ", DOCKER),
     (
         "EXPORTER_COMMAND=--config.file=/etc/defender-scan-exporter/exporter.yml docker",
@@ -238,6 +237,7 @@ fn getting_started_leads_to_a_configuration_that_passes() {
 
 #[test]
 fn the_certificate_is_one_that_the_exporter_takes() {
+    needs!("openssl");
     let folder = tempfile::tempdir().expect("a folder can be made");
     shell(
         folder.path(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::common::tenants::run_by_hand;
+use crate::common::tools::needs;
 use crate::common::{Exporter, Prometheus, eventually, options};
 use defender_scan_exporter::clock::Timestamp;
 use defender_simulator::{Endpoint, Fault, Outcome, Simulator, Spelling};
@@ -30,6 +31,7 @@ fn near(found: f64, expected: f64, tolerance: f64) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_in_prometheus_equal_the_world() {
+    needs!("prometheus");
     let mut options = options();
     options.definitions = 24;
     options.last_scanned = true;
@@ -86,6 +88,7 @@ async fn values_in_prometheus_equal_the_world() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
+    needs!("prometheus");
     let mut options = options();
     options.last_scanned = true;
     let simulator = Simulator::start(options)
@@ -125,6 +128,7 @@ async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_fails_keeps_its_last_values_and_disturbs_no_other() {
+    needs!("prometheus");
     let mut options = options();
     options.tenants = 2;
     let simulator = Simulator::start(options)

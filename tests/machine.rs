@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::common::messages;
 use crate::common::process::in_namespaces;
 use crate::common::tenants::{adjusted, configure, exporter, is_up, simulator, token};
+use crate::common::tools::needs;
 use crate::common::{Exporter, eventually};
 use defender_simulator::{Endpoint, MachineIdentity, Simulator};
 use tokio::io::copy_bidirectional;
@@ -85,6 +86,7 @@ async fn a_managed_identity_where_there_is_none_is_said_so_at_once() {
 /// so this runs once more in a network namespace that has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_managed_identity_of_a_virtual_machine_signs_in() {
+    needs!("ip");
     let prepare = "ip link set lo up && ip address add 169.254.169.254/32 dev lo";
     let test = "machine::a_managed_identity_of_a_virtual_machine_signs_in";
     if !in_namespaces(&["--net"], prepare, test) {

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::common::tenants::{configure, is_up, simulator, token};
+use crate::common::tools::needs;
 use crate::common::{Exporter, eventually, messages};
 
 /// The same command, as process 1 of a namespace.
@@ -54,6 +55,7 @@ fn children(parent: u32) -> Vec<(u32, char, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orphans_are_no_zombies() {
+    needs!("user namespaces");
     let simulator = simulator().await;
     let folder = tempfile::tempdir().expect("a folder can be made");
     let tool = folder.path().to_owned();

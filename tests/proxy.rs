@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::common::messages;
 use crate::common::tenants::{folder, is_up, secret, simulator};
+use crate::common::tools::{self, needs};
 use crate::common::{Exporter, Process, binary, eventually, free_port};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,9 +31,9 @@ impl Proxy {
         let text =
             format!("Port {port}\nListen 127.0.0.1\nTimeout 60\nLogLevel Connect\n{settings}\n");
         fs::write(&file, text).expect("it can be written");
-        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-        let mut command = Command::new("tinyproxy");
-        command.env("PATH", path).arg("-d").arg("-c").arg(file);
+        let program = tools::find("tinyproxy").expect("tinyproxy is installed");
+        let mut command = Command::new(program);
+        command.arg("-d").arg("-c").arg(file);
         let process = Process::start(folder, &mut command);
         eventually("the proxy (Debian's tinyproxy-bin) listens", async || {
             tokio::net::TcpStream::connect(("127.0.0.1", port))
@@ -86,6 +87,7 @@ async fn keeps_the_password(exporter: &Exporter) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn through_a_proxy_of_the_configuration_or_of_the_environment() {
+    needs!("tinyproxy");
     let simulator = simulator().await;
     let configured = Proxy::start("").await;
     let dead = "http://127.0.0.1:1";
@@ -118,6 +120,7 @@ async fn what_no_proxy_names_goes_without_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_password_that_nobody_sees() {
+    needs!("tinyproxy");
     let simulator = simulator().await;
     let proxy = Proxy::start(&format!("BasicAuth exporter {PASSWORD}")).await;
     let url = proxy.url_with(ESCAPED);
@@ -138,6 +141,7 @@ async fn with_a_password_that_nobody_sees() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_or_wrong_password_is_said_so() {
+    needs!("tinyproxy");
     let simulator = simulator().await;
     let proxy = Proxy::start("BasicAuth exporter another").await;
     let wrong = proxy.url_with(ESCAPED);
@@ -159,6 +163,7 @@ async fn a_missing_or_wrong_password_is_said_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_is_down_or_refuses_is_said_so() {
+    needs!("tinyproxy");
     let simulator = simulator().await;
     let nobody = format!("http://exporter:{ESCAPED}@127.0.0.1:1");
     let exporter = start(&simulator, Some(&nobody), &[]).await;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::common::tenants::simulator;
+use crate::common::tools::needs;
 use crate::common::{Exporter, Process, eventually, free_port, get, settings};
 use crate::dashboards::webhook::{Inbox, webhook};
 use crate::docs_commands::{block, root, shell};
@@ -91,6 +92,7 @@ async fn ask(prometheus: &str, query: &str) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alert_finds_its_customer() {
+    needs!("prometheus", "promtool", "prometheus-alertmanager");
     let simulator = simulator().await;
     let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
     let good = settings::entry(0);

@@ -23,6 +23,8 @@ use exporter_toolkit::metrics::TelemetryPath;
 use exporter_toolkit::{Access, Server};
 use tokio_util::sync::CancellationToken;
 
+use crate::common::tools::needs;
+
 const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);
 
 /// Enough for several pages.
@@ -213,6 +215,7 @@ fn tool(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, Stri
 
 #[tokio::test(start_paused = true)]
 async fn real_tools_read_the_compressed_text() {
+    needs!("gzip", "python3");
     const PYTHON: &str =
         "import gzip,sys; sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))";
     let scraped = Scraped::new();
@@ -237,6 +240,7 @@ async fn real_tools_read_the_compressed_text() {
 
 #[tokio::test]
 async fn curl_reads_it_plain_and_compressed() {
+    needs!("curl");
     let scraped = Scraped::new();
     let anew = scraped.written_anew(Format::Classic);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::process::in_namespaces;
+use crate::common::tools::needs;
 use crate::common::{Process, eventually, get, options};
 use defender_simulator::{Simulator, TenantIdentity};
 use tokio::io::copy_bidirectional;
@@ -81,6 +82,7 @@ async fn disguise(simulator: &Simulator, folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quick_start_leads_to_metrics() {
+    needs!("ip", "mount");
     let test = "stranger::the_quick_start_leads_to_metrics";
     if !in_namespaces(&["--mount", "--net"], "ip link set lo up", test) {
         return;

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::common::tools::needs;
 use crate::common::web::{Authority, Served, client, healthcheck, ports};
 use crate::common::{OPEN_FILES, PATIENCE, Process, binary, eventually, free_port, get};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -60,6 +61,7 @@ async fn several_addresses_are_served_and_free_ports_are_logged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_sockets_of_systemd_are_served() {
+    needs!("systemd-socket-activate");
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().join("exporter.sock");
     let port = free_port();

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::common::tools::needs;
 use crate::common::web::{self, Authority, Served, client, hash};
 use crate::common::{Process, eventually, free_port, get};
 use reqwest::tls::{TlsInfo, Version};
@@ -22,6 +23,7 @@ fn mutual(authority_file: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_scrapes_with_tls_client_certificate_and_password() {
+    needs!("prometheus");
     let authority = Authority::new();
     let text =
         mutual("ca.pem") + &format!("basic_auth_users: {{prometheus: '{}'}}", hash("s3cr3t"));

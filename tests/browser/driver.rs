@@ -15,7 +15,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
-use crate::common::{Process, eventually};
+use crate::common::process::kill;
+use crate::common::{Process, eventually, tools};
 
 /// A browser with one window.
 pub struct Browser {
@@ -29,10 +30,7 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // The driver leads a group, in which its browsers are too.
         let group = format!("-{}", self.driver.id());
-        Command::new("kill")
-            .args(["-KILL", "--", &group])
-            .status()
-            .ok();
+        kill("KILL", &group);
     }
 }
 
@@ -74,7 +72,7 @@ impl Browser {
         .await;
         let capabilities = json!({
             "goog:chromeOptions": {
-                "binary": "/usr/bin/chromium",
+                "binary": tools::find("chromium").expect("chromium is installed"),
                 "args": [
                     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                     "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -7,6 +7,7 @@ mod pictures;
 mod stage;
 
 use crate::common::eventually;
+use crate::common::tools::needs;
 use defender_simulator::{Draft, Endpoint, Fault, Outcome};
 use serde_json::json;
 use stage::{Stage, stage};
@@ -16,6 +17,7 @@ const NAMES: &str = "table.definitions tbody th a";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_searched_filtered_and_sorted_and_the_url_says_so() {
+    needs!("chromium", "chromedriver");
     let Stage {
         browser,
         simulator: _simulator,
@@ -98,6 +100,7 @@ async fn it_is_searched_filtered_and_sorted_and_the_url_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_leads_to_a_definition_and_back() {
+    needs!("chromium", "chromedriver");
     let Stage {
         browser,
         simulator,
@@ -132,6 +135,7 @@ async fn a_link_leads_to_a_definition_and_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_of_it_works_without_the_script() {
+    needs!("chromium", "chromedriver");
     let Stage {
         browser,
         simulator: _simulator,
@@ -177,6 +181,7 @@ async fn all_of_it_works_without_the_script() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_names_are_shown_as_text() {
+    needs!("chromium", "chromedriver");
     let Stage {
         browser,
         simulator,
@@ -250,6 +255,7 @@ async fn hostile_names_are_shown_as_text() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_definitions_are_read_page_by_page() {
+    needs!("chromium", "chromedriver");
     let Stage {
         browser,
         simulator: _simulator,
@@ -290,6 +296,7 @@ async fn ten_thousand_definitions_are_read_page_by_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn axe_finds_nothing_in_light_and_dark_narrow_and_wide() {
+    needs!("chromium", "chromedriver", "target/node/node_modules");
     let Stage {
         browser,
         simulator,

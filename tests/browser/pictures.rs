@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use super::stage::{Stage, stage};
+use crate::common::tools::needs;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes docs/status-*.png; run docs/screenshots.sh"]
 async fn pictures_for_the_documentation() {
+    needs!("chromium", "chromedriver");
     let Stage {
         browser,
         simulator: _simulator,

@@ -9,6 +9,7 @@ pub mod nginx;
 pub mod process;
 pub mod settings;
 pub mod tenants;
+pub mod tools;
 pub mod web;
 
 use std::fmt::Write as _;

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::web::Authority;
-use super::{Process, eventually, free_port};
+use super::{Process, eventually, free_port, process, tools};
 
 /// A real nginx that ends TLS before the simulator.
 pub struct Nginx {
@@ -41,7 +41,7 @@ impl Nginx {
         write("nginx.conf", &text);
         write("leaf.pem", &issued.certificate);
         write("key.pem", &issued.key);
-        let mut command = Command::new("/usr/sbin/nginx");
+        let mut command = Command::new(tools::find("nginx").expect("nginx is installed"));
         command
             .arg("-p")
             .arg(folder.path())
@@ -105,10 +105,7 @@ impl Nginx {
     fn signal_workers(&self, name: &str) {
         for worker in self.workers() {
             // It may have ended meanwhile.
-            let mut kill = Command::new("kill");
-            kill.args([&format!("-{name}"), &worker])
-                .stderr(Stdio::null());
-            kill.status().expect("kill runs");
+            process::kill(name, &worker);
         }
     }
 }

@@ -2,20 +2,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{eventually, tools};
 
 /// Whether this is the run of a test in namespaces of its own; if not, it has run there, and
-/// what it said is printed.
+/// what it said is printed, or there can be none.
 ///
 /// `kinds` are flags of `unshare`, `prepare` a shell's commands, `test` the test's path.
 pub fn in_namespaces(kinds: &[&str], prepare: &str, test: &str) -> bool {
     if std::env::var_os("IN_NAMESPACES").is_some() {
         return true;
+    }
+    if !tools::are_there(&["user namespaces"]) {
+        return false;
     }
     let output = Command::new("unshare")
         .args(kinds)
@@ -48,6 +51,15 @@ pub fn slow_disk(folder: &Path) -> PathBuf {
         .status();
     assert!(status.expect("cc (package gcc or clang) starts").success());
     library
+}
+
+/// Sends a signal to a process, or to a group if its id has a minus in front. A shell does
+/// that: it needs no further package.
+pub fn kill(signal: &str, id: &str) -> Output {
+    let output = Command::new("/bin/sh")
+        .args(["-c", "kill -s \"$0\" -- \"$1\"", signal, id])
+        .output();
+    output.expect("the shell runs")
 }
 
 /// A child process that is killed and reaped with its test.
@@ -103,10 +115,7 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
-            .status();
-        assert!(status.expect("kill runs").success());
+        assert!(kill(name, &self.child.id().to_string()).status.success());
     }
 
     /// Waits for its end.

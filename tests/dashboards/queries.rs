@@ -10,6 +10,7 @@ use super::lint::{list, panels};
 use super::rules::{self, Rule};
 use super::values::{self, active, intervals, name};
 use super::{board, boards, promql};
+use crate::common::tools::needs;
 
 /// Panels that rightly show nothing of this day, and why.
 const EMPTY: [(&str, &str); 1] = [(
@@ -35,6 +36,7 @@ const MAY_FIRE: [&str; 1] = ["DefenderTokenExpired"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_finds_what_the_world_holds() {
+    needs!("prometheus", "promtool");
     let day = day::live().await;
     everything_is_found(&day).await;
     values::fleet_equals_the_world(&day).await;

@@ -10,6 +10,7 @@ use regex::Regex;
 use saphyr::{LoadableYamlNode as _, Yaml};
 
 use super::{promql, read, root};
+use crate::common::tools::needs;
 
 /// The record that holds the addresses that annotations link to.
 const LINKS: &str = "defender_scan_exporter:links:info";
@@ -93,6 +94,7 @@ fn succeeds(command: &mut Command) {
 
 #[test]
 fn promtool_and_amtool_accept_the_files() {
+    needs!("promtool", "amtool");
     succeeds(
         Command::new("promtool")
             .args(["check", "rules"])
@@ -107,6 +109,7 @@ fn promtool_and_amtool_accept_the_files() {
 
 #[test]
 fn each_alert_fires_and_resolves_as_its_tests_say() {
+    needs!("promtool");
     std::thread::scope(|scope| {
         for name in TESTS {
             let file = root().join(format!("alerts/tests/{name}.yml"));
@@ -181,6 +184,7 @@ fn with_pods(tests: &str, cut: usize) -> String {
 /// new pod under the same `instance`.
 #[test]
 fn labels_of_targets_and_a_new_pod_change_no_alert() {
+    needs!("promtool");
     let folder = tempfile::tempdir().expect("a folder can be made");
     std::thread::scope(|scope| {
         for name in ["exporter", "scans", "traps"] {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::lint::{SCHEMA_VERSION, list};
 use super::{boards, root};
+use crate::common::tools::needs;
 
 const HEAD: &str = "\
 import type { Dashboard, DataQuery, Panel, RowPanel } from '@grafana/schema';
@@ -115,6 +116,7 @@ fn compile(name: &str, program: &str) -> Result<(), String> {
 
 #[test]
 fn the_dashboards_have_grafanas_types() {
+    needs!("node", "target/node/node_modules");
     let defaults = fs::read_to_string(
         modules().join("@grafana/schema/dist/esm/raw/dashboard/x/types.gen.mjs"),
     );
@@ -131,6 +133,7 @@ fn the_dashboards_have_grafanas_types() {
 
 #[test]
 fn tsc_finds_what_is_of_another_type() {
+    needs!("node", "target/node/node_modules");
     let clean = program(&boards());
     for (number, (from, to)) in [
         ("\"graphMode\":\"none\"", "\"graphMode\":\"nothing\""),

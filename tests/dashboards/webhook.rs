@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::lint::list;
 use super::{read, rules};
+use crate::common::tools::needs;
 use crate::common::{Exporter, Process, eventually, free_port, options};
 
 const NAME: &str = "Zürich \"core\" switches";
@@ -98,6 +99,7 @@ fn received(inbox: &Inbox, status: &str, alert: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_scan_is_told_by_name_and_its_next_run_ends_it() {
+    needs!("prometheus", "prometheus-alertmanager");
     // A daily scan that last ran so long ago that it becomes stale in a few seconds.
     let almost = Duration::from_hours(48) - Duration::from_secs(15);
     let mut options = options();

@@ -21,6 +21,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use common::tools::needs;
 use common::{Exporter, eventually, options};
 use defender_scan_exporter::clock::Clock;
 use defender_simulator::{Endpoint, Simulator};
@@ -165,6 +166,7 @@ async fn run(rows: &[Row], places: &[Place], report: &mut Report) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_at_every_endpoint() {
+    needs!("user namespaces", "mount", "nginx");
     let rows = Arc::new(rows::rows(CANARY, wall()));
     let mut report = Report::new(Arc::clone(&rows));
     let wanted = std::env::var("MATRIX_ROWS").unwrap_or_default();

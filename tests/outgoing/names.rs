@@ -10,6 +10,7 @@ use defender_simulator::Simulator;
 use super::configure;
 use crate::common::names::{NETWORK, NameServer};
 use crate::common::process::in_namespaces;
+use crate::common::tools::needs;
 use crate::common::{Exporter, eventually, messages, options};
 
 /// As many as leave no thread of the runtime's 512.
@@ -24,6 +25,7 @@ fn look_ups(process: u32) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_name_servers_hold_up_nothing_else() {
+    needs!("ip", "mount");
     let test = "outgoing::names::silent_name_servers_hold_up_nothing_else";
     if !in_namespaces(&["--net", "--mount"], NETWORK, test) {
         return;

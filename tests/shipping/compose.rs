@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use saphyr::{LoadableYamlNode as _, Yaml};
 
 use super::{read, root, run, succeeds};
+use crate::common::tools::needs;
 
 const FILE: &str = "deploy/compose/compose.yml";
 
@@ -74,6 +75,7 @@ fn dclint(text: &str) -> Output {
 
 #[test]
 fn the_file_fits_the_schema_and_the_linter() {
+    needs!("node", "target/node/node_modules");
     let text = read(FILE);
     let output = dclint(&text);
     assert!(
@@ -140,6 +142,12 @@ fn named(command: &[String], folder: &Path) -> PathBuf {
 
 #[test]
 fn each_configuration_passes_its_own_check() {
+    needs!(
+        "prometheus",
+        "promtool",
+        "prometheus-alertmanager",
+        "amtool"
+    );
     let services = services();
     for (name, check) in [
         ("prometheus", &["promtool", "check", "config"][..]),

@@ -11,6 +11,8 @@ use defender_simulator::Simulator;
 use tempfile::TempDir;
 
 use super::{address, copy, descendant, python, read, root, run, static_binary, succeeds};
+use crate::common::process::kill;
+use crate::common::tools::needs;
 use crate::common::{Process, eventually, get, tenants};
 
 /// Where the exporter looks for certificates, as the Dockerfile puts them.
@@ -56,6 +58,7 @@ impl Image {
 
 #[test]
 fn the_dockerfile_is_sound() {
+    needs!("target/python/bin/hadolint");
     let hadolint = |text: &str| {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = folder.path().join("Dockerfile");
@@ -247,6 +250,11 @@ fn configuration(simulator: &Simulator, root: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_runs_alone_read_only_and_without_rights() {
+    needs!(
+        "bwrap",
+        "clang and Rust's musl target",
+        "/etc/ssl/certs/ca-certificates.crt"
+    );
     let simulator = tenants::simulator().await;
     let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
     let root = unpacked(folder.path(), simulator.ca_pem());
@@ -284,6 +292,11 @@ async fn it_runs_alone_read_only_and_without_rights() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_needs_nothing_but_the_volume() {
+    needs!(
+        "bwrap",
+        "clang and Rust's musl target",
+        "/etc/ssl/certs/ca-certificates.crt"
+    );
     let folder: Arc<TempDir> = tempfile::tempdir().expect("a folder can be made").into();
     unpacked(folder.path(), "");
     let image = Image::read();
@@ -305,6 +318,11 @@ async fn the_demo_needs_nothing_but_the_volume() {
 /// As AKS's webhook starts it: with Azure's variables, and no configuration mounted.
 #[tokio::test(flavor = "multi_thread")]
 async fn azures_variables_take_the_place_of_the_file_that_the_image_names() {
+    needs!(
+        "bwrap",
+        "clang and Rust's musl target",
+        "/etc/ssl/certs/ca-certificates.crt"
+    );
     let folder: Arc<TempDir> = tempfile::tempdir().expect("a folder can be made").into();
     unpacked(folder.path(), "");
     let image = Image::read();
@@ -347,6 +365,6 @@ async fn azures_variables_take_the_place_of_the_file_that_the_image_names() {
 /// At SIGTERM, in good order: bubblewrap ends as the exporter in it did.
 async fn stops(process: &mut Process) {
     let inner = descendant(process.id()).to_string();
-    succeeds(Command::new("kill").args(["-TERM", &inner]));
+    assert!(kill("TERM", &inner).status.success());
     assert_eq!(process.exit().await.code(), Some(0), "{}", process.output());
 }

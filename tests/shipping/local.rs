@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::root;
+use crate::common::tools::needs;
 use crate::common::{Process, eventually, free_port, get};
 
 /// The ports of exporter, Prometheus and Alertmanager.
@@ -52,6 +53,7 @@ fn nothing_is_left(process: &Process, processes: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_starts_all_and_ends_all() {
+    needs!("prometheus", "prometheus-alertmanager", "curl");
     for signal in ["INT", "TERM"] {
         let ports = [free_port(), free_port(), free_port()];
         let mut process = start(ports);
@@ -100,6 +102,7 @@ async fn it_starts_all_and_ends_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_one_can_not_start_none_stays() {
+    needs!("prometheus", "prometheus-alertmanager", "curl");
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let taken = holder.local_addr().expect("it has an address").port();
     let mut process = start([free_port(), taken, free_port()]);

@@ -10,6 +10,7 @@ use defender_simulator::Simulator;
 
 use super::{copy, root, run, static_binary, static_target, succeeds};
 use crate::common::tenants;
+use crate::common::tools::needs;
 
 /// Where the inner run of the test finds the package.
 const FOLDER: &str = "PACKAGE_FOLDER";
@@ -78,6 +79,16 @@ fn configure(simulator: &Simulator, folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_runs_it_from_installation_to_purge() {
+    needs!(
+        "root or sudo",
+        "systemd-nspawn",
+        "dpkg-deb",
+        "curl",
+        "ip",
+        "mount",
+        "clang and Rust's musl target",
+        "target/tools/bin/cargo-deb"
+    );
     let Some(folder) = env::var_os(FOLDER) else {
         let folder = tempfile::tempdir().expect("a folder can be made");
         package(folder.path());

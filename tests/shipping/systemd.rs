@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use super::{read, root, run, succeeds};
+use crate::common::tools::needs;
 
 const SERVICE: &str = "deploy/systemd/defender-scan-exporter.service";
 const SOCKET: &str = "deploy/systemd/socket/defender-scan-exporter.socket";
@@ -25,6 +26,7 @@ fn verify(service: &str) -> std::process::Output {
 
 #[test]
 fn systemd_understands_the_units() {
+    needs!("systemd-analyze");
     let text = read(SERVICE);
     let output = verify(&text);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -36,6 +38,7 @@ fn systemd_understands_the_units() {
 /// The figure that the documentation gives.
 #[test]
 fn the_unit_is_as_hardened_as_the_documentation_says() {
+    needs!("systemd-analyze");
     let security = |threshold: &str| {
         run(Command::new("systemd-analyze")
             .args(["security", "--offline=true", "--no-pager"])
@@ -52,6 +55,7 @@ fn the_unit_is_as_hardened_as_the_documentation_says() {
 
 #[test]
 fn the_user_and_the_folders_can_be_made() {
+    needs!("systemd-sysusers");
     let folder = tempfile::tempdir().expect("a folder can be made");
     let at = format!("--root={}", folder.path().display());
     let file = |name: &str| root().join(format!("deploy/systemd/defender-scan-exporter.{name}"));

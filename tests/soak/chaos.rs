@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::clients::Place;
 use super::common::names::NameServer;
 use super::common::nginx::Nginx;
-use super::common::{self, Exporter};
+use super::common::{self, Exporter, tools};
 use super::truth::{are_detailed, of_page, of_world};
 
 /// Tenants to which anything may happen.
@@ -32,8 +32,6 @@ const ENDPOINTS: [Endpoint; 5] = [
     Endpoint::Sessions,
     Endpoint::Agents,
 ];
-/// Of Debian's package `faketime`, for the architecture that this runs on.
-const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
 pub struct Chaos {
     simulator: Arc<Simulator>,
@@ -51,17 +49,6 @@ pub struct Chaos {
     /// What earlier processes said.
     said: String,
     created: usize,
-}
-
-fn faketime() -> PathBuf {
-    let folders = fs::read_dir("/usr/lib")
-        .expect("there is /usr/lib")
-        .flatten();
-    let found = folders.map(|folder| folder.path().join(FAKETIME));
-    found
-        .chain([Path::new("/usr/lib").join(FAKETIME)])
-        .find(|path| path.exists())
-        .expect("expected libfaketime, but found none; install Debian's package faketime")
 }
 
 impl Chaos {
@@ -107,7 +94,8 @@ impl Chaos {
     async fn launch(&mut self) {
         let clock = self.folder.path().join("clock");
         let disk = self.folder.path().join("disk");
-        let libraries = format!("{}:{}", faketime().display(), self.library.display());
+        let faketime = tools::faketime().expect("libfaketime is installed");
+        let libraries = format!("{}:{}", faketime.display(), self.library.display());
         let started = Exporter::start_adjusted(Arc::clone(&self.folder), |command| {
             command.env("LD_PRELOAD", libraries);
             command.env("SLOW_DISK", disk);
@@ -242,6 +230,7 @@ impl Chaos {
             };
             *self.done.entry(what).or_default() += 1;
             let pause = Duration::from_millis(self.random.u64(50..700));
+            // Faults overlap, and some time passes between them.
             tokio::time::sleep(pause).await;
         }
     }
@@ -307,6 +296,7 @@ impl Chaos {
         self.disk(0);
         self.configure();
         self.exporter().process.signal("HUP");
+        // The calm itself: as long as calls, back-offs and idle threads last.
         tokio::time::sleep(Duration::from_secs(5)).await;
         // Nothing but a call that fails finds that out.
         for nginx in &self.nginxes {

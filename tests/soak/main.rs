@@ -19,6 +19,7 @@ use std::time::Duration;
 use common::names::NETWORK;
 use common::options;
 use common::process::in_namespaces;
+use common::tools::needs;
 use defender_scan_exporter::clock::Clock;
 use defender_simulator::Simulator;
 
@@ -53,6 +54,7 @@ fn usage(process: u32) -> [u64; 3] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_breaks_whatever_happens() {
+    needs!("ip", "mount", "nginx", "libfaketime");
     let (seconds, seed) = (number("SOAK_SECONDS", 60), number("SOAK_SEED", 1));
     println!("SOAK_SEED={seed} SOAK_SECONDS={seconds}");
     let test = "nothing_breaks_whatever_happens";

@@ -51,7 +51,7 @@ async fn what_a_child_leaves_running_holds_nobody_up() {
     let output = tokio::time::timeout(PATIENCE, output(&mut command)).await;
     assert_eq!(output.expect("it ends").expect("it runs").stdout, b"out\n");
     let left = fs::read_to_string(&file).expect("it was written");
-    let kill = Command::new("kill").arg(left.trim()).status().await;
+    let kill = shell(&format!("kill {}", left.trim())).status().await;
     assert!(
         kill.expect("kill runs").success(),
         "it was not ours to kill"
@@ -91,7 +91,7 @@ async fn when_nobody_waits_any_longer_the_group_is_killed_and_forgotten() {
     };
     tokio::select! {
         _ = output(&mut command) => panic!("it hangs"),
-        () = started => {}
+        started = tokio::time::timeout(PATIENCE, started) => started.expect("it starts"),
     }
     ends(&at("child")).await;
     ends(&at("shell")).await;
