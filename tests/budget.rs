@@ -114,10 +114,12 @@ async fn each_endpoint_may_have_a_budget_of_its_own() {
     let calls = of_api(&simulator).len();
     let together = ["\"minute\""];
     exporter.shows(used, &together, |used| used > 20.0).await;
+    // Polls are due every second, and none may take place.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(of_api(&simulator).len(), calls, "all count together");
     let exporter = exporter.kill_and_restart().await;
     exporter.shows(used, &together, |used| used > 20.0).await;
+    // The same.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(of_api(&simulator).len(), calls, "after a restart too");
     assert_eq!(simulator.violations(), 0);
@@ -171,6 +173,7 @@ async fn tenants_of_one_application_spend_one_budget() {
         (of_api(&simulator).len() >= 20).then_some(())
     })
     .await;
+    // Polls are due every second, and no other may take place.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(of_api(&simulator).len(), 20, "not 20 each");
 }

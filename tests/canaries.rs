@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::common::{self, Exporter, binary, eventually, options};
 use base64::Engine as _;
@@ -308,13 +307,7 @@ async fn run(simulator: &Simulator, format: &str) {
     );
     assert_free_of("check-config", &shown, &secrets());
     exporter.process.signal("HUP");
-    tokio::time::timeout(common::PATIENCE, async {
-        while !exporter.process.output().contains("proxy") {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await
-    .expect("the missing proxy is reported");
+    exporter.says("proxy").await;
     assert_free_of("the log", exporter.process.output().as_bytes(), &secrets());
 }
 

@@ -79,6 +79,7 @@ impl Slow {
                 assert_eq!(self.exporter.get(path).await.0, 200, "{path}");
                 *longest = clock.uptime().since(start).max(*longest);
             }
+            // So that the requests extend over several commits.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         longest
@@ -160,7 +161,11 @@ async fn a_disk_that_hangs_stops_the_calls_and_nothing_else() {
     slow.exporter.says("the disk answers again").await;
     eventually("it goes on", async || (slow.calls() > before).then_some(())).await;
     slow.takes(3_600_000);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    eventually("it hangs once more", async || {
+        let said = slow.exporter.process.output();
+        (said.matches("the disk does not answer").count() == 2).then_some(())
+    })
+    .await;
     slow.ends("a hanging disk").await;
 }
 
@@ -201,11 +206,16 @@ async fn what_a_hanging_disk_cannot_save_is_published_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_now_and_then_is_said_once() {
     let slow = Slow::start(3).await;
+    let failures = "defender_exporter_store_errors_total";
+    let commits = "defender_exporter_store_commit_duration_seconds_count";
     for _ in 0..6 {
-        slow.takes(-1);
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        slow.takes(0);
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        for (takes, counter) in [(-1, failures), (0, commits)] {
+            slow.takes(takes);
+            let before = slow.exporter.metrics().await.value(counter, &[]);
+            let before = before.expect("it is published");
+            let grows = |now| now > before;
+            slow.exporter.shows(counter, &[], grows).await;
+        }
     }
     let before = slow.calls();
     eventually("calls leave", async || {

@@ -58,6 +58,7 @@ async fn a_tight_budget_is_spent_and_never_exceeded() {
         (simulator.calls().len() > 10).then_some(())
     })
     .await;
+    // More calls are due all the time, and none may leave.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(simulator.violations(), 0);
     let metrics = exporter.metrics().await;
@@ -152,6 +153,7 @@ async fn a_token_refused_for_ever_is_counted_and_not_hammered() {
         exporter.metrics().await.value("defender_up", &[]),
         Some(0.0)
     );
+    // Without back-off, this is time for many more calls.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(
         calls(&simulator, Endpoint::Definitions, 401) < 10,

@@ -121,6 +121,7 @@ async fn a_hundred_kills_neither_exceed_the_budget_nor_turn_a_counter_back() {
     let mut random = fastrand::Rng::with_seed(11);
     let mut last = BTreeMap::new();
     for kill in 0..100 {
+        // Each kill comes at another moment of a life.
         tokio::time::sleep(Duration::from_millis(random.u64(0..300))).await;
         let now = counters(&exporter.metrics().await);
         for (series, value) in &last {
@@ -274,6 +275,7 @@ async fn on_a_full_disk_no_call_leaves_and_serving_goes_on() {
             .count()
     };
     let calls = of_api();
+    // Some polls are due meanwhile, and do not take place.
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert_eq!(of_api(), calls, "no call leaves without its row");
     assert!(!scans(&exporter.metrics().await).is_empty());

@@ -49,6 +49,7 @@ async fn an_early_signal_is_remembered() {
     for round in 0..45 {
         let signal = [Signal::HUP, Signal::TERM, Signal::INT][round % 3];
         let (mut process, id) = start(&simulator);
+        // Each signal comes at another moment of the start.
         tokio::time::sleep(Duration::from_micros(700) * u32::try_from(round).expect("it is small"))
             .await;
         kill_process(id, signal).expect("it runs");

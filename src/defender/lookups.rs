@@ -213,7 +213,13 @@ mod tests {
         let silent = (0..100).map(|n| lookups.clone().answer(format!("silent-{n}")));
         let silent = futures::future::join_all(silent);
         let good = async {
-            tokio::time::sleep(LIMIT / 4).await;
+            let full = async {
+                while counts[1].load(Ordering::SeqCst) < SLOTS {
+                    tokio::time::sleep(LIMIT / 100).await;
+                }
+            };
+            let full = tokio::time::timeout(Duration::from_mins(1), full).await;
+            full.expect("the silent ones take all other slots");
             lookups.clone().answer("good".to_owned()).await
         };
         let (silent, good) = tokio::join!(silent, good);

@@ -106,6 +106,7 @@ impl Cell {
             Trouble::Reloads => {
                 for _ in 0..RELOADS {
                     self.nginx.reload();
+                    // The fault is that it reloads again and again.
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }

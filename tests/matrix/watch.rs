@@ -39,6 +39,7 @@ impl Watch {
                 slowest = slowest.max(clock.uptime().since(started));
                 let by_tenant = Arc::new(split(&text.expect("/metrics has text")));
                 sender.send_replace(Scrape { by_tenant, slowest });
+                // The scrape interval.
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });

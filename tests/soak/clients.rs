@@ -55,6 +55,7 @@ async fn disturb(number: u64, place: Place) {
             let text = texts[random.usize(..texts.len())];
             // It may be turned away at once.
             stream.write_all(text).await.ok();
+            // It holds the connection, and says no more.
             tokio::time::sleep(Duration::from_millis(random.u64(..5_000))).await;
         }
         tokio::time::sleep(Duration::from_millis(random.u64(50..500))).await;
@@ -93,6 +94,7 @@ async fn scrape(number: u64, place: Place, answered: Arc<AtomicU64>) {
             assert!(status == 200 || status == 503, "{status}");
             answered.fetch_add(u64::from(status == 200 && whole), Ordering::Relaxed);
         }
+        // The scrape interval.
         tokio::time::sleep(Duration::from_millis(random.u64(200..2_000))).await;
     }
 }
