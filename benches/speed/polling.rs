@@ -11,7 +11,7 @@ use defender_scan_exporter::model::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
 use defender_scan_exporter::polling::snapshot::TenantInfo;
 use defender_scan_exporter::polling::tenant::Tenant;
-use defender_scan_exporter::schedule::{ListingDiff, Request, Schedule, Decision};
+use defender_scan_exporter::schedule::{Decision, ListingDiff, Request, Schedule};
 use defender_scan_exporter::store::Store;
 
 use crate::fixture;

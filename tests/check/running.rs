@@ -56,7 +56,7 @@ async fn scripts_read_json() {
             "history",
             "agents",
             "definitions_seen",
-        "cost",
+            "cost",
             "budget",
         ];
         assert_eq!(names, all.map(Some));

@@ -60,14 +60,13 @@ impl CallBudget {
         let why = match &self.log {
             Log::Free(_) => return notes,
             // The first check of all: nothing is amiss as long as there is a reserve.
-            Log::Missing(why) => why,
+            Log::Missing(why) | Log::Unknown(why) => why,
             Log::InUse(folder) => {
                 return vec![format!(
                     "an exporter runs on {}; the calls of this check, {CALLS} a tenant at most, come out of its budget",
                     folder.display()
                 )];
             }
-            Log::Unknown(why) => why,
         };
         let note = format!(
             "{why}; so the calls of this check, {CALLS} a tenant at most, are not written down, and come out of the reserve that quota.use leaves"
