@@ -215,9 +215,9 @@ fn tool(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, Stri
 
 #[tokio::test(start_paused = true)]
 async fn real_tools_read_the_compressed_text() {
-    needs!("gzip", "python3");
     const PYTHON: &str =
         "import gzip,sys; sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))";
+    needs!("gzip", "python3");
     let scraped = Scraped::new();
     let zipped = scraped.scrape(Format::OpenMetrics, true);
     let again = scraped.scrape(Format::OpenMetrics, true);
