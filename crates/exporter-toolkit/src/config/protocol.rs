@@ -120,10 +120,10 @@ fn suites(
             expected(
                 "a cipher suite with forward secrecy and authenticated encryption",
                 "one without, which this exporter lacks",
-                "remove it; docs/web.md lists those that there are",
+                "remove it; the documentation lists those that there are",
             )
         } else {
-            let advice = "docs/web.md lists those that there are";
+            let advice = "the documentation lists those that there are";
             expected("a cipher suite", "an unknown one", advice)
         };
         Err(item.error(report, text))
