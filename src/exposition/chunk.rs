@@ -16,7 +16,7 @@ use super::samples::Samples;
 use crate::clock::Timestamp;
 
 /// All samples of one metric.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Family {
     header: Arc<Header>,
     pub(super) chunks: Vec<Chunk>,
@@ -25,6 +25,7 @@ pub(super) struct Family {
 /// How a family begins, in each format.
 #[derive(Debug)]
 pub(super) struct Header {
+    name: &'static str,
     open_metrics: Chunk,
     classic: Chunk,
 }
@@ -37,6 +38,7 @@ impl Header {
             Chunk::of(text)
         };
         Self {
+            name: metric.name,
             open_metrics: write(Format::OpenMetrics),
             classic: write(Format::Classic),
         }
@@ -47,6 +49,11 @@ impl Family {
     pub(super) fn new(header: &Arc<Header>, chunks: Vec<Chunk>) -> Self {
         let header = Arc::clone(header);
         Self { header, chunks }
+    }
+
+    /// The metric's name, as the classic format has it.
+    pub(super) fn name(&self) -> &'static str {
+        self.header.name
     }
 
     pub(super) fn header(&self, format: Format) -> &Chunk {

@@ -42,6 +42,14 @@ struct GzipMember {
     deflater: Deflater,
 }
 
+/// The exporter's own metrics, as far as they are wanted, and the end of the text.
+fn rest_of(own: &SelfMetrics, format: Format, wanted: impl Fn(&str) -> bool) -> Chunk {
+    let mut rest = String::new();
+    own.write(&mut rest, format, wanted);
+    rest.push_str(format.end());
+    Chunk::of(rest)
+}
+
 impl Scrape {
     pub(super) fn new(
         families: Arc<[Family]>,
@@ -50,19 +58,26 @@ impl Scrape {
         format: Format,
         gzip: bool,
     ) -> Self {
-        let mut rest = String::new();
-        own.write(&mut rest, format);
-        rest.push_str(format.end());
         Self {
             families,
             format,
             now,
             next: (0, 0),
-            rest: Some(Chunk::of(rest)),
+            rest: Some(rest_of(own, format, |_| true)),
             member: gzip.then(GzipMember::default),
             small: BytesMut::from(if gzip { HEADER } else { &[] }),
             waiting: None,
         }
+    }
+
+    /// The same, with the `wanted` metrics alone.
+    #[must_use]
+    pub fn only(mut self, own: &SelfMetrics, wanted: impl Fn(&str) -> bool) -> Self {
+        let families = self.families.iter();
+        let families = families.filter(|family| wanted(family.name()));
+        self.families = families.cloned().collect();
+        self.rest = Some(rest_of(own, self.format, wanted));
+        self
     }
 
     fn next_chunk(&mut self) -> Option<Chunk> {

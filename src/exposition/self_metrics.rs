@@ -165,7 +165,7 @@ impl SelfMetrics {
     }
 
     /// Appends all of them.
-    pub(super) fn write(&self, out: &mut String, format: Format) {
+    pub(super) fn write(&self, out: &mut String, format: Format, wanted: impl Fn(&str) -> bool) {
         let mut text = String::new();
         // Writing into a String cannot fail; if an encoder did, what it wrote before stands.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
@@ -186,7 +186,7 @@ impl SelfMetrics {
                 lines.sort_unstable();
                 lines
             };
-            if lines.is_empty() {
+            if lines.is_empty() || !wanted(metric.name) {
                 continue;
             }
             header(out, metric, format);
@@ -258,7 +258,7 @@ mod tests {
 
     fn written(own: &SelfMetrics) -> String {
         let mut text = String::new();
-        own.write(&mut text, Format::Classic);
+        own.write(&mut text, Format::Classic, |_| true);
         text
     }
 

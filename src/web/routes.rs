@@ -85,6 +85,7 @@ async fn metrics(routes: Scraped, wanted: Wanted) -> Result<Body, GatherError> {
         renderer,
     } = routes;
     let Wanted { format, gzip, .. } = wanted;
+    let own = state.own.clone();
     let tenants = state.snapshot.read();
     let again = exposition.scrape_again(&tenants, &state.clock, &state.own, format, gzip);
     let scrape = if let Some(again) = again {
@@ -97,6 +98,11 @@ async fn metrics(routes: Scraped, wanted: Wanted) -> Result<Body, GatherError> {
             exposition.scrape(&tenants, &state.clock, &state.own, format, gzip)
         });
         rendered.await.ok_or("a panic")??
+    };
+    let scrape = if wanted.names.is_empty() {
+        scrape
+    } else {
+        scrape.only(&own, |name| wanted.has(name))
     };
     Ok(Body::from_stream(stream::iter(scrape)))
 }
@@ -177,6 +183,34 @@ mod tests {
         GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
         assert!(text.ends_with("# EOF\n"));
         assert!(text.contains("http_requests_total{handler=\"metrics\",code=\"200\"} 1\n"));
+    }
+
+    #[tokio::test]
+    async fn metrics_can_be_asked_for_by_name() {
+        let router = router(state());
+        let read = async |query: &str, headers: &[(&str, &str)]| {
+            let path = format!("/metrics?{query}");
+            let response = ask(&router, "GET", &path, headers).await;
+            to_bytes(response.into_body(), usize::MAX).await.unwrap()
+        };
+        let families = |text: &str| -> Vec<String> {
+            let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+            let names = types.filter_map(|line| line.split(' ').next());
+            names.map(str::to_owned).collect()
+        };
+        let query = "name[]=defender_up&name%5B%5D=defender_exporter_http_requests_total";
+        let names = ["defender_up", "defender_exporter_http_requests_total"];
+        let plain = String::from_utf8(read(query, &[]).await.to_vec()).unwrap();
+        assert_eq!(families(&plain), names);
+        let zipped = read(query, &[("accept-encoding", "gzip")]).await;
+        let mut text = String::new();
+        GzDecoder::new(&zipped[..])
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(families(&text), names);
+        assert_eq!(read("name[]=nothing", &[]).await, "");
+        let all = String::from_utf8(read("", &[]).await.to_vec()).unwrap();
+        assert!(families(&all).len() > 20, "{all}");
     }
 
     #[tokio::test]
