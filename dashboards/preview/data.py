@@ -298,6 +298,9 @@ class Tenant:
             put("defender_auth_errors_total", f'{self.at},reason="{reason}"', self.sign_in.get(reason, 0))
         if self.certificate:
             put("defender_auth_certificate_expiry_timestamp_seconds", self.at, self.certificate)
+        credential = self.certificate or end + (90 + 7 * self.number) * DAY
+        put("defender_auth_credential_expiry_timestamp_seconds", self.at, credential)
+        put("defender_tenant_info", f'{self.at},tenant_id="{self.name}.example",cloud="public"', 1)
         if self.number == 4:
             put("defender_api_sunset_timestamp_seconds", f'{self.at},endpoint="history"', end + 60 * DAY)
 

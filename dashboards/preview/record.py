@@ -4,8 +4,8 @@
     record.py http://PROMETHEUS START END STEP [RULES]
 
 `promtool tsdb create-blocks-from rules` knows neither rules that use other rules nor alerts. Here
-the rules of each group are evaluated in their order and written back, alerts as ALERTS, with their
-`for`. A group in which a rule refers to itself is evaluated step by step, the others rule by rule.
+the rules of each group are evaluated in their order and written back, alerts as
+ALERTS and ALERTS_FOR_STATE. A group in which a rule refers to itself is evaluated step by step, the others rule by rule.
 Prometheus needs --web.enable-remote-write-receiver and an out_of_order_time_window.
 """
 import http.client
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import yaml
 
+# What Prometheus stores where a series ends.
+STALE = struct.pack("<Q", 0x7FF0000000000002)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -51,7 +53,8 @@ class Prometheus:
         for labels, samples in series:
             body = b"".join(field(1, field(1, name.encode()) + field(2, value.encode())) for name, value in sorted(labels.items()))
             for at, value in samples:
-                body += field(2, b"\x09" + struct.pack("<d", float(value)) + b"\x10" + varint(round(at * 1000)))
+                number = value if value is STALE else struct.pack("<d", float(value))
+                body += field(2, b"\x09" + number + b"\x10" + varint(round(at * 1000)))
             request += field(1, body)
             if len(request) > 4_000_000:
                 self.send(request)
@@ -94,18 +97,18 @@ def result(rule, labels):
     return {**labels, **fixed, "__name__": "ALERTS", "alertname": rule["alert"], "alertstate": "firing"}
 
 
-def firing(samples, patience, step):
-    """The samples at which an alert that was active at all of `samples` fires."""
+def active(samples, step):
+    """The times at which an alert is active, each with the time since when."""
     since = last = None
     for at, _ in samples:
         if last is None or at - last > step:
             since = at
         last = at
-        if at - since >= patience:
-            yield at, 1
+        yield at, since
 
 
 def evaluate(prometheus, rule, times, step):
+    """The series that a rule yields at some times, as (labels, samples)."""
     if len(times) == 1:
         found = prometheus.ask("query", query=rule["expr"], time=times[0])
     else:
@@ -115,22 +118,44 @@ def evaluate(prometheus, rule, times, step):
             part = times[at : at + 10_000]
             found += prometheus.ask("query_range", query=rule["expr"], start=part[0], end=part[-1], step=step)
     for labels, samples in found:
+        labels = result(rule, labels)
         if "alert" in rule:
-            samples = list(firing(samples, seconds(rule.get("for", "0s")), step))
+            pending = list(active(samples, step))
+            state = {name: value for name, value in labels.items() if name != "alertstate"}
+            yield {**state, "__name__": "ALERTS_FOR_STATE"}, pending
+            samples = [(at, 1) for at, since in pending if at - since >= seconds(rule.get("for", "0s"))]
         if samples:
-            yield result(rule, labels), samples
+            yield labels, samples
+
+
+def with_ends(samples, step, end):
+    """The samples, and a mark wherever the series ends, as Prometheus sets it."""
+    for n, (at, value) in enumerate(samples):
+        yield at, value
+        following = samples[n + 1][0] if n + 1 < len(samples) else end + step
+        if following - at > 1.5 * step and at + step <= end:
+            yield at + step, STALE
 
 
 def main(url, start, end, step, rules=Path(__file__).parents[2] / "alerts/defender-scan.rules.yml"):
     prometheus = Prometheus(url)
-    step = int(step)
-    times = list(range(int(end), int(start) - 1, -step))[::-1]
+    step, start, end = int(step), float(start), float(end)
+    times = [end - step * back for back in range(int((end - start) // step), -1, -1)]
     for group in yaml.safe_load(Path(rules).read_text())["groups"]:
         own = group["rules"]
         remembers = any(rule.get("record", "?") in str(other["expr"]) for n, rule in enumerate(own) for other in own[: n + 1])
-        for at in [[time] for time in times] if remembers else [times]:
+        if not remembers:
             for rule in own:
-                prometheus.write(evaluate(prometheus, rule, at, step))
+                found = evaluate(prometheus, rule, times, step)
+                prometheus.write((labels, with_ends(samples, step, end)) for labels, samples in found)
+            continue
+        before = [{} for _ in own]
+        for at in times:
+            for n, rule in enumerate(own):
+                now = {tuple(sorted(labels.items())): samples for labels, samples in evaluate(prometheus, rule, [at], step)}
+                ended = {labels: [(at, STALE)] for labels in before[n] if labels not in now}
+                prometheus.write((dict(labels), samples) for labels, samples in {**now, **ended}.items())
+                before[n] = now
 
 
 if __name__ == "__main__":

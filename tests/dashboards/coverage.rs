@@ -18,6 +18,10 @@ const UNUSED: &[(&str, &str)] = &[
         "the alert on a reload that failed says all that matters",
     ),
     (
+        "defender_scan_agent_last_command_timestamp_seconds",
+        "when the agent was last seen says more, and the alert is about that",
+    ),
+    (
         "process_virtual_memory_max_bytes",
         "hardly ever limited, and then the resident memory says more",
     ),
@@ -54,16 +58,8 @@ const UNUSED: &[(&str, &str)] = &[
         "what was known stays, and the log names the property; a list whose times cannot be read is a failed poll",
     ),
     (
-        "defender_collector_next_attempt_timestamp_seconds",
-        "tells whoever mends a permission how long to wait; the status page and the log say it too",
-    ),
-    (
         "defender_api_links_refused_total",
         "0 unless the service or a proxy sends links out of the API; the log says it too",
-    ),
-    (
-        "defender_api_sunset_timestamp_seconds",
-        "absent until the service announces an end; the log and the status page say it too",
     ),
     (
         "defender_api_quota_reserve",
@@ -72,10 +68,6 @@ const UNUSED: &[(&str, &str)] = &[
     (
         "defender_exporter_poller_restarts_total",
         "0 unless this program has an error; the log and the status page say it too",
-    ),
-    (
-        "defender_exporter_store_commit_duration_seconds",
-        "for whoever asks why calls are late: the log warns of a slow disk",
     ),
 ];
 

@@ -55,11 +55,11 @@ fn faults_of_other_panels_are_caught() {
         lint(&serde_json::from_str(&text.replacen(from, to, 1)).expect("it is JSON"))
     };
     for (name, from, to, expected) in [
-        ("fleet", "\"-1\":{", "\"-2\":{", "no word for status"),
+        ("definition", "\"-1\":{", "\"-2\":{", "no word for status"),
         (
             "fleet",
-            "var-tenant=",
-            "tenant=",
+            "definition?${datasource:queryparam}&var-job=${__data.fields.job}&var-tenant=",
+            "definition?${datasource:queryparam}&var-job=${__data.fields.job}&tenant=",
             "the link lacks var-tenant=",
         ),
         (
@@ -67,6 +67,12 @@ fn faults_of_other_panels_are_caught() {
             "\"format\":\"table\",",
             "",
             "a table of something else",
+        ),
+        (
+            "exporter",
+            "job=~\\\"$job\\\", instance=~\\\"$instance\\\"",
+            "job=~\\\"$job\\\"",
+            "without instance",
         ),
         (
             "exporter",
@@ -78,7 +84,7 @@ fn faults_of_other_panels_are_caught() {
             "exporter",
             "\"unit\":\"reqps\"",
             "\"unit\":\"bytes\"",
-            "does not fit defender_api_requests_total",
+            "does not fit defender_exporter_http_requests_total",
         ),
     ] {
         let found = spoil(name, from, to);

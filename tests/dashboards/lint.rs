@@ -6,33 +6,29 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
+use super::lint_drawn::drawn;
 use super::lint_queries::queries;
 
 const TAG: &str = "defender-scan-exporter";
-/// What the JSON is written for: that of `@grafana/schema` (see `types.rs`).
-pub const SCHEMA_VERSION: u64 = 42;
+/// That of Grafana 11.0: later ones read it, and migrate what has changed since.
+const SCHEMA_VERSION: u64 = 39;
 /// Okabe and Ito's colours, which colour-blind people tell apart, and a grey.
-const PALETTE: [&str; 5] = ["#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#999999"];
+/// `text` and `transparent` are quiet on light and on dark.
+const PALETTE: [&str; 7] = [
+    "#0072B2",
+    "#E69F00",
+    "#D55E00",
+    "#56B4E9",
+    "#999999",
+    "text",
+    "transparent",
+];
 /// Of Grafana's units those that fit what is shown here.
-const UNITS: [&str; 7] = [
-    "none",
-    "short",
-    "s",
-    "bytes",
-    "percentunit",
-    "reqps",
-    "dateTimeFromNow",
-];
+const UNITS: [&str; 7] = ["none", "short", "s", "bytes", "percentunit", "reqps", "h"];
 /// The kinds of panels in use.
-const KINDS: [&str; 6] = [
-    "row",
-    "stat",
-    "table",
-    "timeseries",
-    "state-timeline",
-    "bargauge",
-];
-const BUILT_IN: [&str; 4] = [
+const KINDS: [&str; 5] = ["row", "stat", "table", "timeseries", "state-timeline"];
+const BUILT_IN: [&str; 5] = [
+    "__all_variables",
     "__rate_interval",
     "__range",
     "__url_time_range",
@@ -50,7 +46,8 @@ pub fn lint(board: &Value) -> Vec<String> {
         let mut found = Vec::new();
         if panel["type"] != "row" {
             look(panel, &mut found);
-            queries(panel, &mut found);
+            queries(panel, variables.contains("instance"), &mut found);
+            drawn(panel, &mut found);
         }
         undefined(panel, &variables, &mut found);
         let title = panel["title"].as_str().unwrap_or_default();
@@ -95,7 +92,7 @@ fn head(board: &Value, faults: &mut Vec<String>) {
     check(board["schemaVersion"] == SCHEMA_VERSION, "schemaVersion");
     check(board["tags"] == serde_json::json!([TAG]), "tags");
     check(board["timezone"] == "browser", "timezone");
-    check(board["editable"] == false, "editable");
+    check(board["editable"] == true, "not editable");
     check(board["refresh"] == "1m", "refresh");
     check(board["graphTooltip"] == 1, "graphTooltip");
     check(board.get("id").is_none(), "a fixed id");
@@ -104,12 +101,28 @@ fn head(board: &Value, faults: &mut Vec<String>) {
         link["type"] == "dashboards"
             && link["tags"] == serde_json::json!([TAG])
             && link["keepTime"] == true
+            && link["includeVars"] == true
     };
-    check(list(&board["links"]).iter().any(by_tag), "no links by tag");
     check(
-        board["panels"][0]["type"] == "row",
-        "the first panel is not a row",
+        list(&board["links"]).iter().any(by_tag),
+        "no links by tag that keep variables and time",
     );
+    let kinds = panels(board).into_iter().map(|panel| &panel["type"]);
+    let needed = kinds.filter(|kind| **kind != "row").all(|kind| {
+        let mut all = list(&board["__requires"]).iter();
+        all.any(|found| found["type"] == "panel" && found["id"] == *kind)
+    });
+    check(
+        needed && board["__elements"].is_object(),
+        "grafana.com does not know what it requires",
+    );
+    for annotation in ["Exporter started", "New version", "Configuration loaded"] {
+        let mut all = list(&board["annotations"]["list"]).iter();
+        check(
+            all.any(|found| found["name"] == annotation && found["enable"] == true),
+            "an annotation is missing",
+        );
+    }
 }
 
 fn variables(board: &Value, faults: &mut Vec<String>) -> BTreeSet<String> {
@@ -127,9 +140,9 @@ fn variables(board: &Value, faults: &mut Vec<String>) -> BTreeSet<String> {
                 variable["type"] == "datasource" && variable["query"] == "prometheus",
                 "type",
             );
+            check(variable["current"].is_object(), "current");
         } else {
             check(variable["type"] == "query", "type");
-            check(variable["multi"] == true, "multi");
             check(variable["refresh"] == 2, "refresh");
             check(
                 variable["datasource"]["uid"] == "${datasource}",
@@ -137,6 +150,12 @@ fn variables(board: &Value, faults: &mut Vec<String>) -> BTreeSet<String> {
             );
             // All of thousands of definitions at once would tell nothing.
             let all = name != "definition";
+            check(variable["multi"] == all, "multi");
+            let current = &variable["current"]["value"];
+            check(
+                all && *current == serde_json::json!(["$__all"]) || !all && current == "",
+                "current",
+            );
             check(variable["includeAll"] == all, "includeAll");
             check(!all || variable["allValue"] == ".+", "allValue");
             for used in used(&variable["query"]) {
@@ -148,7 +167,7 @@ fn variables(board: &Value, faults: &mut Vec<String>) -> BTreeSet<String> {
         }
         check(known.insert(name.to_owned()), "twice");
     }
-    for needed in ["datasource", "job", "instance", "tenant"] {
+    for needed in ["datasource", "job", "tenant"] {
         if !known.contains(needed) {
             faults.push(format!("variable {needed} is missing"));
         }
@@ -220,9 +239,10 @@ fn look(panel: &Value, faults: &mut Vec<String>) {
     );
     check(text(&defaults["noValue"], 5), "no text for no value");
     check(
-        defaults["unit"]
-            .as_str()
-            .is_some_and(|unit| UNITS.contains(&unit)),
+        kind == "table"
+            || defaults["unit"]
+                .as_str()
+                .is_some_and(|unit| UNITS.contains(&unit)),
         "unit is not a known one",
     );
     let steps = list(&defaults["thresholds"]["steps"]);
@@ -230,6 +250,9 @@ fn look(panel: &Value, faults: &mut Vec<String>) {
         !steps.is_empty() && steps[0]["value"].is_null(),
         "thresholds",
     );
+    if steps.is_empty() {
+        return;
+    }
     let values: Vec<f64> = steps
         .iter()
         .filter_map(|step| step["value"].as_f64())
@@ -239,7 +262,7 @@ fn look(panel: &Value, faults: &mut Vec<String>) {
         kind != "stat"
             || steps.len() > 1
             || defaults["mappings"].is_array()
-            || panel["options"]["colorMode"] == "none",
+            || list(&defaults["thresholds"]["steps"])[0]["color"] == "transparent",
         "a coloured value without thresholds",
     );
     for color in colors(panel) {

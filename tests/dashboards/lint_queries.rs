@@ -6,18 +6,25 @@ use defender_scan_exporter::exposition::catalog::{self, Kind};
 use serde_json::Value;
 
 use super::lint::list;
-use super::promql;
+use super::{promql, rules};
 
 /// Windows of counters besides Grafana's own: those that a title names.
-const WINDOWS: [&str; 4] = ["$__rate_interval", "1d", "7d", "30d"];
+const WINDOWS: [&str; 6] = ["$__rate_interval", "15m", "1h", "1d", "7d", "30d"];
 
 /// Offences of a panel's queries.
-pub fn queries(panel: &Value, faults: &mut Vec<String>) {
+///
+/// Only dashboards `by_instance` can be narrowed to some: recorded series have no instance.
+pub fn queries(panel: &Value, by_instance: bool, faults: &mut Vec<String>) {
     let mut check = |fine: bool, fault: String| {
         if !fine {
             faults.push(fault);
         }
     };
+    let recorded: Vec<String> = rules::rules()
+        .into_iter()
+        .filter(|rule| !rule.is_alert)
+        .map(|rule| rule.name)
+        .collect();
     let ours = |source: &Value| source["uid"] == "${datasource}" && source["type"] == "prometheus";
     check(ours(&panel["datasource"]), "data source".to_owned());
     let targets = list(&panel["targets"]);
@@ -54,23 +61,29 @@ pub fn queries(panel: &Value, faults: &mut Vec<String>) {
         );
         for selector in selectors {
             let name = selector.metric;
-            for wanted in ["job=~\"$job\"", "instance=~\"$instance\""] {
+            if name == rules::LINKS {
+                continue;
+            }
+            let instance = by_instance.then_some("instance=~\"$instance\"");
+            for wanted in std::iter::once("job=~\"$job\"").chain(instance) {
                 check(
                     selector.matchers.contains(wanted),
                     format!("{name} without {wanted}"),
                 );
             }
-            let Some(metric) = catalog::all().find(|known| known.name == promql::family(&name))
-            else {
-                check(name == "up", format!("{name} does not exist"));
-                continue;
-            };
-            if metric.labels.contains(&"tenant") {
+            let metric = catalog::all().find(|known| known.name == promql::family(&name));
+            let recorded = recorded.contains(&name);
+            check(
+                metric.is_some() || recorded || name == "up",
+                format!("{name} does not exist"),
+            );
+            if recorded || metric.is_some_and(|metric| metric.labels.contains(&"tenant")) {
                 check(
                     selector.matchers.contains("tenant=~\"$tenant\""),
                     format!("{name} without the tenant"),
                 );
             }
+            let Some(metric) = metric else { continue };
             let counts = matches!(metric.kind, Kind::Counter | Kind::Histogram);
             let rated = ["rate", "increase"].contains(&selector.function.as_str());
             check(
@@ -106,39 +119,34 @@ fn unit(panel: &Value, expression: &str, check: &mut impl FnMut(bool, String)) {
         .as_str()
         .unwrap_or_default();
     let first = promql::selectors(expression).into_iter().next();
-    let Some(first) = first.filter(|_| panel["type"] != "state-timeline") else {
-        return;
-    };
-    // A count of things, whatever is compared to find them.
-    if expression.contains("bool") || expression.starts_with("count(") {
-        return check(
-            ["none", "short", "percentunit"].contains(&unit),
-            format!("{unit} for a count"),
-        );
-    }
-    if panel["type"] == "table" {
+    let Some(first) = first else { return };
+    if ["table", "state-timeline"].contains(&panel["type"].as_str().unwrap_or_default()) {
         return;
     }
-    let fits = match (promql::family(&first.metric), first.function.as_str()) {
-        (name, "rate") if name.ends_with("_requests_total") => unit == "reqps",
-        ("process_cpu_seconds_total", _) => unit == "percentunit",
-        (_, "increase") if expression.contains(" / ") => unit == "percentunit",
-        (_, "increase") => unit == "none",
-        (name, _)
-            if name.contains("_last_age_seconds")
-                && expression.contains("defender_scan_interval_seconds") =>
-        {
-            unit == "none"
+    let has = |text: &str| expression.contains(text);
+    let shares = [
+        "_quota_limit",
+        "process_max_fds",
+        "process_cpu_seconds_total",
+    ];
+    let fits = if has("/ 3600") {
+        unit == "h"
+    } else if shares.iter().any(|name| has(name)) || has(":increase1h") && has(" / ") {
+        unit == "percentunit"
+    } else if has("rate(") && has("_requests_total") {
+        unit == "reqps"
+    } else if ["count(", "sum", "round("]
+        .iter()
+        .any(|start| expression.starts_with(start))
+        || has("_age_seconds") && has("_interval_seconds")
+    {
+        ["none", "short"].contains(&unit)
+    } else {
+        match promql::family(&first.metric) {
+            name if name.ends_with("_seconds") => unit == "s",
+            name if name.ends_with("_bytes") => unit == "bytes",
+            _ => ["none", "short"].contains(&unit),
         }
-        (name, _) if name.ends_with("_seconds") => unit == "s",
-        (name, _) if name.ends_with("_bytes") => unit == "bytes",
-        (name, _) if name.contains("_quota_") || name == "up" || name.ends_with("_fds") => {
-            unit == "percentunit"
-        }
-        ("defender_scan_targets_succeeded", _) if expression.contains("defender_scan_targets{") => {
-            unit == "percentunit"
-        }
-        _ => ["none", "short"].contains(&unit),
     };
     check(fits, format!("unit {unit} does not fit {}", first.metric));
 }

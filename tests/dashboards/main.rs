@@ -6,6 +6,7 @@ mod day;
 mod faults;
 mod golden;
 mod lint;
+mod lint_drawn;
 mod lint_queries;
 mod promql;
 mod queries;

@@ -13,7 +13,7 @@ use super::{promql, read, root};
 use crate::common::tools::needs;
 
 /// The record that holds the addresses that annotations link to.
-const LINKS: &str = "defender_scan_exporter:links:info";
+pub const LINKS: &str = "defender_scan_exporter:links:info";
 pub const RULES: &str = "alerts/defender-scan.rules.yml";
 const TESTS: [&str; 6] = [
     "absence",
