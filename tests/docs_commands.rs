@@ -25,7 +25,7 @@ const DOCKER: By =
     Nobody("it takes two optimized builds; tests/containers/run.sh does the same with podman");
 
 /// Beginnings of commands; the first that fits counts.
-const COMMANDS: [(&str, By); 39] = [
+const COMMANDS: [(&str, By); 42] = [
     (
         "cargo run --release -- demo",
         Test("tests/process.rs", "demo"),
@@ -121,6 +121,18 @@ const COMMANDS: [(&str, By); 39] = [
     (
         "systemctl ",
         Test("tests/shipping/installed.sh", "systemctl enable --now"),
+    ),
+    (
+        "helm install defender",
+        Test("tests/kubernetes/lib.sh", "h upgrade --install"),
+    ),
+    (
+        "helm upgrade defender",
+        Test("tests/kubernetes/lib.sh", "h upgrade --install"),
+    ),
+    (
+        "UPDATE_GOLDEN=1 tests/kubernetes/run.sh",
+        Test(".ci/run", "tests/kubernetes/run.sh"),
     ),
     ("api=", AZURE),
     ("role=$(az ", AZURE),

@@ -222,14 +222,13 @@ check_web_config() {
         -addext "subjectAltName=DNS:exporter.web.svc,DNS:exporter" 2>/dev/null
     cp "$work/tls.crt" "$work/ca.crt"
     k create secret generic exporter-tls --from-file="$work/tls.key" --from-file="$work/tls.crt" --from-file="$work/ca.crt" >/dev/null
-    # The hash is that of docs/web.md's example, of the password `test`.
-    k create secret generic scrape --from-literal=username=prometheus --from-literal=password=test >/dev/null
-    cat >"$work/web.yaml" <<'END'
+    k create secret generic scrape --from-literal=username=prometheus --from-literal=password=right >/dev/null
+    cat >"$work/web.yaml" <<END
 demo: true
 webConfig:
   config:
     tls_server_config: {cert_file: tls.crt, key_file: tls.key}
-    basic_auth_users: {prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}
+    basic_auth_users: {prometheus: $(perl -e 'print crypt("right", q($2y$10$abcdefghijklmnopqrstuu))')}
   secrets: [exporter-tls]
 monitor:
   enabled: true

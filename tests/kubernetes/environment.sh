@@ -17,10 +17,13 @@ has_go() {
     [ "$(printf '%s\n' go1.26 "$version" | sort -V | head -n 1)" = go1.26 ]
 }
 
-# helm, where Go can build it.
-install_helm() {
-    local version=v4.3.1
-    [ -x "$bin/helm" ] && return
-    say "helm $version"
-    GOBIN=$bin go install "helm.sh/helm/v4/cmd/helm@$version"
+# Tools that Go can build, in these versions.
+install_tools() {
+    local tool
+    for tool in helm.sh/helm/v4/cmd/helm@v4.3.1 github.com/rhysd/actionlint/cmd/actionlint@v1.7.7; do
+        local name=${tool%@*}
+        [ ! -x "$bin/${name##*/}" ] || continue
+        say "$tool"
+        GOBIN=$bin go install "$tool" || return
+    done
 }

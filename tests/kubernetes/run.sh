@@ -19,13 +19,15 @@ not_checked() {
 
 has_go || not_checked "the Helm chart; expected Go 1.26 or later, but found $(go env GOVERSION 2>/dev/null || echo none)"
 mkdir -p "$bin"
-install_helm || not_checked "the Helm chart; expected to build helm from the Go module proxy, but that failed"
+install_tools || not_checked "the Helm chart; expected to build helm and actionlint from the Go module proxy, but that failed"
 [ -x target/python/bin/kubernetes-validate ] || {
     python3 -m venv target/python
     # The versions of tests/run.sh.
     target/python/bin/pip install --quiet --disable-pip-version-check $(grep -oE '(kubernetes-validate|pyyaml)==[0-9.]+' tests/run.sh)
 }
 export PATH=$PWD/target/python/bin:$PATH
+say "the workflows"
+actionlint -shellcheck= -pyflakes=
 say "the chart, without a cluster"
 python3 tests/kubernetes/chart.py
 
