@@ -51,7 +51,9 @@ COPY --from=build /defender-scan-exporter /defender-scan-exporter
 COPY --from=build --chown=65532:0 /data /data
 USER 65532:65532
 # There is no /tmp, and all but /data may be read-only; the demo wants a temporary folder.
+# In a container, loopback is of use to nobody, not even to the demo.
 ENV DEFENDER_EXPORTER_STORAGE_PATH=/data \
+    DEFENDER_EXPORTER_WEB_LISTEN_ADDRESS=:10063 \
     TMPDIR=/data
 VOLUME ["/data"]
 EXPOSE 10063

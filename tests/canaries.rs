@@ -250,14 +250,21 @@ async fn run(simulator: &Simulator, format: &str) {
     let refused = client.get(format!("{}/?q={PASSWORD}", exporter.url));
     let refused = refused.basic_auth("prometheus", Some(SECRET)).send().await;
     assert_eq!(refused.expect("it answers").status().as_u16(), 401);
-    for path in ["/", "/metrics", "/-/ready", "/-/healthy", "/nothing"] {
+    for path in [
+        "/",
+        "/metrics",
+        "/config",
+        "/-/ready",
+        "/-/healthy",
+        "/nothing",
+    ] {
         assert_free_of(path, get(path).await.as_bytes(), &secrets());
     }
     for (endpoint, fault) in echoes(&echo) {
         simulator.set_fault(endpoint, Some(fault));
         simulator.revoke_tokens(0);
         asked(simulator, endpoint, |_| true).await;
-        for path in ["/", "/metrics", "/-/ready", "/nothing"] {
+        for path in ["/", "/metrics", "/config", "/-/ready", "/nothing"] {
             assert_free_of(path, get(path).await.as_bytes(), &secrets());
         }
         simulator.set_fault(endpoint, None);
@@ -294,18 +301,19 @@ async fn run(simulator: &Simulator, format: &str) {
     fs::write(&file, &proxied).expect("it can be written");
     let mut check = binary();
     check.args(["check-config", "--config.file"]).arg(&file);
-    let output = check
-        .args(["--web.config.file", &web])
-        .output()
-        .expect("it starts");
-    let shown = [output.stdout, output.stderr].concat();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&shown)
-    );
-    assert_free_of("check-config", &shown, &secrets());
+    check.args(["--web.config.file", &web]);
+    for more in [&[][..], &["--output", "json"]] {
+        let output = check.args(more).output().expect("it starts");
+        let shown = [output.stdout, output.stderr].concat();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&shown)
+        );
+        assert_free_of("check-config", &shown, &secrets());
+    }
+    assert!(get("/config").await.contains("tenants:"), "it is shown");
     exporter.process.signal("HUP");
     exporter.says("proxy").await;
     assert_free_of("the log", exporter.process.output().as_bytes(), &secrets());

@@ -3,13 +3,16 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test suite config::` writes the expected mistakes anew: read the difference.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use defender_scan_exporter::budget::Scope;
 use defender_scan_exporter::config::{
-    CertificateFiles, Config, Credential, ManagedIdentity, SecretSource, read_secret_file,
+    CertificateFiles, Config, Credential, InForce, ManagedIdentity, SCHEMA, SecretSource,
+    read_secret_file,
 };
 use defender_scan_exporter::exposition::catalog;
 use proptest::prelude::*;
@@ -303,6 +306,138 @@ fn a_secret_file_that_everyone_can_read_is_a_warning() {
             assert_eq!(found, expected, "{credential}");
         }
     }
+}
+
+/// What `/config` shows means the same, but for secrets, of which it shows none.
+#[test]
+fn the_configuration_in_force_can_be_read_back() {
+    make_private();
+    for name in ["full", "minimal", "credentials", "windows"] {
+        let path = format!("tests/config/good/{name}.yml");
+        let (config, _) = Config::load_with(Path::new(&path), &without_environment).unwrap();
+        let expected = format!("{config:#?}");
+        let in_force = InForce::default();
+        assert_eq!(in_force.yaml(), "");
+        in_force.set(config);
+        let shown = in_force.yaml();
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+        assert_eq!(shown.contains("<secret>"), name == "full", "{shown}");
+        let (again, _) = Config::parse(&shown, "shown").unwrap_or_else(|e| panic!("{e}\n{shown}"));
+        assert_eq!(format!("{again:#?}"), expected, "{shown}");
+    }
+}
+
+/// What a schema cannot say, by the message for it.
+const BEYOND_A_SCHEMA: [&str; 9] = [
+    "_file: expected",
+    "credential.path: expected a readable file",
+    "expected a name of its own",
+    "expected a regular expression",
+    "expected a duration from",
+    "expected `0s` or a duration from",
+    "expected no region outside",
+    "`AZURE_CLIENT_ID` in the environment",
+    "expected each key once",
+];
+
+#[test]
+fn editors_see_the_same_mistakes_by_the_schema() {
+    let modules = Path::new("target/node/node_modules");
+    assert!(
+        modules.join("ajv").exists(),
+        "expected ajv in {}, but found none; run tests/run.sh",
+        modules.display()
+    );
+    let folders = ["good", "warned", "bad"].map(|name| format!("tests/config/{name}"));
+    let files: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| yaml_files(folder))
+        .collect();
+    let output = Command::new("node")
+        .env("NODE_PATH", fs::canonicalize(modules).unwrap())
+        .args(["tests/schema/check.cjs", "src/config/schema.json"])
+        .args(&files)
+        .output()
+        .expect("expected node, but found none; run tests/run.sh");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        said.lines().count(),
+        files.len(),
+        "{:?}",
+        String::from_utf8(output.stderr)
+    );
+    let mut seen = 0;
+    for (file, said) in files.iter().zip(said.lines()) {
+        let name = file.display();
+        if !file.starts_with(BAD) {
+            assert_eq!(said, "valid", "{name}");
+            continue;
+        }
+        let mistakes = fs::read_to_string(file.with_extension("txt")).unwrap();
+        let beyond = |line: &str| BEYOND_A_SCHEMA.iter().any(|words| line.contains(words));
+        if !mistakes.lines().all(beyond) {
+            assert_ne!(said, "valid", "{name}: {mistakes}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 60, "{seen}");
+}
+
+/// The keys that a section knows, as its error for an unknown one lists them.
+fn known_keys(text: &str) -> BTreeSet<String> {
+    let mistakes = Config::parse(text, "x").unwrap_err().to_string();
+    let line = mistakes.lines().find(|line| line.contains("zz: "));
+    let line = line.unwrap_or_else(|| panic!("{mistakes}"));
+    let (_, list) = line.split_once("expected ").unwrap();
+    let (list, _) = list.split_once(", but found an unknown key").unwrap();
+    list.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_schema_has_every_key() {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    let keys = |section: &serde_json::Value| -> BTreeSet<String> {
+        section["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let tenant = &schema["definitions"]["tenant"];
+    assert_eq!(keys(&schema), known_keys("zz: 1"));
+    assert_eq!(
+        keys(&schema["properties"]["http"]),
+        known_keys("http: {zz: 1}")
+    );
+    assert_eq!(keys(tenant), known_keys("tenants: [{zz: 1}]"));
+    for name in ["definitions", "poll", "quota"] {
+        let text = format!("tenants: [{{{name}: {{zz: 1}}}}]");
+        assert_eq!(
+            keys(&tenant["properties"][name]),
+            known_keys(&text),
+            "{name}"
+        );
+    }
+    let rule = "tenants: [{definitions: {include: {zz: 1}}}]";
+    assert_eq!(keys(&schema["definitions"]["rule"]), known_keys(rule));
+    let types = schema["definitions"]["credential"]["oneOf"]
+        .as_array()
+        .unwrap();
+    for of_type in types {
+        let name = of_type["properties"]["type"]["const"].as_str().unwrap();
+        // Each key is asked for if the one before is there.
+        let text = format!(
+            "tenants: [{{credential: {{type: {name}, client_id: a, path: b, certificate_file: c, zz: 1}}}}]"
+        );
+        let known = known_keys(&text);
+        assert_eq!(keys(of_type), known, "{name}");
+    }
+    assert_eq!(types.len(), 7);
 }
 
 #[test]

@@ -25,7 +25,7 @@ const DOCKER: By =
     Nobody("it takes two optimized builds; tests/containers/run.sh does the same with podman");
 
 /// Beginnings of commands; the first that fits counts.
-const COMMANDS: [(&str, By); 42] = [
+const COMMANDS: &[(&str, By)] = &[
     (
         "cargo run --release -- demo",
         Test("tests/process.rs", "demo"),
@@ -50,6 +50,10 @@ const COMMANDS: [(&str, By); 42] = [
         Test("tests/web_config.rs", "check-config"),
     ),
     ("defender-scan-exporter check-config", Here),
+    (
+        "defender-scan-exporter docs schema",
+        Test("tests/process.rs", "schema"),
+    ),
     (
         "defender-scan-exporter check ",
         Test("tests/check/main.rs", "check"),

@@ -120,12 +120,54 @@ fn a_bad_file_is_refused_with_every_mistake() {
 }
 
 #[test]
+fn scripts_read_what_is_wrong_with_files() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("bad.yml"), "tenants:\n  - name: x\n    tenant_id: y\n")
+        .expect("it can be written");
+    let good = "tenants: [{name: x, tenant_id: ${y}.example, credential: {type: azure_cli}}]";
+    fs::write(path("good.yml"), good.replace("${y}", "y") + "\n").expect("it can be written");
+    fs::write(path("web.yml"), "basic_auth_users: {}\n").expect("it can be written");
+    let read = |name: &str| {
+        let output = run(&[
+            "check-config",
+            "--output",
+            "json",
+            "--config.file",
+            &path(name),
+            "--web.config.file",
+            &path("web.yml"),
+        ]);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        (output.status.code(), json)
+    };
+    let (code, bad) = read("bad.yml");
+    assert_eq!((code, &bad["ok"]), (Some(1), &false.into()));
+    let [first, second] = &bad["files"].as_array().expect("it is a list")[..] else {
+        panic!("{bad}");
+    };
+    assert_eq!((&first["ok"], &second["ok"]), (&false.into(), &true.into()));
+    assert_eq!(first["summary"], serde_json::Value::Null);
+    let mistake = &first["mistakes"][1];
+    assert_eq!(
+        (&mistake["line"], &mistake["key"]),
+        (&3.into(), &"tenants[0].tenant_id".into())
+    );
+    let message = mistake["message"].as_str().expect("it is text");
+    assert!(message.starts_with("expected a directory"), "{message}");
+    let (code, good) = read("good.yml");
+    assert_eq!((code, &good["ok"]), (Some(0), &true.into()));
+    assert_eq!(good["files"][0]["summary"], "tenants: 1");
+}
+
+#[test]
 fn help_version_completions_and_the_metrics_reference() {
     for arguments in [
         &["--help"][..],
         &["--version"],
         &["completions", "bash"],
         &["docs", "metrics"],
+        &["docs", "schema"],
     ] {
         let output = run(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -133,6 +175,11 @@ fn help_version_completions_and_the_metrics_reference() {
     }
     let output = run(&["--no-such-flag"]);
     assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).expect("it is text");
+    assert!(
+        said.starts_with("defender-scan-exporter: unexpected argument"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use defender_scan_exporter::budget::{Budget, Limits};
 use defender_scan_exporter::clock::{Clock, Timestamp};
+use defender_scan_exporter::config::InForce;
 use defender_scan_exporter::exposition::{self, Exposition, Format, SelfMetrics};
 use defender_scan_exporter::model::health::Health;
 use defender_scan_exporter::model::histogram::Histogram;
@@ -257,6 +258,7 @@ async fn curl_reads_it_plain_and_compressed() {
         telemetry_path: TelemetryPath::default(),
         max_requests: 1,
         expected: Expected::default(),
+        config: InForce::default(),
         reload: None,
     };
     let shutdown = CancellationToken::new();

@@ -21,6 +21,16 @@ if [ -z "${EXPORTER:-}" ]; then
     EXPORTER=$project/target/release/defender-scan-exporter
 fi
 
+# Checked first: a server that cannot listen would say so in its log only.
+for name in exporter prometheus alertmanager; do
+    variable=${name}_port
+    port=${!variable}
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        echo "expected port $port to be free for $name, but found it in use; set ${variable^^} to another" >&2
+        exit 1
+    fi
+done
+
 folder=$(mktemp -d)
 end() {
     trap - EXIT INT TERM
@@ -46,7 +56,8 @@ trap 'exit 0' INT TERM
 sed -e "s/exporter:10063/127.0.0.1:$exporter_port/" \
     -e "s/alertmanager:9093/127.0.0.1:$alertmanager_port/" \
     "$project/deploy/compose/prometheus.yml" >"$folder/prometheus.yml"
-cp "$project/alerts/defender-scan.rules.yml" "$folder"
+# The rules as they are shipped, but for their patience: a demo's alerts should fire at once.
+sed 's/^\( *for:\) .*/\1 15s/' "$project/alerts/defender-scan.rules.yml" >"$folder/defender-scan.rules.yml"
 
 cd "$folder"
 "$EXPORTER" demo --web.listen-address="127.0.0.1:$exporter_port" >exporter.log 2>&1 &
@@ -63,7 +74,7 @@ ready() {
         [ "$(jobs -pr | wc -l)" -eq 3 ] || break
         sleep 0.25
     done
-    echo "expected $name to be ready on $url, but it is not; is the port taken?" >&2
+    echo "expected $name to be ready on $url, but it is not" >&2
     tail -n 5 ./*.log >&2
     exit 1
 }

@@ -5,6 +5,7 @@ pub mod commands;
 mod environment;
 pub mod printable;
 pub mod stderr;
+mod usual_names;
 
 use std::ffi::OsString;
 use std::io::ErrorKind as IoErrorKind;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use exporter_toolkit::flags::{MetricsFlags, WebFlags, with_environment};
@@ -22,6 +24,7 @@ use url::Url;
 
 use crate::model::TenantName;
 use crate::polling::shard::{Shard, ShardError};
+use crate::web::CONFIG;
 use crate::web::DEFINITION;
 
 /// The port that is listened on by default.
@@ -63,17 +66,28 @@ impl Cli {
     {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         let matches = command().try_get_matches_from(&arguments);
+        let listens_by_default = matches.as_ref().is_ok_and(|matches| {
+            matches.value_source("web.listen-address") == Some(ValueSource::DefaultValue)
+        });
         let mut cli = matches
             .and_then(|matches| Self::from_arg_matches(&matches))
-            .map_err(|error| environment::name_the_variable(error, &arguments))?;
+            .map_err(|error| environment::name_the_variable(error, &arguments))
+            .map_err(usual_names::explain)?;
+        // A demo has no password, and nobody but its user needs it.
+        if listens_by_default
+            && matches!(cli.command, Some(Command::Demo(_)))
+            && let Ok(address) = format!("127.0.0.1:{PORT}").parse()
+        {
+            cli.flags.web.listen_addresses = vec![address];
+        }
         let empty = |path: &mut PathBuf| path.as_os_str().is_empty();
         cli.flags.config_file.take_if(empty);
         let named = cli.flags.config_file.is_some() || cli.flags.web.config_file.is_some();
-        if matches!(cli.command, Some(Command::CheckConfig)) && !named {
+        if matches!(cli.command, Some(Command::CheckConfig { .. })) && !named {
             let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
         }
-        if cli.flags.metrics.telemetry_path.as_str() == DEFINITION {
+        if [CONFIG, DEFINITION].contains(&cli.flags.metrics.telemetry_path.as_str()) {
             let error = FlagError::TelemetryPath;
             return Err(Self::command().error(ErrorKind::ValueValidation, error));
         }
@@ -99,6 +113,7 @@ fn command() -> clap::Command {
 
 /// Flags that stand before or after a subcommand.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Flags of all commands")]
 pub struct Flags {
     /// Configuration file; without it, one tenant is made from `AZURE_TENANT_ID` and the like
     #[arg(long = "config.file", value_name = "FILE", global = true)]
@@ -128,22 +143,22 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_WEB_ENABLE_LIFECYCLE")]
     pub enable_lifecycle: bool,
 
-    /// Which of several exporters this is, counted from 0 [default: 0 if there is but one]
+    /// Which of several exporters this is, counted from 0 [default: 0 if there is only one]
     #[arg(long = "shard", value_name = "N", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_SHARD")]
     pub shard: Option<u32>,
 
-    /// Among how many exporters the tenants are shared out
+    /// Total number of shards
     #[arg(long = "total-shards", value_name = "N", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_TOTAL_SHARDS", default_value_t = 1)]
     pub total_shards: u32,
 
-    /// Folder for what must outlive a restart; empty: in memory [default: ./data; demo: a temporary one]
+    /// Folder for the state that must survive a restart; empty: in memory [default: ./data; demo: a temporary one]
     #[arg(long = "storage.path", value_name = "FOLDER", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_STORAGE_PATH", value_parser = storage)]
     pub storage_path: Option<Storage>,
 
-    /// Least severe messages that are logged
+    /// Least severe level of messages to log
     #[arg(
         long = "log.level",
         value_name = "LEVEL",
@@ -203,7 +218,7 @@ pub struct Demo {
     /// How many times faster than real time the simulated world runs
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub speed: u32,
-    /// Let something go wrong with each fourth call of the API, in an order that a seed decides
+    /// Make every fourth API call fail in some way, in an order that the seed decides
     #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "1")]
     pub chaos: Option<u64>,
 }
@@ -213,7 +228,7 @@ pub struct Demo {
 pub enum Command {
     /// Run the exporter against a simulated Defender API; nothing else to set up
     Demo(Demo),
-    /// Check that each tenant can be signed in to and polled: 4 calls a tenant at most
+    /// Check sign-in, permissions and the API for each tenant, with at most 4 calls per tenant
     Check {
         /// Only this tenant
         #[arg(long, value_name = "NAME", value_parser = |name: &str| Ok::<_, FlagError>(TenantName::new(name)))]
@@ -223,8 +238,12 @@ pub enum Command {
         output: Output,
     },
     /// Check the configuration files and the files that they name; no network
-    CheckConfig,
-    /// Print reference documentation in Markdown
+    CheckConfig {
+        /// For people or for scripts
+        #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Print reference documentation
     Docs {
         /// Which
         #[arg(value_enum)]
@@ -244,7 +263,7 @@ pub enum Command {
     },
 }
 
-/// How `check` reports.
+/// How `check` and `check-config` report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// Lines for people
@@ -256,8 +275,10 @@ pub enum Output {
 /// What `docs` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Topic {
-    /// All metrics, with types, units and labels
+    /// All metrics, with types, units and labels, in Markdown
     Metrics,
+    /// A JSON Schema of the configuration file, for editors
+    Schema,
 }
 
 /// Least severe messages that are logged.
@@ -366,6 +387,29 @@ mod tests {
         let cli = read(&["--log.level=WARN", "--log.format=Json"]).unwrap();
         assert_eq!(cli.flags.log_level, LogLevel::Warn);
         assert_eq!(cli.flags.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn the_demo_listens_on_loopback_unless_told_otherwise() {
+        let addresses = |arguments: &[&str]| read(arguments).unwrap().flags.web.listen_addresses;
+        assert_eq!(addresses(&["demo"]), ["127.0.0.1:10063".parse().unwrap()]);
+        for arguments in [
+            ["demo", "--web.listen-address=:10063"],
+            ["--web.listen-address=:10063", "demo"],
+        ] {
+            assert_eq!(addresses(&arguments), [":10063".parse().unwrap()]);
+        }
+    }
+
+    #[test]
+    fn a_subcommands_own_flags_come_first() {
+        let help = read(&["check", "--help"]).unwrap_err().to_string();
+        let place = |words| {
+            help.find(words)
+                .unwrap_or_else(|| panic!("{words}: {help}"))
+        };
+        assert!(place("--tenant") < place("Flags of all commands:"));
+        assert!(place("Flags of all commands:") < place("--config.file"));
     }
 
     #[test]

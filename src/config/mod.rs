@@ -7,6 +7,7 @@
 //! file.rs ─► config_report (text → values with lines, and a report of all errors)
 //!    └─ tenant.rs ─ labels.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
 //! env.rs (Azure's variables → one tenant)
+//! in_force.rs (all of it as YAML again, without secrets), schema.json (for editors)
 //! ```
 
 mod certificate;
@@ -15,6 +16,7 @@ mod credential;
 mod env;
 mod file;
 mod files;
+mod in_force;
 mod labels;
 mod scalar;
 mod secret;
@@ -31,12 +33,16 @@ use url::Url;
 
 pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use config_report::{ConfigErrors, ConfigWarning};
+pub use in_force::InForce;
 pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 
 use crate::budget::{BudgetKey, Limits};
 use crate::clock::Timestamp;
 use crate::model::{DefinitionId, TenantName};
+
+/// A JSON Schema of the configuration file, for editors.
+pub const SCHEMA: &str = include_str!("schema.json");
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

@@ -244,6 +244,8 @@ pub enum Handler {
     Metrics,
     /// The status page.
     Status,
+    /// `/config`.
+    Config,
     /// `/-/healthy`.
     Healthy,
     /// `/-/ready`.
@@ -259,6 +261,7 @@ impl Handler {
     pub const ALL: &'static [Self] = &[
         Self::Metrics,
         Self::Status,
+        Self::Config,
         Self::Healthy,
         Self::Ready,
         Self::Reload,
@@ -271,6 +274,7 @@ impl Handler {
         match self {
             Self::Metrics => "metrics",
             Self::Status => "status",
+            Self::Config => "config",
             Self::Healthy => "healthy",
             Self::Ready => "ready",
             Self::Reload => "reload",

@@ -12,11 +12,12 @@ mod routes;
 
 pub use page::DEFINITION;
 pub use reload::{ReloadRequest, ReloadRequests};
-pub use routes::router;
+pub use routes::{CONFIG, router};
 
 use exporter_toolkit::metrics::TelemetryPath;
 
 use crate::clock::Clock;
+use crate::config::InForce;
 use crate::exposition::SelfMetrics;
 use crate::polling::Expected;
 use crate::polling::snapshot::Snapshot;
@@ -36,6 +37,8 @@ pub struct WebState {
     pub max_requests: usize,
     /// The configured tenants, for readiness.
     pub expected: Expected,
+    /// The configuration in force.
+    pub config: InForce,
     /// Where to ask for a reload; `None`: nobody may by HTTP.
     pub reload: Option<ReloadRequests>,
 }
@@ -112,6 +115,7 @@ mod tests {
             telemetry_path: TelemetryPath::default(),
             max_requests: 40,
             expected: Expected::new(vec![TenantName::new("contoso")]),
+            config: InForce::default(),
             reload: None,
         }
     }

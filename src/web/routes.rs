@@ -5,6 +5,7 @@
 //! | the telemetry path | the metrics |
 //! | `/` | the status page, unless the metrics are there |
 //! | `/definition` | the page of one definition |
+//! | `/config` | the configuration in force, without secrets |
 //! | `/-/assets/…` | what these pages are made of |
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200, or 503 with the reasons |
@@ -16,6 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
@@ -27,6 +29,9 @@ use super::renderer::Renderer;
 use super::{WebState, page, ready};
 use crate::exposition::catalog::Handler;
 use crate::exposition::{Exposition, SelfMetrics};
+
+/// The path of the configuration in force.
+pub const CONFIG: &str = "/config";
 
 /// What a scrape needs.
 #[derive(Clone)]
@@ -64,6 +69,14 @@ pub fn router(state: WebState) -> Router {
     let metrics = MetricsHandler::new(move |wanted| metrics(scraped.clone(), wanted))
         .max_requests(state.max_requests)
         .route();
+    let config = state.config.clone();
+    let config = get(move || async move {
+        let headers = [
+            (CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (CACHE_CONTROL, "no-store"),
+        ];
+        (headers, config.yaml())
+    });
     let not_found = any(|| async { (StatusCode::NOT_FOUND, "not found\n") });
     router
         .route(&metrics_path, counted(Handler::Metrics, metrics))
@@ -71,6 +84,7 @@ pub fn router(state: WebState) -> Router {
             "/-/healthy",
             counted(Handler::Healthy, get(|| async { "healthy\n" })),
         )
+        .route(CONFIG, counted(Handler::Config, config))
         .route("/-/ready", counted(Handler::Ready, get(readiness)))
         .route("/-/reload", counted(Handler::Reload, post(reload)))
         .fallback_service(counted(Handler::Other, not_found).with_state(state.clone()))
@@ -218,7 +232,7 @@ mod tests {
         let state = state();
         let router = router(state.clone());
         let asset = "/-/assets/status.css";
-        for path in ["/", asset, "/metrics", "/-/healthy", "/-/ready"] {
+        for path in ["/", asset, "/config", "/metrics", "/-/healthy", "/-/ready"] {
             let response = ask(&router, "HEAD", path, &[]).await;
             assert_eq!(response.status(), StatusCode::OK, "{path}");
             assert_eq!(text(response).await, "", "{path}");

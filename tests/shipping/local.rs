@@ -108,6 +108,6 @@ async fn where_one_can_not_start_none_stays() {
     let mut process = start([free_port(), taken, free_port()]);
     assert_eq!(process.exit().await.code(), Some(1), "{}", process.output());
     let said = process.output();
-    assert!(said.contains("is the port taken?"), "{said}");
+    assert!(said.contains(&format!("expected port {taken} to be free for prometheus, but found it in use; set PROMETHEUS_PORT to another")), "{said}");
     nothing_is_left(&process, &[]);
 }

@@ -22,6 +22,7 @@ use self::runtime::Threads;
 use crate::cli::printable;
 use crate::cli::stderr::Lines;
 use crate::cli::{Cli, Command, Flags, Topic};
+use crate::config;
 use crate::exposition::reference;
 use crate::shutdown::{Asked, Hangup, Signals};
 
@@ -56,10 +57,13 @@ pub fn run(cli: Cli, signals: Signals) -> ExitCode {
         Some(Command::Check { tenant, output }) => {
             once(signals, || block_on(check::run(cli.flags, tenant, output)))
         }
-        Some(Command::CheckConfig) => once(signals, || check_config::run(&cli.flags)),
-        Some(Command::Docs {
-            topic: Topic::Metrics,
-        }) => once(signals, || print(&reference::markdown())),
+        Some(Command::CheckConfig { output }) => {
+            once(signals, || check_config::run(&cli.flags, output))
+        }
+        Some(Command::Docs { topic }) => once(signals, || match topic {
+            Topic::Metrics => print(&reference::markdown()),
+            Topic::Schema => print(config::SCHEMA),
+        }),
         Some(Command::Completions { shell }) => once(signals, || {
             let mut script = Vec::new();
             let name = env!("CARGO_PKG_NAME");
@@ -85,7 +89,11 @@ pub fn refuse(error: &clap::Error, signals: Signals) -> ExitCode {
     // Nobody would act on a signal while this waits for its reader.
     signals.release().ok();
     if error.use_stderr() {
-        let text = printable::lines(&error.render().to_string());
+        let text = error.render().to_string();
+        // As all other errors begin.
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let text = format!("{}: {text}", env!("CARGO_PKG_NAME"));
+        let text = printable::lines(&text);
         let _ = io::stderr().write_all(text.as_bytes());
     } else {
         let _ = error.print();

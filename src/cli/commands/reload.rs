@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::file_watch::FileWatch;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, InForce};
 use crate::exposition::SelfMetrics;
 use crate::polling::supervisor::Supervisor;
 use crate::shutdown::Asked;
@@ -28,6 +28,7 @@ pub(super) struct Reloads {
     pub(super) reader: Reader,
     /// Where `--config.auto-reload-interval` is set.
     pub(super) watch: Option<FileWatch>,
+    pub(super) in_force: InForce,
     /// What the reader reads, for the log.
     pub(super) origin: String,
     pub(super) own: SelfMetrics,
@@ -82,6 +83,7 @@ impl Reloads {
         let read = tokio::task::spawn_blocking(move || reader());
         let config = read.await.context("reading the configuration")??;
         let applied = self.supervisor.apply(&config).await?;
+        self.in_force.set(config);
         tracing::info!(
             from = self.origin,
             unchanged = applied.unchanged,

@@ -13,7 +13,7 @@ use super::file_watch::FileWatch;
 use super::reload::{Reader, Reloads};
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, InForce};
 use crate::defender::children;
 use crate::exposition::SelfMetrics;
 use crate::exposition::catalog::Handler;
@@ -105,6 +105,7 @@ impl Exporter {
             shard: flags.shard()?,
             clock: clock.clone(),
         };
+        let in_force = InForce::default();
         let (requests, waiting) = ReloadRequests::channel();
         let state = WebState {
             snapshot: around.snapshot.clone(),
@@ -113,17 +114,20 @@ impl Exporter {
             telemetry_path: flags.metrics.telemetry_path.clone(),
             max_requests: flags.metrics.max_requests,
             expected: around.expected.clone(),
+            config: in_force.clone(),
             reload: flags.enable_lifecycle.then_some(requests),
         };
         let store = around.store.clone();
         let mut supervisor = Supervisor::new(around, shutdown.clone());
         let tenants = supervisor.apply(&config).await?.added;
+        in_force.set(config);
         let start = || "what it was started with".to_owned();
         let file = flags.config_file.as_ref();
         let reloads = Reloads {
             supervisor,
             reader,
             watch,
+            in_force,
             origin: file.map_or_else(start, |file| file.display().to_string()),
             own,
             clock,

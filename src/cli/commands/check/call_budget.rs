@@ -59,14 +59,13 @@ impl CallBudget {
         let mut notes = Vec::new();
         let why = match &self.log {
             Log::Free(_) => return notes,
-            // The first check of all: nothing is amiss as long as there is a reserve.
-            Log::Missing(why) | Log::Unknown(why) => why,
             Log::InUse(folder) => {
                 return vec![format!(
                     "an exporter runs on {}; the calls of this check, {CALLS} a tenant at most, come out of its budget",
                     folder.display()
                 )];
             }
+            Log::Missing(why) | Log::Unknown(why) => why,
         };
         let note = format!(
             "{why}; so the calls of this check, {CALLS} a tenant at most, are not written down, and come out of the reserve that quota.use leaves"
@@ -76,6 +75,7 @@ impl CallBudget {
             .filter(|tenant| reserve(tenant).into_iter().any(|calls| calls < CALLS))
             .map(|tenant| tenant.name.as_str())
             .collect();
+        // Before the first start nothing is amiss as long as there is a reserve.
         if !(bare.is_empty() && matches!(self.log, Log::Missing(_))) {
             notes.push(note);
         }

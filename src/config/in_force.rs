@@ -1,0 +1,191 @@
+//! The configuration in force, as YAML and without its secrets: what `/config` shows.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use humantime::format_duration;
+use serde::Serialize;
+
+use super::{Config, Credential, ManagedIdentity, Rule, SecretSource, Tenant};
+use crate::budget::Scope;
+use crate::model::DefinitionId;
+
+/// In place of a secret, as Prometheus writes it.
+const SECRET: &str = "<secret>";
+
+/// The configuration in force; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct InForce(Arc<ArcSwapOption<Config>>);
+
+impl InForce {
+    /// Replaces it.
+    pub fn set(&self, config: Config) {
+        self.0.store(Some(Arc::new(config)));
+    }
+
+    /// All of it as YAML, defaults included, with `<secret>` in place of each secret; empty
+    /// before the first.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        self.0.load().as_deref().map(yaml).unwrap_or_default()
+    }
+}
+
+/// A value that is valid YAML on one line: JSON is.
+fn json(value: impl Serialize) -> String {
+    // Texts, numbers and lists of them are valid JSON.
+    serde_json::to_string(&value).unwrap_or_default()
+}
+
+fn yaml(config: &Config) -> String {
+    let mut out = String::from("tenants:\n");
+    for tenant in &config.tenants {
+        for (index, (key, value)) in keys(tenant).iter().enumerate() {
+            let start = if index == 0 { "  - " } else { "    " };
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{start}{key}: {value}");
+        }
+    }
+    let http = &config.http;
+    let _ = writeln!(out, "http:\n  timeout: {}", format_duration(http.timeout));
+    if let Some(file) = &http.ca_file {
+        let _ = writeln!(out, "  ca_file: {}", json(file));
+    }
+    if let Some(proxy) = &http.proxy_url {
+        let anonymous = proxy.username().is_empty() && proxy.password().is_none();
+        let user = if anonymous {
+            String::new()
+        } else {
+            format!("{SECRET}@")
+        };
+        let port = proxy
+            .port()
+            .map_or_else(String::new, |port| format!(":{port}"));
+        let host = proxy.host_str().unwrap_or_default();
+        let url = format!("{}://{user}{host}{port}", proxy.scheme());
+        let _ = writeln!(out, "  proxy_url: {}", json(url));
+    }
+    out
+}
+
+fn keys(tenant: &Tenant) -> Vec<(&'static str, String)> {
+    let mut keys = vec![
+        ("name", json(tenant.name.as_str())),
+        ("tenant_id", json(&tenant.tenant_id)),
+    ];
+    if !tenant.labels.is_empty() {
+        keys.push(("labels", json(&tenant.labels)));
+    }
+    keys.push(("cloud", tenant.cloud.to_owned()));
+    keys.push(("api_base_url", json(tenant.api_base_url.as_str())));
+    keys.extend(
+        tenant
+            .api_version
+            .iter()
+            .map(|version| ("api_version", version.clone())),
+    );
+    keys.extend([
+        ("authority_host", json(tenant.authority_host.as_str())),
+        ("scope", json(&tenant.scope)),
+        ("credential", credential(tenant)),
+        ("definitions", definitions(tenant)),
+        ("poll", poll(tenant)),
+        ("quota", quota(tenant)),
+    ]);
+    keys
+}
+
+fn credential(tenant: &Tenant) -> String {
+    let mut parts = vec![format!("type: {}", tenant.credential.kind())];
+    let mut add = |key: &str, value: &str| parts.push(format!("{key}: {value}"));
+    if let Some(id) = tenant.credential.client_id() {
+        add("client_id", id);
+    }
+    match &tenant.credential {
+        Credential::ClientSecret { secret, .. } => match secret {
+            SecretSource::Inline(_) => add("client_secret", SECRET),
+            SecretSource::File(path) => add("client_secret_file", &json(path)),
+        },
+        Credential::ClientCertificate { files, .. } => {
+            add("certificate_file", &json(&files.certificate));
+            if let Some(key) = &files.key {
+                add("key_file", &json(key));
+            }
+        }
+        Credential::WorkloadIdentity { token_file, .. } => add("token_file", &json(token_file)),
+        Credential::TokenFile { path } => add("path", &json(path)),
+        Credential::ManagedIdentity(ManagedIdentity::ObjectId(id)) => add("object_id", id),
+        Credential::ManagedIdentity(ManagedIdentity::ResourceId(id)) => {
+            add("resource_id", &json(id));
+        }
+        Credential::ManagedIdentity(ManagedIdentity::System | ManagedIdentity::ClientId(_))
+        | Credential::AzureCli
+        | Credential::AzureDeveloperCli => {}
+    }
+    if let Some(expires) = tenant.credential_expires {
+        add("expires", &json(expires.to_string()));
+    }
+    format!("{{{}}}", parts.join(", "))
+}
+
+fn definitions(tenant: &Tenant) -> String {
+    let filter = &tenant.definitions;
+    let ids: Vec<_> = filter.ids.iter().map(DefinitionId::as_str).collect();
+    let rule = |rule: &Rule| {
+        let names = rule.names.iter().map(|name| {
+            let text = name.as_str();
+            let inside = text
+                .strip_prefix("^(?:")
+                .and_then(|text| text.strip_suffix(")$"));
+            inside.unwrap_or(text)
+        });
+        let names: Vec<_> = names.collect();
+        format!(
+            "{{scan_types: {}, names: {}}}",
+            json(&rule.scan_types),
+            json(names)
+        )
+    };
+    let limit = if filter.limit == usize::MAX {
+        0
+    } else {
+        filter.limit
+    };
+    format!(
+        "{{ids: {}, include: {}, exclude: {}, inactive: {}, limit: {limit}}}",
+        json(ids),
+        rule(&filter.include),
+        rule(&filter.exclude),
+        filter.inactive
+    )
+}
+
+fn poll(tenant: &Tenant) -> String {
+    let poll = tenant.poll;
+    let [definitions, agents, sweep] =
+        [poll.definitions, poll.agents, poll.sweep].map(|every: Duration| format_duration(every));
+    let sessions = if poll.sessions { "auto" } else { "off" };
+    format!(
+        "{{definitions: {definitions}, agents: {agents}, sweep: {sweep}, sessions: {sessions}}}"
+    )
+}
+
+fn quota(tenant: &Tenant) -> String {
+    let (ours, api) = (tenant.limits, tenant.api_limits);
+    let of = |limit: usize, percent: usize| limit * percent / 100;
+    let is_ours = |percent: &usize| {
+        let calls = [api.minute.calls, api.hour.calls].map(|limit| of(limit, *percent).max(1));
+        calls == [ours.minute.calls, ours.hour.calls]
+    };
+    let percent = (1..=100).find(is_ours).unwrap_or(100);
+    let scope = match ours.scope {
+        Scope::Application => "application",
+        Scope::Endpoint => "endpoint",
+    };
+    format!(
+        "{{per_minute: {}, per_hour: {}, use: {percent}%, scope: {scope}, exclusive: {}}}",
+        api.minute.calls, api.hour.calls, tenant.exclusive
+    )
+}
