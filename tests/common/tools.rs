@@ -22,9 +22,8 @@ macro_rules! needs {
 }
 pub(crate) use needs;
 
-/// Whether all of these are there. Names those that are not, each once.
-pub fn are_there(tools: &[&'static str]) -> bool {
-    static NAMED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+/// Whether all of these are there. Names those that are not.
+pub fn are_there(tools: &[&str]) -> bool {
     let mut complete = true;
     for tool in tools.iter().filter(|tool| !is_there(tool)) {
         complete = false;
@@ -32,15 +31,26 @@ pub fn are_there(tools: &[&'static str]) -> bool {
             env::var_os("REQUIRE_TOOLS").is_none(),
             "expected {tool}, but found none; install it, or run tests/run.sh, which installs all"
         );
-        if NAMED.lock().expect("nobody panicked").insert(tool) {
-            let line = format!(
-                "NOT CHECKED: what needs {tool}; install it, or run tests/run.sh, which installs all\n"
-            );
-            // Not `eprint!`, whose output of tests that pass is not shown.
-            std::io::stderr().write_all(line.as_bytes()).ok();
-        }
+        not_checked(&format!(
+            "what needs {tool}; install it, or run tests/run.sh, which installs all"
+        ));
     }
     complete
+}
+
+/// Says once what no test looks at.
+pub fn not_checked(what: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID
+        .lock()
+        .expect("nobody panicked")
+        .insert(what.to_owned())
+    {
+        // Not `eprint!`, whose output of tests that pass is not shown.
+        std::io::stderr()
+            .write_all(format!("NOT CHECKED: {what}\n").as_bytes())
+            .ok();
+    }
 }
 
 /// Whether it is there: what is named here in words, a file of the machine or of the project,

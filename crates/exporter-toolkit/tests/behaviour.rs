@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::common::tools::are_there;
 use crate::common::{Exporter, example, hash, peer};
 
 const FORMER: &str = "what cannot be used leaves the former in force";
@@ -62,6 +63,9 @@ struct Pair {
 
 impl Pair {
     fn start(web: Option<&str>) -> Option<Self> {
+        if !are_there(&["curl", "openssl"]) {
+            return None;
+        }
         let theirs = Exporter::start(&peer("room-exporter")?, web).expect("it starts");
         let folder = tempfile::tempdir().expect("a folder can be made");
         for file in fs::read_dir(theirs.folder.path()).expect("it is there") {

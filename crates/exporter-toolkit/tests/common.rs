@@ -1,7 +1,7 @@
 //! What the tests share: programs that run, certificates, and curl.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,10 @@ use tempfile::TempDir;
 
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The same as for the tests of the whole workspace.
+#[path = "../../../tests/common/tools.rs"]
+pub mod tools;
 
 /// Waits until `check` gives a value.
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
@@ -77,16 +81,10 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     match &*BUILT {
         Ok(folder) => Some(folder.join(name)),
         Err(why) => {
-            not_checked(&format!("what Go's exporter-toolkit does; {why}"));
+            tools::not_checked(&format!("what Go's exporter-toolkit does; {why}"));
             None
         }
     }
-}
-
-/// Says past the capture of output what no test looked at.
-pub fn not_checked(what: &str) {
-    // Whoever closed the output wants to know nothing.
-    let _ = writeln!(io::stderr(), "NOT CHECKED: {what}");
 }
 
 /// When a file in a folder was last changed.

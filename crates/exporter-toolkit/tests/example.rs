@@ -1,5 +1,6 @@
 //! The example does what the README says.
 
+use crate::common::tools::needs;
 use crate::common::{Exporter, example, hash};
 
 #[test]
@@ -12,6 +13,7 @@ fn the_readme_shows_it() {
 
 #[test]
 fn it_has_tls_passwords_both_formats_and_a_landing_page() {
+    needs!("curl");
     let web = format!(
         "tls_server_config: {{cert_file: server.pem, key_file: server.key}}\nbasic_auth_users: {{alice: '{}'}}\n",
         hash("s3cr3t")

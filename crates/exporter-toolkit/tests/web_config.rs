@@ -12,7 +12,8 @@ use std::process::Command;
 use exporter_toolkit::WebConfig;
 use proptest::prelude::*;
 
-use crate::common::{not_checked, peer, target};
+use crate::common::tools::{needs, not_checked};
+use crate::common::{peer, target};
 
 const FOLDER: &str = "tests/web_config/files";
 
@@ -83,6 +84,7 @@ fn compare(judge: &mut Command, version: &str) {
 /// Debian's package `prometheus` has it.
 #[test]
 fn promtool_agrees_but_for_the_listed_differences() {
+    needs!("promtool");
     compare(
         Command::new("promtool").args(["check", "web-config"]),
         "2.42",

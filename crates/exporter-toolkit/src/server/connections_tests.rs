@@ -30,9 +30,12 @@ async fn request(address: std::net::SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
-    let slow = |seconds| {
+    let (begun, mut begins) = tokio::sync::mpsc::channel(2);
+    let slow = |milliseconds| {
+        let begun = begun.clone();
         get(move || async move {
-            tokio::time::sleep(Duration::from_millis(seconds)).await;
+            begun.send(()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             "done"
         })
     };
@@ -56,7 +59,10 @@ async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
     );
     let under_way = tokio::spawn(async move { request(address, "/slow").await });
     let stuck = tokio::spawn(async move { request(address, "/stuck").await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..2 {
+        let begin = tokio::time::timeout(Duration::from_mins(1), begins.recv());
+        begin.await.expect("both are under way");
+    }
     shutdown.cancel();
     assert!(under_way.await.unwrap().ends_with("done"));
     let bound = GRACE + Duration::from_secs(2);
