@@ -225,11 +225,9 @@ async fn a_disk_that_is_full_now_and_then_is_said_once() {
     let said = slow.exporter.process.output();
     let lines = |text: &str| said.matches(text).count();
     assert_eq!(lines("the state cannot be written"), 1, "{said}");
-    assert_eq!(
-        lines("store::trouble"),
-        1,
-        "nothing else is said yet: {said}"
-    );
+    // That of a busy machine may be slow besides.
+    let others = lines("store::trouble") - lines("the disk is slow");
+    assert_eq!(others, 1, "nothing else is said yet: {said}");
 }
 
 /// On such a file system nothing keeps a second process out: that is said, and it works.
