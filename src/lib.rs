@@ -11,22 +11,25 @@
 //!
 //! # The tour: one status, from the wire to the text
 //!
-//! 1. [`schedule`] says in `Schedule::next` that history of some definitions is due, and takes a
-//!    slot of the [`budget`] for the call.
-//! 2. `polling/poller.rs`: `Poller::send` pays for it with a permit, which is durable by then, and
-//!    calls `Client::history` in `defender/client.rs`.
-//! 3. `defender/wire`: `Page::read` turns the answer into sessions, each read by the
-//!    `SessionRecord` of `records/session.rs`; `"scanStatus": "PartialSuccess"` becomes
+//! 1. `schedule/mod.rs`: `Schedule::next` says that history of some definitions is due, and takes
+//!    a slot of the [`budget`] for the call.
+//! 2. `polling/poller.rs`: `Poller::send` pays for the slot, which waits until the call is on disk
+//!    and gives a permit, and calls `Client::history` in `defender/client.rs`.
+//! 3. `defender/wire`: `Page::read` turns the answer into sessions. `shape.rs` walks through the
+//!    JSON once, the macro of `records.rs` takes the fields of a record, and `SessionRecord` in
+//!    `records/session.rs` names them; `"scanStatus": "PartialSuccess"` becomes
 //!    `ScanStatus::PartialSuccess` in `session_status` of `read.rs`.
-//! 4. `polling/poller/pagination.rs`: `Pagination::turn` adds the page to those before, and says
-//!    whether it was the last.
-//! 5. `polling/tenant/mod.rs`: `Tenant::apply_history` hands each definition its sessions, and
-//!    `RunHistory::apply_history` in `model/runs.rs` finds the newest of them.
+//! 4. `polling/poller.rs`: `Poller::handle_answer` takes the answer, and `Pagination::turn` in
+//!    `pagination.rs` adds the page to those before, and says whether it was the last.
+//! 5. `polling/tenant/mod.rs`: `Tenant::apply_history` hands each definition its sessions;
+//!    `RunHistory::apply_history` in `model/runs.rs` takes them in, `find_newest` in
+//!    `runs/newest.rs` finds the newest, and `RunHistory::last_run` chooses between it and the
+//!    latest run that the list names (`LatestScan` in `records.rs`, `tenant/listing.rs`).
 //! 6. `polling/poller/publishing.rs`: `Poller::publish` saves what changed in the [`store`], and
-//!    then replaces the tenant's view in `polling/snapshot.rs`.
+//!    then replaces the tenant's view (`model/view.rs`) in `polling/snapshot.rs`.
 //! 7. `web/routes.rs`: at a scrape `metrics` asks `Exposition::scrape` in [`exposition`] for the
-//!    text, where `definitions.rs` writes the status as
-//!    `defender_scan_status_code{…} 2`, by the name in `catalog.rs`.
+//!    text. Where something changed, `pages.rs` asks `definitions.rs` for the samples anew:
+//!    `ScanStatus::code` makes the 2 of `defender_scan_status_code{…} 2`, `catalog.rs` has the name.
 //!
 //! # The rooms
 //!

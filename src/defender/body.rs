@@ -27,7 +27,7 @@ enum Encoded {
 }
 
 impl Body {
-    /// A body of at most `limit` bytes, compressed as the header `Encoded-Encoding` says.
+    /// A body of at most `limit` bytes, compressed as the header `Content-Encoding` says.
     ///
     /// # Errors
     /// [`DecodeError::Encoding`], if that is not what was asked for.

@@ -4,7 +4,7 @@
 //! permit + token ─► request ─► headers (permit answered) ─► body ─► page or error
 //! ```
 //!
-//! Nothing is repeated here: every further request is the planner's decision.
+//! Nothing is repeated here: every further request is the schedule's decision.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What can go wrong with a call, in the classes that the planner acts on.
+//! What can go wrong with a call, in the classes that the schedule acts on.
 //!
 //! The classes are those of the reference pages on errors and throttling; the
 //! body is `{"error": {"code", "message", "target": "<correlation id>"}}`.

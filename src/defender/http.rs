@@ -12,7 +12,7 @@
 //!
 //! Certificates are verified by `rustls` against the system's roots; those of `http.ca_file` are
 //! added to them. Redirects are not followed: the token would travel with them. Nothing is sent
-//! twice: each repetition is the planner's decision.
+//! twice: each repetition is the schedule's decision.
 
 use std::fmt;
 use std::path::PathBuf;

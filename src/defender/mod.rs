@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! auth (token) ───┐
-//! quota (permit) ─┴► client ─► http ─► the service
+//! budget (permit) ┴► client ─► http ─► the service
 //!                      ▲                   │
 //!                      └─ wire, times ─────┤  the model
 //!                      └─ error ───────────┘  or a class of error
 //! ```
 //!
-//! Liberal in what it reads, strict in what it sends: nobody who wrote this
-//! could reach the real service.
+//! Liberal in what it reads, strict in what it sends, since it was written without access to
+//! the real service. Read `client.rs` first, then `wire/mod.rs` (answers), `error.rs` and
+//! `advice.rs` (failures), and `auth.rs` with `issuer.rs` (signing in).
 
 pub mod advice;
 mod assertion;

@@ -41,7 +41,7 @@ pub(super) trait Written: Sized {
     fn render(sources: &[Self]) -> Vec<Chunk>;
 }
 
-/// One name in `every` is such that a page ends there.
+/// Whether a page ends at `name`: by its hash, one name in `every` is such.
 pub(super) fn is_boundary(name: &str, every: u64) -> bool {
     let mut hasher = SipHasher13::new();
     name.hash(&mut hasher);

@@ -4,6 +4,11 @@
 //! one run of it; an [`Agent`] is the machine that runs it. The words are those
 //! of the service's `$metadata`. The wire format and the store's rows have types
 //! of their own.
+//!
+//! - [`Run`]: when a definition ran and how that went, as far as a list names it.
+//! - [`runs::RunHistory`]: a definition, and all that is known of its sessions.
+//! - [`view`]: what is published of a definition; made by `RunHistory::view`.
+//! - [`health`]: how the polling of a tenant goes; [`histogram`] is for its durations.
 
 mod failure;
 pub mod health;

@@ -42,7 +42,7 @@ use crate::store::TenantStore;
 
 /// How to reach one tenant's API.
 #[derive(Debug)]
-pub struct Access {
+pub struct ApiAccess {
     /// Sends requests.
     pub client: Client,
     /// Proves who we are.
@@ -99,7 +99,7 @@ impl Poller {
         tenant: Tenant,
         schedule: Schedule,
         budget: Budget,
-        source: Access,
+        access: ApiAccess,
         snapshot: Snapshot,
         store: Option<TenantStore>,
         clock: Clock,
@@ -109,8 +109,8 @@ impl Poller {
             tenant,
             schedule,
             budget,
-            client: source.client,
-            tokens: source.tokens,
+            client: access.client,
+            tokens: access.tokens,
             snapshot,
             store,
             clock,

@@ -3,12 +3,15 @@
 //! ```text
 //! 1. the list of definitions, when due     ─ names the latest run of every definition
 //! 2. history, in batches                   ─ halves of a refused batch, then changed runs,
-//!                                            oldest first, then the daily sweep;
-//!                                            sessions by their ids, where it tells too little
-//! 3. the list of agents, when due
+//!                                            oldest first, then the daily sweep
+//! 3. sessions by their ids                 ─ where history by definition tells too little
+//! 4. the list of agents, when due
 //! ```
 //!
-//! One call of each kind is under way at most. The list takes half of a scarce
+//! Time and budget come in, a [`Decision`] goes out; the outcome of each call comes back by
+//! [`Schedule::listed`], [`Schedule::fetched`], [`Schedule::failed`] and their like.
+//!
+//! One call of each kind is under way at most. The list of definitions takes half of a scarce
 //! budget at most, also while it pages, and history leaves what the lists need. Where the service
 //! asked for a pause, nothing is sent before its end.
 

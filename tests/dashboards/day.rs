@@ -16,7 +16,7 @@ use defender_scan_exporter::clock::{Clock, Timestamp};
 use defender_scan_exporter::config::{Config, Poll};
 use defender_scan_exporter::defender::{Client, HttpClient, TokenSource};
 use defender_scan_exporter::exposition::{Format, SelfMetrics, render};
-use defender_scan_exporter::polling::poller::{Access, Poller};
+use defender_scan_exporter::polling::poller::{ApiAccess, Poller};
 use defender_scan_exporter::polling::snapshot::{Snapshot, Tenants};
 use defender_scan_exporter::polling::tenant::Tenant;
 use defender_scan_exporter::schedule::Schedule;
@@ -71,7 +71,7 @@ impl Exporter {
                 ..Poll::default()
             };
             let budget = Budget::new(clock.clone(), Limits::new(AMPLE.0, AMPLE.1));
-            let source = Access {
+            let access = ApiAccess {
                 client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone()),
                 tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
             };
@@ -84,7 +84,7 @@ impl Exporter {
                 ),
                 Schedule::new(poll, clock.uptime(), 1),
                 budget,
-                source,
+                access,
                 snapshot.clone(),
                 None,
                 clock.clone(),

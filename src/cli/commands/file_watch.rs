@@ -20,7 +20,7 @@ type Look = Option<[u8; 32]>;
 pub(super) struct FileWatch {
     file: PathBuf,
     timer: Interval,
-    changes: Settling,
+    settling: Settling,
 }
 
 impl FileWatch {
@@ -34,15 +34,15 @@ impl FileWatch {
         Some(Self {
             file,
             timer,
-            changes: Settling::default(),
+            settling: Settling::default(),
         })
     }
 
     /// Takes the content of this moment as known. To be called before the file is read to be put
     /// in force, so that no later change is missed.
     pub(super) async fn note(&mut self) {
-        self.changes.known = self.look().await;
-        self.changes.other = None;
+        self.settling.known = self.look().await;
+        self.settling.other = None;
     }
 
     /// Waits until the file has lost the content that is known.
@@ -50,7 +50,7 @@ impl FileWatch {
         loop {
             self.timer.tick().await;
             let look = self.look().await;
-            match self.changes.see(look) {
+            match self.settling.see(look) {
                 Seen::Known => {}
                 Seen::Unsettled => self.timer.reset_after(SETTLE.min(self.timer.period())),
                 Seen::Changed => return,
@@ -109,13 +109,13 @@ mod tests {
     #[test]
     fn only_what_two_looks_in_a_row_find_is_a_change() {
         let seen = |looks: &[Look]| {
-            let mut changes = Settling {
+            let mut settling = Settling {
                 known: OLD,
                 other: None,
             };
             looks
                 .iter()
-                .map(|look| changes.see(*look))
+                .map(|look| settling.see(*look))
                 .collect::<Vec<_>>()
         };
         assert_eq!(seen(&[OLD, OLD]), [Known, Known]);

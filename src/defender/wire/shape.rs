@@ -201,7 +201,7 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 }
 
-/// `LISTS`: a list is a list, and not nothing.
+/// `LISTS`: whether a list is read; inside a list, another is not.
 struct ShapeVisitor<R, const LISTS: bool>(PhantomData<R>);
 
 impl<'de, R: Record, const LISTS: bool> Visitor<'de> for ShapeVisitor<R, LISTS> {

@@ -19,7 +19,7 @@ use crate::clock::{Timestamp, Uptime};
 use crate::defender::{ApiError, NextLink, Page, Unread};
 use crate::model::{Agent, Definition, Session, SessionDetails};
 
-/// Round of one round, at most.
+/// Pages of one round, at most.
 pub(super) const MOST_PAGES: usize = 1_000;
 
 /// Bytes of one round, at most. One hundred thousand definitions take about 100 MB.
@@ -84,7 +84,7 @@ impl Keyed for Agent {
     }
 }
 
-/// Round so far.
+/// The pages so far.
 #[derive(Debug)]
 struct Round<T> {
     items: Vec<T>,

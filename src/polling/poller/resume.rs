@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Access, Poller};
+use super::{ApiAccess, Poller};
 use crate::budget::Budget;
 use crate::config;
 use crate::defender::TokenSource;
@@ -37,13 +37,13 @@ impl Poller {
     }
 
     /// A poller that has not started, of the same tenant under the settings of
-    /// `config`, which `quota` counts the calls of. Its lists are due at once: whoever changed something wants to see
-    /// whether it works. A pause that the service asked for goes on.
+    /// `config`, whose calls `budget` counts. Its lists are due at once: whoever changed something
+    /// wants to see whether it works. A pause that the service asked for goes on.
     #[must_use]
     pub fn resume(
         self,
         config: &config::Tenant,
-        source: Access,
+        access: ApiAccess,
         budget: Budget,
         store: Option<TenantStore>,
     ) -> Self {
@@ -61,7 +61,7 @@ impl Poller {
         let (snapshot, clock) = (self.snapshot, self.clock);
         Self {
             polled: self.polled,
-            ..Self::new(tenant, schedule, budget, source, snapshot, store, clock)
+            ..Self::new(tenant, schedule, budget, access, snapshot, store, clock)
         }
     }
 }

@@ -6,12 +6,10 @@
 //! | has other settings | stop, and go on with all that is known of it and was spent, and with its token if it signs in as before |
 //! | is gone | stop, and its series vanish; the store keeps what is known of it |
 //! | is new | start, with what the store knows of it |
-//!
 //! | is another directory under the same name | stop, and start as if it were new |
 //!
 //! Whatever can fail is done before anything is changed. A poller that panics costs its
-//! tenant alone: it is restarted from what was saved, after
-//! a pause that grows each time.
+//! tenant alone: it is restarted from what was saved, after a pause that grows each time.
 
 mod budgets;
 mod restart;
@@ -33,7 +31,7 @@ use crate::config::{self, Config};
 use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
 use crate::polling::Expected;
-use crate::polling::poller::{Access, Poller};
+use crate::polling::poller::{ApiAccess, Poller};
 use crate::polling::shard::Shard;
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::Tenant;
@@ -174,12 +172,12 @@ impl Supervisor {
         for poller in stopped {
             let name = poller.tenant().clone();
             if let Some((tenant, mut loaded, same_token)) = changed.remove(&name) {
-                let mut source = self.source(tenant, &http);
+                let mut access = self.access(tenant, &http);
                 if same_token {
-                    source.tokens = source.tokens.succeeding(poller.tokens());
+                    access.tokens = access.tokens.succeeding(poller.tokens());
                 }
                 let (budget, store) = self.hold(tenant, &mut loaded, &mut unknown);
-                let poller = poller.resume(tenant, source, budget, store);
+                let poller = poller.resume(tenant, access, budget, store);
                 self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
@@ -306,9 +304,9 @@ impl Supervisor {
         built.unwrap_or_else(|error| Err(HttpError::Build(error.to_string())))
     }
 
-    fn source(&self, tenant: &config::Tenant, http: &HttpClient) -> Access {
+    fn access(&self, tenant: &config::Tenant, http: &HttpClient) -> ApiAccess {
         let clock = &self.around.clock;
-        Access {
+        ApiAccess {
             client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone())
                 .of_version(tenant.api_version.as_deref()),
             tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
@@ -357,7 +355,7 @@ impl Supervisor {
             known,
             schedule,
             budget,
-            self.source(tenant, http),
+            self.access(tenant, http),
             self.around.snapshot.clone(),
             store,
             clock.clone(),

@@ -44,7 +44,7 @@ pub struct Tenant {
     unsaved: BTreeSet<DefinitionId>,
     /// When the last answer was sent.
     heard_at: Timestamp,
-    /// No run of these definitions was later than this, by what answers said.
+    /// The latest time of a run in any answer.
     believed: Option<Timestamp>,
     /// What was last published of the definitions.
     views: Arc<[Arc<DefinitionView>]>,

@@ -60,8 +60,8 @@ async fn requests_under_way_finish_and_stuck_ones_do_not_hold_it_up() {
     let under_way = tokio::spawn(async move { request(address, "/slow").await });
     let stuck = tokio::spawn(async move { request(address, "/stuck").await });
     for _ in 0..2 {
-        let begin = tokio::time::timeout(Duration::from_mins(1), begins.recv());
-        begin.await.expect("both are under way");
+        let next = tokio::time::timeout(Duration::from_mins(1), begins.recv());
+        next.await.expect("both are under way");
     }
     shutdown.cancel();
     assert!(under_way.await.unwrap().ends_with("done"));
