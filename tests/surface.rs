@@ -77,7 +77,6 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused() {
 async fn no_path_leads_anywhere_else() {
     let (_simulator, exporter) = small().await;
     for path in [
-        "/../etc/passwd",
         "/..%2f..%2fetc/passwd",
         "/%2e%2e/%2e%2e/etc/passwd",
         "/metrics/",
@@ -93,6 +92,7 @@ async fn no_path_leads_anywhere_else() {
     }
     // What has a shorter name is led there, and nowhere else.
     for (path, target) in [
+        ("/../etc/passwd", "/etc/passwd"),
         ("//metrics", "/metrics"),
         ("/metrics/../exporter.yml", "/exporter.yml"),
         ("//evil.example/..//", "/"),
