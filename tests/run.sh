@@ -80,16 +80,24 @@ install_static_target() {
     }
 }
 
-# The promtool of Debian's next release beside the installed one. It is nowhere else for good.
-get_newer_promtool() {
-    local folder=$PWD/target/promtool version=3.5.3+ds1-6
-    [ -x "$folder/usr/bin/promtool" ] && return
+# Servers of Debian's next release beside the installed ones: what users run today. Nothing is installed.
+get_newer_servers() {
+    local folder=$PWD/target/newer package packages=(promtool prometheus prometheus-alertmanager victoria-metrics)
+    [ -e "$folder/complete" ] && return
     mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian testing main" >"$folder/sources.list"
     local apt=(apt-get -q -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$folder/lists"
         -o "Dir::Cache=$folder/cache" -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none)
-    (cd "$folder" && timeout 120 "${apt[@]}" update && timeout 120 "${apt[@]}" download "promtool=$version" \
-        && dpkg -x promtool_*.deb .) || echo "no promtool $version; what it would be asked is not checked"
+    (
+        cd "$folder"
+        timeout 300 "${apt[@]}" update && timeout 300 "${apt[@]}" download "${packages[@]}" || exit 1
+        for package in "${packages[@]}"; do dpkg -x "$package"_*.deb . || exit 1; done
+        rm -- *.deb
+        touch complete
+    ) || {
+        echo "expected ${packages[*]} of Debian testing, but could not get them; try again with a network" >&2
+        exit 1
+    }
 }
 
 # Cargo's tools are built without optimization, which is quicker than their work is slow.
@@ -105,7 +113,7 @@ mkdir -p target
 install_python_tools
 install_node_tools
 install_static_target
-get_newer_promtool
+get_newer_servers
 install_cargo_tool cargo-deb 3.8.0
 install_cargo_tool cargo-deny 0.20.2
 promtool --version | head -n 1

@@ -3,7 +3,7 @@
 # Prometheus that holds made-up data and what the project's rules record of it; and times their queries.
 #
 #   preview.sh draw DASHBOARD.json OUT.png [small|big|calm] [light|dark] [further query, such as '&rows=open']
-#   preview.sh cost [big|huge]     how long the queries take, one after the other, and the rules
+#   preview.sh cost [big|huge]     processor time of the queries, one after the other
 #   preview.sh pictures            docs/dashboard-*.png
 #
 # small: 1 tenant with 6 definitions, 7 days; calm: the same, and nothing wrong; big: 20 tenants with 150
@@ -35,7 +35,7 @@ start_prometheus() {
     fi
     echo 'storage: {tsdb: {out_of_order_time_window: 30d}}' >"$dir/prometheus.yml"
     prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/tsdb-$kind" --storage.tsdb.retention.time=10y \
-        --query.max-samples=500000000 --web.enable-remote-write-receiver --web.cors.origin='.*' \
+        --query.max-samples=500000000 --query.timeout=1h --web.enable-remote-write-receiver --web.cors.origin='.*' \
         --web.listen-address="127.0.0.1:$port" >"$dir/prometheus.log" 2>&1 &
     pids+=($!)
     for _ in $(seq 300); do curl -sf "$url/-/ready" >/dev/null && break; sleep 0.2; done
@@ -95,7 +95,7 @@ pictures)
     ;;
 cost)
     start_prometheus "${2:-big}"
-    python3 "$here/cost.py" "$url" "$end" "$scrape" "$hours" "$root"/dashboards/{fleet,definition,exporter}.json
+    python3 "$here/cost.py" "$url" "$end" "$scrape" "$hours" "${@:3}" "$root"/dashboards/{fleet,definition,exporter}.json
     ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0"

@@ -29,7 +29,7 @@ def seconds(text):
 
 class Prometheus:
     def __init__(self, url):
-        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=600)
+        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=3600)
 
     def request(self, method, path, body=None, headers=None):
         self.connection.request(method, path, body, headers or {})

@@ -325,7 +325,7 @@ impl Metrics {
 /// A real Prometheus that scrapes one exporter every second.
 pub struct Prometheus {
     pub process: Process,
-    url: String,
+    pub url: String,
 }
 
 impl Prometheus {

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use defender_scan_exporter::polling::tenant::Tenant;
 use defender_scan_exporter::schedule::Schedule;
 use defender_simulator::{Agent, Definition, Draft, Endpoint, Fault, Options, Outcome, Simulator};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{self, Process, eventually, free_port, get};
@@ -43,6 +45,8 @@ pub struct Known {
 /// A Prometheus that holds the day, and the world at the end of it.
 pub struct Day {
     prometheus: Process,
+    /// Where it keeps the day.
+    data: PathBuf,
     url: String,
     /// Of each tenant that can be polled, at the time of the last scrape.
     pub world: [Known; 2],
@@ -177,9 +181,10 @@ pub async fn live() -> Day {
     let end = clock.wall().unix_seconds();
     exporter.stop.cancel();
     scrapes.push_str("# EOF\n");
-    let (prometheus, url) = prometheus(&scrapes);
+    let (prometheus, url, data) = prometheus(&scrapes);
     let day = Day {
         prometheus,
+        data,
         url,
         world,
         start,
@@ -271,7 +276,7 @@ pub fn code(outcome: &Outcome) -> i8 {
 }
 
 /// A Prometheus that holds these scrapes alone, and its address.
-fn prometheus(scrapes: &str) -> (Process, String) {
+fn prometheus(scrapes: &str) -> (Process, String, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = |name: &str| folder.path().join(name);
     fs::write(path("scrapes"), scrapes).expect("the folder can be written");
@@ -286,10 +291,17 @@ fn prometheus(scrapes: &str) -> (Process, String) {
         String::from_utf8_lossy(&output.stderr)
     );
     fs::remove_file(path("scrapes")).expect("the folder can be written");
+    let data = path("data");
+    let (process, url) = serve(folder, "prometheus");
+    (process, url, data)
+}
+
+/// Starts this Prometheus over the data of a folder.
+fn serve(folder: TempDir, name: &str) -> (Process, String) {
     let config = "global: {scrape_interval: 1m}\nstorage: {tsdb: {out_of_order_time_window: 2d}}\n";
-    fs::write(path("prometheus.yml"), config).expect("the folder can be written");
+    fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
     let port = free_port();
-    let mut command = Command::new("prometheus");
+    let mut command = Command::new(super::program(name));
     command
         .arg("--config.file=prometheus.yml")
         .arg("--storage.tsdb.path=data")
@@ -340,6 +352,34 @@ impl Day {
             ("step", &step),
         ];
         self.ask("query_range", &parameters).await
+    }
+
+    /// The same day in another Prometheus.
+    pub async fn in_another(&self, name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let copied = Command::new("cp")
+            .arg("-r")
+            .args([&self.data, &folder.path().join("data")])
+            .status()
+            .expect("cp starts");
+        assert!(copied.success());
+        fs::remove_file(folder.path().join("data/lock")).ok();
+        let data = folder.path().join("data");
+        let (prometheus, url) = serve(folder, name);
+        let day = Self {
+            prometheus,
+            data,
+            url,
+            world: self.world.clone(),
+            start: self.start,
+            end: self.end,
+        };
+        eventually("Prometheus has the day", async || {
+            let found = day.instant("job_tenant:defender_scans:count").await.ok()?;
+            (!found.is_empty()).then_some(())
+        })
+        .await;
+        day
     }
 
     /// Evaluates the project's rules over the day.

@@ -70,8 +70,8 @@ fn faults_of_other_panels_are_caught() {
         ),
         (
             "exporter",
-            "job=~\\\"$job\\\", instance=~\\\"$instance\\\"",
-            "job=~\\\"$job\\\"",
+            "up{job=~\\\"$job\\\", instance=~\\\"$instance\\\"} == 0",
+            "up{job=~\\\"$job\\\"} == 0",
             "without instance",
         ),
         (

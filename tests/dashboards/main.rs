@@ -11,6 +11,7 @@ mod lint_queries;
 mod promql;
 mod queries;
 mod rules;
+mod servers;
 mod types;
 mod values;
 pub mod webhook;
@@ -37,4 +38,12 @@ fn board(name: &str) -> Value {
 
 fn boards() -> Vec<(&'static str, Value)> {
     NAMES.iter().map(|name| (*name, board(name))).collect()
+}
+
+/// A program: `newer/…` is that of Debian's next release, which `tests/run.sh` gets.
+fn program(name: &str) -> PathBuf {
+    match name.strip_prefix("newer/") {
+        Some(newer) => root().join("target/newer/usr/bin").join(newer),
+        None => PathBuf::from(name),
+    }
 }

@@ -13,7 +13,12 @@ use super::{board, boards, promql};
 use crate::common::tools::needs;
 
 /// Queries that rightly show nothing of this day: panel, metric, and why.
-const EMPTY: [(&str, &str, &str); 2] = [
+const EMPTY: [(&str, &str, &str); 3] = [
+    (
+        "Time to write state, 95 %",
+        "store_commit",
+        "what scrapes here keeps nothing on disk",
+    ),
     (
         "Next expiry",
         "credential_expiry",
@@ -69,6 +74,10 @@ async fn every_query_finds_what_the_world_holds() {
     values::exporter_equals_the_world(&day).await;
     definitions_can_be_chosen(&day).await;
     rules_find_what_went_wrong(&day).await;
+    needs!("target/newer/complete");
+    let day = day.in_another("newer/prometheus").await;
+    everything_is_found(&day).await;
+    values::fleet_equals_the_world(&day).await;
 }
 
 /// An expression with variables replaced as Grafana does.

@@ -38,7 +38,7 @@ pub async fn webhook(inbox: &Inbox) -> String {
 }
 
 /// The example, but in a hurry, and with the webhook as every receiver.
-fn alertmanager(webhook: &str) -> (Process, u16) {
+fn alertmanager(webhook: &str, program: &str) -> (Process, u16) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let mut config = read("alerts/alertmanager.example.yml");
     for (from, to) in [
@@ -51,7 +51,7 @@ fn alertmanager(webhook: &str) -> (Process, u16) {
     }
     fs::write(folder.path().join("alertmanager.yml"), config).expect("the folder can be written");
     let port = free_port();
-    let mut command = Command::new("prometheus-alertmanager");
+    let mut command = Command::new(super::program(program));
     command.args([
         "--config.file=alertmanager.yml",
         "--storage.path=data",
@@ -61,14 +61,19 @@ fn alertmanager(webhook: &str) -> (Process, u16) {
     (Process::start(folder, &mut command), port)
 }
 
-/// A Prometheus with our rules, which do not wait either.
-fn prometheus(exporter: &Exporter, alertmanager: u16) -> Process {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+/// Our rules, which do not wait either.
+fn rules_in_a_hurry() -> String {
     let patience = Regex::new(r"(?m)^( +for:) \w+$").expect("it is a pattern");
-    let rules = patience
+    patience
         .replace_all(&read(rules::RULES), "$1 1s")
-        .into_owned();
-    fs::write(folder.path().join("rules.yml"), rules).expect("the folder can be written");
+        .into_owned()
+}
+
+/// A Prometheus with these rules.
+fn prometheus(exporter: &Exporter, alertmanager: u16, program: &str) -> Vec<Process> {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    fs::write(folder.path().join("rules.yml"), rules_in_a_hurry())
+        .expect("the folder can be written");
     let target = exporter.url.trim_start_matches("http://");
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
@@ -76,10 +81,46 @@ fn prometheus(exporter: &Exporter, alertmanager: u16) -> Process {
          scrape_configs: [{{job_name: defender, static_configs: [{{targets: ['{target}']}}]}}]\n"
     );
     fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
-    let mut command = Command::new("prometheus");
+    let mut command = Command::new(super::program(program));
     command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
     command.arg(format!("--web.listen-address=127.0.0.1:{}", free_port()));
-    Process::start(folder, &mut command)
+    vec![Process::start(folder, &mut command)]
+}
+
+/// VictoriaMetrics, and vmalert with the same rules.
+fn victoria_metrics(exporter: &Exporter, alertmanager: u16) -> Vec<Process> {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let target = exporter.url.trim_start_matches("http://");
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: defender, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    );
+    fs::write(folder.path().join("scrape.yml"), config).expect("the folder can be written");
+    let port = free_port();
+    let mut command = Command::new(super::program("newer/victoria-metrics"));
+    command.args([
+        "-promscrape.config=scrape.yml",
+        "-storageDataPath=data",
+        "-search.latencyOffset=0s",
+    ]);
+    command.arg(format!("-httpListenAddr=127.0.0.1:{port}"));
+    let storage = Process::start(folder, &mut command);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    fs::write(folder.path().join("rules.yml"), rules_in_a_hurry())
+        .expect("the folder can be written");
+    let mut command = Command::new(super::program("newer/vmalert"));
+    command.args([
+        "-rule=rules.yml",
+        "-evaluationInterval=1s",
+        "-rule.evalDelay=0s",
+    ]);
+    command.args(["-remoteWrite.flushInterval=100ms"]);
+    for option in ["datasource", "remoteWrite", "remoteRead"] {
+        command.arg(format!("-{option}.url=http://127.0.0.1:{port}"));
+    }
+    command.arg(format!("-notifier.url=http://127.0.0.1:{alertmanager}"));
+    command.arg(format!("-httpListenAddr=127.0.0.1:{}", free_port()));
+    vec![storage, Process::start(folder, &mut command)]
 }
 
 /// Descriptions of the alerts of that name and status that came in.
@@ -100,6 +141,29 @@ fn received(inbox: &Inbox, status: &str, alert: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_scan_is_told_by_name_and_its_next_run_ends_it() {
     needs!("prometheus", "prometheus-alertmanager");
+    told("prometheus-alertmanager", |exporter, alertmanager| {
+        prometheus(exporter, alertmanager, "prometheus")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_with_servers_of_today() {
+    needs!("target/newer/complete");
+    told("newer/prometheus-alertmanager", |exporter, alertmanager| {
+        prometheus(exporter, alertmanager, "newer/prometheus")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_with_victoria_metrics() {
+    needs!("target/newer/complete");
+    told("newer/prometheus-alertmanager", victoria_metrics).await;
+}
+
+/// A scan becomes stale and runs again: what `servers` and this Alertmanager make of it.
+async fn told(receiver: &str, servers: impl Fn(&Exporter, u16) -> Vec<Process>) {
     // A daily scan that last ran so long ago that it becomes stale in a few seconds.
     let almost = Duration::from_hours(48) - Duration::from_secs(15);
     let mut options = options();
@@ -132,8 +196,8 @@ async fn a_stale_scan_is_told_by_name_and_its_next_run_ends_it() {
         .await
         .value("defender_scan_last_age_seconds", &[&scan]);
     let inbox = Inbox::default();
-    let (_alertmanager, port) = alertmanager(&webhook(&inbox).await);
-    let _prometheus = prometheus(&exporter, port);
+    let (_alertmanager, port) = alertmanager(&webhook(&inbox).await, receiver);
+    let _servers = servers(&exporter, port);
     assert!(age.is_some_and(|age| age > 47.0 * 3600.0), "{age:?}");
 
     let firing = eventually("the alert fires", async || {

@@ -94,7 +94,7 @@ fn promtool_agrees_but_for_the_listed_differences() {
 /// `tests/run.sh` gets it.
 #[test]
 fn a_newer_promtool_agrees_but_for_the_listed_differences() {
-    let promtool = target().join("promtool/usr/bin/promtool");
+    let promtool = target().join("newer/usr/bin/promtool");
     if promtool.exists() {
         compare(Command::new(promtool).args(["check", "web-config"]), "3.5");
     } else {
