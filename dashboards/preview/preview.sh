@@ -4,7 +4,7 @@
 #
 #   preview.sh draw DASHBOARD.json OUT.png [small|big|calm] [light|dark] [further query, such as '&rows=open']
 #   preview.sh cost [big|huge]     processor time of the queries, one after the other
-#   preview.sh pictures            docs/dashboard-*.png
+#   preview.sh pictures [KIND]     docs/dashboard-*.png, of kind small if none is named
 #
 # small: 1 tenant with 6 definitions, 7 days; calm: the same, and nothing wrong; big: 20 tenants with 150
 # definitions each, 26 hours; huge: 200 tenants with 150 each, 2 hours. Needs node, npm, python3 with
@@ -85,17 +85,17 @@ draw)
     draw "$board" "$out" "${5:-light}" "${6:-}"
     ;;
 pictures)
-    start_prometheus big
+    start_prometheus "${2:-small}"
     build_viewer
     for board in fleet definition exporter; do
         for theme in light dark; do
-            WIDTH=1400 draw "$root/dashboards/$board.json" "$root/docs/dashboard-$board-$theme.png" "$theme"
+            draw "$root/dashboards/$board.json" "$root/docs/dashboard-$board-$theme.png" "$theme"
         done
     done
     ;;
 cost)
     start_prometheus "${2:-big}"
-    python3 "$here/cost.py" "$url" "$end" "$scrape" "$hours" "${@:3}" "$root"/dashboards/{fleet,definition,exporter}.json
+    python3 "$here/cost.py" "$url" "$end" "$scrape" "$hours" "$root"/dashboards/{fleet,definition,exporter}.json
     ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0"

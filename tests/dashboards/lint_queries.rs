@@ -9,7 +9,15 @@ use super::lint::list;
 use super::{promql, rules};
 
 /// Windows of counters besides Grafana's own: those that a title names.
-const WINDOWS: [&str; 6] = ["$__rate_interval", "15m", "1h", "1d", "7d", "30d"];
+const WINDOWS: [&str; 7] = [
+    "$__rate_interval",
+    "$__range",
+    "15m",
+    "1h",
+    "1d",
+    "7d",
+    "30d",
+];
 
 /// Offences of a panel's queries.
 ///
