@@ -46,7 +46,7 @@ spec:
     - name: exporter
       image: localhost/defender-scan-exporter:test
       imagePullPolicy: Never
-      args: [demo]
+      args: [demo, "--web.listen-address=:10063"]
       readinessProbe: {httpGet: {path: /-/ready, port: 10063}, periodSeconds: 1}
       securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
 END
