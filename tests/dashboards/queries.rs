@@ -46,7 +46,8 @@ const FIRE: [&str; 9] = [
 
 /// What the rules ask for and the day does not have: certificates and the ends of secrets, what
 /// was days ago, and exporters and a network that do not answer.
-const ABSENT: [&str; 10] = [
+const ABSENT: [&str; 11] = [
+    ":defender_tenant:explained",
     "certificate",
     "credential",
     ":offset1d",
