@@ -12,6 +12,7 @@ use defender_scan_exporter::cli::Cli;
 use defender_scan_exporter::clock::{Clock, Uptime};
 use defender_scan_exporter::config::{Config, Poll};
 use defender_scan_exporter::schedule::{Decision, ListingDiff, Request, Schedule};
+use regex::Regex;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -78,6 +79,73 @@ fn example_configurations_are_read() {
         }
     }
     assert!(parsed >= 2, "{parsed}");
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let below = paths.flat_map(|path| {
+        if path.is_dir() {
+            sources(&path)
+        } else {
+            vec![path]
+        }
+    });
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    below.filter(is_source).collect()
+}
+
+/// The site that mdBook makes has every page.
+#[test]
+fn the_summary_has_every_page() {
+    let summary = read(&root().join("docs/SUMMARY.md"));
+    for (path, _) in documents() {
+        let name = path.file_name().expect("it is a file").to_string_lossy();
+        let is_in_docs = path.parent().is_some_and(|folder| folder.ends_with("docs"));
+        if is_in_docs && name != "SUMMARY.md" {
+            assert!(summary.contains(&format!("]({name})")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_page_on_logs_has_every_message() {
+    let page = read(&root().join("docs/logs.md"));
+    let event = Regex::new(r#"(?s)tracing::(error|warn|info)!\((.*?)"\s*\);"#).expect("a pattern");
+    let varying = Regex::new(r"\{[^}]*\}").expect("a pattern");
+    let mut seen = 0;
+    for folder in ["src", "crates/exporter-toolkit/src"] {
+        for file in sources(&root().join(folder)) {
+            let text = read(&file);
+            let (text, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+            for found in event.captures_iter(text) {
+                let (level, body) = (&found[1], &found[2]);
+                let (_, message) = body.rsplit_once('"').expect("it has a message");
+                let message = varying.replace_all(message, "…");
+                // What is logged in one of several wordings stands there in words.
+                if message != "…" {
+                    let row = format!("| {level} | `{message}` |");
+                    assert!(page.contains(&row), "{}: {row}", file.display());
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 40, "{seen}");
+    for row in rows(&page).filter(|row| row.len() == 3 && !["level", "---"].contains(&row[0])) {
+        let message = row[1].trim_matches('`');
+        let parts = message.split('…').map(|part| part.trim().to_owned());
+        let known = sources(&root().join("src"))
+            .into_iter()
+            .chain(sources(&root().join("crates/exporter-toolkit/src")));
+        let mut texts = known.map(|file| read(&file));
+        let parts: Vec<_> = parts.collect();
+        assert!(
+            texts.any(|text| parts.iter().all(|part| text.contains(part.as_str()))),
+            "no code says: {message}"
+        );
+    }
 }
 
 #[test]

@@ -128,6 +128,8 @@ async fn an_alert_finds_its_customer() {
     exporter
         .shows("defender_tenant_info", &labels, |value| value > 0.0)
         .await;
+    exporter.says("first poll succeeded").await;
+    exporter.says("sign-in failed").await;
     let inbox = Inbox::default();
     let (_alertmanager, port) = alertmanager(&webhook(&inbox).await);
     let (_prometheus, url) = prometheus(&exporter, port);

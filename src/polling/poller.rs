@@ -77,6 +77,12 @@ pub struct Poller {
     announced: Announced,
     /// Whether a poll of the scans came to an end in this process.
     polled: bool,
+    /// Whether one has succeeded.
+    has_polled: bool,
+    /// How long the first took that succeeded, until it has been logged.
+    first_poll_took: Option<Duration>,
+    /// Since when collectors have been failing.
+    failing_since: BTreeMap<Collector, Uptime>,
     /// The [`TenantStore::generation`] in which all was saved.
     generation: u64,
 }
@@ -124,6 +130,9 @@ impl Poller {
             retry: Arc::default(),
             announced: Announced::default(),
             polled: false,
+            has_polled: false,
+            first_poll_took: None,
+            failing_since: BTreeMap::new(),
             generation,
         }
     }
@@ -296,6 +305,14 @@ impl Poller {
             let news = self.tenant.add_definitions(page, now);
             self.schedule.page_listed(now, &news);
         }
+        if let Some(took) = self.first_poll_took.take() {
+            let view = self.tenant.view();
+            let (definitions, agents) = (view.distinct_definitions().count(), view.agents.len());
+            let took = humantime::format_duration(Duration::from_millis(
+                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            ));
+            tracing::info!(tenant = %self.tenant.name(), definitions, agents, %took, "first poll succeeded");
+        }
         self.want_sessions();
         let dropped = self.tenant.health.dropped;
         if within && dropped > 0 {
@@ -366,8 +383,15 @@ impl Poller {
             health.last_success = Some(self.clock.wall());
             health.last_duration = Some(took.as_secs_f64());
         }
-        if health.failure.take().is_some() {
-            tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), "works again");
+        let failed = health.failure.take().is_some();
+        let since = self.failing_since.remove(&collector);
+        if failed {
+            let after = since.map_or(Duration::ZERO, |since| self.clock.uptime().since(since));
+            let after = humantime::format_duration(Duration::from_secs(after.as_secs()));
+            tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), %after, "poll works again");
+        }
+        if collector == Collector::Definitions && !std::mem::replace(&mut self.has_polled, true) {
+            self.first_poll_took = Some(took);
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::polling::supervisor::Supervisor;
 use crate::shutdown::Asked;
 use crate::web::ReloadRequest;
 
-/// How often what is known of removed tenants is looked through.
-const PRUNE: Duration = Duration::from_hours(24);
+/// How often what is known of removed tenants is looked through, and a summary is logged.
+const DAY: Duration = Duration::from_hours(24);
 
 /// Reads the configuration, wherever it is.
 pub(super) type Reader = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
@@ -38,6 +38,8 @@ pub(super) struct Reloads {
 impl Reloads {
     /// Serves SIGHUPs and `requests` until a signal asks for the end.
     pub(super) async fn run(mut self, asked: Asked, mut requests: Receiver<ReloadRequest>) {
+        let clock = self.clock.clone();
+        let mut tomorrow = clock.uptime() + DAY;
         loop {
             tokio::select! {
                 () = asked.stop.cancelled() => break,
@@ -54,7 +56,11 @@ impl Reloads {
                     // Whoever asked may have gone.
                     let _ = request.send(outcome.map_err(|error| format!("{error:#}")));
                 }
-                () = tokio::time::sleep(PRUNE) => self.supervisor.prune().await,
+                () = clock.sleep_until(tomorrow) => {
+                    tomorrow = clock.uptime() + DAY;
+                    self.supervisor.log_summary();
+                    self.supervisor.prune().await;
+                }
             }
         }
         self.supervisor.shut_down().await;

@@ -123,12 +123,13 @@ impl Exporter {
         in_force.set(config);
         let start = || "what it was started with".to_owned();
         let file = flags.config_file.as_ref();
+        let origin = file.map_or_else(start, |file| file.display().to_string());
         let reloads = Reloads {
             supervisor,
             reader,
             watch,
             in_force,
-            origin: file.map_or_else(start, |file| file.display().to_string()),
+            origin: origin.clone(),
             own,
             clock,
         };
@@ -150,7 +151,12 @@ impl Exporter {
         }
         let stop = shutdown.clone().cancelled_owned();
         tasks.spawn(server.grace(GRACE).serve(router, stop));
-        tracing::info!(tenants, version = env!("CARGO_PKG_VERSION"), "polling");
+        tracing::info!(
+            configuration = origin,
+            tenants,
+            version = env!("CARGO_PKG_VERSION"),
+            "polling"
+        );
         Ok(Self {
             addresses,
             tls,

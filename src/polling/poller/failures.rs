@@ -67,7 +67,7 @@ impl Poller {
             let retry_in = self.retry_in(self.schedule.next_attempt(collector));
             let what = match collector {
                 Collector::Sessions => "the details of sessions cannot be fetched",
-                _ => "failed",
+                _ => "poll failed",
             };
             tracing::warn!(
                 tenant = %self.tenant.name(),
@@ -91,6 +91,9 @@ impl Poller {
         let health = self.tenant.health.collector_mut(collector);
         *health.errors.entry(reason).or_default() += 1;
         let before = health.failure.replace((reason, text));
+        self.failing_since
+            .entry(collector)
+            .or_insert(self.clock.uptime());
         before.is_none_or(|(before, _)| before != reason)
     }
 

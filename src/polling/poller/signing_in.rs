@@ -72,7 +72,7 @@ impl Poller {
     async fn no_token(&mut self, error: &AuthError) {
         if self.auth_failures.is_new(error) {
             let retry_in = self.retry_in(self.schedule.held_until());
-            tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, %retry_in, "no token");
+            tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, %retry_in, "sign-in failed");
         }
         self.tenant.health.count_auth_error(error.reason);
         // Whose success says that it works again.

@@ -207,6 +207,25 @@ impl Supervisor {
         }
     }
 
+    /// Logs how all tenants stand: for those who look once a day.
+    pub fn log_summary(&self) {
+        let tenants = self.around.snapshot.read();
+        let up = tenants
+            .values()
+            .filter(|tenant| tenant.health.up == Some(true));
+        let definitions = tenants
+            .values()
+            .map(|tenant| tenant.distinct_definitions().count());
+        let agents = tenants.values().map(|tenant| tenant.agents.len());
+        tracing::info!(
+            tenants = self.members.len(),
+            up = up.count(),
+            definitions = definitions.sum::<usize>(),
+            agents = agents.sum::<usize>(),
+            "daily summary"
+        );
+    }
+
     /// Forgets what is kept of removed tenants and no longer of use.
     pub async fn prune(&mut self) {
         self.budgets.prune(self.around.clock.uptime());

@@ -85,7 +85,7 @@ fn facts(row: &Row, now: Timestamp) -> Markup {
             @if let Some(mode) = definition.troubleshoot_mode {
                 (fact("Troubleshoot mode", &html! { @if mode { "on" } @else { "off" } }))
             }
-            (fact("Counted since the exporter met it", &html! {
+            (fact("Sessions since first seen", &html! {
                 (counts.success) " succeeded, " (counts.partial_success) " partial, "
                 (counts.failure) " failed, " (counts.unknown) " unknown"
             }))
@@ -146,7 +146,7 @@ fn sessions(row: &Row, now: Timestamp) -> Markup {
                 table.sessions {
                     caption #sessions-caption { "The newest known sessions, the newest first" }
                     thead { tr {
-                        @for title in ["When", "Age", "After the one before", "Status", "Targets", "What went wrong"] { th scope="col" { (title) } }
+                        @for title in ["When", "Age", "Gap", "Status", "Targets", "What went wrong"] { th scope="col" { (title) } }
                     } }
                     tbody {
                         @for (place, session) in known.iter().enumerate().rev() {
@@ -167,7 +167,7 @@ fn session_row(session: &KnownSession, before: Option<&KnownSession>, now: Times
                 @match session.at { Some(at) => (moment(at)), None => span.absent { "the service does not say" } }
             }
             td data-label="Age" { @if let Some(at) = session.at { (rough(now.since(at))) } @else { span.absent { "unknown" } } }
-            td data-label="After the one before" {
+            td data-label="Gap" {
                 @match gap { Some((at, before)) => (rough(at.since(before))), None => span.absent { "–" } }
             }
             td data-label="Status" {

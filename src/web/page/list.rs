@@ -35,29 +35,42 @@ pub(super) fn body(status: &Status, query: &Query) -> Markup {
 
 /// Both questions answered in a sentence each.
 fn verdict(status: &Status) -> Markup {
-    let troubled = |(condition, _): &&(Condition, usize)| {
+    let troubled_by = |(condition, _): &&(Condition, usize)| {
         !matches!(condition, Condition::Succeeded | Condition::Inactive)
     };
-    let troubled: usize = status
-        .counts
-        .iter()
-        .filter(troubled)
-        .map(|(_, count)| count)
-        .sum();
+    let troubled = status.counts.iter().filter(troubled_by);
+    let troubled: usize = troubled.map(|(_, count)| count).sum();
+    let counts = status.counts.iter().filter(troubled_by);
+    let reasons: Vec<_> = counts
+        .filter(|(_, count)| *count > 0)
+        .map(|(condition, count)| format!("{count} {}", condition.as_str()))
+        .collect();
     let (up, tenants) = (status.up(), status.tenants.len());
+    let failing = status
+        .tenants
+        .iter()
+        .filter(|tenant| !tenant.failures.is_empty());
+    let failing = failing.count();
     html! {
         p.verdict {
             @match (troubled, status.overdue) {
-                (0, 0) => "No scan needs attention. ",
+                (0, 0) if up == tenants => "No scan needs attention. ",
+                (0, 0) if status.definitions == 0 => "No scans are known. ",
+                (0, 0) => "No known scan needs attention. ",
                 (0, overdue) => { strong { (count(overdue, "definition")) " overdue" } ", all others are fine. " }
                 (troubled, overdue) => {
-                    strong { (troubled) " of " (count(status.definitions, "definition")) }
-                    " did not succeed when last run or never ran, "
-                    strong { (overdue) " overdue" } ". "
+                    strong {
+                        (troubled) " of " (count(status.definitions, "scan"))
+                        @if troubled == 1 { " needs attention" } @else { " need attention" }
+                    }
+                    ": " (reasons.join(", ")) "; " strong { (overdue) " overdue" } ". "
                 }
             }
             @match (status.data_age(), tenants - up) {
                 (_, _) if tenants == 0 => "No tenant has been polled yet.",
+                (None, _) if failing > 0 => {
+                    strong { (failing) " of " (count(tenants, "tenant")) " cannot be polled" } ": see below."
+                }
                 (None, _) => strong { "Not all tenants have been polled yet." },
                 (Some(age), 0) => { "All tenants are up; the data is at most " (rough(age)) " old." }
                 (Some(age), _) => {
@@ -213,8 +226,8 @@ fn results(status: &Status, query: &Query) -> Markup {
             div.scroll role="region" aria-labelledby="definitions-caption" tabindex="0" {
                 table.definitions {
                     caption #definitions-caption {
-                        "Scan definitions. Overdue is what is active and last ran more than twice its interval ago; "
-                        "counted from when the next run was due."
+                        "Scan definitions. Overdue: active, last run more than 2 intervals ago; "
+                        "the time is counted from when the next run was due."
                     }
                     thead { tr { @for sort in Sort::ALL { (column(sort, query)) } } }
                     tbody { @for row in &status.rows { (definition(row)) } }

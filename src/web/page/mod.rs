@@ -103,6 +103,7 @@ fn document(title: &str, state: &WebState, now: Timestamp, body: &Markup) -> Mar
                     a.brand href="./" { "Defender scan exporter" }
                     nav aria-label="Endpoints" {
                         a href=(format!("./{metrics}")) { "Metrics" }
+                        a href="./config" { "Configuration" }
                         a href="./-/healthy" { "Health" }
                         a href="./-/ready" { "Readiness" }
                     }
@@ -112,7 +113,7 @@ fn document(title: &str, state: &WebState, now: Timestamp, body: &Markup) -> Mar
                     "Version " (env!("CARGO_PKG_VERSION"))
                     " (" (env!("DEFENDER_EXPORTER_REVISION")) "), as of "
                     span #as-of { (text::moment(now)) } ". "
-                    "What is shown was fetched in the background; looking at it costs no call."
+                    "Data is fetched in the background: viewing this page makes no API calls."
                 }
             }
         }

@@ -212,6 +212,27 @@ async fn a_list_that_is_incomplete_says_so_and_why() {
     }
 }
 
+/// A wrong secret at the first start: no scan is known, which is not good news.
+#[tokio::test]
+async fn nothing_is_well_where_nothing_can_be_polled() {
+    let state = state();
+    let mut view = tenant("contoso", &state.clock);
+    view.definitions = [].into();
+    view.health.up = Some(false);
+    view.health.definitions.failure = Some((Reason::Auth, "AADSTS7000215".to_owned()));
+    state.snapshot.publish(view);
+    let page = text(status_page(State(Pages::new(state)), RawQuery(None)).await).await;
+    assert!(!page.contains("No scan needs attention"), "{page}");
+    contains(
+        &page,
+        &[
+            "No scans are known. ",
+            "1 of 1 tenant cannot be polled",
+            "AADSTS7000215",
+        ],
+    );
+}
+
 #[tokio::test]
 async fn nothing_known_is_a_page_too() {
     let state = state();

@@ -88,7 +88,7 @@ function startRefreshing() {
       clearInterval(timer);
       timer = null;
     }
-    button.textContent = timer === null ? "Refresh by itself: off" : "Refresh by itself: on";
+    button.textContent = timer === null ? "Auto-refresh: off" : "Auto-refresh: on";
   };
   button.type = "button";
   button.id = "refresh";
