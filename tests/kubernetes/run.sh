@@ -47,6 +47,13 @@ probe() {
 tests/kubernetes/cluster.sh build || not_checked "the chart on a cluster; expected to build Kubernetes from the Go module proxy, but that failed"
 problem=$(probe) || not_checked "the chart on a cluster; expected a kernel with bridges, overlays, iptables and control groups, but found: $problem"
 
+# One cluster at a time on a machine. What runs there ends with its namespaces.
+exec 9>"$state/lock"
+flock --exclusive --timeout 1800 9 || not_checked "the chart on a cluster; expected no other on this machine, but found one that lasts"
+[ -z "$(find /sys/fs/cgroup -path '*kubepods*' -name cgroup.procs -exec cat {} + 2>/dev/null)" ] ||
+    not_checked "the chart on a cluster; expected no other Kubernetes on this machine, but found one"
+release/toolchain.sh || not_checked "the chart on a cluster; expected the target $(uname -m)-unknown-linux-musl, but it cannot be installed"
+
 say "the exporter's binary, and the simulator"
 target=$(uname -m)-unknown-linux-musl
 # The very one that tests/shipping builds.
@@ -54,12 +61,10 @@ CARGO_PROFILE_DEV_DEBUG=0 cargo build --locked --quiet --target "$target" --bin 
 cargo build --locked --quiet --package defender-simulator --example serve
 export BINARY=$PWD/target/static/$target/debug/defender-scan-exporter SIMULATOR=$PWD/target/debug/examples/serve
 
-# One cluster at a time on a machine. What runs there ends with its namespaces.
-exec 9>"$state/lock"
-flock --exclusive --timeout 1800 9 || not_checked "the chart on a cluster; expected no other on this machine, but found one that lasts"
 status=0
 unshare --mount --net --pid --fork --kill-child --mount-proc tests/kubernetes/inside.sh "$@" 9>&- || status=$?
 # Control groups outlive the namespaces.
 for _ in 1 2 3; do find /sys/fs/cgroup -depth -path '*kubepods*' -type d -exec rmdir {} + 2>/dev/null || true; done
+[ "$status" -ne 0 ] || rm -rf "$run"
 [ "$status" -ne 3 ] || not_checked "the chart on a cluster; expected one that starts, but it did not: see above"
 exit "$status"
