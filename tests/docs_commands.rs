@@ -135,8 +135,12 @@ const COMMANDS: &[(&str, By)] = &[
         Test("tests/kubernetes/lib.sh", "h upgrade --install"),
     ),
     (
-        "UPDATE_GOLDEN=1 tests/kubernetes/run.sh",
-        Test(".ci/run", "tests/kubernetes/run.sh"),
+        "cargo build --locked --profile dist",
+        Nobody("it takes minutes; the same is built unoptimized"),
+    ),
+    (
+        "release/assets.sh",
+        Test("tests/shipping/package.rs", "release/assets.sh"),
     ),
     ("api=", AZURE),
     ("role=$(az ", AZURE),

@@ -20,10 +20,16 @@ const RESOURCE: &str = "/subscriptions/1/resourceGroups/a/providers/Microsoft.Ma
 
 fn assign(simulator: &Simulator, name: &str, resource_id: Option<&str>) {
     simulator.world().assign_identity(MachineIdentity {
-        client_id: format!("client-{name}"),
+        client_id: client_id(name),
         object_id: format!("object-{name}"),
         resource_id: resource_id.map(str::to_owned),
     });
+}
+
+/// The client id of an identity: the configuration takes GUIDs alone.
+fn client_id(name: &str) -> String {
+    let digit = if name == "user" { 1 } else { 2 };
+    format!("00000000-0000-4000-8000-{digit:012}")
 }
 
 /// As App Service sets it up; a proxy that does not answer must not be asked.
@@ -54,7 +60,8 @@ async fn a_managed_identity_of_app_service_signs_in() {
         .await;
     assign(&simulator, "system", None);
     assign(&simulator, "user", Some(RESOURCE));
-    for id in ["", ", client_id: client-user", ", object_id: object-user"] {
+    let by_client = format!(", client_id: {}", client_id("user"));
+    for id in ["", &by_client, ", object_id: object-user"] {
         is_up(&start(format!("{system}{id}")).await).await;
     }
     for key in ["client_id", "object_id"] {

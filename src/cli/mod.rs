@@ -279,6 +279,8 @@ pub enum Topic {
     Metrics,
     /// A JSON Schema of the configuration file, for editors
     Schema,
+    /// The manual page, for `man`
+    Man,
 }
 
 /// Least severe messages that are logged.

@@ -249,6 +249,18 @@ def rules(matrix):
     expect(links == [matrix["rules"]["prometheusRule"]["links"]], "the links are missing")
 
 
+def released():
+    """The chart that is published has the image's place as its default, and is otherwise the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = ROOT / "release/chart.sh"
+        done = subprocess.run([script, "ghcr.io/example/exporter", folder], capture_output=True, text=True)
+        expect(done.returncode == 0, done.stdout + done.stderr)
+        [package] = Path(folder).iterdir()
+        published = helm("template", "test", str(package), "--namespace", "security", values={"demo": True}).stdout
+        source = template({"demo": True}).stdout
+        expect(published == source.replace("registry.example/defender-scan-exporter", "ghcr.io/example/exporter"), "the published chart differs")
+
+
 def main():
     matrix = yaml.safe_load((HERE / "matrix.yaml").read_text())
     covers(matrix)
@@ -257,6 +269,7 @@ def main():
     refusals()
     stays(matrix)
     rules(matrix)
+    released()
     done = subprocess.run([sys.executable, str(ROOT / "deploy/generate.py"), "--check"], capture_output=True, text=True)
     expect(done.returncode == 0, done.stderr)
     sys.exit(1 if failures else 0)

@@ -19,11 +19,15 @@ shows() {
     exit 1
 }
 
-: "it is installed, and runs"
+: "it is installed, and starts nothing before it is configured"
 files >/before
 dpkg --install /package/exporter.deb
-systemctl is-enabled $name
-systemctl is-active $name
+fails systemctl is-enabled $name
+fails systemctl is-active $name
+test -e /usr/share/man/man1/$name.1.gz
+test -e /usr/share/bash-completion/completions/$name
+sed -i 's/^ARGS=/#&/; s/^#*\(ARGS="demo \)/\1/' /etc/default/$name
+systemctl enable --now $name
 shows 'defender_scan_status_code{tenant="demo-1"'
 test "$(stat -c '%U %a' /var/lib/$name)" = "$name 700"
 test "$(stat -c '%U %a' /etc/$name/secrets)" = "root 700"

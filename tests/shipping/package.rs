@@ -23,6 +23,11 @@ fn package(folder: &Path) {
         .join("release/defender-scan-exporter");
     copy(&static_binary(), &binary);
     succeeds(
+        Command::new(root().join("release/assets.sh"))
+            .arg(&binary)
+            .arg(root().join("target/assets")),
+    );
+    succeeds(
         Command::new(root().join("target/tools/bin/cargo-deb"))
             .current_dir(root())
             .args([

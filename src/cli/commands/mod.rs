@@ -63,6 +63,11 @@ pub fn run(cli: Cli, signals: Signals) -> ExitCode {
         Some(Command::Docs { topic }) => once(signals, || match topic {
             Topic::Metrics => print(&reference::markdown()),
             Topic::Schema => print(config::SCHEMA),
+            Topic::Man => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                print(&String::from_utf8(page)?)
+            }
         }),
         Some(Command::Completions { shell }) => once(signals, || {
             let mut script = Vec::new();
