@@ -59,14 +59,12 @@ async fn every_scrape_protocol_of_today_brings_the_same() {
         "PrometheusText0.0.4",
     ];
     let target = exporter.url.trim_start_matches("http://");
-    let jobs: String = protocols
-        .iter()
-        .map(|name| {
-            format!(
-                "  - {{job_name: {name}, scrape_protocols: [{name}], static_configs: [{{targets: ['{target}']}}]}}\n"
-            )
-        })
-        .collect();
+    let jobs = protocols.map(|name| {
+        format!(
+            "  - {{job_name: {name}, scrape_protocols: [{name}], static_configs: [{{targets: ['{target}']}}]}}\n"
+        )
+    });
+    let jobs = jobs.concat();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let config =
         format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}");

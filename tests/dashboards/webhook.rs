@@ -87,7 +87,7 @@ fn prometheus(exporter: &Exporter, alertmanager: u16, program: &str) -> Vec<Proc
     vec![Process::start(folder, &mut command)]
 }
 
-/// VictoriaMetrics, and vmalert with the same rules.
+/// `VictoriaMetrics`, and vmalert with the same rules.
 fn victoria_metrics(exporter: &Exporter, alertmanager: u16) -> Vec<Process> {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let target = exporter.url.trim_start_matches("http://");
