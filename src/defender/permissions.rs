@@ -45,7 +45,9 @@ impl Permissions {
             return None;
         };
         let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let claims: Claims = serde_json::from_slice(&payload).ok()?;
+        // Serde takes a list for a struct as well.
+        let claims: serde_json::Map<_, _> = serde_json::from_slice(&payload).ok()?;
+        let claims: Claims = serde_json::from_value(claims.into()).ok()?;
         let named = claims.scp.split_ascii_whitespace().map(str::to_owned);
         let named = claims.roles.into_iter().chain(named);
         let is_name = |name: &String| {

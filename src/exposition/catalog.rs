@@ -1,6 +1,9 @@
 //! Every metric's name, type, unit, labels and help, in one table. The writers take them from
 //! here, and so does the reference.
 
+/// The most series of one definition; a test counts them.
+pub const SERIES_PER_DEFINITION: usize = 14;
+
 /// The type of a metric, as `OpenMetrics` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

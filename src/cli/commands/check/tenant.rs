@@ -12,6 +12,7 @@ use crate::defender::{
     ApiError, AuthError, Bearer, Client, FromWire, HttpClient, Page, Permissions, TokenSource,
     reach,
 };
+use crate::exposition::catalog;
 use crate::model::health::Collector;
 use crate::model::{Definition, DefinitionId};
 use crate::polling::tenant::publishes;
@@ -21,9 +22,6 @@ const LONGEST: Duration = Duration::from_secs(45);
 
 /// A client secret or certificate that expires sooner is worth a word.
 const SOON: Duration = Duration::from_hours(30 * 24);
-
-/// The most series of one definition, as `docs/metrics.md` says.
-const PER_DEFINITION: usize = 14;
 
 /// Takes all steps, or as many as there is time for.
 pub(super) async fn check(
@@ -378,7 +376,7 @@ impl Check<'_> {
         let text = format!(
             "{least} to {most} calls an hour, of {} allowed; up to {} series of definitions",
             hour.calls,
-            published * PER_DEFINITION
+            published * catalog::SERIES_PER_DEFINITION
         );
         self.note(Finding::ok(Step::Cost, text));
     }
