@@ -38,7 +38,7 @@ start_prometheus() {
         --query.max-samples=500000000 --query.timeout=1h --web.enable-remote-write-receiver --web.cors.origin='.*' \
         --web.listen-address="127.0.0.1:$port" >"$dir/prometheus.log" 2>&1 &
     pids+=($!)
-    for _ in $(seq 300); do curl -sf "$url/-/ready" >/dev/null && break; sleep 0.2; done
+    for _ in $(seq 3000); do curl -sf "$url/-/ready" >/dev/null && break; sleep 0.2; done
     if [ -n "$fresh" ]; then
         end=$(tail -n 1 "$dir/$kind.new")
         local back=$((26 * 3600))
