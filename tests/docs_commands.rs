@@ -73,7 +73,7 @@ const COMMANDS: &[(&str, By)] = &[
     ("kill -HUP", Test("tests/reload.rs", "HUP")),
     ("curl -X POST", Test("tests/reload.rs", "exporter.reload()")),
     ("openssl req", Here),
-    ("sed -i 's|runbook_url", Here),
+    ("sed -i -e 's|runbooks:", Here),
     (
         "for name in environment customer; do",
         Test("tests/routing.rs", "block(PAGE, \"sh\""),
@@ -280,7 +280,10 @@ fn runbooks_get_an_address() {
     fs::copy(root().join("alerts/defender-scan.rules.yml"), &rules).expect("it can be copied");
     shell(folder.path(), &block("docs/dashboards.md", "sh", "sed"));
     let rules = fs::read_to_string(rules).expect("it is there");
-    assert!(rules.contains("runbook_url: https://") && !rules.contains("runbook_url: docs/"));
+    for placeholder in ["scan-exporter.example/", "grafana.example\n"] {
+        assert!(!rules.contains(placeholder), "{placeholder}");
+    }
+    assert_eq!(rules.matches(": https://git.example.com/").count(), 1);
 }
 
 /// The anchor that a heading gets, as GitHub makes it.

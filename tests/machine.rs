@@ -20,16 +20,21 @@ const RESOURCE: &str = "/subscriptions/1/resourceGroups/a/providers/Microsoft.Ma
 
 fn assign(simulator: &Simulator, name: &str, resource_id: Option<&str>) {
     simulator.world().assign_identity(MachineIdentity {
-        client_id: client_id(name),
-        object_id: format!("object-{name}"),
+        client_id: id("client_id", name),
+        object_id: id("object_id", name),
         resource_id: resource_id.map(str::to_owned),
     });
 }
 
-/// The client id of an identity: the configuration takes GUIDs alone.
-fn client_id(name: &str) -> String {
-    let digit = if name == "user" { 1 } else { 2 };
-    format!("00000000-0000-4000-8000-{digit:012}")
+/// An id of an identity: the configuration takes GUIDs alone.
+fn id(key: &str, name: &str) -> String {
+    let kind = u8::from(key == "object_id");
+    let digit = match name {
+        "system" => 1,
+        "user" => 2,
+        _ => 3,
+    };
+    format!("00000000-0000-4000-8{kind:03}-{digit:012}")
 }
 
 /// As App Service sets it up; a proxy that does not answer must not be asked.
@@ -43,7 +48,10 @@ fn app_service(simulator: &Simulator, command: &mut Command) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_managed_identity_of_app_service_signs_in() {
     let simulator = simulator().await;
-    let wrong = |key: &str| format!("type: managed_identity, {key}: other");
+    let wrong = |key: &str| {
+        let other = id(key, "other");
+        format!("type: managed_identity, {key}: {other}")
+    };
     let system = "type: managed_identity";
     let start = |credential: String| {
         let simulator = &simulator;
@@ -60,9 +68,10 @@ async fn a_managed_identity_of_app_service_signs_in() {
         .await;
     assign(&simulator, "system", None);
     assign(&simulator, "user", Some(RESOURCE));
-    let by_client = format!(", client_id: {}", client_id("user"));
-    for id in ["", &by_client, ", object_id: object-user"] {
-        is_up(&start(format!("{system}{id}")).await).await;
+    is_up(&start(system.to_owned()).await).await;
+    for key in ["client_id", "object_id"] {
+        let by_id = format!("{system}, {key}: {}", id(key, "user"));
+        is_up(&start(by_id).await).await;
     }
     for key in ["client_id", "object_id"] {
         start(wrong(key)).await.says(messages::OTHER_IDENTITY).await;

@@ -74,8 +74,8 @@ async fn a_signal_ends_a_command_that_hangs() {
     let address = silent.local_addr().expect("it has an address");
     for (signal, program) in [
         (Signal::TERM, "exec"),
-        (Signal::INT, "exec"),
-        // Whoever runs the tests may want it ignored.
+        // Whoever runs the tests may want these ignored.
+        (Signal::INT, "exec env --default-signal=INT"),
         (Signal::HUP, "exec env --default-signal=HUP"),
         (Signal::HUP, "exec nohup"),
     ] {
