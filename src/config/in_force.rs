@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use humantime::format_duration;
 use serde::Serialize;
 
+use super::tenant::{shares, without_anchors};
 use super::{Config, Credential, ManagedIdentity, Rule, SecretSource, Tenant};
 use crate::budget::Scope;
 use crate::model::DefinitionId;
@@ -134,14 +135,7 @@ fn definitions(tenant: &Tenant) -> String {
     let filter = &tenant.definitions;
     let ids: Vec<_> = filter.ids.iter().map(DefinitionId::as_str).collect();
     let rule = |rule: &Rule| {
-        let names = rule.names.iter().map(|name| {
-            let text = name.as_str();
-            let inside = text
-                .strip_prefix("^(?:")
-                .and_then(|text| text.strip_suffix(")$"));
-            inside.unwrap_or(text)
-        });
-        let names: Vec<_> = names.collect();
+        let names: Vec<_> = rule.names.iter().map(without_anchors).collect();
         format!(
             "{{scan_types: {}, names: {}}}",
             json(&rule.scan_types),
@@ -174,11 +168,8 @@ fn poll(tenant: &Tenant) -> String {
 
 fn quota(tenant: &Tenant) -> String {
     let (ours, api) = (tenant.limits, tenant.api_limits);
-    let of = |limit: usize, percent: usize| limit * percent / 100;
-    let is_ours = |percent: &usize| {
-        let calls = [api.minute.calls, api.hour.calls].map(|limit| of(limit, *percent).max(1));
-        calls == [ours.minute.calls, ours.hour.calls]
-    };
+    let all = [api.minute.calls, api.hour.calls];
+    let is_ours = |percent: &usize| shares(all, *percent, ours.scope) == [ours, api];
     let percent = (1..=100).find(is_ours).unwrap_or(100);
     let scope = match ours.scope {
         Scope::Application => "application",

@@ -302,11 +302,25 @@ fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
     Rule { scan_types, names }
 }
 
+/// What stands around a pattern that matches whole names only.
+const ANCHORS: [&str; 2] = ["^(?:", ")$"];
+
+/// The pattern as the configuration has it.
+pub(super) fn without_anchors(anchored: &Regex) -> &str {
+    let [before, after] = ANCHORS;
+    let text = anchored.as_str();
+    let inside = text.strip_prefix(before);
+    inside
+        .and_then(|text| text.strip_suffix(after))
+        .unwrap_or(text)
+}
+
 /// `pattern`, to match whole names only. It must be one on its own: `a)(b` is not.
 fn anchored(pattern: &str) -> Result<Regex, String> {
     let build = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
+    let [before, after] = ANCHORS;
     build(pattern)
-        .and_then(|_| build(&format!("^(?:{pattern})$")))
+        .and_then(|_| build(&format!("{before}{pattern}{after}")))
         .map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
             other => {
@@ -378,7 +392,8 @@ pub(super) fn default_limits() -> [Limits; 2] {
     shares(DOCUMENTED, 80, Scope::Application)
 }
 
-fn shares([minute, hour]: [usize; 2], percent: usize, scope: Scope) -> [Limits; 2] {
+/// So many percent of the API's calls, and all of them.
+pub(super) fn shares([minute, hour]: [usize; 2], percent: usize, scope: Scope) -> [Limits; 2] {
     let share = |percent| Limits::new(minute * percent / 100, hour * percent / 100).of_scope(scope);
     let api = share(100);
     [share(percent).out_of(api), api]

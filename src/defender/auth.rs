@@ -192,9 +192,7 @@ impl TokenSource {
     /// The API answered `bearer` with 401: the next token is another, and everything that the
     /// sign-in needs is read anew. Where no other can be had, that is an error once.
     pub fn refuse(&mut self, bearer: Bearer) {
-        if self.uses(&bearer) {
-            self.current = None;
-        }
+        self.current.take_if(|held| held.bearer == bearer);
         self.refused = Some(bearer);
     }
 
@@ -205,12 +203,6 @@ impl TokenSource {
         if let Some(held) = self.current.as_mut().filter(|held| held.bearer == *bearer) {
             held.refresh = now;
         }
-    }
-
-    fn uses(&self, bearer: &Bearer) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|held| held.bearer == *bearer)
     }
 
     /// When the current token ends; `None` if there is none.

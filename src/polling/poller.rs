@@ -79,8 +79,6 @@ pub struct Poller {
     polled: bool,
     /// Whether one has succeeded.
     has_polled: bool,
-    /// How long the first took that succeeded, until it has been logged.
-    first_poll_took: Option<Duration>,
     /// Since when collectors have been failing.
     failing_since: BTreeMap<Collector, Uptime>,
     /// The [`TenantStore::generation`] in which all was saved.
@@ -131,7 +129,6 @@ impl Poller {
             announced: Announced::default(),
             polled: false,
             has_polled: false,
-            first_poll_took: None,
             failing_since: BTreeMap::new(),
             generation,
         }
@@ -290,6 +287,9 @@ impl Poller {
                 self.tenant.add_definitions(listed.items, now)
             };
             self.schedule.listed(now, listed.pages, &news, &self.budget);
+            if !std::mem::replace(&mut self.has_polled, true) {
+                self.log_first_poll(listed.took);
+            }
             if !news.vanished.is_empty() {
                 self.schedule.keep_sessions(|id| self.tenant.asks_for(id));
             }
@@ -305,19 +305,19 @@ impl Poller {
             let news = self.tenant.add_definitions(page, now);
             self.schedule.page_listed(now, &news);
         }
-        if let Some(took) = self.first_poll_took.take() {
-            let view = self.tenant.view();
-            let (definitions, agents) = (view.distinct_definitions().count(), view.agents.len());
-            let took = humantime::format_duration(Duration::from_millis(
-                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            ));
-            tracing::info!(tenant = %self.tenant.name(), definitions, agents, %took, "first poll succeeded");
-        }
         self.want_sessions();
         let dropped = self.tenant.health.dropped;
         if within && dropped > 0 {
             tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit; the rest is left out");
         }
+    }
+
+    fn log_first_poll(&mut self, took: Duration) {
+        let view = self.tenant.view();
+        let (definitions, agents) = (view.distinct_definitions().count(), view.agents.len());
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let took = humantime::format_duration(Duration::from_millis(millis));
+        tracing::info!(tenant = %self.tenant.name(), definitions, agents, %took, "first poll succeeded");
     }
 
     /// Counts an answer and says what follows; returns a round that is complete.
@@ -389,9 +389,6 @@ impl Poller {
             let after = since.map_or(Duration::ZERO, |since| self.clock.uptime().since(since));
             let after = humantime::format_duration(Duration::from_secs(after.as_secs()));
             tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), %after, "poll works again");
-        }
-        if collector == Collector::Definitions && !std::mem::replace(&mut self.has_polled, true) {
-            self.first_poll_took = Some(took);
         }
     }
 }

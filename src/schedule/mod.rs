@@ -31,7 +31,8 @@ use self::history::HistorySchedule;
 pub use self::history::{FetchTimes, QUARANTINE};
 use self::list_timer::ListTimer;
 use self::sessions::SessionsSchedule;
-use self::share::{AGENTS, DEFINITIONS, least_interval};
+use self::share::least_interval;
+pub use self::share::{AGENTS_SHARE, DEFINITIONS_SHARE};
 use crate::budget::{Budget, Retry, Slot};
 use crate::clock::Uptime;
 use crate::config::Poll;
@@ -239,7 +240,7 @@ impl Schedule {
 
     /// The list of definitions is complete, in `pages` pages.
     pub fn listed(&mut self, now: Uptime, pages: usize, listed: &ListingDiff, budget: &Budget) {
-        let least = least_interval(pages, DEFINITIONS, budget);
+        let least = least_interval(pages, DEFINITIONS_SHARE, budget);
         self.definitions.succeeded(now, pages, least);
         self.history.listed(now, listed);
         self.history
@@ -250,7 +251,7 @@ impl Schedule {
     /// The list of agents is complete, in `pages` pages.
     pub fn agents_listed(&mut self, now: Uptime, pages: usize, budget: &Budget) {
         self.agents
-            .succeeded(now, pages, least_interval(pages, AGENTS, budget));
+            .succeeded(now, pages, least_interval(pages, AGENTS_SHARE, budget));
     }
 
     /// History of a batch is complete; `unsettled` are asked for again, at growing pauses, for as

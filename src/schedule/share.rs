@@ -7,10 +7,10 @@ use crate::budget::{Budget, Limit, Reserved, Scope};
 use crate::model::health::Collector;
 
 /// The list of definitions takes this part of the budget at most: a half.
-pub(super) const DEFINITIONS: usize = 2;
+pub const DEFINITIONS_SHARE: usize = 2;
 
 /// The list of agents takes this part of the budget at most: a tenth.
-pub(super) const AGENTS: usize = 10;
+pub const AGENTS_SHARE: usize = 10;
 
 impl Schedule {
     /// How many calls `collector` leaves to the others. The lists go first: history leaves them
@@ -22,11 +22,11 @@ impl Schedule {
         let (minute, hour) = (limits.minute, limits.hour);
         let definitions = |limit: Limit| {
             let calls = self.definitions.calls_within(limit.window);
-            calls.min(limit.calls / DEFINITIONS)
+            calls.min(limit.calls / DEFINITIONS_SHARE)
         };
         let agents = |limit: Limit| {
             let calls = self.agents.calls_within(limit.window);
-            calls.min(limit.calls / AGENTS)
+            calls.min(limit.calls / AGENTS_SHARE)
         };
         let all_but = |limit: Limit, share: usize| {
             let calls = limit.calls;
@@ -35,15 +35,15 @@ impl Schedule {
         };
         match collector {
             Collector::Definitions if self.definitions.is_paging() => Reserved {
-                minute: all_but(minute, DEFINITIONS),
+                minute: all_but(minute, DEFINITIONS_SHARE),
                 // A slot is held for a little longer than an hour. With exactly half, each round
                 // of a list that takes half of an hour would end later than the one before.
-                hour: all_but(hour, DEFINITIONS).saturating_sub(hour.calls / 16),
+                hour: all_but(hour, DEFINITIONS_SHARE).saturating_sub(hour.calls / 16),
             },
             Collector::Definitions => Reserved::default(),
             Collector::Agents if self.agents.is_paging() => Reserved {
-                minute: all_but(minute, AGENTS),
-                hour: all_but(hour, AGENTS),
+                minute: all_but(minute, AGENTS_SHARE),
+                hour: all_but(hour, AGENTS_SHARE),
             },
             Collector::Agents => Reserved {
                 minute: definitions(minute),

@@ -96,13 +96,7 @@ impl<'n> YamlValue<'n> {
         advice: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Reported> {
-        let text = self.text(report, what)?;
-        let advice = if has_placeholder(text) {
-            VARIABLES
-        } else {
-            advice
-        };
-        parse(text).ok_or_else(|| self.error(report, expected(what, &excerpt(text), advice)))
+        self.parse_showing(report, what, advice, parse, excerpt)
     }
 
     /// Its text, read by `parse`. The error does not repeat it: it is, or may be by mistake,
@@ -117,13 +111,25 @@ impl<'n> YamlValue<'n> {
         advice: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Reported> {
+        self.parse_showing(report, what, advice, parse, |_| "something else".to_owned())
+    }
+
+    /// Its text, read by `parse`. The error has as much of it as `show` gives.
+    fn parse_showing<T>(
+        &self,
+        report: &mut ConfigReport,
+        what: &str,
+        advice: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+        show: impl FnOnce(&str) -> String,
+    ) -> Result<T, Reported> {
         let text = self.text(report, what)?;
         let advice = if has_placeholder(text) {
             VARIABLES
         } else {
             advice
         };
-        parse(text).ok_or_else(|| self.error(report, expected(what, "something else", advice)))
+        parse(text).ok_or_else(|| self.error(report, expected(what, &show(text), advice)))
     }
 
     /// All single values in it, itself included, with their texts.

@@ -51,17 +51,16 @@ impl Poller {
         {
             self.tokens.outdate(&forbidden);
         }
-        let token = self.tokens.token().await;
-        self.schedule
-            .set_no_token(token.is_err().then(|| self.tokens.retry_at()).flatten());
-        match token {
+        match self.tokens.token().await {
             Ok(bearer) => {
+                self.schedule.set_no_token(None);
                 if self.auth_failures.clear() {
                     tracing::info!(tenant = %self.tenant.name(), "signing in works again");
                 }
                 Some(bearer)
             }
             Err(error) => {
+                self.schedule.set_no_token(self.tokens.retry_at());
                 // Large, and seldom.
                 Box::pin(self.no_token(&error)).await;
                 None

@@ -16,6 +16,7 @@ use crate::exposition::catalog;
 use crate::model::health::Collector;
 use crate::model::{Definition, DefinitionId};
 use crate::polling::tenant::publishes;
+use crate::schedule::{AGENTS_SHARE, DEFINITIONS_SHARE};
 
 /// The longest time for one tenant.
 const LONGEST: Duration = Duration::from_secs(45);
@@ -364,11 +365,11 @@ impl Check<'_> {
             let share = (hour.calls / share).max(1);
             usize::try_from(rounds).map_or(share, |rounds| rounds.min(share))
         };
-        let lists = rounds(poll.definitions, 2);
+        let lists = rounds(poll.definitions, DEFINITIONS_SHARE);
         let agents = if poll.agents.is_zero() {
             0
         } else {
-            rounds(poll.agents, 10)
+            rounds(poll.agents, AGENTS_SHARE)
         };
         let least = lists + agents;
         // Each list may find runs that ended, and cause a batch; the sweep takes one more.
