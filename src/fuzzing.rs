@@ -17,10 +17,10 @@ use crate::config::{CertificateFiles, ClientCertificate, Config};
 use crate::defender;
 
 /// A function of any bytes.
-pub type Target = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// All of them, by the name of their corpus.
-pub static TARGETS: &[(&str, Target)] = &[
+pub static TARGETS: &[(&str, FuzzTarget)] = &[
     ("definitions", defender::fuzzing::definitions),
     ("history", defender::fuzzing::history),
     ("agents", defender::fuzzing::agents),

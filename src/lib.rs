@@ -21,7 +21,7 @@
 //!    `ScanStatus::PartialSuccess` in `session_status` of `read.rs`.
 //! 4. `polling/poller.rs`: `Poller::handle_answer` takes the answer, and `Pagination::turn` in
 //!    `pagination.rs` adds the page to those before, and says whether it was the last.
-//! 5. `polling/tenant/mod.rs`: `Tenant::apply_history` hands each definition its sessions;
+//! 5. `polling/tenant/mod.rs`: `KnownTenant::apply_history` hands each definition its sessions;
 //!    `RunHistory::apply_history` in `model/runs.rs` takes them in, `find_newest` in
 //!    `runs/newest.rs` finds the newest, and `RunHistory::last_run` chooses between it and the
 //!    latest run that the list names (`LatestScan` in `records.rs`, `tenant/listing.rs`).

@@ -10,7 +10,7 @@ use defender_scan_exporter::config::{DefinitionFilter, Poll, Rule};
 use defender_scan_exporter::model::health::Collector;
 use defender_scan_exporter::model::{Definition, DefinitionId, TenantName};
 use defender_scan_exporter::polling::snapshot::TenantInfo;
-use defender_scan_exporter::polling::tenant::Tenant;
+use defender_scan_exporter::polling::tenant::KnownTenant;
 use defender_scan_exporter::schedule::{Decision, ListingDiff, Request, Schedule};
 use defender_scan_exporter::store::Store;
 
@@ -28,7 +28,7 @@ fn definitions_of(number: usize) -> Vec<Definition> {
     (0..number).map(fixture::definition).collect()
 }
 
-fn tenant(clock: &Clock) -> Tenant {
+fn tenant(clock: &Clock) -> KnownTenant {
     let filter = DefinitionFilter {
         ids: Vec::new(),
         include: Rule::default(),
@@ -37,7 +37,7 @@ fn tenant(clock: &Clock) -> Tenant {
         limit: usize::MAX,
     };
     let budget = Budget::new(clock.clone(), Limits::new(80, 1200));
-    Tenant::new(
+    KnownTenant::new(
         TenantName::new("contoso"),
         TenantInfo::default(),
         filter,

@@ -106,7 +106,7 @@ impl ClientCertificate {
             None => (path, rsa_key(&text, path)),
         };
         let key = key.map_err(CertificateError::of_key)?;
-        let fits = |found: &&Found| found.public_key == key.public_key().as_ref();
+        let fits = |found: &&ParsedCertificate| found.public_key == key.public_key().as_ref();
         let certificate = certificates
             .iter()
             .find(fits)
@@ -175,7 +175,7 @@ impl fmt::Debug for ClientCertificate {
 }
 
 /// What counts of a certificate in a file.
-struct Found {
+struct ParsedCertificate {
     der: Vec<u8>,
     public_key: Vec<u8>,
     is_rsa: bool,
@@ -183,7 +183,7 @@ struct Found {
     end: Timestamp,
 }
 
-impl Found {
+impl ParsedCertificate {
     /// `None`, if it is no certificate, or more than one.
     fn read(der: Vec<u8>) -> Option<Self> {
         let (rest, certificate) = X509Certificate::from_der(&der).ok()?;
@@ -256,11 +256,11 @@ fn sections(text: &[u8]) -> impl Iterator<Item = (SectionKind, Vec<u8>)> {
     std::iter::from_fn(move || pem::from_buf(&mut rest).ok().flatten())
 }
 
-fn certificates(text: &[u8], path: &Path) -> Result<Vec<Found>, CertificateError> {
+fn certificates(text: &[u8], path: &Path) -> Result<Vec<ParsedCertificate>, CertificateError> {
     let mut found = Vec::new();
     for (kind, der) in sections(text) {
         if kind == SectionKind::Certificate {
-            let certificate = Found::read(der).ok_or_else(|| {
+            let certificate = ParsedCertificate::read(der).ok_or_else(|| {
                 let advice = "export it again";
                 CertificateError::new("a certificate", "one that cannot be read", path, advice)
             })?;
@@ -304,7 +304,7 @@ fn rsa_key(text: &[u8], path: &Path) -> Result<RsaKeyPair, CertificateError> {
 }
 
 /// None of the certificates is the key's.
-fn misfit(certificates: &[Found], path: &Path, key_path: &Path) -> CertificateError {
+fn misfit(certificates: &[ParsedCertificate], path: &Path, key_path: &Path) -> CertificateError {
     if !certificates.iter().any(|found| found.is_rsa) {
         let advice =
             "make a new key and certificate, and upload the certificate to the application";

@@ -52,7 +52,7 @@ const TYPES: [(&str, Type); 7] = [
 ];
 
 /// A credential as the file has it.
-pub(super) struct Found {
+pub(super) struct FoundCredential {
     pub(super) credential: Credential,
     /// Whether its secret stands in the file itself.
     pub(super) inline: bool,
@@ -65,7 +65,7 @@ pub(super) fn read(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
     world: &ReadContext<'_>,
-) -> Result<Found, Reported> {
+) -> Result<FoundCredential, Reported> {
     let mut section = value.mapping(report, "a mapping with `type`")?;
     let names = one_of(TYPES.iter().map(|(name, _)| *name));
     let found = section
@@ -94,7 +94,7 @@ pub(super) fn read(
     };
     section.finish(report);
     let (credential, inline) = credential?;
-    Ok(Found {
+    Ok(FoundCredential {
         credential,
         inline,
         expires: expires?,

@@ -86,12 +86,12 @@ impl Variables<'_> {
             .map_err(|wrong| report.error(None, CLOUD, wrong))?;
         let (client_id, proof) = (client_id?, proof?);
         let credential = match proof {
-            Proof::Secret(secret) => Credential::ClientSecret {
+            EnvProof::Secret(secret) => Credential::ClientSecret {
                 client_id,
                 secret: SecretSource::Inline(secret),
             },
-            Proof::Certificate(files) => Credential::ClientCertificate { client_id, files },
-            Proof::TokenFile(token_file) => Credential::WorkloadIdentity {
+            EnvProof::Certificate(files) => Credential::ClientCertificate { client_id, files },
+            EnvProof::TokenFile(token_file) => Credential::WorkloadIdentity {
                 client_id,
                 token_file,
             },
@@ -121,7 +121,7 @@ impl Variables<'_> {
     }
 
     /// In the order of Azure's libraries: secret, certificate, federated token.
-    fn proof(&self, report: &mut ConfigReport) -> Result<Proof, Reported> {
+    fn proof(&self, report: &mut ConfigReport) -> Result<EnvProof, Reported> {
         if let Some(secret) = self.get(SECRET) {
             if secret.trim().is_empty() || secret.contains(char::is_control) {
                 let what = "a secret of one line";
@@ -131,7 +131,7 @@ impl Variables<'_> {
             if let Some(text) = SecretKind::ClientSecret.suspicion(&secret) {
                 report.warn(None, SECRET, text);
             }
-            return Ok(Proof::Secret(SecretString::from(secret)));
+            return Ok(EnvProof::Secret(SecretString::from(secret)));
         }
         if let Some(path) = self.get(CERTIFICATE).map(PathBuf::from) {
             let files = CertificateFiles {
@@ -139,13 +139,13 @@ impl Variables<'_> {
                 key: None,
             };
             return match ClientCertificate::blocking_read(&files) {
-                Ok(_) => Ok(Proof::Certificate(files)),
+                Ok(_) => Ok(EnvProof::Certificate(files)),
                 Err(error) => Err(report.error(None, CERTIFICATE, error.to_string())),
             };
         }
         if let Some(path) = self.get(TOKEN_FILE).map(PathBuf::from) {
             return match check_secret_file(&path, SecretKind::Federated) {
-                Ok(_) => Ok(Proof::TokenFile(path)),
+                Ok(_) => Ok(EnvProof::TokenFile(path)),
                 Err(error) => Err(report.error(None, TOKEN_FILE, error.to_string())),
             };
         }
@@ -165,7 +165,7 @@ pub(super) fn read_cloud(text: &str, report: &mut ConfigReport) -> Option<Cloud>
 }
 
 /// What the application shows with its id.
-enum Proof {
+enum EnvProof {
     Secret(SecretString),
     Certificate(CertificateFiles),
     TokenFile(PathBuf),

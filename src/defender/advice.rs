@@ -14,7 +14,7 @@ use crate::model::health::AuthReason;
 
 /// A code of the sign-in host that says what is wrong.
 #[derive(Debug)]
-pub struct SignIn {
+pub struct SignInAdvice {
     /// The number after `AADSTS`.
     pub code: u32,
     /// The class that is counted.
@@ -39,86 +39,86 @@ pub struct Cause {
 const FEDERATED: &str = "Add a federated credential to the application whose Issuer, Subject and Audience are those that the sign-in host names.";
 
 /// All codes that are known.
-pub static SIGN_IN: &[SignIn] = &[
-    SignIn {
+pub static SIGN_IN: &[SignInAdvice] = &[
+    SignInAdvice {
         code: 7_000_215,
         reason: AuthReason::WrongSecret,
         meaning: "the client secret is wrong; was its id given instead of its value?",
         advice: "Make a new secret and copy its Value, which is shown once, into the file.",
     },
-    SignIn {
+    SignInAdvice {
         code: 7_000_222,
         reason: AuthReason::ExpiredSecret,
         meaning: "the client secret has expired; make a new one",
         advice: "Make a new secret and write it into the file.",
     },
-    SignIn {
+    SignInAdvice {
         code: 700_016,
         reason: AuthReason::UnknownApplication,
         meaning: "the tenant does not know the application; check client_id and tenant_id",
         advice: "Copy the Application (client) ID from the application's overview page; the Object ID beside it is a different one.",
     },
-    SignIn {
+    SignInAdvice {
         code: 90_002,
         reason: AuthReason::UnknownTenant,
         meaning: "there is no such tenant in this cloud; check tenant_id and the cloud",
         advice: "Copy the Directory (tenant) ID from the application's overview page. For a US Government tenant set `cloud`.",
     },
-    SignIn {
+    SignInAdvice {
         code: 700_027,
         reason: AuthReason::BadAssertion,
         meaning: "the certificate or its assertion is not accepted; was it uploaded to the application?",
         advice: "Upload the certificate, without its key, under Certificates & secrets of the application.",
     },
-    SignIn {
+    SignInAdvice {
         code: 70_021,
         reason: AuthReason::BadAssertion,
         meaning: "no federated credential of the application matches the assertion",
         advice: FEDERATED,
     },
-    SignIn {
+    SignInAdvice {
         code: 700_211,
         reason: AuthReason::BadAssertion,
         meaning: "no federated credential of the application has the assertion's issuer",
         advice: FEDERATED,
     },
-    SignIn {
+    SignInAdvice {
         code: 700_212,
         reason: AuthReason::BadAssertion,
         meaning: "no federated credential of the application has the assertion's audience",
         advice: FEDERATED,
     },
-    SignIn {
+    SignInAdvice {
         code: 700_213,
         reason: AuthReason::BadAssertion,
         meaning: "no federated credential of the application has the assertion's subject",
         advice: FEDERATED,
     },
-    SignIn {
+    SignInAdvice {
         code: 700_024,
         reason: AuthReason::BadAssertion,
         meaning: "the assertion is not valid now; check the clock and the token's file",
         advice: "Set the machine's clock; if it is right, find out why nothing renews the federated token's file.",
     },
-    SignIn {
+    SignInAdvice {
         code: 7_000_229,
         reason: AuthReason::MissingServicePrincipal,
         meaning: "the application has no service principal in the tenant; an administrator must consent to it",
         advice: "Let an administrator of the tenant consent to the application.",
     },
-    SignIn {
+    SignInAdvice {
         code: 7_000_112,
         reason: AuthReason::UnknownApplication,
         meaning: "the application is disabled; enable it in the directory",
         advice: "Enable it under Enterprise applications: Enabled for users to sign-in.",
     },
-    SignIn {
+    SignInAdvice {
         code: 500_011,
         reason: AuthReason::Other,
         meaning: "the tenant does not know the API; check cloud and scope, and that the tenant has Defender for Endpoint",
         advice: "Remove `scope` from the configuration, unless you know why it is there. If it is not there, the directory has no Defender for Endpoint.",
     },
-    SignIn {
+    SignInAdvice {
         code: 53_003,
         reason: AuthReason::ConditionalAccess,
         meaning: "a policy of conditional access blocks the application",
@@ -267,7 +267,7 @@ pub const STATE: &str = "Check `--storage.path`, its owner and the disk.";
 
 /// The code's entry, if it is known.
 #[must_use]
-pub fn of_code(code: u32) -> Option<&'static SignIn> {
+pub fn of_code(code: u32) -> Option<&'static SignInAdvice> {
     SIGN_IN.iter().find(|known| known.code == code)
 }
 

@@ -62,7 +62,10 @@ impl CommandLine {
     }
 
     fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
-        let (tenant_id, executor) = (Some(self.tenant_id.clone()), Some(Arc::new(Bounded) as _));
+        let (tenant_id, executor) = (
+            Some(self.tenant_id.clone()),
+            Some(Arc::new(ChildExecutor) as _),
+        );
         Ok(match self.tool {
             Tool::Az => AzureCliCredential::new(Some(AzureCliCredentialOptions {
                 tenant_id,
@@ -118,10 +121,10 @@ impl Issuer for CommandLine {
 
 /// Runs a command as [`children`] do: bounded, and with an end in any case.
 #[derive(Debug)]
-struct Bounded;
+struct ChildExecutor;
 
 #[async_trait]
-impl Executor for Bounded {
+impl Executor for ChildExecutor {
     async fn run(&self, program: &OsStr, args: &[&OsStr]) -> io::Result<Output> {
         children::output(Command::new(program).args(args)).await
     }

@@ -44,19 +44,19 @@ fn waited_for() -> MutexGuard<'static, BTreeSet<i32>> {
 pub async fn output(command: &mut Command) -> io::Result<Output> {
     let unwanted = CancellationToken::new();
     let _dropped = unwanted.clone().drop_guard();
-    let group = Group::start(command)?;
+    let group = ProcessGroup::start(command)?;
     // A task of its own sees to the end whatever becomes of the future.
     let ended = tokio::spawn(group.finish(unwanted)).await;
     ended.map_err(io::Error::other)?
 }
 
 /// A child and its descendants, as far as they stay in its group.
-struct Group {
+struct ProcessGroup {
     child: Child,
     id: Option<Pid>,
 }
 
-impl Group {
+impl ProcessGroup {
     fn start(command: &mut Command) -> io::Result<Self> {
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -125,7 +125,7 @@ impl Group {
 }
 
 /// At the end of the runtime the task is dropped before it is done.
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
         self.forget();

@@ -6,7 +6,7 @@ pub const SERIES_PER_DEFINITION: usize = 14;
 
 /// The type of a metric, as `OpenMetrics` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricType {
     /// A value that goes up and down.
     Gauge,
     /// A value that only grows; its name ends with `_total`.
@@ -17,7 +17,7 @@ pub enum Kind {
     Info,
 }
 
-impl Kind {
+impl MetricType {
     /// The name of the type in `OpenMetrics`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -37,7 +37,7 @@ pub struct Metric {
     /// histogram without `_bucket`, `_sum` and `_count`.
     pub name: &'static str,
     /// Its type.
-    pub kind: Kind,
+    pub kind: MetricType,
     /// Its labels, in the order in which they are written.
     pub labels: &'static [&'static str],
     /// What it says, on one line.
@@ -49,9 +49,9 @@ impl Metric {
     #[must_use]
     pub fn family(&self) -> &'static str {
         let suffix = match self.kind {
-            Kind::Counter => "_total",
-            Kind::Info => "_info",
-            Kind::Gauge | Kind::Histogram => "",
+            MetricType::Counter => "_total",
+            MetricType::Info => "_info",
+            MetricType::Gauge | MetricType::Histogram => "",
         };
         self.name.strip_suffix(suffix).unwrap_or(self.name)
     }
@@ -80,7 +80,7 @@ macro_rules! catalog {
             #[doc = concat!("`", $name, "`: ", $help)]
             pub static $id: Metric = Metric {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricType::$kind,
                 labels: &[$($label),*],
                 help: $help,
             };
@@ -300,10 +300,14 @@ mod tests {
             let name = metric.name;
             assert_eq!(
                 name.ends_with("_total"),
-                metric.kind == Kind::Counter,
+                metric.kind == MetricType::Counter,
                 "{name}"
             );
-            assert_eq!(name.ends_with("_info"), metric.kind == Kind::Info, "{name}");
+            assert_eq!(
+                name.ends_with("_info"),
+                metric.kind == MetricType::Info,
+                "{name}"
+            );
             assert!(
                 !metric.help.contains('\n') && metric.help.ends_with('.'),
                 "{name}"

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Format;
-use super::catalog::{Kind, Metric};
+use super::catalog::{Metric, MetricType};
 use super::label::{escape, pairs};
 use crate::clock::Timestamp;
 use crate::model::histogram::Histogram;
@@ -68,7 +68,9 @@ impl From<bool> for Value {
 pub(super) fn header(out: &mut String, metric: &Metric, format: Format) {
     let (name, kind) = match format {
         Format::OpenMetrics => (metric.family(), metric.kind.as_str()),
-        Format::Classic if metric.kind == Kind::Info => (metric.name, Kind::Gauge.as_str()),
+        Format::Classic if metric.kind == MetricType::Info => {
+            (metric.name, MetricType::Gauge.as_str())
+        }
         Format::Classic => (metric.name, metric.kind.as_str()),
     };
     out.extend(["# HELP ", name, " "]);
@@ -199,19 +201,19 @@ mod tests {
 
     static COUNTER: Metric = Metric {
         name: "a_seconds_total",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         labels: &["x"],
         help: "back\\slash, \"quote\",\nnew line",
     };
     static INFO: Metric = Metric {
         name: "b_info",
-        kind: Kind::Info,
+        kind: MetricType::Info,
         labels: &["x"],
         help: "info",
     };
     static HISTOGRAM: Metric = Metric {
         name: "c_seconds",
-        kind: Kind::Histogram,
+        kind: MetricType::Histogram,
         labels: &[],
         help: "histogram",
     };
@@ -308,7 +310,7 @@ mod tests {
     fn labels_that_are_written_already_are_continued() {
         static TWO: Metric = Metric {
             name: "two",
-            kind: Kind::Gauge,
+            kind: MetricType::Gauge,
             labels: &["a", "b"],
             help: "",
         };

@@ -21,7 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric as Registrable, Registry};
 
 use super::Format;
-use super::catalog::{self, Handler, Kind, Metric};
+use super::catalog::{self, Handler, Metric, MetricType};
 use super::format::header;
 use crate::clock::Timestamp;
 
@@ -112,7 +112,7 @@ impl SelfMetrics {
             own.store_commits.clone(),
         );
         register(&mut registry, &catalog::LOG_LINES_DROPPED, lines_dropped);
-        registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(ProcessCollector));
         own.registry = Arc::new(registry);
         own.reload(true, loaded);
         own.web_reload(true, loaded);
@@ -175,7 +175,7 @@ impl SelfMetrics {
             samples.entry(name).or_default().push(line);
         }
         for metric in catalog::all() {
-            let lines: Vec<&str> = if metric.kind == Kind::Histogram {
+            let lines: Vec<&str> = if metric.kind == MetricType::Histogram {
                 // Its buckets stand in their order already.
                 let parts = ["_bucket", "_sum", "_count"].iter();
                 let parts = parts.map(|part| format!("{}{part}", metric.name));
@@ -210,9 +210,9 @@ fn register(registry: &mut Registry, metric: &Metric, instrument: impl Registrab
 
 /// Reads the process's figures at each scrape.
 #[derive(Debug)]
-struct Process;
+struct ProcessCollector;
 
-impl Collector for Process {
+impl Collector for ProcessCollector {
     #[expect(clippy::cast_precision_loss, reason = "exact below 8 PiB")]
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let process = metrics_process::collector::collect();

@@ -10,7 +10,7 @@ use crate::defender;
 use crate::exposition::{self, Format, SelfMetrics};
 use crate::model::TenantName;
 use crate::polling::snapshot::{Snapshot, TenantInfo};
-use crate::polling::tenant::Tenant;
+use crate::polling::tenant::KnownTenant;
 use crate::schedule::Schedule;
 use crate::store;
 
@@ -22,7 +22,7 @@ pub(super) fn exposition(data: &[u8]) {
     let clock = Clock::anchored(Timestamp::from_unix_millis(1_700_000_000_000));
     let budget = Budget::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
-    let mut tenant = Tenant::new(
+    let mut tenant = KnownTenant::new(
         name,
         TenantInfo::default(),
         DefinitionFilter::default(),
@@ -62,7 +62,7 @@ pub(super) fn store_rows(data: &[u8]) {
     }
     let budget = Budget::new(clock.clone(), Limits::new(1, 1));
     let name = TenantName::new("contoso");
-    let mut tenant = Tenant::new(
+    let mut tenant = KnownTenant::new(
         name,
         TenantInfo::default(),
         DefinitionFilter::default(),

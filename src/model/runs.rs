@@ -189,7 +189,7 @@ impl RunHistory {
     }
 
     /// Takes an answer of history in: all its sessions of this definition.
-    pub fn apply_history(&mut self, sessions: &[Session], now: Timestamp) -> Learned {
+    pub fn apply_history(&mut self, sessions: &[Session], as_of: Timestamp) -> Learned {
         // Sessions found at first sight, in the first answer that held any, are not counted.
         let is_first_sight = self.seen.is_empty();
         let held = distinct(sessions);
@@ -205,9 +205,9 @@ impl RunHistory {
         let mut arrived = Vec::new();
         for &(identity, session) in &held {
             let before = self.open.get(&identity);
-            let since = before.map_or(now, |since| now.min(*since));
+            let since = before.map_or(as_of, |since| as_of.min(*since));
             let is_new = before.is_none() && !known.contains(&identity);
-            let waits = is_new || (before.is_some() && now.since(since) < ASKED);
+            let waits = is_new || (before.is_some() && as_of.since(since) < ASKED);
             if waits && !session.status.is_final() {
                 open.insert(identity, since);
             } else if !known.contains(&identity) {
@@ -234,10 +234,10 @@ impl RunHistory {
             bare = self.ask_for(&held, &over);
         }
         self.remember(&held);
-        let can_tell = self.find_newest(&held, &arrived, now);
+        let can_tell = self.find_newest(&held, &arrived, as_of);
         self.fill_newest();
         let latest = self.definition.latest.as_ref();
-        let is_old = latest.is_none_or(|run| now.since(run.at) >= ASKED);
+        let is_old = latest.is_none_or(|run| as_of.since(run.at) >= ASKED);
         let durations = over
             .iter()
             .flat_map(|session| &session.details.target_durations);

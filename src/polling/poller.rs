@@ -36,7 +36,7 @@ use crate::defender::{Answer, ApiError, Bearer, Client, FromWire, TokenSource};
 use crate::model::health::Collector;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
 use crate::polling::snapshot::Snapshot;
-use crate::polling::tenant::Tenant;
+use crate::polling::tenant::KnownTenant;
 use crate::schedule::{Decision, Request, Schedule};
 use crate::store::TenantStore;
 
@@ -52,7 +52,7 @@ pub struct ApiAccess {
 /// Polls one tenant.
 #[derive(Debug)]
 pub struct Poller {
-    tenant: Tenant,
+    tenant: KnownTenant,
     schedule: Schedule,
     budget: Budget,
     client: Client,
@@ -100,7 +100,7 @@ impl Poller {
     /// A poller of `tenant` that has not started.
     #[must_use]
     pub fn new(
-        tenant: Tenant,
+        tenant: KnownTenant,
         schedule: Schedule,
         budget: Budget,
         access: ApiAccess,

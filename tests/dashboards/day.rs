@@ -19,7 +19,7 @@ use defender_scan_exporter::defender::{Client, HttpClient, TokenSource};
 use defender_scan_exporter::exposition::{Format, SelfMetrics, render};
 use defender_scan_exporter::polling::poller::{ApiAccess, Poller};
 use defender_scan_exporter::polling::snapshot::{Snapshot, Tenants};
-use defender_scan_exporter::polling::tenant::Tenant;
+use defender_scan_exporter::polling::tenant::KnownTenant;
 use defender_scan_exporter::schedule::Schedule;
 use defender_simulator::{Agent, Definition, Draft, Endpoint, Fault, Options, Outcome, Simulator};
 use serde_json::Value;
@@ -80,7 +80,7 @@ impl Exporter {
                 tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
             };
             let poller = Poller::new(
-                Tenant::new(
+                KnownTenant::new(
                     tenant.name.clone(),
                     tenant.into(),
                     tenant.definitions.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use defender_scan_exporter::exposition::catalog::{self, Kind};
+use defender_scan_exporter::exposition::catalog::{self, MetricType};
 use serde_json::Value;
 
 use super::lint::list;
@@ -92,7 +92,7 @@ pub fn queries(panel: &Value, by_instance: bool, faults: &mut Vec<String>) {
                 );
             }
             let Some(metric) = metric else { continue };
-            let counts = matches!(metric.kind, Kind::Counter | Kind::Histogram);
+            let counts = matches!(metric.kind, MetricType::Counter | MetricType::Histogram);
             let rated = ["rate", "increase"].contains(&selector.function.as_str());
             check(
                 counts == rated,

@@ -49,6 +49,8 @@ pub struct Chaos {
     /// What earlier processes said.
     said: String,
     created: usize,
+    /// What was last wrong with each endpoint's answers for the harassed tenant.
+    damage: Vec<(Endpoint, Damage)>,
 }
 
 impl Chaos {
@@ -70,6 +72,7 @@ impl Chaos {
             done: BTreeMap::new(),
             said: String::new(),
             created: 0,
+            damage: Vec::new(),
         };
         chaos.configure();
         chaos.jump("+0");
@@ -141,8 +144,10 @@ impl Chaos {
 
     /// Each answer for one of the tenants has a strange record, each time another.
     fn harass(&mut self) {
+        self.damage.clear();
         for endpoint in ENDPOINTS.into_iter().skip(1) {
             let damage = Damage::of_one_record(&mut self.random);
+            self.damage.push((endpoint, damage.clone()));
             self.simulator
                 .set_tenant_fault(HARASSED, endpoint, Some(Fault::Damaged(damage)));
         }
@@ -321,16 +326,33 @@ impl Chaos {
             if Clock::system().uptime() > end {
                 let differs = expected
                     .iter()
-                    .find(|(key, value)| found.get(*key) != Some(value));
-                let more = found.keys().find(|key| !expected.contains_key(*key));
+                    .filter(|(key, value)| found.get(*key) != Some(value));
+                let differs = differs.map(|(key, value)| {
+                    let (known, runs) = (found.get(key), self.runs(key));
+                    format!("{key:?}: expected {value:?}, found {known:?}; it ran {runs:?}\n")
+                });
+                let more = found.keys().filter(|key| !expected.contains_key(*key));
+                let more = more.map(|key| format!("{key:?}: there is none\n"));
+                let differences: String = differs.chain(more).collect();
+                let output = self.exporter().process.output();
+                let damage = &self.damage;
                 panic!(
-                    "the page never equals the world: expected {differs:?}, found {:?}, and {more:?} too\n{}",
-                    differs.map(|(key, _)| found.get(key)),
-                    self.exporter().process.output()
+                    "{output}\nthe page never equals the world:\n{differences}the last tenant's damage: {damage:?}"
                 );
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// When a definition ran last, and how it went: the newest first.
+    fn runs(&self, (tenant, id): &(String, String)) -> Vec<(i64, Outcome)> {
+        let world = self.simulator.world();
+        let tenant = tenant.trim_start_matches("tenant-").parse();
+        let known = world.definition(tenant.expect("it has a number"), id);
+        let runs = known.map_or(&[] as &[_], |known| &known.runs).iter().rev();
+        runs.take(5)
+            .map(|run| (run.at.unix_millis(), run.status.clone()))
+            .collect()
     }
 
     pub fn summary(&mut self) -> String {

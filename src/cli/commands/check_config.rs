@@ -13,7 +13,7 @@ use crate::defender::HttpClient;
 
 /// What was found in one file. The names in JSON are documented in `docs/configuration.md`.
 #[derive(Debug, Serialize)]
-struct Checked {
+struct CheckedFile {
     file: String,
     ok: bool,
     /// What the file configures; `None` if it cannot be used.
@@ -68,7 +68,7 @@ pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
             let users = config.users.len();
             (format!("TLS: {tls}, users: {users}"), warnings)
         });
-        files.push(Checked::new(file, read));
+        files.push(CheckedFile::new(file, read));
     }
     let ok = files.iter().all(|file| file.ok);
     if output == Output::Json {
@@ -93,7 +93,7 @@ pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Checked {
+impl CheckedFile {
     fn new(file: &Path, read: Result<(String, Vec<ConfigWarning>), ConfigErrors>) -> Self {
         let (summary, mistakes, warnings) = match read {
             Ok((summary, warnings)) => {
@@ -118,7 +118,7 @@ impl Checked {
 }
 
 /// Checks the configuration and builds what a start would build of it.
-fn main_file(file: &Path) -> Checked {
+fn main_file(file: &Path) -> CheckedFile {
     let read = Config::check(file);
     let http = read
         .as_ref()
@@ -126,7 +126,7 @@ fn main_file(file: &Path) -> Checked {
         .map(|(config, _)| HttpClient::new(&config.http, Clock::system()));
     let read =
         read.map(|(config, warnings)| (format!("tenants: {}", config.tenants.len()), warnings));
-    let mut checked = Checked::new(file, read);
+    let mut checked = CheckedFile::new(file, read);
     match http {
         Some(Ok(http)) => {
             let warnings = http.warnings().into_iter();

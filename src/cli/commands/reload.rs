@@ -20,12 +20,12 @@ use crate::web::ReloadRequest;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Reads the configuration, wherever it is.
-pub(super) type Reader = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+pub(super) type ReadConfig = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
 /// Keeps the supervisor as the configuration wants it.
 pub(super) struct Reloads {
     pub(super) supervisor: Supervisor,
-    pub(super) reader: Reader,
+    pub(super) reader: ReadConfig,
     /// Where `--config.auto-reload-interval` is set.
     pub(super) watch: Option<FileWatch>,
     pub(super) in_force: InForce,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Process;
 use super::file_watch::FileWatch;
-use super::reload::{Reader, Reloads};
+use super::reload::{ReadConfig, Reloads};
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
 use crate::config::{Config, InForce};
@@ -66,7 +66,7 @@ impl Exporter {
     /// Reads the configuration, binds all addresses, then starts polling and serving; `None` if
     /// a signal came first.
     pub(super) async fn start(
-        reader: Reader,
+        reader: ReadConfig,
         flags: &Flags,
         storage: &Storage,
         clock: Clock,
@@ -79,7 +79,7 @@ impl Exporter {
     }
 
     async fn start_up(
-        reader: Reader,
+        reader: ReadConfig,
         flags: &Flags,
         storage: &Storage,
         clock: Clock,

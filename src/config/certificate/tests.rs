@@ -100,9 +100,9 @@ fn a_certificate_with_something_behind_it_is_none() {
     let file = folder.path().join("a.pem");
     let text = fs::read_to_string(pem("certificate.pem")).unwrap();
     let (_, mut der) = sections(text.as_bytes()).next().unwrap();
-    assert!(Found::read(der.clone()).is_some());
+    assert!(ParsedCertificate::read(der.clone()).is_some());
     der.push(0);
-    assert!(Found::read(der.clone()).is_none());
+    assert!(ParsedCertificate::read(der.clone()).is_none());
     let armour = |base64: &str| {
         format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n{KEY}")
     };

@@ -113,7 +113,7 @@ async fn when_nobody_waits_any_longer_the_group_is_killed_and_forgotten() {
 /// On one thread: the runtime takes no note of a child's end before the test lets it.
 #[tokio::test]
 async fn who_is_waited_for_is_no_orphan() {
-    let group = Group::start(&mut shell("exit 3")).expect("it runs");
+    let group = ProcessGroup::start(&mut shell("exit 3")).expect("it runs");
     let id = group.id.expect("it has one").as_raw_pid();
     let (us, clock) = (std::process::id(), Clock::system());
     let start = clock.uptime();

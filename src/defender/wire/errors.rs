@@ -11,7 +11,7 @@ use crate::model::{ScanStatus, SessionErrors, TargetError};
 const MOST: usize = 4;
 
 /// What a target's record says, as it came: its names are not to be repeated.
-pub(super) struct Target<'r> {
+pub(super) struct FailedTarget<'r> {
     pub(super) names: [Option<&'r str>; 2],
     pub(super) status: Option<&'r ScanStatus>,
     pub(super) error: Option<&'r str>,
@@ -31,7 +31,7 @@ pub(super) fn failure_reason(text: Option<&str>, names: &[Option<&str>]) -> Opti
 /// of a list stay, and no usual name is one.
 pub(super) fn session_errors(
     general: Option<&str>,
-    targets: &[Target<'_>],
+    targets: &[FailedTarget<'_>],
 ) -> Option<Arc<SessionErrors>> {
     let failed = || {
         targets

@@ -10,21 +10,21 @@ use crate::model::Definition;
 /// How far the clocks of scanners and of the service may differ.
 const SKEW: Duration = Duration::from_mins(15);
 
-/// Whether a time lies ahead of `now` by more than clocks differ.
-pub(super) fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
-    at > now + SKEW
+/// Whether a time lies ahead of `as_of` by more than clocks differ.
+pub(super) fn is_ahead(at: Timestamp, as_of: Timestamp) -> bool {
+    at > as_of + SKEW
 }
 
 impl RunHistory {
-    /// A run ahead of `now` gives way to an earlier one that the list names: it cannot be later.
+    /// A run ahead of `as_of` gives way to an earlier one that the list names: it cannot be later.
     /// True if there was one.
-    pub fn doubt(&mut self, listed: &Definition, now: Timestamp) -> bool {
+    pub fn doubt(&mut self, listed: &Definition, as_of: Timestamp) -> bool {
         let known = self.definition.latest.as_ref().map(|run| run.at);
         let is_earlier = listed
             .latest
             .as_ref()
             .is_some_and(|run| Some(run.at) < known);
-        is_earlier && known.is_some_and(|at| is_ahead(at, now)) && self.forget_after(now)
+        is_earlier && known.is_some_and(|at| is_ahead(at, as_of)) && self.forget_after(as_of)
     }
 
     /// Forgets what is said to have happened after `latest`, which was believed while a clock

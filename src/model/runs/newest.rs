@@ -14,7 +14,7 @@ impl RunHistory {
         &mut self,
         held: &[(u64, &Session)],
         arrived: &[(Timestamp, u64)],
-        now: Timestamp,
+        as_of: Timestamp,
     ) -> bool {
         let before = self.newest.clone();
         let run = self.last_run().filter(|_| self.is_confirmed());
@@ -30,7 +30,7 @@ impl RunHistory {
         let timed = timed.filter(|(_, session)| session.last_scanned.is_some());
         let known = before.as_ref();
         let mut can_tell = true;
-        let happened = |at: &Timestamp| !is_ahead(*at, now);
+        let happened = |at: &Timestamp| !is_ahead(*at, as_of);
         let order = |session: &Session| {
             let at = session.last_scanned;
             (at.as_ref().is_some_and(happened), at)

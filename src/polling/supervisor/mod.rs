@@ -34,7 +34,7 @@ use crate::polling::Expected;
 use crate::polling::poller::{ApiAccess, Poller};
 use crate::polling::shard::Shard;
 use crate::polling::snapshot::Snapshot;
-use crate::polling::tenant::Tenant;
+use crate::polling::tenant::KnownTenant;
 use crate::schedule::Schedule;
 use crate::store::{Loaded, Store, StoreError, TenantStore};
 
@@ -88,7 +88,7 @@ pub struct Supervisor {
     shutdown: CancellationToken,
     /// Of all tenants: what a reload replaces, it replaces underneath them.
     http: Option<HttpClient>,
-    members: BTreeMap<TenantName, Member>,
+    members: BTreeMap<TenantName, PolledTenant>,
     budgets: Budgets,
     pollers: JoinSet<Poller>,
     /// Whose task is whose.
@@ -97,7 +97,7 @@ pub struct Supervisor {
 
 /// A tenant that is polled.
 #[derive(Debug)]
-struct Member {
+struct PolledTenant {
     config: config::Tenant,
     stop: CancellationToken,
     /// Asks it to try at once what is forbidden.
@@ -301,7 +301,7 @@ impl Supervisor {
         *at = *at + SPREAD.mul_f64(fastrand::f64() * 2.0);
         let task = self.pollers.spawn(poller.run(*at, stop.clone()));
         self.tasks.insert(task.id(), tenant.name.clone());
-        let member = Member {
+        let member = PolledTenant {
             config: tenant.clone(),
             stop,
             retry,
@@ -367,7 +367,8 @@ impl Supervisor {
         let (budget, store) = self.hold(tenant, &mut loaded, unknown);
         let clock = &self.around.clock;
         let filter = tenant.definitions.clone();
-        let mut known = Tenant::new(tenant.name.clone(), tenant.into(), filter, budget.clone());
+        let mut known =
+            KnownTenant::new(tenant.name.clone(), tenant.into(), filter, budget.clone());
         let mut schedule = Schedule::new(tenant.poll, clock.uptime(), fastrand::u64(..));
         known.restore(&mut schedule, loaded, clock);
         Poller::new(

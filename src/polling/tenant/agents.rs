@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Tenant;
+use super::KnownTenant;
 use crate::model::health::Skipped;
 use crate::model::{Agent, AgentId};
 
@@ -11,7 +11,7 @@ use crate::model::{Agent, AgentId};
 /// service whose ids change with each list must not fill the memory.
 const MOST_UNNAMED: usize = 1_000;
 
-impl Tenant {
+impl KnownTenant {
     /// Takes a complete list of agents in. Of duplicates the last counts.
     pub fn set_agents(&mut self, agents: Vec<Agent>) {
         let duplicates = self.agents_are(agents.into_iter());

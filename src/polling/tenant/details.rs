@@ -1,9 +1,9 @@
 //! Sessions that are asked for by their ids.
 
-use super::Tenant;
+use super::KnownTenant;
 use crate::model::{DefinitionId, SessionDetails, SessionId};
 
-impl Tenant {
+impl KnownTenant {
     /// Sessions that are to be asked for by their ids, each named once.
     pub fn take_bare(&mut self) -> Vec<SessionId> {
         std::mem::take(&mut self.bare)

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{Details, SessionDetails, Targets};
 
 /// A tenant with two definitions whose newest sessions are to be asked for.
-fn asking() -> Tenant {
+fn asking() -> KnownTenant {
     let mut tenant = tenant(all());
     let now = Clock::system().uptime();
     let (a, b) = (DefinitionId::new("a"), DefinitionId::new("b"));
@@ -37,7 +37,7 @@ fn details(id: &str) -> SessionDetails {
     }
 }
 
-fn targets(tenant: &mut Tenant) -> Vec<Option<u32>> {
+fn targets(tenant: &mut KnownTenant) -> Vec<Option<u32>> {
     let definitions = tenant.view().definitions;
     let newest = definitions.iter().map(|view| view.recent.last());
     newest.map(|known| known?.targets.total).collect()

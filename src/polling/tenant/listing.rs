@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Tenant;
+use super::KnownTenant;
 use crate::clock::Uptime;
 use crate::config::{DefinitionFilter, Rule};
 use crate::model::health::Skipped;
@@ -21,7 +21,7 @@ pub(super) const KEPT: Duration = Duration::from_hours(24);
 pub(super) const MOST_VANISHED: usize = 1_000;
 pub(super) const MOST_VANISHED_BYTES: usize = 8 * 1024 * 1024;
 
-impl Tenant {
+impl KnownTenant {
     /// Takes a complete list of definitions in. Of duplicates the last counts.
     pub fn apply_listing(&mut self, listed: Vec<Definition>, now: Uptime) -> ListingDiff {
         self.take_in(listed, true, now)

@@ -26,7 +26,7 @@ use crate::schedule::ListingDiff;
 
 /// What is known of one tenant.
 #[derive(Clone, Debug)]
-pub struct Tenant {
+pub struct KnownTenant {
     name: TenantName,
     info: Arc<TenantInfo>,
     filter: DefinitionFilter,
@@ -57,7 +57,7 @@ pub struct Tenant {
     pub health: Health,
 }
 
-impl Tenant {
+impl KnownTenant {
     /// A tenant of which nothing is known.
     #[must_use]
     pub fn new(
@@ -125,7 +125,7 @@ impl Tenant {
         &mut self,
         ids: &[DefinitionId],
         sessions: &[Session],
-        now: Timestamp,
+        as_of: Timestamp,
     ) -> BTreeSet<DefinitionId> {
         let mut by_definition: BTreeMap<&DefinitionId, Vec<Session>> = BTreeMap::new();
         for session in sessions {
@@ -142,7 +142,8 @@ impl Tenant {
             };
             self.unsaved.insert(id.clone());
             self.outdated.insert(id.clone());
-            let learned = scan.apply_history(by_definition.get(id).map_or(&[], Vec::as_slice), now);
+            let learned =
+                scan.apply_history(by_definition.get(id).map_or(&[], Vec::as_slice), as_of);
             for duration in learned.target_durations {
                 self.target_seconds.observe(duration.as_secs_f64());
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Tenant;
+use super::KnownTenant;
 use crate::budget::Budget;
 use crate::clock::{AHEAD, Clock, Timestamp, Uptime};
 use crate::config::DefinitionFilter;
@@ -46,7 +46,7 @@ impl Now {
     }
 }
 
-impl Tenant {
+impl KnownTenant {
     /// What changed since the last call of this.
     pub fn changes(&mut self, schedule: &Schedule, stamp: Stamp, clock: &Clock) -> Changes {
         let now = Now::of(clock);

@@ -15,9 +15,9 @@ use crate::store::{DefinitionState, Loaded, Stamp};
 #[path = "details_tests.rs"]
 mod details;
 
-pub(super) fn tenant(filter: DefinitionFilter) -> Tenant {
+pub(super) fn tenant(filter: DefinitionFilter) -> KnownTenant {
     let clock = Clock::system();
-    Tenant::new(
+    KnownTenant::new(
         TenantName::new("t"),
         TenantInfo::default(),
         filter,

@@ -26,11 +26,11 @@ pub(in crate::web) struct Pages {
     slots: Option<Arc<Semaphore>>,
     renderer: Renderer,
     /// By what was asked for.
-    asked: Arc<Mutex<HashMap<String, Weak<Page>>>>,
+    asked: Arc<Mutex<HashMap<String, Weak<RenderedPage>>>>,
 }
 
 /// A page until it was sent to all who asked for it.
-struct Page {
+struct RenderedPage {
     /// It is being rendered: before that, it will show what is known then.
     begun: Arc<AtomicBool>,
     /// What it shows is no older than that.
@@ -82,13 +82,13 @@ impl Pages {
     }
 
     /// The page that others ask for as well, or a new one if there is a slot.
-    fn page(&self, key: String) -> Option<Arc<Page>> {
+    fn page(&self, key: String) -> Option<Arc<RenderedPage>> {
         let tenants = self.state.snapshot.read();
         let second = self.state.clock.wall().unix_millis().div_euclid(1000);
         // A map stays a map, whatever happened to who held it.
         let mut pages = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         pages.retain(|_, page| page.strong_count() > 0);
-        let same = |page: &Arc<Page>| {
+        let same = |page: &Arc<RenderedPage>| {
             let known = std::ptr::eq(page.tenants.as_ptr(), Arc::as_ptr(&tenants));
             (known && page.second == second) || !page.begun.load(Ordering::SeqCst)
         };
@@ -99,7 +99,7 @@ impl Pages {
             Some(slots) => Some(Arc::clone(slots).try_acquire_owned().ok()?),
             None => None,
         };
-        let page = Arc::new(Page {
+        let page = Arc::new(RenderedPage {
             begun: Arc::default(),
             tenants: Arc::downgrade(&tenants),
             second,

@@ -342,25 +342,25 @@ impl<'s> Row<'s> {
     }
 
     /// What it is sorted by; `None` comes last in both directions.
-    fn key(&self, sort: Sort) -> Option<Key<'s>> {
-        let text = |text: &str| (!text.is_empty()).then(|| Key::Text(text.to_lowercase()));
+    fn key(&self, sort: Sort) -> Option<SortKey<'s>> {
+        let text = |text: &str| (!text.is_empty()).then(|| SortKey::Text(text.to_lowercase()));
         let definition = &self.view.definition;
         match sort {
             Sort::Status => None,
             Sort::Name => text(&definition.scan_name),
-            Sort::Tenant => Some(Key::Tenant(self.tenant)),
+            Sort::Tenant => Some(SortKey::Tenant(self.tenant)),
             Sort::Type => text(self.scan_type()?),
-            Sort::Last => self.age.map(Key::Time),
-            Sort::Interval => definition.interval.map(Key::Time),
-            Sort::Overdue => self.overdue.map(Key::Time),
-            Sort::Targets => self.view.targets.total.map(Key::Count),
+            Sort::Last => self.age.map(SortKey::Time),
+            Sort::Interval => definition.interval.map(SortKey::Time),
+            Sort::Overdue => self.overdue.map(SortKey::Time),
+            Sort::Targets => self.view.targets.total.map(SortKey::Count),
             Sort::Agent => text(self.agent_name),
         }
     }
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key<'s> {
+enum SortKey<'s> {
     Text(String),
     Tenant(&'s TenantName),
     Time(Duration),

@@ -25,11 +25,11 @@ const NAMES: usize = 20;
 
 /// The log of calls, if it is free.
 pub(super) struct CallBudget {
-    log: Log,
+    log: CallLog,
     clock: Clock,
 }
 
-enum Log {
+enum CallLog {
     Free(Store),
     /// By the exporter whose state is in this folder.
     InUse(PathBuf),
@@ -44,12 +44,16 @@ impl CallBudget {
     pub(super) async fn open(storage: &Storage, clock: Clock) -> Self {
         let log = match storage {
             Storage::Folder(folder) => match Store::open_existing(folder, clock.clone()).await {
-                Ok(Some(store)) => Log::Free(store),
-                Ok(None) => Log::Missing(format!("there is no state in {} yet", folder.display())),
-                Err(StoreError::InUse(_)) => Log::InUse(folder.clone()),
-                Err(error) => Log::Unknown(error.to_string()),
+                Ok(Some(store)) => CallLog::Free(store),
+                Ok(None) => {
+                    CallLog::Missing(format!("there is no state in {} yet", folder.display()))
+                }
+                Err(StoreError::InUse(_)) => CallLog::InUse(folder.clone()),
+                Err(error) => CallLog::Unknown(error.to_string()),
             },
-            Storage::Memory => Log::Unknown("the exporter keeps its state in memory".to_owned()),
+            Storage::Memory => {
+                CallLog::Unknown("the exporter keeps its state in memory".to_owned())
+            }
         };
         Self { log, clock }
     }
@@ -58,14 +62,14 @@ impl CallBudget {
     pub(super) fn notes(&self, tenants: &[&Tenant]) -> Vec<String> {
         let mut notes = Vec::new();
         let why = match &self.log {
-            Log::Free(_) => return notes,
-            Log::InUse(folder) => {
+            CallLog::Free(_) => return notes,
+            CallLog::InUse(folder) => {
                 return vec![format!(
                     "an exporter runs on {}; the calls of this check, {CALLS} a tenant at most, come out of its budget",
                     folder.display()
                 )];
             }
-            Log::Missing(why) | Log::Unknown(why) => why,
+            CallLog::Missing(why) | CallLog::Unknown(why) => why,
         };
         let note = format!(
             "{why}; so the calls of this check, {CALLS} a tenant at most, are not written down, and come out of the reserve that quota.use leaves"
@@ -76,7 +80,7 @@ impl CallBudget {
             .map(|tenant| tenant.name.as_str())
             .collect();
         // Before the first start nothing is amiss as long as there is a reserve.
-        if !(bare.is_empty() && matches!(self.log, Log::Missing(_))) {
+        if !(bare.is_empty() && matches!(self.log, CallLog::Missing(_))) {
             notes.push(note);
         }
         if !bare.is_empty() {
@@ -98,8 +102,8 @@ impl CallBudget {
     pub(super) async fn budget(&self, tenant: &Tenant) -> Result<TenantBudget, StoreError> {
         let key = tenant.budget_key();
         let store = match &self.log {
-            Log::Free(store) => store,
-            Log::InUse(folder) => {
+            CallLog::Free(store) => store,
+            CallLog::InUse(folder) => {
                 let budget = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
                 return Ok(TenantBudget {
                     asks: Some((folder.clone(), key)),
@@ -107,7 +111,7 @@ impl CallBudget {
                     ..TenantBudget::new(budget, None)
                 });
             }
-            Log::Missing(_) | Log::Unknown(_) => {
+            CallLog::Missing(_) | CallLog::Unknown(_) => {
                 let budget = Budget::new(self.clock.clone(), Limits::new(CALLS, CALLS));
                 return Ok(TenantBudget::new(budget, None));
             }

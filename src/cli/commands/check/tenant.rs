@@ -82,7 +82,7 @@ struct Check<'t> {
 struct Stop(&'static str);
 
 /// Why a call brought nothing.
-enum Trouble {
+enum CallError {
     Permit(&'static str),
     Auth(AuthError),
     Api(ApiError),
@@ -214,27 +214,27 @@ impl Check<'_> {
 
     async fn definitions(&mut self, bearer: &mut Bearer) -> Result<Option<Page<Definition>>, Stop> {
         let mut page = self.list(bearer).await;
-        if let Err(Trouble::Api(ApiError::Unauthorized(_))) = &page {
+        if let Err(CallError::Api(ApiError::Unauthorized(_))) = &page {
             self.tokens.refuse(bearer.clone());
             page = match self.tokens.token().await {
                 Ok(renewed) => {
                     *bearer = renewed;
                     self.list(bearer).await
                 }
-                Err(error) => Err(Trouble::Auth(error)),
+                Err(error) => Err(CallError::Auth(error)),
             };
         }
-        if let Err(Trouble::Api(ApiError::Unauthorized(detail))) = &page {
-            page = Err(Trouble::Auth(AuthError::refused_with(detail)));
+        if let Err(CallError::Api(ApiError::Unauthorized(detail))) = &page {
+            page = Err(CallError::Auth(AuthError::refused_with(detail)));
         }
         self.conclude(Step::Definitions, page)
     }
 
-    async fn list(&mut self, bearer: &Bearer) -> Result<Page<Definition>, Trouble> {
+    async fn list(&mut self, bearer: &Bearer) -> Result<Page<Definition>, CallError> {
         let permit = self.budget.permit(Collector::Definitions).await;
-        let permit = permit.map_err(Trouble::Permit)?;
+        let permit = permit.map_err(CallError::Permit)?;
         let answer = self.client.definitions(permit, bearer, None).await;
-        answer.result.map_err(Trouble::Api)
+        answer.result.map_err(CallError::Api)
     }
 
     async fn history(&mut self, id: Option<DefinitionId>, bearer: &mut Bearer) -> Result<(), Stop> {
@@ -246,9 +246,9 @@ impl Check<'_> {
         let page = match self.budget.permit(Collector::History).await {
             Ok(permit) => {
                 let answer = self.client.history(permit, bearer, &[id], None).await;
-                answer.result.map_err(Trouble::Api)
+                answer.result.map_err(CallError::Api)
             }
-            Err(why) => Err(Trouble::Permit(why)),
+            Err(why) => Err(CallError::Permit(why)),
         };
         self.conclude(Step::History, page).map(drop)
     }
@@ -262,9 +262,9 @@ impl Check<'_> {
         let page = match self.budget.permit(Collector::Agents).await {
             Ok(permit) => {
                 let answer = self.client.agents(permit, bearer, None).await;
-                answer.result.map_err(Trouble::Api)
+                answer.result.map_err(CallError::Api)
             }
-            Err(why) => Err(Trouble::Permit(why)),
+            Err(why) => Err(CallError::Permit(why)),
         };
         self.conclude(Step::Agents, page).map(drop)
     }
@@ -273,7 +273,7 @@ impl Check<'_> {
     fn conclude<T: FromWire>(
         &mut self,
         step: Step,
-        page: Result<Page<T>, Trouble>,
+        page: Result<Page<T>, CallError>,
     ) -> Result<Option<Page<T>>, Stop> {
         let trouble = match page {
             Ok(page) => {
@@ -297,18 +297,18 @@ impl Check<'_> {
             Err(trouble) => trouble,
         };
         let (finding, rest) = match &trouble {
-            Trouble::Permit(why) => (
+            CallError::Permit(why) => (
                 Finding::failed(step, *why, advice::THROTTLED),
                 Some("there is no call left"),
             ),
-            Trouble::Auth(error) => (
+            CallError::Auth(error) => (
                 Finding::of_auth(step, error),
                 Some("the API takes no token"),
             ),
-            Trouble::Api(
+            CallError::Api(
                 error @ (ApiError::BadRequestOrId(_) | ApiError::BatchTooLarge { .. }),
             ) => (Finding::of_ids(step, error), None),
-            Trouble::Api(error) => {
+            CallError::Api(error) => {
                 let why = match error {
                     ApiError::Throttled { .. } => Some("the service asked for a pause"),
                     ApiError::Unauthorized(_) => Some("the API takes no token"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::MapAccess;
 
-use super::super::errors::{Target, session_errors};
+use super::super::errors::{FailedTarget, session_errors};
 use super::super::lenient::{Read, Unreadable};
 use super::super::read::{count, id, length, session_id, session_status, text, time};
 use super::super::shape::{Record, Shape, is, skip};
@@ -106,7 +106,7 @@ fn durations(scanned: &[TargetRecord]) -> Vec<Duration> {
 }
 
 fn errors(general: Option<&str>, scanned: &[TargetRecord]) -> Option<Arc<SessionErrors>> {
-    let targets = scanned.iter().map(|target| Target {
+    let targets = scanned.iter().map(|target| FailedTarget {
         names: [target.ip.as_deref(), target.hostname.as_deref()],
         status: target.status.as_ref(),
         error: target.error.as_deref(),
