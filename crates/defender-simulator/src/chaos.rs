@@ -36,6 +36,7 @@ impl Damage {
         }
         let time = ["2099-01-01T00:00:00Z", "1601-01-01T00:00:00Z", "soon"];
         let others = vec![
+            Self::Lost,
             Self::OtherNames,
             Self::UpperCase,
             Self::Twins,
@@ -66,7 +67,6 @@ impl Damage {
             Self::Number(one_of(random, numbers).to_owned()),
             Self::Deep(random.usize(1..10_000)),
             Self::NoRecords,
-            Self::Lost,
             Self::NewProperty("retiredOn".to_owned()),
         ];
         one_of(random, kinds)
