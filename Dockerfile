@@ -35,8 +35,8 @@ ARG REVISION=unknown
 RUN touch src/main.rs src/lib.rs \
     && DEFENDER_EXPORTER_REVISION="$REVISION" cargo build --locked --profile dist --target "$(cat /target)" \
     && cp "target/$(cat /target)/dist/defender-scan-exporter" / \
-    && mkdir /data \
-    && chmod 770 /data
+    && mkdir -p /image/data \
+    && chmod 770 /image/data
 
 FROM scratch
 ARG REVISION=unknown
@@ -47,8 +47,9 @@ LABEL org.opencontainers.image.title="defender-scan-exporter" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /defender-scan-exporter /defender-scan-exporter
-# Of group 0, as which OpenShift runs a user of its own choice.
-COPY --from=build --chown=65532:0 /data /data
+# /data, of group 0, as which OpenShift runs a user of its own choice. It is copied with the folder
+# that holds it: buildah gives a folder that it copies by itself other permissions.
+COPY --from=build --chown=65532:0 /image /
 USER 65532:65532
 # There is no /tmp, and all but /data may be read-only; the demo wants a temporary folder.
 # In a container, loopback is of use to nobody, not even to the demo.

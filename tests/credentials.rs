@@ -289,6 +289,23 @@ async fn from_the_environment_the_certificate_comes_after_the_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_host_that_is_busy_is_not_taken_for_a_wrong_credential() {
+    let simulator = simulator().await;
+    let busy = Fault::Throttle {
+        retry_after: Some("1".to_owned()),
+    };
+    simulator.set_fault(Endpoint::Token, Some(busy));
+    let exporter = exporter(&simulator, &secret(&simulator)).await;
+    exporter.says(messages::SIGN_IN_REFUSED).await;
+    let name = "defender_auth_errors_total";
+    exporter
+        .shows(name, &["reason=\"throttled\""], |count| count > 0.0)
+        .await;
+    simulator.set_fault(Endpoint::Token, None);
+    is_up(&exporter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_host_that_is_silent_or_not_there_is_said_so() {
     let simulator = simulator().await;
     simulator.set_fault(Endpoint::Token, Some(Fault::Hang));

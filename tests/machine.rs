@@ -96,6 +96,12 @@ async fn a_managed_identity_where_there_is_none_is_said_so_at_once() {
     let exporter = start.await;
     exporter.says(messages::NO_METADATA_SERVICE).await;
     assert!(!exporter.process.output().contains("a-secret-of-48"));
+    // Another cloud's metadata service knows no such path.
+    let start = adjusted(&simulator, "type: managed_identity", |command| {
+        command.env("IDENTITY_ENDPOINT", simulator.http_url() + "/nothing");
+        command.env("IDENTITY_HEADER", "a-secret-of-48-letters");
+    });
+    start.await.says(messages::NO_METADATA).await;
 }
 
 /// Virtual machines have the metadata service at an address that cannot be chosen,
@@ -152,13 +158,14 @@ fn calls(folder: &Path) -> usize {
         .count()
 }
 
-/// Starts with a command line on the path that nobody is signed in with, then signs in.
+/// Starts with no command line on the path, then with one that complains or prints what is no
+/// token, and signs in at last.
 async fn signs_in(
     name: &str,
     type_: &str,
     arguments: &str,
-    complaint: &str,
-    messages: [&str; 2],
+    complaints: [&str; 2],
+    messages: [&str; 4],
     answer: impl Fn(&str, i64) -> String,
 ) {
     let simulator = simulator().await;
@@ -172,7 +179,11 @@ async fn signs_in(
     let tool = folder.path().to_owned();
     let arguments = arguments.replace("SCOPE", scope).replace("TENANT", &id);
     command_line(&tool, name, &arguments);
-    fs::write(tool.join("complaint"), complaint).expect("it can be written");
+    let write = |file: &str, text: &str| {
+        fs::write(tool.join("new"), text).expect("it can be written");
+        fs::rename(tool.join("new"), tool.join(file)).expect("it can be renamed");
+    };
+    write("complaint", complaints[0]);
     configure(&simulator, &tool, &credential, "");
     let path = format!("{}:/usr/bin:/bin", tool.display());
     let exporter = Exporter::start_adjusted(folder, |command| {
@@ -180,13 +191,16 @@ async fn signs_in(
     })
     .await;
     exporter.says(messages[1]).await;
+    write("complaint", complaints[1]);
+    exporter.says(messages[2]).await;
+    write("answer", "A new version is available.");
+    exporter.says(messages[3]).await;
 
-    let write = async || {
+    let write_token = async || {
         let (token, end) = token(&simulator).await;
-        fs::write(tool.join("new"), answer(&token, end)).expect("it can be written");
-        fs::rename(tool.join("new"), tool.join("answer")).expect("it can be renamed");
+        write("answer", &answer(&token, end));
     };
-    write().await;
+    write_token().await;
     is_up(&exporter).await;
     let asked = calls(&tool);
     let polled = || {
@@ -200,7 +214,7 @@ async fn signs_in(
     eventually("it polls on", async || (polled() > enough).then_some(())).await;
     assert_eq!(calls(&tool), asked, "the token is kept");
     simulator.revoke_tokens(0);
-    write().await;
+    write_token().await;
     eventually("it asks for another token", async || {
         (calls(&tool) > asked).then_some(())
     })
@@ -214,8 +228,16 @@ async fn whoever_is_signed_in_with_az() {
         "az",
         "azure_cli",
         "account get-access-token -o json --scope SCOPE --tenant TENANT",
-        "ERROR: Please run 'az login' to setup account.\n",
-        [messages::NO_AZ, messages::AZ_LOGIN],
+        [
+            "ERROR: Please run 'az login' to setup account.\n",
+            "ERROR: Get Token request returned http error: 503; to sign in again, run: az login\n",
+        ],
+        [
+            messages::NO_AZ,
+            messages::AZ_LOGIN,
+            messages::AZ_REFUSES,
+            messages::AZ_OUTPUT,
+        ],
         |token, end| {
             format!(r#"{{"accessToken":"{token}","expires_on":{end},"tokenType":"Bearer"}}"#)
         },
@@ -225,13 +247,21 @@ async fn whoever_is_signed_in_with_az() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_signed_in_with_azd() {
-    let complaint = r#"{"type":"consoleMessage","timestamp":"2026-01-01T00:00:00Z","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#;
+    let complaints = [
+        r#"{"type":"consoleMessage","timestamp":"2026-01-01T00:00:00Z","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#,
+        r#"{"type":"consoleMessage","timestamp":"2026-01-01T00:00:00Z","data":{"message":"\nERROR: fetching token: dial tcp: lookup login.example: no such host; run `azd auth login`\n"}}"#,
+    ];
     signs_in(
         "azd",
         "azure_developer_cli",
         "auth token -o json --no-prompt --scope SCOPE --tenant-id TENANT",
-        complaint,
-        [messages::NO_AZD, messages::AZD_LOGIN],
+        complaints,
+        [
+            messages::NO_AZD,
+            messages::AZD_LOGIN,
+            messages::AZD_REFUSES,
+            messages::AZD_OUTPUT,
+        ],
         |token, end| {
             let end = humantime::format_rfc3339_seconds(
                 std::time::UNIX_EPOCH + Duration::from_secs(end.cast_unsigned()),

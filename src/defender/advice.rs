@@ -28,7 +28,7 @@ pub struct SignInAdvice {
 /// What a library says of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// How its text begins.
+    /// How its text begins. After a colon and a space at its end, the rest of the text says more.
     pub begins: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -174,6 +174,11 @@ pub static CAUSES: &[Cause] = &[
         meaning: "the host's certificate is for another name; is a proxy in between?",
         advice: "Correct `api_base_url` or `authority_host`, or exclude the host from the proxy that answers in its place.",
     },
+    Cause {
+        begins: "invalid peer certificate: ",
+        meaning: "the host's certificate is not accepted",
+        advice: "Whoever runs the host, or the proxy in between, must give it a certificate for servers.",
+    },
 ];
 
 /// What to do if nothing more is known than that there is no connection.
@@ -203,12 +208,18 @@ pub const SYSTEM_IDENTITY: &str =
 pub const USER_IDENTITY: &str = "Assign the identity that the configuration names to the machine.";
 /// There is no metadata service.
 pub const METADATA: &str = "Outside of Azure use `client_certificate`. In Azure, let the exporter reach `169.254.169.254`.";
+/// The metadata service answers 404.
+pub const METADATA_MISSING: &str = "Wait: Azure's metadata service may answer so for a minute while it is updated. If it goes on, this machine is not in Azure, and another cloud's metadata service answers: use `client_certificate`.";
 /// App Service's metadata service takes no resource id.
 pub const RESOURCE_ID: &str = "Replace `resource_id` with `client_id`.";
 /// `az` is missing.
 pub const NO_AZ: &str = "Install the Azure CLI where the exporter runs.";
 /// `azd` is missing.
 pub const NO_AZD: &str = "Install the Azure Developer CLI where the exporter runs.";
+/// `az` prints something else than a token.
+pub const AZ_OUTPUT: &str = "Run `az account get-access-token -o json` as the user that runs the exporter: it must write JSON, and nothing else, to standard output.";
+/// `azd` prints something else than a token.
+pub const AZD_OUTPUT: &str = "Run `azd auth token -o json` as the user that runs the exporter: it must write JSON, and nothing else, to standard output.";
 /// Nobody is signed in with `az`.
 pub const AZ_LOGIN: &str = "Run `az login` as that user.";
 /// Nobody is signed in with `azd`.
@@ -288,6 +299,8 @@ pub fn of_sign_in(reason: AuthReason) -> &'static str {
             "If it goes on, look for a firewall that drops connections to the sign-in host."
         }
         AuthReason::Connect => SIGN_IN_CONNECTION,
+        AuthReason::Throttled => SIGN_IN_THROTTLED,
+        AuthReason::Server => SERVER,
         _ => {
             let of_class = SIGN_IN.iter().find(|known| known.reason == reason);
             of_class
@@ -296,6 +309,9 @@ pub fn of_sign_in(reason: AuthReason) -> &'static str {
         }
     }
 }
+
+/// 429 of whoever gives tokens.
+const SIGN_IN_THROTTLED: &str = "Wait: signing in is retried after the pause that the answer asks for. If it goes on, find what else signs in as this application so often.";
 
 /// A failure to sign in that is not known.
 const OTHER: &str = "Do what the text says; a code that begins with `AADSTS` is explained at `https://login.microsoftonline.com/error`.";

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use azure_core::error::ErrorKind as AzureKind;
 
+use super::bounded::Refusal;
 use super::cause::Causes;
 use super::error::Detail;
 use super::scrub::scrub;
@@ -74,22 +75,41 @@ impl AuthError {
         }
     }
 
-    /// Classifies an error of `azure_identity`, which asked `whom`.
-    pub(super) fn from_azure(error: &azure_core::Error, whom: &str, secrets: &[&str]) -> Self {
+    /// An answer of `whom` that has no token.
+    pub(super) fn no_token(refusal: &Refusal, whom: &str, secrets: &[&str]) -> Self {
+        let detail = refusal.detail.scrubbed(secrets);
+        let reason = of_status(detail.status);
+        let text = format!("{whom} gives no token ({detail})");
+        Self::new(reason, text).after(refusal.retry_after)
+    }
+
+    /// Classifies an error of `azure_identity`, which asked `whom`, who may have refused.
+    pub(super) fn from_azure(
+        error: &azure_core::Error,
+        refusal: Option<&Refusal>,
+        whom: &str,
+        secrets: &[&str],
+    ) -> Self {
         let full = error.to_string();
         let text = scrub(essence(&full), secrets).replace("\\r\\n", " ");
         if let Some(code) = aadsts(&full).or_else(|| response_code(error)) {
-            return match advice::of_code(code) {
+            let said = match advice::of_code(code) {
                 Some(known) => Self::new(
                     known.reason,
                     format!("AADSTS{code}: {} ({whom} says: {text})", known.meaning),
                 )
                 .advise(known.advice),
                 None => Self::new(
-                    AuthReason::Other,
+                    refusal.map_or(AuthReason::Other, |refusal| {
+                        of_status(refusal.detail.status)
+                    }),
                     format!("AADSTS{code} ({whom} says: {text})"),
                 ),
             };
+            return said.after(refusal.and_then(|refusal| refusal.retry_after));
+        }
+        if let Some(refusal) = refusal {
+            return Self::no_token(refusal, whom, secrets);
         }
         match broken(error) {
             Some(AuthReason::Timeout) => Self::timeout(whom),
@@ -101,7 +121,7 @@ impl AuthError {
             }
             None if full.contains(" at line ") => Self::new(
                 AuthReason::Other,
-                format!("the answer of {whom} cannot be read: {text}; is a proxy in between?"),
+                format!("the answer of {whom} cannot be read: {text}"),
             )
             .advise(advice::DECODE),
             None => Self::new(AuthReason::Other, format!("cannot sign in: {text}")),
@@ -124,6 +144,15 @@ impl AuthError {
             AuthReason::Timeout,
             format!("{whom} did not answer in time"),
         )
+    }
+}
+
+/// The class of a refusal that says nothing more.
+const fn of_status(status: u16) -> AuthReason {
+    match status {
+        429 => AuthReason::Throttled,
+        408 | 500.. => AuthReason::Server,
+        _ => AuthReason::Other,
     }
 }
 
@@ -236,7 +265,7 @@ mod tests {
             ("expected value at line 1 column 1", AuthReason::Other),
         ] {
             assert_eq!(
-                AuthError::from_azure(&azure(text), WHOM, &[]).reason,
+                AuthError::from_azure(&azure(text), None, WHOM, &[]).reason,
                 reason,
                 "{text}"
             );
@@ -249,7 +278,7 @@ mod tests {
             r#"ClientSecretCredential authentication failed. invalid type: string "AADSTS1: 'hunter2' is old.\r\nTrace ID: 1", expected a borrowed string at line 1 column 9"#,
         );
         assert_eq!(
-            AuthError::from_azure(&error, WHOM, &["hunter2"]).to_string(),
+            AuthError::from_azure(&error, None, WHOM, &["hunter2"]).to_string(),
             "AADSTS1 (the sign-in host says: AADSTS1: '[redacted]' is old. Trace ID: 1)"
         );
     }
@@ -260,7 +289,7 @@ mod tests {
             "ClientSecretCredential authentication failed. AADSTS7000222: 'hunter2' is old.\r\nTrace ID: 1\nTo troubleshoot, visit https://aka.ms/x",
         );
         assert_eq!(
-            AuthError::from_azure(&error, WHOM, &["hunter2"]).to_string(),
+            AuthError::from_azure(&error, None, WHOM, &["hunter2"]).to_string(),
             "AADSTS7000222: the client secret has expired; make a new one (the sign-in host says: AADSTS7000222: '[redacted]' is old. Trace ID: 1)"
         );
     }

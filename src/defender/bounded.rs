@@ -1,9 +1,9 @@
 //! A transport for `azure_identity`, which by itself reads answers of any length
 //! into memory, believes what they say, and hides the headers of refusals: this one breaks
-//! off what no sign-in host sends, puts right how long a token is good for, and keeps the
-//! pause that an answer asks for.
+//! off what no sign-in host sends, puts right how long a token is good for, and keeps what a
+//! refusal says.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,20 +12,31 @@ use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{AsyncRawResponse, HttpClient, Request};
 use futures::StreamExt as _;
 
+use super::error::Detail;
+use super::wire::ErrorBody;
 use super::{lifetime, pause};
 use crate::clock::Clock;
 
 /// The largest answer that is read, in bytes after decompression. Tokens have kilobytes.
 const LIMIT: usize = 1024 * 1024;
 
-/// The pause that the last answer asked for.
+/// An answer that is no success.
 #[derive(Clone, Debug)]
-pub(super) struct Hint {
-    last: Arc<Mutex<Option<Duration>>>,
+pub(super) struct Refusal {
+    /// What it says. It may repeat secrets.
+    pub(super) detail: Detail,
+    /// The pause that it asks for, at most a day.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// The last answer, if it was no success.
+#[derive(Clone, Debug)]
+pub(super) struct LastRefusal {
+    last: Arc<Mutex<Option<Refusal>>>,
     clock: Clock,
 }
 
-impl Hint {
+impl LastRefusal {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             last: Arc::default(),
@@ -33,16 +44,21 @@ impl Hint {
         }
     }
 
-    /// At most a day; `None` if there was none.
-    pub(super) fn last(&self) -> Option<Duration> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn take(&self) -> Option<Refusal> {
+        self.lock().take()
     }
 
-    fn note(&self, status: u16, headers: &Headers) {
+    fn note(&self, status: u16, headers: &Headers, body: &[u8]) {
         let text = |name| headers.get_optional_str(&HeaderName::from_static(name));
         let asked = pause::asked(text("retry-after"), text("date"), self.clock.wall());
-        let asked = asked.filter(|_| pause::may_ask(status));
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        *self.lock() = Some(Refusal {
+            detail: Detail::new(status, ErrorBody::read(body)),
+            retry_after: asked.filter(|_| pause::may_ask(status)),
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Refusal>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,12 +66,12 @@ impl Hint {
 #[derive(Debug)]
 pub(super) struct Bounded {
     client: reqwest::Client,
-    hint: Hint,
+    refusal: LastRefusal,
 }
 
 impl Bounded {
-    pub(super) fn new(client: reqwest::Client, hint: Hint) -> Self {
-        Self { client, hint }
+    pub(super) fn new(client: reqwest::Client, refusal: LastRefusal) -> Self {
+        Self { client, refusal }
     }
 }
 
@@ -64,7 +80,6 @@ impl HttpClient for Bounded {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let answer = self.client.execute_request(request).await?;
         let (status, headers, mut parts) = answer.deconstruct();
-        self.hint.note(status.into(), &headers);
         let mut body = Vec::new();
         while let Some(part) = parts.next().await {
             let part = part?;
@@ -73,9 +88,9 @@ impl HttpClient for Bounded {
             }
             body.extend_from_slice(&part);
         }
-        if status.is_success()
-            && let Some(right) = lifetime::put_right(&body, self.hint.clock.wall())
-        {
+        if !status.is_success() {
+            self.refusal.note(status.into(), &headers, &body);
+        } else if let Some(right) = lifetime::put_right(&body, self.refusal.clock.wall()) {
             body = right;
         }
         Ok(AsyncRawResponse::from_bytes(status, headers, body))

@@ -33,11 +33,18 @@ impl Causes {
     /// Adds a cause, unless it has been named.
     pub(super) fn add(&mut self, cause: &str) {
         let known = advice::of_cause(cause);
-        let words = known.map_or(cause, |known| known.meaning);
+        let words = match known {
+            Some(known) if known.begins.ends_with(": ") => {
+                let rest = cause.strip_prefix(known.begins).unwrap_or_default();
+                format!("{}: {rest}", known.meaning)
+            }
+            Some(known) => known.meaning.to_owned(),
+            None => cause.to_owned(),
+        };
         self.known = self.known.or(known);
         if self.text.is_empty() {
-            words.clone_into(&mut self.text);
-        } else if !self.text.contains(words) {
+            self.text = words;
+        } else if !self.text.contains(&words) {
             self.text = format!("{}: {words}", self.text);
         }
     }
@@ -85,6 +92,7 @@ mod tests {
                 CertificateError::ExpiredContext { time, not_after },
                 "has ended",
             ),
+            (CertificateError::InvalidPurpose, "is not accepted: "),
             (
                 CertificateError::NotValidForNameContext {
                     expected,

@@ -28,6 +28,28 @@ pub struct Detail {
     pub correlation_id: String,
 }
 
+impl Detail {
+    /// As it came.
+    pub(super) fn new(status: u16, body: ErrorBody) -> Self {
+        Self {
+            status,
+            code: body.code,
+            message: body.message,
+            correlation_id: body.correlation_id,
+        }
+    }
+
+    /// The same without secrets, each text on one line.
+    pub(super) fn scrubbed(&self, secrets: &[&str]) -> Self {
+        Self {
+            status: self.status,
+            code: scrub(&self.code, secrets),
+            message: scrub(&self.message, secrets),
+            correlation_id: scrub(&self.correlation_id, secrets),
+        }
+    }
+}
+
 impl fmt::Display for Detail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HTTP {}", self.status)?;
@@ -184,27 +206,22 @@ impl ApiError {
     /// Classifies an answer that is no success.
     pub(super) fn refused(answer: &Refusal<'_>) -> Self {
         let body = ErrorBody::read(answer.body);
-        let clean = |text: &str| scrub(text, &[answer.token]);
-        let detail = Detail {
-            status: answer.status,
-            code: clean(&body.code),
-            message: clean(&body.message),
-            correlation_id: clean(&body.correlation_id),
-        };
+        let allowed = allowed(&body.message);
+        let is_of_licence = is_of_licence(&body);
+        let detail = Detail::new(answer.status, body).scrubbed(&[answer.token]);
         let code = detail.code.to_ascii_lowercase();
         let retry_after = pause::asked(answer.retry_after, answer.date, answer.wall);
         match (answer.status, code.as_str()) {
-            (400, "maximumbatchsizeexceeded") | (413, _) if answer.batch => Self::BatchTooLarge {
-                allowed: allowed(&body.message),
-                detail,
-            },
+            (400, "maximumbatchsizeexceeded") | (413, _) if answer.batch => {
+                Self::BatchTooLarge { allowed, detail }
+            }
             (400, "invalidinput" | "invalidrequestbody" | "badrequest")
             | (404, "resourcenotfound" | "notfound")
                 if answer.batch =>
             {
                 Self::BadRequestOrId(detail)
             }
-            (401 | 403, code) if is_of_licence(code, &body.message) => Self::Unlicensed(detail),
+            (401 | 403, _) if is_of_licence => Self::Unlicensed(detail),
             (401, _) => Self::Unauthorized(detail),
             (403, _) => Self::Forbidden(detail),
             (429, _) => Self::Throttled {
@@ -258,15 +275,16 @@ pub(super) struct Refusal<'a> {
 
 /// Whether a refusal is about what the tenant has, and not about the token or its permissions:
 /// `DisabledFeature`, `Tenant feature is not enabled`, `No Tvm license`, `Account mode is inactive`.
-fn is_of_licence(code: &str, message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
+fn is_of_licence(body: &ErrorBody) -> bool {
+    let message = body.message.to_ascii_lowercase();
     let words = [
         "license",
         "licence",
         "account mode",
         "feature is not enabled",
     ];
-    code == "disabledfeature" || words.iter().any(|words| message.contains(words))
+    body.code.eq_ignore_ascii_case("disabledfeature")
+        || words.iter().any(|words| message.contains(words))
 }
 
 /// The number in `… Received: {n}, allowed: {m}`.

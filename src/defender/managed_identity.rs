@@ -1,7 +1,6 @@
 //! The identity that Azure gives to a machine or App Service, from the metadata
 //! service there: plain http to this machine or its host, and so never by a proxy.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,9 @@ use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Tra
 use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
 use reqwest::redirect::Policy;
 
-use super::auth_error::{AuthError, chain};
-use super::bounded::{Bounded, Hint};
+use super::auth_error::AuthError;
+use super::bounded::{Bounded, LastRefusal, Refusal};
 use super::issuer::{Issued, Issuer};
-use super::scrub::scrub;
 use crate::clock::Clock;
 use crate::config::ManagedIdentity;
 use crate::defender::advice;
@@ -46,27 +44,32 @@ impl MetadataService {
         }
     }
 
-    fn explain(&self, error: &azure_core::Error) -> AuthError {
+    fn explain(&self, error: &azure_core::Error, refusal: Option<&Refusal>) -> AuthError {
         let header = std::env::var(HEADER_VARIABLE).unwrap_or_default();
         let secrets = [header.as_str()];
-        let refused = chain(error).find_map(|cause| cause.downcast_ref::<Refused>());
-        if let Some(refused) = refused {
-            let text = scrub(&refused.to_string(), &secrets);
-            let (hint, advice) = match (refused.status, &self.identity) {
+        if let Some(refusal) = refusal {
+            let status = refusal.detail.status;
+            let said = AuthError::no_token(refusal, self.whom(), &secrets);
+            let (hint, advice) = match (status, &self.identity) {
                 (400, ManagedIdentity::System) => (
-                    "assign a system-assigned identity to this machine, or name a user-assigned one",
+                    "; assign a system-assigned identity to this machine, or name a user-assigned one",
                     advice::SYSTEM_IDENTITY,
                 ),
                 (400, _) => (
-                    "assign the identity to this machine, or correct its id",
+                    "; assign the identity to this machine, or correct its id",
                     advice::USER_IDENTITY,
                 ),
-                _ => ("does this machine run in Azure?", advice::METADATA),
+                (404, _) => ("", advice::METADATA_MISSING),
+                (410, _) => ("", advice::SERVER),
+                _ => ("", said.advice),
             };
-            let text = format!("the metadata service gives no token ({text}); {hint}");
-            return AuthError::new(AuthReason::Other, text).advise(advice);
+            return AuthError {
+                text: said.text + hint,
+                advice,
+                ..said
+            };
         }
-        let error = AuthError::from_azure(error, self.whom(), &secrets);
+        let error = AuthError::from_azure(error, None, self.whom(), &secrets);
         if matches!(error.reason, AuthReason::Connect | AuthReason::Timeout) {
             let text = format!(
                 "{}; managed identities are for machines and App Services in Azure: use another credential elsewhere",
@@ -98,8 +101,8 @@ impl Issuer for MetadataService {
                 let text = format!("cannot build the client of the metadata service: {error}");
                 AuthError::new(AuthReason::Other, text)
             })?;
-        let hint = Hint::new(self.clock.clone());
-        let bounded = Bounded::new(client, hint.clone());
+        let refusal = LastRefusal::new(self.clock.clone());
+        let bounded = Bounded::new(client, refusal.clone());
         let id = match &self.identity {
             ManagedIdentity::System => None,
             ManagedIdentity::ClientId(id) => Some(UserAssignedId::ClientId(id.clone())),
@@ -114,9 +117,9 @@ impl Issuer for MetadataService {
             },
         };
         let credential = ManagedIdentityCredential::new(Some(options));
-        let credential = credential.map_err(|error| self.explain(&error))?;
+        let credential = credential.map_err(|error| self.explain(&error, None))?;
         let token = credential.get_token(&[&self.scope], None).await;
-        let token = token.map_err(|error| self.explain(&error).after(hint.last()))?;
+        let token = token.map_err(|error| self.explain(&error, refusal.take().as_ref()))?;
         Issued::from_azure(&token)
     }
 
@@ -139,31 +142,58 @@ impl HttpClient for OneTry {
         if answer.status().is_success() {
             return Ok(answer);
         }
-        let status = answer.status().into();
-        let body = answer.into_body().collect_string().await;
-        let refused = Refused {
-            status,
-            body: body.unwrap_or_default(),
-        };
-        Err(azure_core::Error::new(ErrorKind::Other, refused))
+        Err(azure_core::Error::with_message(
+            ErrorKind::Other,
+            "a refusal",
+        ))
     }
 }
 
-/// The metadata service answered with an error.
-#[derive(Debug)]
-struct Refused {
-    status: u16,
-    body: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::defender::bounded::Refusal;
+    use crate::defender::error::Detail;
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let body: Option<serde_json::Value> = serde_json::from_str(&self.body).ok();
-        let said = body
-            .as_ref()
-            .and_then(|body| body["error_description"].as_str());
-        write!(f, "HTTP {}: {}", self.status, said.unwrap_or(&self.body))
+    /// Microsoft's list of the metadata service's errors has all of these.
+    #[test]
+    fn what_a_refusal_means_depends_on_its_status() {
+        let identity = ManagedIdentity::System;
+        let service = MetadataService::new(&identity, "scope", Clock::system());
+        let error = azure_core::Error::with_message(ErrorKind::Other, "a refusal");
+        for (status, reason, advice) in [
+            (400, AuthReason::Other, advice::SYSTEM_IDENTITY),
+            (
+                401,
+                AuthReason::Other,
+                advice::of_sign_in(AuthReason::Other),
+            ),
+            (404, AuthReason::Other, advice::METADATA_MISSING),
+            (410, AuthReason::Other, advice::SERVER),
+            (
+                429,
+                AuthReason::Throttled,
+                advice::of_sign_in(AuthReason::Throttled),
+            ),
+            (500, AuthReason::Server, advice::SERVER),
+        ] {
+            let detail = Detail {
+                status,
+                code: String::new(),
+                message: "its words".to_owned(),
+                correlation_id: String::new(),
+            };
+            let retry_after = None;
+            let found = service.explain(
+                &error,
+                Some(&Refusal {
+                    detail,
+                    retry_after,
+                }),
+            );
+            assert_eq!((found.reason, found.advice), (reason, advice), "{found}");
+            let text = format!("the metadata service gives no token (HTTP {status}: its words)");
+            assert!(found.text.starts_with(&text), "{found}");
+        }
     }
 }
-
-impl std::error::Error for Refused {}

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::assertion::assertion;
 use super::auth_error::AuthError;
-use super::bounded::{Bounded, Hint};
+use super::bounded::{Bounded, LastRefusal, Refusal};
 use super::http::HttpClient;
 use super::issuer::{Issued, Issuer, SIGN_IN_HOST, read};
 use crate::clock::{Clock, Timestamp};
@@ -64,7 +64,7 @@ impl SignIn {
     /// The credential, and the secret that must not appear in any text.
     async fn credential(
         &self,
-        hint: &Hint,
+        refusal: &LastRefusal,
     ) -> Result<(Arc<dyn TokenCredential>, SecretString), AuthError> {
         let secret = match &self.proof {
             Proof::Secret(SecretSource::Inline(secret)) => secret.clone(),
@@ -73,22 +73,24 @@ impl SignIn {
             Proof::Certificate(files) => self.sign(files).await?,
         };
         let credential = match &self.proof {
-            Proof::Secret(_) => self.with_secret(&secret, hint),
-            Proof::FederatedToken(_) | Proof::Certificate(_) => self.with_assertion(&secret, hint),
+            Proof::Secret(_) => self.with_secret(&secret, refusal),
+            Proof::FederatedToken(_) | Proof::Certificate(_) => {
+                self.with_assertion(&secret, refusal)
+            }
         };
         match credential {
             Ok(credential) => Ok((credential, secret)),
-            Err(error) => Err(self.explain(&error, &secret)),
+            Err(error) => Err(self.explain(&error, None, &secret)),
         }
     }
 
     fn with_secret(
         &self,
         secret: &SecretString,
-        hint: &Hint,
+        refusal: &LastRefusal,
     ) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let options = ClientSecretCredentialOptions {
-            client_options: self.options(hint),
+            client_options: self.options(refusal),
         };
         let credential = ClientSecretCredential::new(
             &self.tenant.tenant_id,
@@ -102,10 +104,10 @@ impl SignIn {
     fn with_assertion(
         &self,
         assertion: &SecretString,
-        hint: &Hint,
+        refusal: &LastRefusal,
     ) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let options = ClientAssertionCredentialOptions {
-            client_options: self.options(hint),
+            client_options: self.options(refusal),
         };
         let credential = ClientAssertionCredential::new(
             self.tenant.tenant_id.clone(),
@@ -136,8 +138,8 @@ impl SignIn {
         assertion(&self.tenant, &self.client_id, &certificate, now)
     }
 
-    fn options(&self, hint: &Hint) -> ClientOptions {
-        let transport = Bounded::new(self.http.unpooled(), hint.clone());
+    fn options(&self, refusal: &LastRefusal) -> ClientOptions {
+        let transport = Bounded::new(self.http.unpooled(), refusal.clone());
         let mut cloud = CustomConfiguration::default();
         self.tenant
             .authority_host
@@ -152,20 +154,25 @@ impl SignIn {
         }
     }
 
-    fn explain(&self, error: &azure_core::Error, secret: &SecretString) -> AuthError {
-        AuthError::from_azure(error, self.whom(), &[secret.expose_secret()])
+    fn explain(
+        &self,
+        error: &azure_core::Error,
+        refusal: Option<&Refusal>,
+        secret: &SecretString,
+    ) -> AuthError {
+        AuthError::from_azure(error, refusal, self.whom(), &[secret.expose_secret()])
     }
 }
 
 #[async_trait]
 impl Issuer for SignIn {
     async fn issue(&self) -> Result<Issued, AuthError> {
-        let hint = Hint::new(self.clock.clone());
-        let (credential, secret) = self.credential(&hint).await?;
+        let refusal = LastRefusal::new(self.clock.clone());
+        let (credential, secret) = self.credential(&refusal).await?;
         let token = credential.get_token(&[&self.tenant.scope], None).await;
         let token = token.map_err(|error| {
             self.http.learn(&error);
-            self.explain(&error, &secret).after(hint.last())
+            self.explain(&error, refusal.take().as_ref(), &secret)
         })?;
         Issued::from_azure(&token)
     }

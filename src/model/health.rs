@@ -110,6 +110,10 @@ label! {
         Timeout => "timeout",
         /// No connection.
         Connect => "connect",
+        /// 429: too many requests.
+        Throttled => "throttled",
+        /// 408 or 5xx.
+        Server => "server",
         /// Anything else.
         Other => "other",
     }

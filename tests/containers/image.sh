@@ -55,6 +55,7 @@ for architecture in amd64 arm64; do
     tree=$(podman image mount $image:$architecture)
     expect "its files" "/ /data /defender-scan-exporter /etc /etc/ssl /etc/ssl/certs /etc/ssl/certs/ca-certificates.crt" \
         "$(find "$tree" -printf '/%P\n' | sort | xargs)"
+    expect "the owner of /" 0:0 "$(stat -c %u:%g "$tree")"
     expect "the owner of /data" "65532:0 770" "$(stat -c "%u:%g %a" "$tree/data")"
     echo "$architecture: $(jq '.[0].Size' inspected.json) bytes, of them the binary $(stat -c %s "$tree/defender-scan-exporter")"
     podman image unmount $image:$architecture >/dev/null

@@ -170,8 +170,62 @@ async fn does_not_retry_by_itself() {
     )
     .await;
     let error = sign_in(&server, inline()).await.expect_err("refused");
-    assert_eq!(error.reason, AuthReason::Other, "{error}");
+    assert_eq!(error.reason, AuthReason::Server, "{error}");
     assert_eq!(server.requests.lock().expect("unpoisoned").len(), 1);
+}
+
+/// `azure_identity` calls all of these unreadable. No cause is named that is not known.
+#[tokio::test]
+async fn a_refusal_is_told_in_its_own_words() {
+    let proxy =
+        "<html><head><title>Blocked by policy</title></head><body>hunter \"2\"</body></html>";
+    for (status, body, reason, text) in [
+        ("429 x", "{}", AuthReason::Throttled, "(HTTP 429)"),
+        (
+            "429 x",
+            r#"{"error":"busy"}"#,
+            AuthReason::Throttled,
+            "(HTTP 429 busy)",
+        ),
+        (
+            "503 x",
+            "Service Unavailable",
+            AuthReason::Server,
+            "(HTTP 503: Service Unavailable)",
+        ),
+        ("504 x", "", AuthReason::Server, "(HTTP 504)"),
+        (
+            "403 x",
+            proxy,
+            AuthReason::Other,
+            "(HTTP 403: Blocked by policy [redacted])",
+        ),
+        ("404 x", "", AuthReason::Other, "(HTTP 404)"),
+        (
+            "400 x",
+            r#"{"error":"invalid_grant","error_description":"no"}"#,
+            AuthReason::Other,
+            "(HTTP 400 invalid_grant: no)",
+        ),
+        (
+            "503 x",
+            r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: A transient error","error_codes":[90033]}"#,
+            AuthReason::Server,
+            "AADSTS90033",
+        ),
+    ] {
+        let server = Server::answering(true, answer(status, "", body.as_bytes())).await;
+        let error = sign_in(&server, inline()).await.expect_err("refused");
+        assert_eq!(error.reason, reason, "{error}");
+        assert!(error.text.contains(text), "{text}: {error}");
+        assert_eq!(error.advice, advice::of_sign_in(reason), "{error}");
+    }
+    for body in ["<html>", "", "[7"] {
+        let server = Server::answering(true, answer("200 OK", "", body.as_bytes())).await;
+        let error = sign_in(&server, inline()).await.expect_err("no token");
+        let text = "the answer of the sign-in host cannot be read: ";
+        assert!(error.text.starts_with(text), "{error}");
+    }
 }
 
 /// `azure_identity` hides headers.
