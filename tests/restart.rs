@@ -197,7 +197,7 @@ async fn a_second_process_on_the_same_state_is_refused() {
         .expect("it starts");
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("another process has it open"), "{text}");
+    assert!(text.contains("is locked by another process"), "{text}");
     let mode = fs::metadata(folder.join("state/state.redb"))
         .expect("the state is there")
         .permissions()

@@ -386,7 +386,7 @@ fn read_poll(
     })
 }
 
-/// Four fifths of what is documented: the application may have other callers.
+/// Four fifths of what is documented: other tools may share this application's quota.
 /// Our share, and the API's own.
 pub(super) fn default_limits() -> [Limits; 2] {
     shares(DOCUMENTED, 80, Scope::Application)

@@ -71,7 +71,7 @@ const ROWS: usize = 1_000;
 pub enum StoreError {
     /// Another process has it open: two would spend one budget twice.
     #[error(
-        "expected to be alone with {0}, but another process has it open; stop that one, or choose another --storage.path"
+        "{0} is locked by another process; stop that process, or choose another --storage.path"
     )]
     InUse(PathBuf),
     /// The operating system refuses.
