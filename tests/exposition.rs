@@ -14,7 +14,9 @@ use std::time::Duration;
 use defender_scan_exporter::budget::{Budget, Limits, Reserved};
 use defender_scan_exporter::clock::{Clock, Timestamp};
 use defender_scan_exporter::exposition::{self, Format, SelfMetrics, catalog};
-use defender_scan_exporter::model::health::{AuthReason, Collector, Health, Reason};
+use defender_scan_exporter::model::health::{
+    AuthReason, Collector, CollectorFailure, Health, Reason,
+};
 use defender_scan_exporter::model::histogram::Histogram;
 use defender_scan_exporter::model::view::{DefinitionView, SessionCounts, TARGET_SECONDS};
 use defender_scan_exporter::model::{
@@ -131,7 +133,12 @@ fn health() -> Health {
     history.last_success = Some(at(61));
     history.last_duration = Some(0.25);
     history.errors.insert(Reason::Throttled, 3);
-    history.failure = Some((Reason::Throttled, "never in the exposition".to_owned()));
+    history.failure = Some(CollectorFailure {
+        reason: Reason::Throttled,
+        text: "never in the exposition".to_owned(),
+        advice: "",
+        since: at(0),
+    });
     history.next_attempt = Some(at(-300));
     history.lifecycle.sunset = Some(at(-1_000_000));
     history.requests = BTreeMap::from([(Some(200), 41), (Some(429), 3), (None, 1)]);

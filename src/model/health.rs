@@ -157,6 +157,19 @@ pub enum Incomplete {
     Unreadable,
 }
 
+/// What is wrong with a collector, for the status page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorFailure {
+    /// The class that is counted.
+    pub reason: Reason,
+    /// What happened, in words without secrets.
+    pub text: String,
+    /// The one thing to do.
+    pub advice: &'static str,
+    /// When it first failed, of all failures since its last success.
+    pub since: Timestamp,
+}
+
 /// What is known of one collector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectorHealth {
@@ -168,8 +181,8 @@ pub struct CollectorHealth {
     pub errors: BTreeMap<Reason, u64>,
     /// Records left out since the exporter first met the tenant.
     pub skipped: BTreeMap<Skipped, u64>,
-    /// What is wrong now, in words for the status page; `None` if it works.
-    pub failure: Option<(Reason, String)>,
+    /// What is wrong now; `None` if it works.
+    pub failure: Option<CollectorFailure>,
     /// When it is tried again, if it fails: not before.
     pub next_attempt: Option<Timestamp>,
     /// What the service says of the end of the endpoint.

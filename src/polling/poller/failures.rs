@@ -6,7 +6,7 @@ use super::Poller;
 use super::pagination::PaginationError;
 use crate::clock::Uptime;
 use crate::model::Failure;
-use crate::model::health::{AuthReason, Collector, Reason};
+use crate::model::health::{AuthReason, Collector, CollectorFailure, Reason};
 use crate::schedule::Request;
 
 impl Poller {
@@ -58,12 +58,8 @@ impl Poller {
         if failure == Failure::Temporary(Reason::Auth) {
             self.tenant.health.count_auth_error(AuthReason::Refused);
         }
-        self.note_failure(collector, failure.reason(), &error.to_string());
-    }
-
-    /// Counts a failure; logs it once, until it changes or ends.
-    pub(super) fn note_failure(&mut self, collector: Collector, reason: Reason, text: &str) {
-        if self.count_failure(collector, reason, text.to_owned()) {
+        let (reason, text) = (failure.reason(), error.to_string());
+        if self.count_failure(collector, reason, &text, error.advice()) {
             let retry_in = self.retry_in(self.schedule.next_attempt(collector));
             let what = match collector {
                 Collector::Sessions => "the details of sessions cannot be fetched",
@@ -80,21 +76,29 @@ impl Poller {
         }
     }
 
-    /// Counts a failure; returns whether it is another than before.
+    /// Counts a failure; returns whether it is of another class than before.
     pub(super) fn count_failure(
         &mut self,
         collector: Collector,
         reason: Reason,
-        text: String,
+        text: &str,
+        advice: &'static str,
     ) -> bool {
         self.polled |= collector == Collector::Definitions;
         let health = self.tenant.health.collector_mut(collector);
         *health.errors.entry(reason).or_default() += 1;
-        let before = health.failure.replace((reason, text));
+        let before = health.failure.take();
+        let since = before.as_ref().map(|before| before.since);
+        health.failure = Some(CollectorFailure {
+            reason,
+            text: text.to_owned(),
+            advice,
+            since: since.unwrap_or_else(|| self.clock.wall()),
+        });
         self.failing_since
             .entry(collector)
             .or_insert(self.clock.uptime());
-        before.is_none_or(|(before, _)| before != reason)
+        before.is_none_or(|before| before.reason != reason)
     }
 
     /// How long until then, in whole seconds.

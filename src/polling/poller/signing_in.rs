@@ -80,7 +80,7 @@ impl Poller {
         } else {
             Collector::Definitions
         };
-        self.count_failure(collector, Reason::Auth, error.to_string());
+        self.count_failure(collector, Reason::Auth, &error.to_string(), error.advice);
         Box::pin(self.publish()).await;
     }
 }

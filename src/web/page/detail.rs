@@ -39,7 +39,7 @@ pub(super) fn body(tenant: &TenantView, row: &Row, now: Timestamp) -> Markup {
             section.problems aria-labelledby="problems-title" {
                 h2 #problems-title { "What is shown may be old" }
                 p { "Polling of " (name(tenant.name.as_str())) " does not go as it should." }
-                ul { @for failure in &status.failures { li { (problem(failure)) } } }
+                ul { @for failure in &status.failures { li { (problem(failure, now)) } } }
             }
         }
         section aria-labelledby="sessions-title" {

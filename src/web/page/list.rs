@@ -3,13 +3,14 @@
 use maud::{Markup, html};
 
 use super::query::{Query, Sort, definition_link};
-use super::status::{Condition, PAGE, Row, Status, TenantStatus, percent};
+use super::status::{AgentStatus, Condition, PAGE, Row, Status, TenantStatus, percent};
 use super::text::{
     clean, condition, count, endings, gaps, host_or, moment, name, name_or, problem, rough, targets,
 };
+use crate::clock::Timestamp;
 
-/// How many tenants are listed if not all are asked for.
-const TENANTS: usize = 25;
+/// How many tenants, and how many agents, are listed if not all are asked for.
+const LISTED: usize = 25;
 
 /// The whole of it.
 pub(super) fn body(status: &Status, query: &Query) -> Markup {
@@ -29,6 +30,10 @@ pub(super) fn body(status: &Status, query: &Query) -> Markup {
         section #tenants aria-labelledby="tenants-title" {
             h2 #tenants-title { "Tenants" }
             (tenants(status, query))
+        }
+        section #agents aria-labelledby="agents-title" {
+            h2 #agents-title { "Agents" }
+            (agents(status, query))
         }
     }
 }
@@ -127,14 +132,14 @@ fn problems(status: &Status) -> Markup {
         .tenants
         .iter()
         .filter(|tenant| !tenant.failures.is_empty());
-    let troubled: Vec<&TenantStatus> = troubled.take(TENANTS).collect();
+    let troubled: Vec<&TenantStatus> = troubled.take(LISTED).collect();
     html! {
         @if !troubled.is_empty() {
             section.problems aria-labelledby="problems-title" {
                 h2 #problems-title { "What is wrong with polling" }
                 @for tenant in troubled {
                     h3 { (name(tenant.view.name.as_str())) }
-                    ul { @for failure in &tenant.failures { li { (problem(failure)) } } }
+                    ul { @for failure in &tenant.failures { li { (problem(failure, status.now)) } } }
                 }
             }
         }
@@ -309,11 +314,7 @@ fn pages(status: &Status, query: &Query) -> Markup {
 
 fn tenants(status: &Status, query: &Query) -> Markup {
     let all = status.tenants.len();
-    let listed = if query.all_tenants {
-        all
-    } else {
-        TENANTS.min(all)
-    };
+    let listed = if query.all { all } else { LISTED.min(all) };
     html! {
         div.scroll role="region" aria-labelledby="tenants-caption" tabindex="0" {
             table.tenants {
@@ -325,16 +326,62 @@ fn tenants(status: &Status, query: &Query) -> Markup {
                         th scope="col" { (title) }
                     }
                 } }
-                tbody { @for known in &status.tenants[..listed] { (tenant(known, query)) } }
+                tbody { @for known in &status.tenants[..listed] { (tenant(known, status.now, query)) } }
             }
         }
         @if listed < all {
-            p { a href={ (query.link(|query| query.all_tenants = true)) "#tenants" } { "Show all " (all) " tenants" } }
+            p { a href={ (query.link(|query| query.all = true)) "#tenants" } { "Show all " (all) " tenants" } }
         }
     }
 }
 
-fn tenant(tenant: &TenantStatus, query: &Query) -> Markup {
+fn agents(status: &Status, query: &Query) -> Markup {
+    let all = status.agents.len();
+    let listed = if query.all { all } else { LISTED.min(all) };
+    html! {
+        @if all == 0 {
+            p.empty { "No agent is known." }
+        } @else {
+            div.scroll role="region" aria-labelledby="agents-caption" tabindex="0" {
+                table.agents {
+                    caption #agents-caption {
+                        "Scanning agents, the one that has been silent longest first"
+                    }
+                    thead { tr {
+                        @for title in ["Agent", "Tenant", "Last seen", "Active scans", "Scanner"] {
+                            th scope="col" { (title) }
+                        }
+                    } }
+                    tbody { @for known in &status.agents[..listed] { (agent(known, status.now)) } }
+                }
+            }
+        }
+        @if listed < all {
+            p { a href={ (query.link(|query| query.all = true)) "#agents" } { "Show all " (all) " agents" } }
+        }
+    }
+}
+
+fn agent(known: &AgentStatus, now: Timestamp) -> Markup {
+    let agent = known.agent;
+    let id = agent.id.as_str();
+    html! {
+        tr {
+            th scope="row" { (host_or(&agent.computer_dns_name, "no name")) small.id { (name(id)) } }
+            td data-label="Tenant" { (name(known.tenant.as_str())) }
+            td data-label="Last seen" {
+                @match agent.last_seen {
+                    Some(seen) => { span { (rough(now.since(seen))) " ago" } small { (moment(seen)) } }
+                    None => span.absent { "never" },
+                }
+            }
+            td data-label="Active scans" { (known.definitions) }
+            td data-label="Scanner" { (name_or(&agent.scanner_version, "unknown")) }
+        }
+    }
+}
+
+fn tenant(tenant: &TenantStatus, now: Timestamp, query: &Query) -> Markup {
     let view = tenant.view;
     let filtered = query.first_page(|query| query.tenant = Some(view.name.as_str().to_owned()));
     let (class, word) = match view.health.up {
@@ -355,6 +402,10 @@ fn tenant(tenant: &TenantStatus, query: &Query) -> Markup {
                 @if let Some(until) = tenant.reserve_until { small { "slower until " (moment(until)) ": which calls were made before is not known" } }
                 (gaps(&view.health))
                 (endings(&view.health))
+                @if let Some(at) = view.health.credential_expiry {
+                    @if at <= now { strong { "credential expired " (rough(now.since(at))) " ago" } }
+                    @else { small { "credential expires in " (rough(at.since(now))) } }
+                }
                 @if view.health.restarts > 0 { small { "polling was restarted " (count(usize::try_from(view.health.restarts).unwrap_or(usize::MAX), "time")) " after an internal error" } }
                 @if view.health.quarantined > 0 { small { (count(view.health.quarantined, "definition")) " in quarantine" } }
             }

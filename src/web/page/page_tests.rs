@@ -6,9 +6,11 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 
 use super::super::tests::{NOW, definition, state, tenant};
 use super::*;
-use crate::model::health::{Incomplete, Reason};
+use crate::model::health::{CollectorFailure, Incomplete, Reason};
 use crate::model::view::KnownSession;
-use crate::model::{ScanStatus, ScanType, SessionErrors, TargetError, Targets, TenantName};
+use crate::model::{
+    Agent, AgentId, ScanStatus, ScanType, SessionErrors, TargetError, Targets, TenantName,
+};
 
 async fn text(response: Response) -> String {
     let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -51,10 +53,19 @@ fn hostile() -> WebState {
     Arc::make_mut(&mut long.definition).scan_name = "ä".repeat(10_000).into();
     view.definitions = [worst.into(), long.into()].into();
     view.health.up = Some(false);
-    view.health.history.failure = Some((Reason::Forbidden, "no <permission>".to_owned()));
+    view.health.history.failure = Some(failure(Reason::Forbidden, "no <permission>"));
     view.health.throttled_until = Some(NOW + Duration::from_mins(1));
     state.snapshot.publish(view);
     state
+}
+
+fn failure(reason: Reason, text: &str) -> CollectorFailure {
+    CollectorFailure {
+        reason,
+        text: text.to_owned(),
+        advice: "Set `<this>`.",
+        since: NOW - Duration::from_secs(90),
+    }
 }
 
 fn contains(page: &str, parts: &[&str]) {
@@ -219,7 +230,7 @@ async fn nothing_is_well_where_nothing_can_be_polled() {
     let mut view = tenant("contoso", &state.clock);
     view.definitions = [].into();
     view.health.up = Some(false);
-    view.health.definitions.failure = Some((Reason::Auth, "AADSTS7000215".to_owned()));
+    view.health.definitions.failure = Some(failure(Reason::Auth, "AADSTS7000215"));
     state.snapshot.publish(view);
     let page = text(status_page(State(Pages::new(state)), RawQuery(None)).await).await;
     assert!(!page.contains("No scan needs attention"), "{page}");
@@ -229,6 +240,9 @@ async fn nothing_is_well_where_nothing_can_be_polled() {
             "No scans are known. ",
             "1 of 1 tenant cannot be polled",
             "AADSTS7000215",
+            "Set <code>&lt;this&gt;</code>.",
+            ", for 1 min.",
+            "No agent is known.",
         ],
     );
 }
@@ -263,4 +277,50 @@ async fn own_files_are_served_with_their_types_and_no_other() {
     }
     let response = asset(axum::extract::Path("../Cargo.toml".to_owned())).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn agents_are_listed_with_the_scans_that_they_run() {
+    let state = state();
+    let mut view = tenant("contoso", &state.clock);
+    let agent = |id: &str, name: &str, minutes: Option<u64>| Agent {
+        id: AgentId::new(id),
+        machine_id: "".into(),
+        computer_dns_name: name.into(),
+        last_seen: minutes.map(|minutes| NOW - Duration::from_mins(minutes)),
+        last_command: None,
+        scanner_version: "6.9 <b>".into(),
+        client_version: "".into(),
+    };
+    let agents = (0..30).map(|n| agent(&format!("more-{n}"), "", Some(1)));
+    let named = [
+        agent("quiet", "quiet.example", Some(180)),
+        agent("never", "never.example", None),
+    ];
+    view.agents = named.into_iter().chain(agents).collect::<Vec<_>>().into();
+    let scans = ["on", "off"].map(|id| {
+        let mut scan = definition(id, None, ScanStatus::Success);
+        let known = Arc::make_mut(&mut scan.definition);
+        known.agent_id = Some(AgentId::new("quiet"));
+        known.is_active = id == "on";
+        scan
+    });
+    view.definitions = scans.into_iter().map(Arc::new).collect::<Vec<_>>().into();
+    view.health.credential_expiry = Some(NOW - Duration::from_hours(2));
+    state.snapshot.publish(view);
+    let pages = Pages::new(state);
+    let page = text(status_page(State(pages.clone()), RawQuery(None)).await).await;
+    let rows: Vec<&str> = page.split("data-label=\"Active scans\">").collect();
+    assert_eq!(rows.len(), 26, "{page}");
+    assert!(rows[0].contains("never.<wbr>example"), "{}", rows[0]);
+    assert!(rows[1].starts_with("0<") && rows[1].contains("quiet.<wbr>example"));
+    assert!(
+        rows[1].contains("3 h ago") && rows[2].starts_with("1<"),
+        "{}",
+        rows[1]
+    );
+    contains(&page, &["Show all 32 agents", "credential expired 2 h ago"]);
+    let all = RawQuery(Some("all=1".to_owned()));
+    let page = text(status_page(State(pages), all).await).await;
+    assert_eq!(page.split("data-label=\"Active scans\">").count(), 33);
 }

@@ -87,8 +87,8 @@ pub(super) struct Query {
     pub(super) descending: bool,
     /// Counted from 1.
     pub(super) page: usize,
-    /// All tenants, however many there are.
-    pub(super) all_tenants: bool,
+    /// All tenants and agents, however many there are.
+    pub(super) all: bool,
 }
 
 impl Default for Query {
@@ -102,7 +102,7 @@ impl Default for Query {
             sort: Sort::default(),
             descending: false,
             page: 1,
-            all_tenants: false,
+            all: false,
         }
     }
 }
@@ -126,7 +126,7 @@ impl Query {
                 }
                 "order" => order = Some(value.into_owned()),
                 "page" => query.page = value.parse().unwrap_or(1).max(1),
-                "tenants" => query.all_tenants = value == "all",
+                "all" => query.all = value == "1",
                 _ => {}
             }
         }
@@ -179,8 +179,8 @@ impl Query {
         if self.page > 1 {
             pairs.append_pair("page", &self.page.to_string());
         }
-        if self.all_tenants {
-            pairs.append_pair("tenants", "all");
+        if self.all {
+            pairs.append_pair("all", "1");
         }
         match pairs.finish() {
             pairs if pairs.is_empty() => "./".to_owned(),

@@ -4,14 +4,20 @@
 
 const REFRESH_MS = 30_000;
 const TYPING_MS = 200;
-const LIVE = ["summary", "results", "tenants", "as-of"];
+const LIVE = ["summary", "results", "tenants", "agents", "as-of"];
 
 const form = document.getElementById("filters");
 let running = null;
 
 function localTimes() {
   for (const time of document.querySelectorAll("time")) {
-    time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+    const at = new Date(time.dateTime);
+    time.title = at.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+    if (at.getTimezoneOffset() !== 0 && time.childElementCount === 0) {
+      const local = document.createElement("span");
+      local.textContent = ` (${at.toLocaleTimeString(undefined, { timeStyle: "short" })} local)`;
+      time.append(local);
+    }
   }
 }
 

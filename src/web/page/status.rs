@@ -103,6 +103,8 @@ pub(super) struct Status<'s> {
     pub(super) now: Timestamp,
     /// One a tenant, what needs attention first, then by name.
     pub(super) tenants: Vec<TenantStatus<'s>>,
+    /// All agents, the one that has been silent longest first.
+    pub(super) agents: Vec<AgentStatus<'s>>,
     /// How many definitions stand how.
     pub(super) counts: [(Condition, usize); 6],
     /// How many are overdue.
@@ -134,6 +136,15 @@ pub(super) struct TenantStatus<'s> {
     pub(super) reserve_until: Option<Timestamp>,
     /// The age of the list of definitions; `None` if it was never fetched.
     pub(super) data_age: Option<Duration>,
+}
+
+/// One scanning agent.
+#[derive(Debug)]
+pub(super) struct AgentStatus<'s> {
+    pub(super) tenant: &'s TenantName,
+    pub(super) agent: &'s Agent,
+    /// How many active definitions it runs.
+    pub(super) definitions: usize,
 }
 
 /// One definition.
@@ -182,6 +193,7 @@ impl<'s> Status<'s> {
                 .values()
                 .map(|view| TenantStatus::new(view, now))
                 .collect(),
+            agents: tenants.values().flat_map(|view| agents(view)).collect(),
             counts,
             overdue,
             definitions,
@@ -192,6 +204,7 @@ impl<'s> Status<'s> {
             pages,
         };
         status.tenants.sort_by_key(TenantStatus::is_well);
+        status.agents.sort_by_key(|known| known.agent.last_seen);
         status
     }
 
@@ -252,6 +265,21 @@ fn rows(tenant: &TenantView, now: Timestamp) -> impl Iterator<Item = Row<'_>> {
         .collect();
     let definitions = tenant.definitions.iter();
     definitions.map(move |view| Row::new(tenant, view, &agents, now))
+}
+
+/// All agents of a tenant.
+fn agents(tenant: &TenantView) -> impl Iterator<Item = AgentStatus<'_>> {
+    let mut definitions: HashMap<&AgentId, usize> = HashMap::new();
+    for view in tenant.definitions.iter() {
+        if let (true, Some(id)) = (view.definition.is_active, &view.definition.agent_id) {
+            *definitions.entry(id).or_default() += 1;
+        }
+    }
+    tenant.agents.iter().map(move |agent| AgentStatus {
+        tenant: &tenant.name,
+        agent,
+        definitions: definitions.get(&agent.id).copied().unwrap_or(0),
+    })
 }
 
 /// One definition, if it is known.

@@ -118,11 +118,24 @@ pub(super) const fn collector(collector: Collector) -> &'static str {
 }
 
 /// One collector's failure.
-pub(super) fn problem((of, health): &(Collector, &CollectorHealth)) -> Markup {
+pub(super) fn problem((of, health): &(Collector, &CollectorHealth), now: Timestamp) -> Markup {
     html! {
-        @if let Some((why, text)) = &health.failure {
-            strong { (collector(*of)) ": " (reason(*why)) ". " } (prose(text))
-            @if let Some(at) = health.next_attempt { " Next try: " (moment(at)) "." }
+        @if let Some(failure) = &health.failure {
+            p { strong { (collector(*of)) ": " (reason(failure.reason)) ". " } (prose(&failure.text)) }
+            p { (advice(failure.advice)) }
+            p { small {
+                "Since " (moment(failure.since)) ", for " (rough(now.since(failure.since))) "."
+                @if let Some(at) = health.next_attempt { " Next try: " (moment(at)) "." }
+            } }
+        }
+    }
+}
+
+/// What to do, with what is to be typed as code.
+fn advice(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }

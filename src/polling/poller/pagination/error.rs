@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::MOST_BYTES;
-use crate::defender::ApiError;
+use crate::defender::{ApiError, advice};
 use crate::model::Failure;
 use crate::model::health::{Collector, Reason};
 use crate::schedule::Request;
@@ -36,6 +36,14 @@ impl PaginationError {
             // The first page was not refused, so the ids are not to blame.
             Self::Page(error) => Failure::Temporary(error.reason()),
             Self::TooLarge(_) => Failure::Temporary(Reason::Decode),
+        }
+    }
+
+    /// The one thing to do.
+    pub(in crate::polling::poller) fn advice(&self) -> &'static str {
+        match self {
+            Self::Api(error) | Self::Page(error) => error.advice(),
+            Self::Short | Self::TooLarge(_) => advice::TOO_LARGE_LIST,
         }
     }
 }
