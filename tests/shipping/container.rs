@@ -123,8 +123,8 @@ fn the_image_is_empty_but_for_what_it_needs() {
     );
     // For OpenShift, which chooses a user, of group 0.
     let text = read("Dockerfile");
-    assert!(text.contains("chmod 770 /data\n"));
-    assert!(text.contains("--chown=65532:0 /data /data\n"));
+    assert!(text.contains("chmod 770 /image/data\n"));
+    assert!(text.contains("--chown=65532:0 /image /\n"));
     let version = concat!(
         "org.opencontainers.image.version=\"",
         env!("CARGO_PKG_VERSION"),
