@@ -30,7 +30,7 @@ const ROWS: [(&str, Trouble, [Option<&str>; 2]); 5] = [
     (
         "nothing listens behind it",
         Trouble::NoBackend,
-        [Some("other"), Some("server")],
+        [Some("server"), Some("server")],
     ),
     (
         "silence behind it",

@@ -256,25 +256,25 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
     rows.push(row(
         "429 with seconds",
         throttle(Some("3".to_owned())),
-        Some("other"),
+        Some("throttled"),
         "throttled",
     ));
     rows.push(row(
         "429 with a date",
         throttle(Some(soon)),
-        Some("other"),
+        Some("throttled"),
         "throttled",
     ));
     rows.push(row(
         "429 with nonsense",
         throttle(Some("soon".to_owned())),
-        Some("other"),
+        Some("throttled"),
         "throttled",
     ));
     rows.push(row(
         "429 without a word",
         throttle(None),
-        Some("other"),
+        Some("throttled"),
         "throttled",
     ));
     for (name, code) in [
@@ -287,7 +287,7 @@ pub fn rows(echo: &str, now: std::time::SystemTime) -> Vec<Row> {
         rows.push(row(
             name,
             status(code, "InternalServerError", echo),
-            Some("other"),
+            Some("server"),
             "server",
         ));
     }
