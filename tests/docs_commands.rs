@@ -31,6 +31,10 @@ const COMMANDS: &[(&str, By)] = &[
         Test("tests/process.rs", "demo"),
     ),
     ("cargo run -- demo", Test("tests/process.rs", "demo")),
+    (
+        "defender-scan-exporter demo",
+        Test("tests/process.rs", "demo"),
+    ),
     ("tests/run.sh", Test(".ci/run", "tests/run.sh")),
     (
         "cargo test --lib",
