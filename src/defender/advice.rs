@@ -253,8 +253,8 @@ pub const GONE: &str = "The API no longer exists at this address. Remove `api_ve
 pub const DECODE: &str = "A proxy answers in the API's place, or the API has changed. Ask the proxy's operator; else report it, without names and ids.";
 /// The answer is too large.
 pub const TOO_LARGE: &str = "No answer of the API is that large. Look at what is in between.";
-/// A list has more than any that is believed, or no last page.
-pub const TOO_LARGE_LIST: &str = "No list of the API is that long, or has no last page. Look for a proxy that changes answers; if there is none, report it.";
+/// All pages together are larger than any list that is believed, or do not end.
+pub const TOO_LARGE_LIST: &str = "No list of the API is that long. Look for a proxy that changes answers; if there is none, report it, without names and ids.";
 /// A link leads to another origin.
 pub const FOREIGN_PAGE: &str = "Look for a proxy that changes answers; if there is none, report it. Only the pages of the list before that link are published.";
 /// Ids or their number were refused.
