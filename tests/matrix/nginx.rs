@@ -178,7 +178,14 @@ impl Cell {
                     .contains(reason)
                     .then(|| (errors, samples.published()))
             };
-            let (errors, published) = watch.until(&self.name(), &what, PATIENCE, counted).await?;
+            let mut found = watch.until(&self.name(), &what, PATIENCE, counted).await;
+            if found.is_err() && self.trouble == Trouble::DeadConnections {
+                // The client may just have been replaced, which is for all tenants, and have had no
+                // connection that could die.
+                self.begin().await;
+                found = watch.until(&self.name(), &what, PATIENCE, counted).await;
+            }
+            let (errors, published) = found?;
             if self.has_others(&errors) || published != good {
                 return Err(format!(
                     "{errors:?}; {good:?} were published, now {published:?}"
