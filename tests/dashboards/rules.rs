@@ -146,7 +146,7 @@ fn expand(values: &str) -> Vec<String> {
 }
 
 /// The tests, but each series has further labels of its target, and after `cut` of its
-/// samples a new pod continues it.
+/// samples a new pod continues it. No record and no alert may have these labels.
 fn with_pods(tests: &str, cut: usize) -> String {
     let series =
         Regex::new(r"\{series: '(?<name>[a-z_]+)\{(?<labels>.*)\}', values: '(?<values>[^']*)'\}")
@@ -174,10 +174,21 @@ fn with_pods(tests: &str, cut: usize) -> String {
         .join("\n")
     });
     let rules = format!("rule_files: [{}]", root().join(RULES).display());
+    let of_target = ["pod", "node", "image"]
+        .map(|label| format!("{{__name__=~\".*:.*|ALERTS.*\", {label}=~\".+\"}}"))
+        .join(" or ");
+    let times = ["30m", "80m"].map(|time| {
+        format!("      - {{expr: '{of_target}', eval_time: {time}, exp_samples: []}}\n")
+    });
+    let records = format!("    promql_expr_test:\n{}", times.concat());
     lines
         .collect::<Vec<_>>()
         .join("\n")
         .replace("rule_files: [../defender-scan.rules.yml]", &rules)
+        .replace(
+            "    alert_rule_test:\n",
+            &(records + "    alert_rule_test:\n"),
+        )
 }
 
 /// Whatever labels a target has beside `job` and `instance` change nothing, nor does a
