@@ -43,11 +43,12 @@ impl Signals {
     /// If the process may not install signal handlers, or may open no files for them.
     pub fn catch() -> io::Result<Self> {
         let ignored = ignored();
+        // First: a signal that only the other handlers catch is lost.
+        let waiting = signal_hook::iterator::Signals::new(SIGNALS)?;
         let default = Arc::new(AtomicBool::new(false));
         for signal in SIGNALS.into_iter().filter(|signal| !has(ignored, *signal)) {
             register_conditional_default(signal, Arc::clone(&default))?;
         }
-        let waiting = signal_hook::iterator::Signals::new(SIGNALS)?;
         Ok(Self {
             waiting,
             default,

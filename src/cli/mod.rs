@@ -87,8 +87,12 @@ impl Cli {
             let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
         }
-        if [CONFIG, DEFINITION].contains(&cli.flags.metrics.telemetry_path.as_str()) {
-            let error = FlagError::TelemetryPath;
+        let path = cli.flags.metrics.telemetry_path.as_str();
+        if let Some(taken) = [CONFIG, DEFINITION]
+            .into_iter()
+            .find(|taken| *taken == path)
+        {
+            let error = FlagError::TelemetryPath(taken);
             return Err(Self::command().error(ErrorKind::ValueValidation, error));
         }
         if let Err(error) = cli.flags.shard() {
@@ -115,7 +119,7 @@ fn command() -> clap::Command {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Flags of all commands")]
 pub struct Flags {
-    /// Configuration file; without it, one tenant is made from `AZURE_TENANT_ID` and the like
+    /// Configuration file; without it, the exporter makes one tenant from `AZURE_TENANT_ID` and the like
     #[arg(long = "config.file", value_name = "FILE", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config_file: Option<PathBuf>,
@@ -341,9 +345,9 @@ pub enum FlagError {
     AutoReloadInterval,
     /// A path that the exporter needs itself.
     #[error(
-        "expected a `--web.telemetry-path` such as `/metrics`, but found `{DEFINITION}`, which belongs to the status page; choose another"
+        "expected a `--web.telemetry-path` such as `/metrics`, but found `{0}`, which the exporter serves itself; choose another"
     )]
-    TelemetryPath,
+    TelemetryPath(&'static str),
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use config_report::{ConfigReport, Reported, YamlValue, expected};
+use config_report::{ConfigReport, Reported, YamlValue, expected, looks_secret};
 use url::Url;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
@@ -76,6 +76,12 @@ impl ReadContext<'_> {
         kind: SecretKind,
     ) -> Result<PathBuf, Reported> {
         let path = self.path(value, report)?;
+        if looks_secret(value.text(report, "a file's path")?) && !path.exists() {
+            let found = "what looks like the secret itself";
+            let advice = "write it into a file, and name that file here";
+            let text = expected("the path of a file with the secret", found, advice);
+            return Err(value.error(report, text));
+        }
         if self.folder.is_some() {
             let suspicions = check_secret_file(&path, kind)
                 .map_err(|error| value.error(report, error.to_string()))?;

@@ -102,6 +102,14 @@ pub(super) enum SecretKind {
     Federated,
 }
 
+/// Pairs of quotes, among them those of word processors.
+const QUOTES: [(char, char); 4] = [
+    ('"', '"'),
+    ('\'', '\''),
+    ('\u{201c}', '\u{201d}'),
+    ('\u{2018}', '\u{2019}'),
+];
+
 /// A file with a secret that every user of the machine can read.
 pub(super) const EXPOSED: &str =
     "everyone on this machine can read this file, and it holds a secret; run `chmod o-r` on it";
@@ -109,10 +117,32 @@ pub(super) const EXPOSED: &str =
 impl SecretKind {
     /// What such a secret is likely instead. Never holds it.
     pub(super) fn suspicion(self, secret: &str) -> Option<&'static str> {
-        let quoted =
-            |quote| secret.len() > 1 && secret.starts_with(quote) && secret.ends_with(quote);
-        if quoted('"') || quoted('\'') {
+        let quoted = |(begin, end): (char, char)| {
+            secret.len() > 1 && secret.starts_with(begin) && secret.ends_with(end)
+        };
+        let placeholder = [
+            "change me",
+            "change-me",
+            "change_me",
+            "changeme",
+            "your-",
+            "your_",
+        ];
+        let small = secret.to_ascii_lowercase();
+        let variable = |mark: char| secret.len() > 1 && secret.starts_with(mark);
+        if QUOTES.into_iter().any(quoted) {
             Some("has quotes around the secret, which count as a part of it; remove them")
+        } else if quoted(('<', '>')) || placeholder.iter().any(|words| small.contains(words)) {
+            Some("looks like a placeholder; write the secret itself")
+        } else if self == Self::ClientSecret
+            && (small.contains("secret=") || small.contains("secret:") || secret.starts_with('{'))
+        {
+            Some("looks like a setting with a name; write the secret's value alone")
+        } else if self == Self::ClientSecret
+            && (variable('$') || quoted(('%', '%')))
+            && !secret.contains('~')
+        {
+            Some("looks like a variable, and variables are not replaced; write the secret itself")
         } else if self == Self::ClientSecret && is_guid(secret) {
             Some(
                 "looks like the id of a secret; copy the secret's Value, which is shown only when it is created",

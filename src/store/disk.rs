@@ -82,7 +82,10 @@ impl Disk {
         let (opened, outcome) = oneshot::channel();
         let (signs, held) = (Arc::clone(&self.signs), Arc::clone(&self.held));
         let path = self.path.clone();
-        let io = |source| StoreError::Io { path, source };
+        let io = |source| StoreError::Io {
+            path,
+            error: source,
+        };
         let thread = thread::Builder::new().name("state".to_owned());
         // Where a test pauses the time of the runtime, it is paused here, too.
         let runtime = tokio::runtime::Handle::current();

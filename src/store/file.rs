@@ -361,7 +361,7 @@ fn damaged(path: &Path, damage: String) -> StoreError {
 fn io_error(path: &Path, source: io::Error) -> StoreError {
     StoreError::Io {
         path: path.to_owned(),
-        source,
+        error: source,
     }
 }
 

@@ -76,13 +76,13 @@ pub enum StoreError {
     InUse(PathBuf),
     /// The operating system refuses.
     #[error(
-        "expected to read and write {path}, but {source}; check --storage.path, its owner and the disk"
+        "expected to read and write {path}, but found: {error}; check --storage.path, its owner and the disk"
     )]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What it says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// Its content cannot be understood.
     #[error("expected the state in {path}, but found a damaged file: {damage}")]

@@ -12,4 +12,4 @@ pub use document::Document;
 pub use mapping::{Layout, Mapping, MappingEntry};
 pub use report::{ConfigError, ConfigErrors, ConfigReport, ConfigWarning, Location, Reported};
 pub use report::{collect_all, expected};
-pub use value::{YamlValue, excerpt, has_placeholder, one_of};
+pub use value::{YamlValue, excerpt, has_placeholder, looks_secret, one_of};

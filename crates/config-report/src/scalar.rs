@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::nearest::meant;
 use crate::report::{ConfigReport, Reported, expected};
-use crate::value::{YamlValue, one_of};
+use crate::value::{YamlValue, excerpt, one_of};
 
 impl YamlValue<'_> {
     /// `true` or `false`.
@@ -93,9 +93,12 @@ impl YamlValue<'_> {
     ) -> Result<T, Reported> {
         let (start, end) = (range.start(), range.end());
         let what = format!("a whole percentage from `{start}%` to `{end}%`");
-        self.parse(report, &what, "write it with `%`", |text| {
-            digits(text.strip_suffix('%')?).filter(|number| range.contains(number))
-        })
+        self.parse(
+            report,
+            &what,
+            "write a whole number and `%`, such as `80%`",
+            |text| digits(text.strip_suffix('%')?).filter(|number| range.contains(number)),
+        )
     }
 
     /// A duration in `range`, as `humantime` reads it: `30s`, `1h 30m`.
@@ -130,16 +133,20 @@ impl YamlValue<'_> {
         is_allowed: impl Fn(Duration) -> bool,
     ) -> Result<Duration, Reported> {
         let what = "a duration such as `30s` or `10m`";
-        let found = self.parse(report, what, "write a number and a unit", |text| {
+        let advice = if or.is_empty() {
+            "write a whole number and a unit: `s`, `m`, `h` or `d`"
+        } else {
+            "write a whole number and a unit, `s`, `m`, `h` or `d`; `0s` stands for never"
+        };
+        let found = self.parse(report, what, advice, |text| {
             humantime::parse_duration(text).ok()
         })?;
         if range.contains(&found) || is_allowed(found) {
             return Ok(found);
         }
-        let [start, end, found] =
-            [*range.start(), *range.end(), found].map(humantime::format_duration);
+        let [start, end] = [*range.start(), *range.end()].map(humantime::format_duration);
         let what = format!("{or}a duration from {start} to {end}");
-        let found = format!("`{found}`");
+        let found = excerpt(self.text(report, &what)?);
         Err(self.error(report, expected(&what, &found, "choose one in that range")))
     }
 
@@ -152,7 +159,12 @@ impl YamlValue<'_> {
         let what = "a file's path";
         let text = self.text(report, what)?;
         if text.is_empty() || text.contains('\0') {
-            let message = expected(what, "none that can exist", "write one");
+            let found = if text.is_empty() {
+                "an empty one"
+            } else {
+                "one with a NUL"
+            };
+            let message = expected(what, found, "name a file");
             return Err(self.error(report, message));
         }
         Ok(folder.join(text))

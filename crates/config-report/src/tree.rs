@@ -80,9 +80,7 @@ pub(crate) fn read(text: &str) -> Result<Option<Node>, Malformed> {
         match event {
             Ok((event, span)) => builder.event(event, span.start.line())?,
             Err(error) => {
-                let line = error.marker().line();
-                let found = format!("an error in its form: {}", error.info());
-                let advice = advice(error.info(), text, line);
+                let (line, found, advice) = explain(error.info(), text, error.marker().line());
                 return malformed(line, "YAML", &found, advice);
             }
         }
@@ -90,12 +88,38 @@ pub(crate) fn read(text: &str) -> Result<Option<Node>, Malformed> {
     Ok(builder.root)
 }
 
-/// What to do about what the parser says of `line`. It is noticed there, and may be in the line
-/// before.
-fn advice(info: &str, text: &str, line: usize) -> &'static str {
-    let mut lines = text.lines().skip(line.saturating_sub(2)).take(2);
-    if lines.any(|line| line.contains('\t')) {
-        return "replace the tab in this or the previous line by spaces";
+/// Where the mistake is that the parser noticed in `line`, what it is, and what to do about it. The
+/// parser notices some a line too late.
+fn explain(info: &str, text: &str, line: usize) -> (usize, String, &'static str) {
+    let lines: Vec<&str> = text.lines().collect();
+    let of = |number: usize| {
+        lines
+            .get(number.wrapping_sub(1))
+            .copied()
+            .unwrap_or_default()
+    };
+    let near = [line, line.saturating_sub(1), line + 1];
+    let has = |wanted: fn(&str) -> bool| near.into_iter().find(|number| wanted(of(*number)));
+    if let Some(line) = has(|line| line.contains('\t')) {
+        let found = "a tab".to_owned();
+        return (line, found, "replace it by spaces");
+    }
+    if let Some(line) = has(|line| line.contains(is_invisible)) {
+        let found = "a non-breaking or other unusual blank".to_owned();
+        return (line, found, "replace it by a plain space");
+    }
+    if info.contains("simple key expect") {
+        let is_text = |number: &usize| {
+            let line = of(*number).trim();
+            !line.is_empty() && !line.starts_with('#')
+        };
+        let line = (1..line).rev().find(is_text).unwrap_or(line);
+        let found = "a line without a key and a value".to_owned();
+        return (
+            line,
+            found,
+            "write `key: value`, with a space after the colon",
+        );
     }
     // As saphyr's parser words it; what it words otherwise gets the last one.
     let known = [
@@ -110,12 +134,26 @@ fn advice(info: &str, text: &str, line: usize) -> &'static str {
         ("in quoted scalar", "close the quote in the line before"),
         ("unexpected character", "put the value in quotes"),
         (
+            "alphabetic or numeric character",
+            "put the value in quotes if it begins with `*` or `&`",
+        ),
+        (
+            "escape character",
+            "put the value in single quotes, in which a backslash stands for itself",
+        ),
+        (
             "unknown anchor",
             "define it above with `&`, or write the value out",
         ),
     ];
     let known = known.iter().find(|(words, _)| info.contains(words));
-    known.map_or("fix this or the previous line", |(_, advice)| *advice)
+    let advice = known.map_or("fix this or the previous line", |(_, advice)| *advice);
+    (line, format!("a syntax error: {info}"), advice)
+}
+
+/// Blanks that editors and web pages put in place of a space.
+fn is_invisible(c: char) -> bool {
+    !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}'))
 }
 
 /// A list or mapping that has not ended yet.

@@ -195,12 +195,29 @@ pub fn has_placeholder(text: &str) -> bool {
     text.split_once("${").is_some_and(inside) || text.split_once("{{").is_some_and(inside)
 }
 
+/// Whether `text` has a word that may be a secret in the wrong place: a JSON Web Token, or a long
+/// word of capital and small letters and digits, as generated secrets are. Ids, host names and
+/// most paths have no such word.
+#[must_use]
+pub fn looks_secret(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "~._-+=".contains(c);
+    text.split(|c| !is_part(c)).any(|word| {
+        let has = |wanted: fn(&u8) -> bool| word.as_bytes().iter().any(wanted);
+        let mixed =
+            has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+        word.len() >= 24 && mixed || word.len() >= 12 && word.starts_with("eyJ")
+    })
+}
+
 /// A value as errors repeat it: in quotes, on one line, cut, and without what may be a
-/// password in an address.
+/// password in an address, or a secret.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
     if text.contains('@') {
         return "a value with `@`".to_owned();
+    }
+    if looks_secret(text) {
+        return "what looks like a secret".to_owned();
     }
     let mut short = String::new();
     for c in text.chars().take(SHOWN) {

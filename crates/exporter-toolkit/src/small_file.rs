@@ -103,7 +103,7 @@ pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
 #[must_use]
 pub fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::InvalidInput => "name a regular file",
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory => "name a regular file",
         ErrorKind::FileTooLarge => "name the right file",
         ErrorKind::TimedOut => "check the file system that it is on",
         _ => "check that it exists and who may read it",

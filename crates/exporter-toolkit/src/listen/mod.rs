@@ -51,12 +51,24 @@ impl fmt::Display for Socket {
     }
 }
 
+/// What to do about an address that cannot be bound.
+fn bind_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "choose another --web.listen-address or free this one",
+        io::ErrorKind::PermissionDenied => {
+            "choose a port above 1023, or grant the right to use this one"
+        }
+        io::ErrorKind::AddrNotAvailable => "name an address of this machine",
+        _ => "choose another --web.listen-address",
+    }
+}
+
 /// Why there is no socket to listen on.
 #[derive(Debug, Error)]
 pub enum ListenError {
     /// An address cannot be bound.
     #[error(
-        "expected to listen on {address}; choose another --web.listen-address or free this one"
+        "expected to listen on {address}; {advice}", advice = bind_advice(source)
     )]
     Bind {
         /// The address.
