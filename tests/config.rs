@@ -328,9 +328,10 @@ fn the_configuration_in_force_can_be_read_back() {
 }
 
 /// What a schema cannot say, by the message for it.
-const BEYOND_A_SCHEMA: [&str; 9] = [
+const BEYOND_A_SCHEMA: [&str; 10] = [
     "_file: expected",
     "credential.path: expected a readable file",
+    "credential.path: expected the path of a file",
     "expected a name of its own",
     "expected a regular expression",
     "expected a duration from",

@@ -35,7 +35,7 @@ fn no_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
         ("link", "a named pipe; name a regular file"),
         ("zero", "a device; name a regular file"),
         ("socket", "a socket; name a regular file"),
-        ("folder", "Is a directory (os error 21); check that"),
+        ("folder", "Is a directory (os error 21); name a regular"),
         ("loop", "symbolic links (os error 40); check that"),
         ("sparse", "name the"),
     ]

@@ -377,6 +377,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_taken_is_named() {
+        for taken in [CONFIG, DEFINITION] {
+            let error = read(&["--web.telemetry-path", taken]).unwrap_err();
+            let found = format!("found `{taken}`, which the exporter serves itself");
+            assert!(error.to_string().contains(&found), "{error}");
+        }
+    }
+
+    #[test]
     fn flags_stand_before_or_after_a_subcommand() {
         for arguments in [
             ["--config.file=f", "--web.listen-address=:1", "check-config"],

@@ -94,7 +94,7 @@ mod tests {
             "app.yml: expected at most 1 MiB, but found a larger file; name the right file"
         );
         let form = error(b"a: 1\nb: ]");
-        let start = "app.yml:2: expected YAML, but found an error in its form: ";
+        let start = "app.yml:2: expected YAML, but found a syntax error: ";
         assert!(form.starts_with(start), "{form}");
         assert_eq!(
             error(b"a: 1\n---\nb: 2"),

@@ -271,7 +271,7 @@ mod tests {
         );
         assert_eq!(
             plain("30").unwrap_err(),
-            "expected a duration such as `30s` or `10m`, but found `30`; write a number and a unit"
+            "expected a duration such as `30s` or `10m`, but found `30`; write a whole number and a unit: `s`, `m`, `h` or `d`"
         );
     }
 
@@ -284,10 +284,10 @@ mod tests {
         };
         assert_eq!(path("key.pem"), Ok(PathBuf::from("/etc/key.pem")));
         assert_eq!(path("/run/key.pem"), Ok(PathBuf::from("/run/key.pem")));
-        for text in ["\"\"", "\"a\\0b\""] {
+        for (text, found) in [("\"\"", "an empty one"), ("\"a\\0b\"", "one with a NUL")] {
             assert_eq!(
                 path(text).unwrap_err(),
-                "expected a file's path, but found none that can exist; write one"
+                format!("expected a file's path, but found {found}; name a file")
             );
         }
     }

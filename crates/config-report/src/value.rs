@@ -201,10 +201,13 @@ pub fn has_placeholder(text: &str) -> bool {
 #[must_use]
 pub fn looks_secret(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "~._-+=".contains(c);
+    let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
     text.split(|c| !is_part(c)).any(|word| {
-        let has = |wanted: fn(&u8) -> bool| word.as_bytes().iter().any(wanted);
-        let mixed =
-            has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+        let has = |wanted: fn(&char) -> bool| word.chars().any(|c| wanted(&c));
+        let mixed = has(char::is_ascii_uppercase)
+            && has(char::is_ascii_lowercase)
+            && has(char::is_ascii_digit)
+            && !word.chars().all(is_id);
         word.len() >= 24 && mixed || word.len() >= 12 && word.starts_with("eyJ")
     })
 }

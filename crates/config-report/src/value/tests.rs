@@ -22,6 +22,20 @@ fn values_are_cut_and_kept_on_one_line() {
     assert_eq!(excerpt("a\nb"), "`a\\nb`");
     assert_eq!(excerpt(&"x".repeat(60)), format!("`{}…`", "x".repeat(48)));
     assert_eq!(excerpt("https://me:pw@host"), "a value with `@`");
+    for secret in [
+        "8Q8~QzAnExampleOfASecret.ThatIsNone-01234",
+        "key=8Q8~QzAnExampleOfASecretThatIsNone01234",
+        "eyJhbGciOiJub25lIn0.e30.",
+    ] {
+        assert_eq!(excerpt(secret), "what looks like a secret");
+    }
+    for id in [
+        "3F0e6d0e-0000-4000-8000-00000000000",
+        "scanner-1.long-name.of.some-domain.example",
+        "/etc/defender-scan-exporter/Secret1",
+    ] {
+        assert_eq!(excerpt(id), format!("`{id}`"));
+    }
 }
 
 #[test]
