@@ -20,14 +20,17 @@ def dockerfile(binary):
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     last = max(number for number, line in enumerate(lines) if line.startswith("FROM "))
     # What the build makes, and where it is on this machine.
-    made = {"/data": "DIR", "/defender-scan-exporter": binary, "/etc/ssl/certs/ca-certificates.crt": "/etc/ssl/certs/ca-certificates.crt"}
-    mode = re.search(r"chmod (\d+) /data", text)
+    made = {"/image": "DIR", "/defender-scan-exporter": binary, "/etc/ssl/certs/ca-certificates.crt": "/etc/ssl/certs/ca-certificates.crt"}
+    mode = re.search(r"chmod (\d+) /image/data", text)
     config, files = {"Env": [], "Volumes": {}}, []
     for line in lines[last + 1 :]:
         name, value = line.split(None, 1)
         if name == "COPY":
             owner = re.search(r"--chown=(\d+:\d+)", value)
             source, target = value.split()[-2:]
+            if source == "/image":
+                # All that it holds.
+                target += "data"
             entry = f"{made[source]}={target}:{owner[1] if owner else '0:0'}"
             files.append(entry + (f":{mode[1]}" if made[source] == "DIR" and mode else ""))
         elif name == "USER":
