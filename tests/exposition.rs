@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use defender_scan_exporter::budget::{Budget, Limits, Reserved};
-use defender_scan_exporter::clock::{Clock, Timestamp};
+use defender_scan_exporter::clock::{Clock, Timestamp, Uptime};
 use defender_scan_exporter::exposition::{self, Format, SelfMetrics, catalog};
 use defender_scan_exporter::model::health::{
     AuthReason, Collector, CollectorFailure, Health, Reason,
@@ -138,6 +138,7 @@ fn health() -> Health {
         text: "never in the exposition".to_owned(),
         advice: "",
         since: at(0),
+        since_uptime: Uptime::default(),
     });
     history.next_attempt = Some(at(-300));
     history.lifecycle.sunset = Some(at(-1_000_000));

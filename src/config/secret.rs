@@ -132,6 +132,9 @@ impl SecretKind {
         let variable = |mark: char| secret.len() > 1 && secret.starts_with(mark);
         if QUOTES.into_iter().any(quoted) {
             Some("has quotes around the secret, which count as a part of it; remove them")
+        } else if has_placeholder(secret) {
+            // Whoever reads the file, or the configuration, says so of any value.
+            None
         } else if quoted(('<', '>')) || placeholder.iter().any(|words| small.contains(words)) {
             Some("looks like a placeholder; write the secret itself")
         } else if self == Self::ClientSecret

@@ -80,6 +80,10 @@ impl HttpClient for Bounded {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let answer = self.client.execute_request(request).await?;
         let (status, headers, mut parts) = answer.deconstruct();
+        if !status.is_success() {
+            // The pause that it asks for counts even if the body breaks off.
+            self.refusal.note(status.into(), &headers, &[]);
+        }
         let mut body = Vec::new();
         while let Some(part) = parts.next().await {
             let part = part?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, Uptime};
 use crate::model::histogram::Histogram;
 
 /// Declares an enum whose members are the values of a metric label.
@@ -168,6 +168,8 @@ pub struct CollectorFailure {
     pub advice: &'static str,
     /// When it first failed, of all failures since its last success.
     pub since: Timestamp,
+    /// The same moment on a clock that never jumps.
+    pub since_uptime: Uptime,
 }
 
 /// What is known of one collector.

@@ -79,8 +79,6 @@ pub struct Poller {
     polled: bool,
     /// Whether one has succeeded.
     has_polled: bool,
-    /// Since when collectors have been failing.
-    failing_since: BTreeMap<Collector, Uptime>,
     /// The [`TenantStore::generation`] in which all was saved.
     generation: u64,
 }
@@ -129,7 +127,6 @@ impl Poller {
             announced: Announced::default(),
             polled: false,
             has_polled: false,
-            failing_since: BTreeMap::new(),
             generation,
         }
     }
@@ -383,10 +380,8 @@ impl Poller {
             health.last_success = Some(self.clock.wall());
             health.last_duration = Some(took.as_secs_f64());
         }
-        let failed = health.failure.take().is_some();
-        let since = self.failing_since.remove(&collector);
-        if failed {
-            let after = since.map_or(Duration::ZERO, |since| self.clock.uptime().since(since));
+        if let Some(failure) = health.failure.take() {
+            let after = self.clock.uptime().since(failure.since_uptime);
             let after = humantime::format_duration(Duration::from_secs(after.as_secs()));
             tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), %after, "poll works again");
         }

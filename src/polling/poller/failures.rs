@@ -88,16 +88,17 @@ impl Poller {
         let health = self.tenant.health.collector_mut(collector);
         *health.errors.entry(reason).or_default() += 1;
         let before = health.failure.take();
-        let since = before.as_ref().map(|before| before.since);
+        let (since, since_uptime) = before.as_ref().map_or_else(
+            || (self.clock.wall(), self.clock.uptime()),
+            |before| (before.since, before.since_uptime),
+        );
         health.failure = Some(CollectorFailure {
             reason,
             text: text.to_owned(),
             advice,
-            since: since.unwrap_or_else(|| self.clock.wall()),
+            since,
+            since_uptime,
         });
-        self.failing_since
-            .entry(collector)
-            .or_insert(self.clock.uptime());
         before.is_none_or(|before| before.reason != reason)
     }
 

@@ -312,9 +312,26 @@ fn pages(status: &Status, query: &Query) -> Markup {
     }
 }
 
+/// The first of them, or all.
+fn listed<'a, T>(all: &'a [T], query: &Query) -> &'a [T] {
+    if query.all {
+        all
+    } else {
+        &all[..LISTED.min(all.len())]
+    }
+}
+
+/// The way from those that are listed to all, where there are more.
+fn show_all(listed: usize, all: usize, section: &str, query: &Query) -> Markup {
+    html! {
+        @if listed < all {
+            p { a href={ (query.link(|query| query.all = true)) "#" (section) } { "Show all " (all) " " (section) } }
+        }
+    }
+}
+
 fn tenants(status: &Status, query: &Query) -> Markup {
-    let all = status.tenants.len();
-    let listed = if query.all { all } else { LISTED.min(all) };
+    let listed = listed(&status.tenants, query);
     html! {
         div.scroll role="region" aria-labelledby="tenants-caption" tabindex="0" {
             table.tenants {
@@ -326,20 +343,17 @@ fn tenants(status: &Status, query: &Query) -> Markup {
                         th scope="col" { (title) }
                     }
                 } }
-                tbody { @for known in &status.tenants[..listed] { (tenant(known, status.now, query)) } }
+                tbody { @for known in listed { (tenant(known, status.now, query)) } }
             }
         }
-        @if listed < all {
-            p { a href={ (query.link(|query| query.all = true)) "#tenants" } { "Show all " (all) " tenants" } }
-        }
+        (show_all(listed.len(), status.tenants.len(), "tenants", query))
     }
 }
 
 fn agents(status: &Status, query: &Query) -> Markup {
-    let all = status.agents.len();
-    let listed = if query.all { all } else { LISTED.min(all) };
+    let listed = listed(&status.agents, query);
     html! {
-        @if all == 0 {
+        @if listed.is_empty() {
             p.empty { "No agent is known." }
         } @else {
             div.scroll role="region" aria-labelledby="agents-caption" tabindex="0" {
@@ -352,13 +366,11 @@ fn agents(status: &Status, query: &Query) -> Markup {
                             th scope="col" { (title) }
                         }
                     } }
-                    tbody { @for known in &status.agents[..listed] { (agent(known, status.now)) } }
+                    tbody { @for known in listed { (agent(known, status.now)) } }
                 }
             }
         }
-        @if listed < all {
-            p { a href={ (query.link(|query| query.all = true)) "#agents" } { "Show all " (all) " agents" } }
-        }
+        (show_all(listed.len(), status.agents.len(), "agents", query))
     }
 }
 

@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 
 use super::super::tests::{NOW, definition, state, tenant};
 use super::*;
+use crate::clock::Uptime;
 use crate::model::health::{CollectorFailure, Incomplete, Reason};
 use crate::model::view::KnownSession;
 use crate::model::{
@@ -65,6 +66,7 @@ fn failure(reason: Reason, text: &str) -> CollectorFailure {
         text: text.to_owned(),
         advice: "Set `<this>`.",
         since: NOW - Duration::from_secs(90),
+        since_uptime: Uptime::default(),
     }
 }
 
