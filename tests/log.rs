@@ -182,6 +182,15 @@ async fn text_from_elsewhere_commands_no_reader() {
         serde_json::from_str(reloaded.expect("it said so")).expect("it is JSON");
     let from = event["from"].as_str().expect("it is text");
     assert!(from.contains(HARMFUL), "{from:?}");
+    let line = logfmt.lines().find(|line| line.contains("=reloaded "));
+    let line = line.expect("it said so");
+    for key in event.as_object().expect("it is an object").keys() {
+        assert!(
+            format!(" {line}").contains(&format!(" {key}=")),
+            "{key}: {line}"
+        );
+    }
+    assert_eq!(event["level"], "info");
 
     for arguments in [
         ["--config.file", HARMFUL],

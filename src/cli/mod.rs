@@ -72,7 +72,7 @@ impl Cli {
         let mut cli = matches
             .and_then(|matches| Self::from_arg_matches(&matches))
             .map_err(|error| environment::name_the_variable(error, &arguments))
-            .map_err(usual_names::explain)?;
+            .map_err(|error| usual_names::explain(error, &arguments))?;
         // A demo has no password, and nobody but its user needs it.
         if listens_by_default
             && matches!(cli.command, Some(Command::Demo(_)))

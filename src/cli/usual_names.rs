@@ -1,10 +1,12 @@
-//! Flags as other exporters name them, and what they are called here.
+//! Flags and subcommands as other programs name them, and what they are called here.
+
+use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// How unknown flags begin, and what was likely meant.
-const MEANT: [(&str, &str); 12] = [
+/// How unknown flags and subcommands begin, and what was likely meant.
+const MEANT: [(&str, &str); 18] = [
     (
         "--config.check",
         "to check the configuration, run `check-config`",
@@ -38,20 +40,51 @@ const MEANT: [(&str, &str); 12] = [
     ("--verbose", "to log more, use `--log.level=debug`"),
     ("--debug", "to log more, use `--log.level=debug`"),
     ("--demo", "to run the demo, use the subcommand `demo`"),
+    ("run", "to run the exporter, leave the subcommand out"),
+    ("start", "to run the exporter, leave the subcommand out"),
+    ("serve", "to run the exporter, leave the subcommand out"),
+    ("version", "to show the version, use `--version`"),
+    ("config", "to check the configuration, run `check-config`"),
+    ("validate", "to check the configuration, run `check-config`"),
 ];
 
 /// The same error, with a better tip where there is one.
-pub(super) fn explain(mut error: clap::Error) -> clap::Error {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+pub(super) fn explain(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let kind = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return error,
+    };
+    let Some(ContextValue::String(found)) = error.get(kind) else {
         return error;
     };
-    let meant = MEANT.iter().find(|(start, _)| flag.starts_with(start));
-    if let (ErrorKind::UnknownArgument, Some((_, tip))) = (error.kind(), meant) {
+    if let Some(tip) = tip(found, arguments) {
         error.remove(ContextKind::SuggestedArg);
-        let tip = ContextValue::StyledStrs(vec![StyledStr::from(*tip)]);
+        error.remove(ContextKind::SuggestedSubcommand);
+        let tip = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
         error.insert(ContextKind::Suggested, tip);
     }
     error
+}
+
+fn tip(found: &str, arguments: &[OsString]) -> Option<String> {
+    let usual = MEANT.iter().find(|(start, _)| found.starts_with(start));
+    // An older style, in which one dash begins a whole word: `clap` names its first letter.
+    let word = || {
+        let mut words = arguments.iter().filter_map(|argument| argument.to_str());
+        let word = words.find(|word| word.len() > 2 && word.starts_with(found))?;
+        let (word, _) = word.split_once('=').unwrap_or((word, ""));
+        Some(format!("flags begin with two dashes: `-{word}`"))
+    };
+    let is_file = [".yml", ".yaml"].iter().any(|end| found.ends_with(end));
+    match usual {
+        Some((_, tip)) => Some((*tip).to_owned()),
+        None if is_file => Some(format!(
+            "to name the configuration file, use `--config.file={found}`"
+        )),
+        None if found.starts_with('-') && !found.starts_with("--") => word(),
+        None => None,
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +100,17 @@ mod tests {
                 .to_string();
             assert_eq!(error.matches("tip: ").count(), 1, "{error}");
             assert!(error.contains(&format!("tip: {tip}")), "{error}");
+        }
+        for (arguments, tip) in [
+            (&["-config.file=x"][..], "two dashes: `--config.file`"),
+            (&["-log.level", "debug"], "two dashes: `--log.level`"),
+            (&["exporter.yml"], "`--config.file=exporter.yml`"),
+            (&["check", "./a.yaml"], "`--config.file=./a.yaml`"),
+        ] {
+            let all = ["defender-scan-exporter"].iter().chain(arguments);
+            let error = Cli::read(all).unwrap_err().to_string();
+            assert_eq!(error.matches("tip: ").count(), 1, "{error}");
+            assert!(error.contains(tip), "{error}");
         }
         let other = Cli::read(["defender-scan-exporter", "--config.fil=x"]).unwrap_err();
         assert!(other.to_string().contains("--config.file"), "{other}");

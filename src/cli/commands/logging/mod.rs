@@ -5,7 +5,7 @@
 //! library's, from warn up ─► once a minute ┴► format ─► printable ─► queue ─► standard error
 //! ```
 
-mod logfmt;
+mod format;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeSet;
@@ -22,7 +22,6 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use self::logfmt::Logfmt;
 use crate::cli::printable;
 use crate::cli::stderr::Lines;
 use crate::cli::{LogFormat, LogLevel};
@@ -56,12 +55,9 @@ pub(super) fn start(level: LogLevel, format: LogFormat) -> io::Result<Lines> {
     let registry = tracing_subscriber::registry()
         .with(filter)
         .with(Repetitions::new(Clock::system()));
-    let layer = fmt::layer().with_writer(writer(&lines));
-    let started = match format {
-        LogFormat::Logfmt => set_global_default(registry.with(layer.event_format(Logfmt))),
-        LogFormat::Json => set_global_default(registry.with(layer.json().flatten_event(true))),
-    };
-    started.map_err(io::Error::other)?;
+    let layer = fmt::layer().event_format(format);
+    set_global_default(registry.with(layer.with_writer(writer(&lines))))
+        .map_err(io::Error::other)?;
     panic::set_hook(Box::new(panicked));
     Ok(lines)
 }
