@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prints the tables of docs/performance.md: run.sh [DEFINITIONS...]. All is built as the
 # program is shipped; PROFILE=bench builds sooner, and measures what is slower.
-# Wants Debian's wrk, nginx-light, golang-go and golang-github-prometheus-client-golang-dev.
+# Wants Debian's wrk, nginx-light and curl, and Go 1.26 with a module proxy. Other exporters
+# come from Debian's next release; nothing is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- 1000 10000 100000
@@ -11,7 +12,7 @@ built=target/${profile/#bench/release}
 
 for tool in wrk curl python3 go /usr/sbin/nginx; do
     command -v "$tool" >/dev/null || {
-        echo "expected $tool, but found none; install wrk, nginx-light, curl, python3 and golang-go" >&2
+        echo "expected $tool, but found none; install wrk, nginx-light, curl, python3 and Go" >&2
         exit 1
     }
 done
@@ -22,7 +23,8 @@ python=python3
     python=target/python/bin/python3
 }
 mkdir -p target/peers
-GO111MODULE=off GOPATH=/usr/share/gocode go build -o target/peers/classic benches/peers/classic.go
+(cd benches/peers/client_golang && go build -o ../../../target/peers/client_golang .)
+tests/newer.sh target/peers/newer prometheus-blackbox-exporter prometheus-elasticsearch-exporter >/dev/null
 cargo build --locked --profile "$profile" --bin defender-scan-exporter --example many_tenants
 cargo bench --locked --profile "$profile" --no-run --bench speed
 
@@ -35,8 +37,8 @@ for definitions; do
     ours=$(sed -n "s/^| warm scrape | $definitions | \([0-9.]*\) ms | memcpy.*/\1/p" target/peers/speed.md)
     for peer in "Go client_golang" "PyPI prometheus_client"; do
         case $peer in
-        Go*) seconds=$(target/peers/classic "$definitions") ;;
-        *) seconds=$("$python" benches/peers/classic.py "$definitions") ;;
+        Go*) seconds=$(target/peers/client_golang "$definitions") ;;
+        *) seconds=$("$python" benches/peers/pypi.py "$definitions") ;;
         esac
         awk -v peer="$peer" -v n="$definitions" -v s="$seconds" -v ours="$ours" \
             'BEGIN { printf "| %s | %d | %.1f ms | %.0f |\n", peer, n, s * 1000, s * 1000 / ours }'
@@ -45,7 +47,7 @@ done
 
 echo
 program=$built/defender-scan-exporter
-echo "The program ($profile): $(stat -c %s "$program") bytes."
+python3 benches/idle.py "$program" target/peers/newer
 for definitions; do
     tenants=$(((definitions + 9999) / 10000))
     echo

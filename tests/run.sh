@@ -80,26 +80,6 @@ install_static_target() {
     }
 }
 
-# Servers of Debian's next release beside the installed ones: what users run today. Nothing is installed.
-get_newer_servers() {
-    local folder=$PWD/target/newer package packages=(promtool prometheus prometheus-alertmanager victoria-metrics)
-    [ -e "$folder/complete" ] && return
-    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian testing main" >"$folder/sources.list"
-    local apt=(apt-get -q -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$folder/lists"
-        -o "Dir::Cache=$folder/cache" -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none)
-    (
-        cd "$folder"
-        timeout 300 "${apt[@]}" update && timeout 300 "${apt[@]}" download "${packages[@]}" || exit 1
-        for package in "${packages[@]}"; do dpkg -x "$package"_*.deb . || exit 1; done
-        rm -- *.deb
-        touch complete
-    ) || {
-        echo "expected ${packages[*]} of Debian testing, but could not get them; try again with a network" >&2
-        exit 1
-    }
-}
-
 # Cargo's tools are built without optimization, which is quicker than their work is slow.
 install_cargo_tool() {
     [ "$("target/tools/bin/$1" --version 2>/dev/null | tr ' ' '\n' | tail -n 1)" = "$2" ] && return
@@ -113,7 +93,7 @@ mkdir -p target
 install_python_tools
 install_node_tools
 install_static_target
-get_newer_servers
+tests/newer.sh target/newer promtool prometheus prometheus-alertmanager victoria-metrics
 install_cargo_tool cargo-deb 3.8.0
 install_cargo_tool cargo-deny 0.20.2
 promtool --version | head -n 1

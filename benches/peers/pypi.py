@@ -1,5 +1,5 @@
 """What a scrape of the same families costs PyPI's prometheus_client: seconds of
-processor time, the least of several. Usage: classic.py DEFINITIONS"""
+processor time, the least of several. Usage: pypi.py DEFINITIONS"""
 
 import sys
 import time

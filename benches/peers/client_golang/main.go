@@ -1,5 +1,5 @@
 // What a scrape of the same families costs Go's client_golang: seconds of
-// processor time, the least of several. Usage: classic DEFINITIONS
+// processor time, the least of several. Usage: client_golang DEFINITIONS
 package main
 
 import (
