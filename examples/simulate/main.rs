@@ -1,8 +1,10 @@
 //! A month of polling in virtual time: the real plan and the real budget
 //! against a simulated service, without sockets.
 //!
-//! `cargo run --release --example simulate`
+//! `cargo run --release --example simulate` simulates one tenant for a month,
+//! `cargo run --release --example simulate -- TENANTS DEFINITIONS SHARDS...` many tenants on shards.
 
+mod fleet;
 mod observer;
 mod report;
 mod run;
@@ -13,6 +15,28 @@ use report::Report;
 use run::{Scenario, run};
 
 fn main() {
+    let numbers = std::env::args().skip(1).map(|text| text.parse());
+    match numbers.collect::<Result<Vec<usize>, _>>().as_deref() {
+        Ok([]) => one_tenant(),
+        Ok([tenants, definitions, shards @ ..]) if !shards.is_empty() => {
+            many_tenants(*tenants, *definitions, shards);
+        }
+        _ => eprintln!("expected TENANTS DEFINITIONS SHARDS..., as numbers"),
+    }
+}
+
+fn many_tenants(tenants: usize, definitions: usize, shards: &[usize]) {
+    println!("{}", fleet::HEADINGS);
+    let sample = fleet::simulate(definitions);
+    for shards in shards
+        .iter()
+        .filter_map(|shards| u32::try_from(*shards).ok())
+    {
+        println!("{}", fleet::share_out(&sample, tenants, shards));
+    }
+}
+
+fn one_tenant() {
     println!("{}", Report::HEADINGS);
     let sizes = [
         (10, 1_000),

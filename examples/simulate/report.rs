@@ -64,8 +64,8 @@ pub struct Report {
     start: Uptime,
     /// Windows of the service's clock with more calls than the limit.
     pub violations: usize,
-    /// Calls that the service saw.
-    pub calls: usize,
+    /// When the service saw calls, from the start on.
+    pub arrivals: Vec<Duration>,
     /// Calls that had to be made.
     pub least: f64,
     delays: Delays,
@@ -94,7 +94,7 @@ impl Report {
             scenario,
             start,
             violations: 0,
-            calls: 0,
+            arrivals: Vec::new(),
             least: 0.0,
             delays: Delays::default(),
             excess: f64::NEG_INFINITY,
@@ -166,9 +166,9 @@ impl Report {
     }
 
     /// `swept`: how many definitions a day only the sweep fetches.
-    pub fn finish(&mut self, violations: usize, calls: usize, end: Uptime, swept: f64) {
+    pub fn finish(&mut self, violations: usize, arrivals: &[Uptime], end: Uptime, swept: f64) {
         self.violations = violations;
-        self.calls = calls;
+        self.arrivals = arrivals.iter().map(|at| at.since(self.start)).collect();
         self.span = end.since(self.start);
         let agents = self.span.div_duration_f64(Poll::default().agents);
         let days = self.span.div_duration_f64(HOUR * 24);
@@ -196,12 +196,13 @@ impl Report {
 
     /// The share of the allowed calls that were made.
     pub fn used(&self) -> f64 {
-        as_f64(self.calls) / (as_f64(limits().hour.calls) * self.span.div_duration_f64(HOUR))
+        as_f64(self.arrivals.len())
+            / (as_f64(limits().hour.calls) * self.span.div_duration_f64(HOUR))
     }
 
     /// Calls made against calls that had to be made.
     pub fn ratio(&self) -> f64 {
-        as_f64(self.calls) / self.least
+        as_f64(self.arrivals.len()) / self.least
     }
 
     /// Headings of the columns of `Display`.
@@ -220,7 +221,7 @@ impl fmt::Display for Report {
             self.restarts,
             self.failures,
             self.violations,
-            self.calls,
+            self.arrivals.len(),
             self.ratio(),
             self.used() * 100.0,
             self.delays.quantile(0.5),

@@ -143,7 +143,7 @@ impl Run {
         let violations = self.service.violations(limits());
         let swept = self.world.swept(Poll::default().sweep);
         self.report
-            .finish(violations, self.service.calls(), end, swept);
+            .finish(violations, self.service.arrivals(), end, swept);
         self.report
     }
 

@@ -112,8 +112,8 @@ impl Service {
             + over(limits.hour.window, limits.hour.calls)
     }
 
-    /// Calls that arrived.
-    pub fn calls(&self) -> usize {
-        self.arrivals.len()
+    /// When calls arrived.
+    pub fn arrivals(&self) -> &[Uptime] {
+        &self.arrivals
     }
 }

@@ -1,7 +1,7 @@
 //! One event on one line, as logfmt or JSON: the same keys, in the same order, with the same
 //! values.
 
-use std::fmt::{self, Debug};
+use std::fmt::{self, Debug, Write as _};
 
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -51,16 +51,15 @@ struct Line {
 
 impl Line {
     fn add(&mut self, key: &str, value: &Value) {
-        let is_first = self.text.is_empty();
-        self.text += &match self.format {
-            LogFormat::Logfmt => {
-                let space = if is_first { "" } else { " " };
-                format!("{space}{key}={}", logfmt(value))
-            }
-            LogFormat::Json => {
-                let comma = if is_first { "" } else { "," };
-                format!("{comma}{}:{value}", Value::from(key))
-            }
+        let between = match self.format {
+            _ if self.text.is_empty() => "",
+            LogFormat::Logfmt => " ",
+            LogFormat::Json => ",",
+        };
+        // Writing into a String cannot fail.
+        let _ = match self.format {
+            LogFormat::Logfmt => write!(self.text, "{between}{key}={}", logfmt(value)),
+            LogFormat::Json => write!(self.text, "{between}{}:{value}", Value::from(key)),
         };
     }
 }
