@@ -2,6 +2,7 @@
 //! published, nothing vanishes, and the other collectors go on.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use crate::common::{Exporter, Metrics, eventually, options};
 use defender_simulator::{CallRecord, Endless, Endpoint, Fault, Options, Simulator, Skip};
@@ -204,6 +205,27 @@ async fn the_first_page_is_shown_before_the_last_has_come() {
     let exporter = exporter.kill_and_restart().await;
     exporter.ready().await;
     assert!(!shown(&exporter.metrics().await).is_empty());
+}
+
+/// Of a list of a hundred pages, each of which takes long, nobody waits for the last.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_definition_is_shown_as_soon_as_its_page_is_here() {
+    let simulator = paged(200).await;
+    let latency = Duration::from_secs(2);
+    simulator.set_fault(Endpoint::Definitions, Some(Fault::Late(latency)));
+    let begun = Instant::now();
+    let exporter = Exporter::start_with_quota(&simulator, (1_000, 50_000)).await;
+    let pages = eventually("a definition is shown", async || {
+        (!shown(&exporter.metrics().await).is_empty())
+            .then(|| calls(&simulator, Endpoint::Definitions).len())
+    })
+    .await;
+    let took = begun.elapsed();
+    println!(
+        "the first definition after {:.2} times what one of 100 pages takes, {pages} asked for",
+        took.div_duration_f64(latency)
+    );
+    assert!(took < 4 * latency, "{took:?}");
 }
 
 /// Of each definition, whether details of its newest run are known.
