@@ -29,6 +29,7 @@ install_packages() {
     command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
     command -v bwrap >/dev/null || missing+=(bubblewrap)
     command -v dpkg-deb >/dev/null || missing+=(dpkg)
+    command -v rpm >/dev/null || missing+=(rpm)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     command -v chromium >/dev/null || missing+=(chromium)
     command -v chromedriver >/dev/null || missing+=(chromium-driver)
@@ -95,6 +96,7 @@ install_node_tools
 install_static_target
 tests/newer.sh target/newer promtool prometheus prometheus-alertmanager victoria-metrics
 install_cargo_tool cargo-deb 3.8.0
+install_cargo_tool cargo-generate-rpm 0.21.1
 install_cargo_tool cargo-deny 0.20.2
 promtool --version | head -n 1
 python3 --version

@@ -22,7 +22,7 @@ FailureAction=exit-force
 
 [Service]
 Type=oneshot
-TimeoutStartSec=90s
+TimeoutStartSec=150s
 StandardOutput=file:/package/log
 StandardError=inherit
 ExecStart=/bin/bash -x /package/installed.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What the package does under a running systemd; run by `boot.sh`, as root of a copy of the machine.
-# /package holds `exporter.deb`, and `exporter.yml`, `ca.pem` and `secret` of a simulated tenant.
+# What the packages do under a running systemd; run by `boot.sh`, as root of a copy of the machine.
+# /package holds `exporter.deb`, `exporter.rpm`, and `exporter.yml`, `ca.pem` and `secret` of a simulated tenant.
 set -euo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
 name=defender-scan-exporter
@@ -118,4 +118,35 @@ test -e /etc/$name/secrets/contoso
 dpkg --purge $name
 diff /before <(files)
 fails dpkg-query -W $name
+
+: "the RPM package is installed, and starts nothing before it is configured"
+userdel $name
+# What it depends on is known to dpkg here, and not to rpm.
+rpm --install --nodeps /package/exporter.rpm
+fails systemctl is-enabled $name
+fails systemctl is-active $name
+test "$(stat -c '%U %a' /var/lib/$name)" = "$name 700"
+test "$(stat -c '%U %a' /etc/$name/secrets)" = "root 700"
+sed 's/NAME/contoso/' /package/exporter.yml >/etc/$name/exporter.yml
+cp /package/ca.pem /etc/$name
+install -m 600 /package/secret /etc/$name/secrets/contoso
+sed -i 's/^ARGS=/#&/; s/^##*\(ARGS="--config.file=\)/\1/' /etc/default/$name
+systemctl enable --now $name
+shows 'defender_up{tenant="contoso"} 1'
+
+: "an upgrade of it keeps what was set, and runs the new one"
+process=$(property MainPID)
+rpm --reinstall --nodeps /package/exporter.rpm
+grep '^ARGS="--config.file=' /etc/default/$name
+shows 'defender_up{tenant="contoso"} 1'
+test "$(property MainPID)" != "$process"
+systemctl is-enabled $name
+
+: "it is removed, and what was set stays"
+rpm --erase $name
+test ! -e /usr/bin/$name
+fails systemctl is-active $name
+test -e /etc/$name/secrets/contoso
+test -e /etc/$name/exporter.yml.rpmsave
+fails rpm --query $name
 echo all is well

@@ -1,5 +1,5 @@
-//! The Debian package: built, and then installed, run and purged under a systemd that
-//! boots on a copy of this machine. It has a network of its own, with a simulated tenant.
+//! The Debian and the RPM package: built, and then installed, run and removed under a systemd
+//! that boots on a copy of this machine. It has a network of its own, with a simulated tenant.
 
 use std::env;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::common::tools::needs;
 /// Where the inner run of the test finds the package.
 const FOLDER: &str = "PACKAGE_FOLDER";
 
-/// `cargo deb`, of the static binary that the tests have anyway.
+/// `cargo deb` and `cargo generate-rpm`, of the static binary that the tests have anyway.
 fn package(folder: &Path) {
     let target = folder.join("target");
     let binary = target
@@ -39,7 +39,16 @@ fn package(folder: &Path) {
                 "--output",
             ])
             .arg(folder.join("exporter.deb"))
-            .env("CARGO_TARGET_DIR", target),
+            .env("CARGO_TARGET_DIR", &target),
+    );
+    succeeds(
+        Command::new(root().join("target/tools/bin/cargo-generate-rpm"))
+            .current_dir(root())
+            .args(["--payload-compress", "none", "--target", &static_target()])
+            .arg("--target-dir")
+            .arg(&target)
+            .arg("--output")
+            .arg(folder.join("exporter.rpm")),
     );
 }
 
@@ -52,7 +61,7 @@ fn in_namespaces(folder: &Path) -> Output {
     }
     command
         .arg(format!("{FOLDER}={}", folder.display()))
-        .args(["timeout", "--signal=KILL", "120"])
+        .args(["timeout", "--signal=KILL", "180"])
         .args(["unshare", "--mount", "--net", "--pid", "--fork"])
         .args(["--kill-child", "--mount-proc", "/bin/sh", "-c"])
         .arg("ip link set lo up && exec \"$0\" --exact --nocapture shipping::package::systemd_runs_it_from_installation_to_purge")
@@ -88,11 +97,13 @@ async fn systemd_runs_it_from_installation_to_purge() {
         "root or sudo",
         "systemd-nspawn",
         "dpkg-deb",
+        "rpm",
         "curl",
         "ip",
         "mount",
         "clang and Rust's musl target",
-        "target/tools/bin/cargo-deb"
+        "target/tools/bin/cargo-deb",
+        "target/tools/bin/cargo-generate-rpm"
     );
     let Some(folder) = env::var_os(FOLDER) else {
         let folder = tempfile::tempdir().expect("a folder can be made");
