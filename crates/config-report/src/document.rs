@@ -40,7 +40,7 @@ impl Document {
             return Err(report.error(None, "", message));
         };
         if text.len() > Self::MAX_BYTES {
-            return Err(Self::too_large(report));
+            return Err(Self::too_large(report, "name the right file"));
         }
         let root = tree::read(text)
             .map_err(|malformed| report.error(Some(malformed.line), "", malformed.message))?;
@@ -48,9 +48,10 @@ impl Document {
         Ok(Self { root })
     }
 
-    /// Reports that the text exceeds [`Self::MAX_BYTES`], for whoever stops reading a file there.
-    pub fn too_large(report: &mut ConfigReport) -> Reported {
-        let message = expected("at most 1 MiB", "a larger file", "name the right file");
+    /// Reports that the text exceeds [`Self::MAX_BYTES`], for whoever stops reading a file there;
+    /// `advice` says what to do about it.
+    pub fn too_large(report: &mut ConfigReport, advice: &str) -> Reported {
+        let message = expected("at most 1 MiB", "a larger file", advice);
         report.error(None, "", message)
     }
 

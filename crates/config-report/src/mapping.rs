@@ -88,7 +88,9 @@ impl<'n> Mapping<'n> {
 
     /// The value of `key`; a key without a value counts as absent.
     pub fn take(&mut self, key: &'static str) -> Option<YamlValue<'n>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         if matches!(entry.value.data, Data::Null) {
             return None;
@@ -106,10 +108,17 @@ impl<'n> Mapping<'n> {
         key: &'static str,
         what: &str,
     ) -> Result<YamlValue<'n>, Reported> {
-        if let Some(value) = self.take(key) {
-            return Ok(value);
+        match self.take(key) {
+            Some(value) => Ok(value),
+            None => Err(self.missing(report, key, what)),
         }
-        self.explain(report, key)?;
+    }
+
+    /// Reports that `key` has no value; `what` says what it should be.
+    pub fn missing(&mut self, report: &mut ConfigReport, key: &'static str, what: &str) -> Reported {
+        if let Err(reported) = self.explain(report, key) {
+            return reported;
+        }
         if let Some(empty) = self.position(key) {
             self.reported.push(empty);
             let advice = if self.layout.sections.contains(&key) {
@@ -117,10 +126,17 @@ impl<'n> Mapping<'n> {
             } else {
                 "write it after the colon, in quotes if it begins with `#`".to_owned()
             };
-            return Err(self.error(report, key, expected(what, "nothing", &advice)));
+            return self.error(report, key, expected(what, "nothing", &advice));
         }
         let message = expected(what, "nothing", &format!("add `{key}: …`"));
-        Err(self.error(report, key, message))
+        self.error(report, key, message)
+    }
+
+    /// A mapping without keys in the place of the value of `key`, for what is asked of a section
+    /// that may be left out.
+    #[must_use]
+    pub fn empty_section(&self, key: &str) -> Mapping<'static> {
+        Mapping::new(&[], &self.path_of(key), self.line_of(key))
     }
 
     /// Whether `key` is there, but nothing after its colon.

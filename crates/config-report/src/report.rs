@@ -1,5 +1,6 @@
 //! What a file can have wrong, and where.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use thiserror::Error;
@@ -53,7 +54,44 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-/// All that is wrong with a configuration: at least one error, by line.
+/// How many errors or warnings of one file are shown.
+const SHOWN_OF_A_FILE: usize = 20;
+/// How many are shown in all.
+const SHOWN: usize = 100;
+
+impl ConfigWarning {
+    /// One line for each of `warnings`, but no more than anybody reads: the first 20 of each file
+    /// and the first 100 of all, and how many more there are.
+    #[must_use]
+    pub fn lines(warnings: &[Self]) -> Vec<String> {
+        lines(warnings, |warning| &warning.location, "warning")
+    }
+}
+
+/// The first of `notes`, and how many more there are.
+fn lines<T: fmt::Display>(
+    notes: &[T],
+    location: impl Fn(&T) -> &Location,
+    what: &str,
+) -> Vec<String> {
+    let mut of_file: HashMap<&str, usize> = HashMap::new();
+    let mut lines = Vec::new();
+    for note in notes {
+        let count = of_file.entry(&location(note).origin).or_default();
+        *count += 1;
+        if *count <= SHOWN_OF_A_FILE && lines.len() < SHOWN {
+            lines.push(note.to_string());
+        }
+    }
+    let more = notes.len() - lines.len();
+    if more > 0 {
+        let s = if more == 1 { "" } else { "s" };
+        lines.push(format!("and {more} more {what}{s}"));
+    }
+    lines
+}
+
+/// All that is wrong with a configuration: at least one error, by file and line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
@@ -63,18 +101,19 @@ impl ConfigErrors {
     pub fn as_slice(&self) -> &[ConfigError] {
         &self.0
     }
+
+    /// One line for each error, but no more than anybody reads: the first 20 of each file and the
+    /// first 100 of all, and how many more there are.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        lines(&self.0, |error| &error.location, "error")
+    }
 }
 
-/// One error a line.
+/// [`ConfigErrors::lines`].
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            error.fmt(f)?;
-        }
-        Ok(())
+        f.write_str(&self.lines().join("\n"))
     }
 }
 
@@ -88,9 +127,14 @@ pub fn expected(what: &str, found: &str, advice: &str) -> String {
 /// Collects what is wrong while a configuration is read.
 #[derive(Clone, Debug)]
 pub struct ConfigReport {
-    origin: String,
-    errors: Vec<ConfigError>,
-    warnings: Vec<ConfigWarning>,
+    /// What was read, in this order; never empty.
+    origins: Vec<String>,
+    /// Which of them is being read.
+    current: usize,
+    /// With the numbers of their origins.
+    errors: Vec<(usize, ConfigError)>,
+    /// With the numbers of their origins.
+    warnings: Vec<(usize, ConfigWarning)>,
 }
 
 /// An error was added to the [`ConfigReport`]; there is no other way to get one of these.
@@ -128,10 +172,35 @@ impl ConfigReport {
     #[must_use]
     pub fn new(origin: &str) -> Self {
         Self {
-            origin: origin.to_owned(),
+            origins: vec![origin.to_owned()],
+            current: 0,
             errors: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// What is being read, as it was named.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.origins
+            .get(self.current)
+            .map_or("", |origin| origin.as_str())
+    }
+
+    /// Lets `read` read something else, such as a file that the first one names: what it reports
+    /// is about `origin`, and comes after what is wrong with all that was read before.
+    pub fn within<T>(&mut self, origin: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let around = self.current;
+        let is_first = self.origins.first().is_some_and(|first| first == origin);
+        if is_first {
+            self.current = 0;
+        } else {
+            self.current = self.origins.len();
+            self.origins.push(origin.to_owned());
+        }
+        let value = read(self);
+        self.current = around;
+        value
     }
 
     /// Adds an error about `key`, or about the whole if that is empty. For what no value
@@ -145,7 +214,8 @@ impl ConfigReport {
     ) -> Reported {
         let location = self.location(line, key);
         let message = message.into();
-        self.errors.push(ConfigError { location, message });
+        self.errors
+            .push((self.current, ConfigError { location, message }));
         Reported(())
     }
 
@@ -153,18 +223,20 @@ impl ConfigReport {
     pub fn warn(&mut self, line: Option<usize>, key: &str, message: impl Into<String>) {
         let location = self.location(line, key);
         let message = message.into();
-        self.warnings.push(ConfigWarning { location, message });
+        self.warnings
+            .push((self.current, ConfigWarning { location, message }));
     }
 
-    fn location(&self, line: Option<usize>, key: &str) -> Location {
+    pub(crate) fn location(&self, line: Option<usize>, key: &str) -> Location {
         Location {
-            origin: self.origin.clone(),
+            origin: self.origin().to_owned(),
             line,
             key: key.to_owned(),
         }
     }
 
-    /// What was read with its warnings, if nothing is wrong; both kinds are ordered by line.
+    /// What was read with its warnings, if nothing is wrong; both kinds are ordered by what was
+    /// read, and by line.
     ///
     /// # Errors
     /// [`ConfigErrors`], if any was reported, even if there is a value all the same.
@@ -174,12 +246,16 @@ impl ConfigReport {
     ) -> Result<(T, Vec<ConfigWarning>), ConfigErrors> {
         match value {
             Ok(value) if self.errors.is_empty() => {
-                self.warnings.sort_by_key(|warning| warning.location.line);
-                Ok((value, self.warnings))
+                self.warnings
+                    .sort_by_key(|(origin, warning)| (*origin, warning.location.line));
+                let warnings = self.warnings.into_iter();
+                Ok((value, warnings.map(|(_, warning)| warning).collect()))
             }
             _ => {
-                self.errors.sort_by_key(|error| error.location.line);
-                Err(ConfigErrors(self.errors))
+                self.errors
+                    .sort_by_key(|(origin, error)| (*origin, error.location.line));
+                let errors = self.errors.into_iter();
+                Err(ConfigErrors(errors.map(|(_, error)| error).collect()))
             }
         }
     }
@@ -224,6 +300,59 @@ mod tests {
         let mut report = ConfigReport::new("app.yml");
         report.error(None, "", "wrong");
         assert!(report.finish(Ok(1)).is_err());
+    }
+
+    #[test]
+    fn what_is_read_within_has_its_own_origin() {
+        let mut report = ConfigReport::new("app.yml");
+        report.within("b.yml", |report| {
+            report.error(Some(3), "b", "late");
+            report.error(Some(1), "a", "early");
+            report.within("app.yml", |report| report.error(Some(9), "y", "of the first"));
+            assert_eq!(report.origin(), "b.yml");
+        });
+        report.within("a.yml", |report| report.error(Some(1), "a", "last"));
+        let reported = report.error(Some(7), "x", "of the first");
+        let errors = report.finish(Err::<(), _>(reported)).unwrap_err();
+        let text = "app.yml:7: x: of the first\napp.yml:9: y: of the first\nb.yml:1: a: early\nb.yml:3: b: late\na.yml:1: a: last";
+        assert_eq!(errors.to_string(), text);
+    }
+
+    #[test]
+    fn many_of_a_kind_are_counted() {
+        let mut report = ConfigReport::new("app.yml");
+        let mut errors = |origin: &str, count| {
+            report.within(origin, |report| {
+                for line in 1..=count {
+                    report.error(Some(line), "", "wrong");
+                    report.warn(Some(line), "", "odd");
+                }
+            });
+        };
+        errors("a.yml", 300);
+        errors("b.yml", 2);
+        let clone = report.clone();
+        let reported = report.error(None, "", "whole");
+        let errors = report.finish(Err::<(), _>(reported)).unwrap_err();
+        assert_eq!(errors.as_slice().len(), 303);
+        let lines = errors.lines();
+        assert_eq!(lines.len(), 1 + 20 + 2 + 1);
+        assert_eq!(lines[20], "a.yml:20: wrong");
+        assert_eq!(lines[21], "b.yml:1: wrong");
+        assert_eq!(lines[23], "and 280 more errors");
+        let warnings: Vec<_> = clone.warnings.into_iter().map(|(_, one)| one).collect();
+        let lines = ConfigWarning::lines(&warnings);
+        assert_eq!(lines.last().map(String::as_str), Some("and 280 more warnings"));
+        let of_many = (1..=7).map(|file| ConfigWarning {
+            location: Location {
+                origin: format!("{file}.yml"),
+                line: None,
+                key: String::new(),
+            },
+            message: "odd".to_owned(),
+        });
+        let of_many: Vec<_> = std::iter::repeat_n(of_many, 15).flatten().collect();
+        assert_eq!(ConfigWarning::lines(&of_many).len(), SHOWN + 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::mapping::{Mapping, shown_key};
-use crate::report::{ConfigReport, Reported, expected};
+use crate::report::{ConfigReport, Location, Reported, expected};
 use crate::tree::{Data, Node};
 
 /// How much of a value is repeated in an error, in characters.
@@ -43,6 +43,12 @@ impl<'n> YamlValue<'n> {
     /// Reports a warning about it.
     pub fn warn(&self, report: &mut ConfigReport, message: impl Into<String>) {
         report.warn(Some(self.node.line), &self.path, message);
+    }
+
+    /// Where it stands in what is being read.
+    #[must_use]
+    pub fn location(&self, report: &ConfigReport) -> Location {
+        report.location(Some(self.node.line), &self.path)
     }
 
     /// The path of its key, such as `servers[0].name`.
