@@ -328,7 +328,12 @@ fn the_configuration_in_force_can_be_read_back() {
 }
 
 /// What a schema cannot say, by the message for it.
-const BEYOND_A_SCHEMA: [&str; 10] = [
+const BEYOND_A_SCHEMA: [&str; 15] = [
+    "with those of `defaults`; remove some",
+    "`poll.definitions` of at least 10s",
+    "expected at least one tenant, but found none in this file",
+    "expected patterns of other files",
+    ": expected a readable file, but found",
     "_file: expected",
     "credential.path: expected a readable file",
     "credential.path: expected the path of a file",
@@ -354,19 +359,7 @@ fn editors_see_the_same_mistakes_by_the_schema() {
         .iter()
         .flat_map(|folder| yaml_files(folder))
         .collect();
-    let output = Command::new("node")
-        .env("NODE_PATH", fs::canonicalize(modules).unwrap())
-        .args(["tests/schema/check.cjs", "src/config/schema.json"])
-        .args(&files)
-        .output()
-        .expect("expected node, but found none; run tests/run.sh");
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(
-        said.lines().count(),
-        files.len(),
-        "{:?}",
-        String::from_utf8(output.stderr)
-    );
+    let said = by_schema("src/config/schema.json", &files);
     let mut seen = 0;
     for (file, said) in files.iter().zip(said.lines()) {
         let name = file.display();
@@ -382,6 +375,35 @@ fn editors_see_the_same_mistakes_by_the_schema() {
         }
     }
     assert!(seen > 60, "{seen}");
+    for (folder, valid) in [("good", &["a", "b"][..]), ("bad", &["h"])] {
+        let files = yaml_files(&format!("tests/config/{folder}/provider"));
+        let files: Vec<_> = files
+            .into_iter()
+            .filter(|file| !file.ends_with(".hidden.yml"))
+            .collect();
+        let said = by_schema("src/config/schema.json#/definitions/tenant_file", &files);
+        for (file, said) in files.iter().zip(said.lines()) {
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            assert_eq!(said == "valid", valid.contains(&name), "{name}: {said}");
+        }
+    }
+}
+
+/// What a JSON Schema says of files, in a line each.
+fn by_schema(schema: &str, files: &[PathBuf]) -> String {
+    let output = Command::new("node")
+        .env(
+            "NODE_PATH",
+            fs::canonicalize("target/node/node_modules").unwrap(),
+        )
+        .args(["tests/schema/check.cjs", schema])
+        .args(files)
+        .output()
+        .expect("expected node, but found none; run tests/run.sh");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr);
+    assert_eq!(said.lines().count(), files.len(), "{stderr:?}");
+    said
 }
 
 /// The keys that a section knows, as its error for an unknown one lists them.
@@ -416,6 +438,10 @@ fn the_schema_has_every_key() {
         known_keys("http: {zz: 1}")
     );
     assert_eq!(keys(tenant), known_keys("tenants: [{zz: 1}]"));
+    assert_eq!(
+        keys(&schema["properties"]["defaults"]),
+        known_keys("defaults: {zz: 1}")
+    );
     for name in ["definitions", "poll", "quota"] {
         let text = format!("tenants: [{{{name}: {{zz: 1}}}}]");
         assert_eq!(
@@ -439,6 +465,29 @@ fn the_schema_has_every_key() {
         assert_eq!(keys(of_type), known, "{name}");
     }
     assert_eq!(types.len(), 7);
+    let of_any = &schema["definitions"]["credential_keys"];
+    let of_types: BTreeSet<_> = types.iter().flat_map(|of_type| keys(of_type)).collect();
+    assert_eq!(keys(of_any), of_types);
+    let names = of_any["properties"]["type"]["enum"].as_array().unwrap();
+    assert_eq!(names.len(), types.len());
+}
+
+/// The keys of a tenant file, of which errors tell where it is read.
+#[test]
+fn the_schema_has_every_key_of_a_tenant_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name| folder.path().join(name);
+    fs::write(path("exporter.yml"), "tenant_files: ['a.*']").unwrap();
+    fs::write(path("a.yml"), "tenants: []\nzz: 1").unwrap();
+    let mistakes = Config::load_with(&path("exporter.yml"), &without_environment).unwrap_err();
+    let text = mistakes.to_string();
+    assert!(
+        text.contains("a.yml:2: zz: expected `tenants`, but found an unknown key"),
+        "{text}"
+    );
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    let file = &schema["definitions"]["tenant_file"]["properties"];
+    assert!(file.as_object().unwrap().keys().eq(["tenants"]), "{file}");
 }
 
 #[test]

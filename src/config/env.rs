@@ -8,9 +8,9 @@ use secrecy::SecretString;
 
 use super::certificate::{CertificateFiles, ClientCertificate};
 use super::cloud::{CLOUDS, Cloud};
+use super::quota::Quota;
 use super::scalar::{Scheme, is_directory, is_guid, origin};
 use super::secret::{SecretKind, check_secret_file};
-use super::tenant::default_limits;
 use super::{Config, Credential, DefinitionFilter, Http, Poll, SecretSource, Tenant};
 use crate::model::TenantName;
 
@@ -96,7 +96,7 @@ impl Variables<'_> {
                 token_file,
             },
         };
-        let [limits, api_limits] = default_limits();
+        let [limits, api_limits] = Quota::default().limits();
         let tenant = Tenant {
             name: TenantName::new("default"),
             tenant_id: tenant_id?,

@@ -6,19 +6,20 @@
 //! ```
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use config_report::{
-    ConfigErrors, ConfigReport, ConfigWarning, Document, Layout, Reported, YamlValue, collect_all,
+    ConfigErrors, ConfigReport, ConfigWarning, Document, Layout, Mapping, Reported, YamlValue,
     expected, has_placeholder,
 };
 
+use super::defaults::Defaults;
 use super::files::ReadContext;
 use super::scalar::proxy;
-use super::{Config, Http, Tenant, credential, tenant};
+use super::tenants::Tenants;
+use super::{Config, Http, Tenant, credential, tenant, tenant_files};
 use crate::budget::UNANSWERED;
 use exporter_toolkit::small_file::{self, Content};
 
@@ -58,53 +59,88 @@ impl Config {
         strict: bool,
     ) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
         let mut report = ConfigReport::new(&path.display().to_string());
-        let Content { bytes, exposed } = match read_file(path, &mut report) {
+        let advice = "name the right file, or move tenants to files that `tenant_files` names";
+        let Content { bytes, exposed } = match read_file(path, &mut report, advice) {
             Ok(content) => content,
             Err(reported) => return report.finish(Err(reported)),
         };
         let folder = path.parent().unwrap_or(Path::new(""));
         let world = ReadContext {
+            main: path,
             folder: Some(folder),
             env,
             strict,
-            named: OnceCell::new(),
+            named: &OnceCell::new(),
         };
         let found = read(&bytes, &mut report, &world);
         if exposed && found.as_ref().is_ok_and(|(_, inline)| *inline) {
-            let text = "everyone on this machine can read this file, and it holds a secret; run `chmod o-r` on it, or move the secret to a file of its own";
-            report.warn(None, "", text);
+            warn_of_exposure(&mut report);
         }
         report.finish(found.map(|(config, _)| config))
     }
 
     /// Reads `text`; `origin` names it in errors. Files that it names are not
-    /// looked at, and neither is the environment.
+    /// looked at, and neither is the environment. So there may be no tenant, if it
+    /// has `tenant_files`.
     ///
     /// # Errors
     /// All [`ConfigErrors`] in it.
     pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
         let mut report = ConfigReport::new(origin);
         let world = ReadContext {
+            main: Path::new(origin),
             folder: None,
             env: &|_| None,
             strict: false,
-            named: OnceCell::new(),
+            named: &OnceCell::new(),
         };
         let config = read(text.as_bytes(), &mut report, &world).map(|(config, _)| config);
         report.finish(config)
     }
 }
 
-fn read_file(path: &Path, report: &mut ConfigReport) -> Result<Content, Reported> {
+/// The content of a file; `too_large` says what to do about one that is.
+pub(super) fn read_file(
+    path: &Path,
+    report: &mut ConfigReport,
+    too_large: &str,
+) -> Result<Content, Reported> {
     small_file::blocking_read(path, Document::MAX_BYTES as u64).map_err(|error| {
         if error.kind() == ErrorKind::FileTooLarge {
-            return Document::too_large(report);
+            return Document::too_large(report, too_large);
         }
         let advice = small_file::advice(&error);
         let text = expected("a readable file", &error.to_string(), advice);
         report.error(None, "", text)
     })
 }
+
+/// A file with a secret that every user of the machine can read.
+pub(super) fn warn_of_exposure(report: &mut ConfigReport) {
+    let text = "everyone on this machine can read this file, and it holds a secret; run `chmod o-r` on it, or move the secret to a file of its own";
+    report.warn(None, "", text);
+}
+
+/// What is known of the keys around those of the file.
+const LAYOUT: Layout = Layout {
+    sections: &["tenants", "tenant_files", "defaults", "http"],
+    elsewhere: &[
+        (
+            "it belongs to an entry of `tenants`: indent it",
+            tenant::KEYS,
+        ),
+        (
+            "it belongs to `http`: indent it",
+            &["timeout", "ca_file", "proxy_url"],
+        ),
+        (
+            "it belongs to the `credential` of a tenant: indent it",
+            credential::KEYS,
+        ),
+    ],
+    // For anchors.
+    ignored: Some("x-"),
+};
 
 /// The configuration in `text`, and whether it holds a secret itself.
 fn read(
@@ -118,35 +154,8 @@ fn read(
         return Err(report.error(None, "", expected(what, "nothing", "add `tenants:`")));
     };
     warn_of_placeholders(&root, report);
-    let mut section = root.mapping(report, what)?.with_layout(Layout {
-        sections: &["tenants", "http"],
-        elsewhere: &[
-            (
-                "it belongs to an entry of `tenants`: indent it",
-                tenant::KEYS,
-            ),
-            (
-                "it belongs to `http`: indent it",
-                &["timeout", "ca_file", "proxy_url"],
-            ),
-            (
-                "it belongs to the `credential` of a tenant: indent it",
-                credential::KEYS,
-            ),
-        ],
-        // For anchors.
-        ignored: Some("x-"),
-    });
-    // Without them a tenant misses what it needs, which would be no help to say too.
-    let placed = if section.is_empty("tenants") {
-        Ok(())
-    } else {
-        section.refuse_misplaced(report)
-    };
-    let tenants = section.require(report, "tenants", "a list of tenants");
-    let tenants = placed
-        .and(tenants)
-        .and_then(|value| read_tenants(&value, report, world));
+    let mut section = root.mapping(report, what)?.with_layout(LAYOUT);
+    let tenants = read_tenants(&mut section, report, world);
     let http = match section.take("http") {
         Some(value) => read_http(&value, report, world),
         None => Ok(Http::default()),
@@ -158,8 +167,54 @@ fn read(
     Ok((Config { tenants, http }, inline))
 }
 
+/// The tenants of this file and of those that it names, and whether a secret stands in this one.
+fn read_tenants(
+    section: &mut Mapping<'_>,
+    report: &mut ConfigReport,
+    world: &ReadContext<'_>,
+) -> Result<(Vec<Tenant>, bool), Reported> {
+    // Without them a tenant misses what it needs, which would be no help to say too.
+    let placed = if section.is_empty("tenants") {
+        Ok(())
+    } else {
+        section.refuse_misplaced(report)
+    };
+    let listed = section.take("tenants");
+    let files = section.take("tenant_files");
+    let defaults = section.take("defaults");
+    let defaults = defaults.map(|value| Defaults::read(&value, report, world));
+    let defaults = defaults.unwrap_or_default();
+    let mut tenants = Tenants::default();
+    let mut inline = defaults.has_secret();
+    match (placed, &listed) {
+        (Err(reported), _) => tenants.fail(reported),
+        (Ok(()), Some(value)) => inline |= tenants.add(value, report, world, &defaults),
+        (Ok(()), None) if files.is_some() => {}
+        (Ok(()), None) => {
+            tenants.fail(section.missing(report, "tenants", "a list of tenants"));
+        }
+    }
+    if let Some(value) = &files {
+        tenant_files::read(value, &mut tenants, report, world, &defaults);
+    }
+    let tenants = tenants.finish()?;
+    let is_complete = files.is_none() || world.folder.is_some();
+    match (files, listed) {
+        (Some(value), _) if tenants.is_empty() && is_complete => {
+            let found = "none in this file and in those that match";
+            let text = expected("at least one tenant", found, "add one");
+            Err(value.error(report, text))
+        }
+        (None, Some(value)) if tenants.is_empty() => {
+            let text = expected("at least one tenant", "an empty list", "add one");
+            Err(value.error(report, text))
+        }
+        _ => Ok((tenants, inline)),
+    }
+}
+
 /// Files of templates, and of programs that replace variables, are often copied as they are.
-fn warn_of_placeholders(root: &YamlValue<'_>, report: &mut ConfigReport) {
+pub(super) fn warn_of_placeholders(root: &YamlValue<'_>, report: &mut ConfigReport) {
     root.each_text(&mut |value, text| {
         if has_placeholder(text) {
             value.warn(
@@ -168,77 +223,6 @@ fn warn_of_placeholders(root: &YamlValue<'_>, report: &mut ConfigReport) {
             );
         }
     });
-}
-
-fn read_tenants(
-    value: &YamlValue<'_>,
-    report: &mut ConfigReport,
-    world: &ReadContext<'_>,
-) -> Result<(Vec<Tenant>, bool), Reported> {
-    let items = value.list(report, "a list of tenants")?;
-    if items.is_empty() {
-        let text = expected("at least one tenant", "an empty list", "add one");
-        return Err(value.error(report, text));
-    }
-    let continues = |pair: &&[YamlValue<'_>]| {
-        let [before, item] = pair else { return false };
-        !(item.has("name") || before.has("tenant_id") && before.has("credential"))
-    };
-    if let Some([_, item]) = items.windows(2).find(continues) {
-        let what = "`name` in each entry of the list";
-        let found = "one that goes on with the entry before";
-        let advice = "write `- ` before the first key of a tenant only";
-        return Err(item.error(report, expected(what, found, advice)));
-    }
-    let found = items.iter().map(|item| tenant::read(item, report, world));
-    let found = collect_all(found);
-    refuse_duplicates(&items, report);
-    let (tenants, inline): (Vec<_>, Vec<_>) = found?;
-    warn_of_shared_budgets(&items, &tenants, report);
-    Ok((tenants, inline.contains(&true)))
-}
-
-/// Names are compared whatever else is wrong with the tenants.
-fn refuse_duplicates(items: &[YamlValue<'_>], report: &mut ConfigReport) {
-    let mut seen = HashMap::new();
-    for item in items {
-        let Some((name, value)) = item.peek("name") else {
-            continue;
-        };
-        if let Some(first) = seen.insert(name, item.path()) {
-            let found = format!("that of {first} again");
-            value.error(
-                report,
-                expected("a name of its own", &found, "rename one of them"),
-            );
-        }
-    }
-}
-
-/// The API counts calls per directory and application. Tenants that share both spend one
-/// budget; those that reach the API under different addresses are not known to.
-fn warn_of_shared_budgets(items: &[YamlValue<'_>], tenants: &[Tenant], report: &mut ConfigReport) {
-    let mut seen = HashMap::new();
-    for (value, tenant) in items.iter().zip(tenants) {
-        let key = tenant.budget_key();
-        let (application, _) = key.as_str().rsplit_once('|').unwrap_or_default();
-        let scope = tenant.limits.scope;
-        let (first, path, known) = seen
-            .entry(application.to_owned())
-            .or_insert_with(|| (key.clone(), value.path(), scope));
-        if *first == key && *known != scope {
-            let text = format!(
-                "counts calls by another `quota.scope` than {path}, with which it shares a budget; set the same for both"
-            );
-            value.warn(report, text);
-        }
-        if *first != key {
-            let text = format!(
-                "names the same directory and application as {path} at another address of the API, which may count their calls together; lower `quota.use` of both"
-            );
-            value.warn(report, text);
-        }
-    }
 }
 
 fn read_http(

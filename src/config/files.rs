@@ -15,7 +15,10 @@ use crate::clock::Clock;
 use exporter_toolkit::small_file;
 
 /// What the reader may know of the world beside the text.
+#[derive(Clone, Copy)]
 pub(super) struct ReadContext<'w> {
+    /// The configuration file itself.
+    pub(super) main: &'w Path,
     /// The folder to which paths are relative; `None`: paths stay as they are,
     /// and files are not looked at.
     pub(super) folder: Option<&'w Path>,
@@ -24,7 +27,7 @@ pub(super) struct ReadContext<'w> {
     /// Whether what is wrong only for the time being is an error, not a warning.
     pub(super) strict: bool,
     /// What the environment names, once a tenant has asked for it.
-    pub(super) named: OnceCell<Named>,
+    pub(super) named: &'w OnceCell<Named>,
 }
 
 /// What the environment names for tenants of which the file does not say it.
@@ -43,14 +46,17 @@ impl ReadContext<'_> {
 
     /// What the environment names.
     pub(super) fn named(&self, report: &mut ConfigReport) -> &Named {
-        self.named.get_or_init(|| {
+        let read = |report: &mut ConfigReport| {
             let cloud = self.variable(CLOUD);
             let cloud = cloud.and_then(|text| read_cloud(&text, report));
             let authority = self.authority(report);
             let host = authority.as_ref().and_then(Url::host_str);
             let cloud = cloud.unwrap_or_else(|| Cloud::of_authority(host));
             Named { cloud, authority }
-        })
+        };
+        // It concerns the whole, whichever file asks first.
+        let main = self.main.display().to_string();
+        self.named.get_or_init(|| report.within(&main, read))
     }
 
     fn authority(&self, report: &mut ConfigReport) -> Option<Url> {

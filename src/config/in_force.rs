@@ -8,7 +8,8 @@ use arc_swap::ArcSwapOption;
 use humantime::format_duration;
 use serde::Serialize;
 
-use super::tenant::{shares, without_anchors};
+use super::definitions::without_anchors;
+use super::quota::shares;
 use super::{Config, Credential, ManagedIdentity, Rule, SecretSource, Tenant};
 use crate::budget::Scope;
 use crate::model::DefinitionId;

@@ -42,19 +42,26 @@ const RESERVED: &[&str] = &[
     "window",
 ];
 
-/// A tenant's labels by their names.
+/// The labels of a section by their names, and those of `defaults` that it does not name.
 pub(super) fn read(
     value: &YamlValue<'_>,
     report: &mut ConfigReport,
+    defaults: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Reported> {
     let section = value.mapping(report, "a mapping such as `customer: contoso`")?;
     let entries = section.entries();
+    let too_many = |found: &str| expected(&format!("at most {MOST} labels"), found, "remove some");
     if entries.len() > MOST {
-        let what = format!("at most {MOST} labels");
-        let text = expected(&what, &entries.len().to_string(), "remove some");
-        return Err(value.error(report, text));
+        return Err(value.error(report, too_many(&entries.len().to_string())));
     }
-    collect_all(entries.iter().map(|entry| read_label(entry, report)))
+    let own: BTreeMap<_, _> = collect_all(entries.iter().map(|entry| read_label(entry, report)))?;
+    let mut labels = defaults.clone();
+    labels.extend(own);
+    if labels.len() > MOST {
+        let found = format!("{} with those of `defaults`", labels.len());
+        return Err(value.error(report, too_many(&found)));
+    }
+    Ok(labels)
 }
 
 fn read_label(

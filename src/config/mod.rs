@@ -5,22 +5,35 @@
 //!
 //! ```text
 //! file.rs ─► config_report (text → values with lines, and a report of all errors)
-//!    └─ tenant.rs ─ labels.rs ─ credential.rs ─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
+//!    ├─ defaults.rs (what tenants have in common)
+//!    ├─ tenant_files.rs (patterns → more files)
+//!    └─ tenants.rs (names and budgets among all files)
+//!         └─ tenant.rs ─ addresses.rs, labels.rs, credential.rs, definitions.rs, poll.rs, quota.rs
+//!              └─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
+//! fingerprint.rs (all files → a digest, to notice changes)
 //! env.rs (Azure's variables → one tenant)
 //! in_force.rs (all of it as YAML again, without secrets), schema.json (for editors)
 //! ```
 
+mod addresses;
 mod certificate;
 mod cloud;
 mod credential;
+mod defaults;
+mod definitions;
 mod env;
 mod file;
 mod files;
+mod fingerprint;
 mod in_force;
 mod labels;
+mod poll;
+mod quota;
 mod scalar;
 mod secret;
 mod tenant;
+mod tenant_files;
+mod tenants;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,6 +46,7 @@ use url::Url;
 
 pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use config_report::{ConfigErrors, ConfigWarning};
+pub use fingerprint::fingerprint;
 pub use in_force::InForce;
 pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};

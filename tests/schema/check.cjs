@@ -1,10 +1,14 @@
-// Checks YAML files against a JSON Schema: `node check.cjs SCHEMA FILE…`, one line a file.
+// Checks YAML files against a JSON Schema, or a part of one: `node check.cjs SCHEMA[#PART] FILE…`,
+// one line a file.
 const fs = require("fs");
 const Ajv = require("ajv");
 const YAML = require("yaml");
 
 const [schema, ...files] = process.argv.slice(2);
-const validate = new Ajv({ strict: false, allErrors: true }).compile(JSON.parse(fs.readFileSync(schema)));
+const [name, part = ""] = schema.split("#");
+const ajv = new Ajv({ strict: false, allErrors: true });
+ajv.addSchema(JSON.parse(fs.readFileSync(name)), "schema");
+const validate = ajv.compile({ $ref: `schema#${part}` });
 for (const file of files) {
   let said = "valid";
   try {

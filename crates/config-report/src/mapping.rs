@@ -115,7 +115,12 @@ impl<'n> Mapping<'n> {
     }
 
     /// Reports that `key` has no value; `what` says what it should be.
-    pub fn missing(&mut self, report: &mut ConfigReport, key: &'static str, what: &str) -> Reported {
+    pub fn missing(
+        &mut self,
+        report: &mut ConfigReport,
+        key: &'static str,
+        what: &str,
+    ) -> Reported {
         if let Err(reported) = self.explain(report, key) {
             return reported;
         }

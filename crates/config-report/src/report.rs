@@ -227,6 +227,23 @@ impl ConfigReport {
             .push((self.current, ConfigWarning { location, message }));
     }
 
+    /// How many errors there are so far, for [`Self::none_since`].
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Whether there is no error beyond the first so many.
+    ///
+    /// # Errors
+    /// [`Reported`], if there is one.
+    pub fn none_since(&self, errors: usize) -> Result<(), Reported> {
+        if self.errors.len() > errors {
+            return Err(Reported(()));
+        }
+        Ok(())
+    }
+
     pub(crate) fn location(&self, line: Option<usize>, key: &str) -> Location {
         Location {
             origin: self.origin().to_owned(),
@@ -308,7 +325,9 @@ mod tests {
         report.within("b.yml", |report| {
             report.error(Some(3), "b", "late");
             report.error(Some(1), "a", "early");
-            report.within("app.yml", |report| report.error(Some(9), "y", "of the first"));
+            report.within("app.yml", |report| {
+                report.error(Some(9), "y", "of the first")
+            });
             assert_eq!(report.origin(), "b.yml");
         });
         report.within("a.yml", |report| report.error(Some(1), "a", "last"));
@@ -342,7 +361,10 @@ mod tests {
         assert_eq!(lines[23], "and 280 more errors");
         let warnings: Vec<_> = clone.warnings.into_iter().map(|(_, one)| one).collect();
         let lines = ConfigWarning::lines(&warnings);
-        assert_eq!(lines.last().map(String::as_str), Some("and 280 more warnings"));
+        assert_eq!(
+            lines.last().map(String::as_str),
+            Some("and 280 more warnings")
+        );
         let of_many = (1..=7).map(|file| ConfigWarning {
             location: Location {
                 origin: format!("{file}.yml"),

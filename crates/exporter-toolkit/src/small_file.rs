@@ -15,6 +15,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -80,6 +81,43 @@ pub fn blocking_read(path: &Path, limit: u64) -> io::Result<Content> {
     answer
         .recv_timeout(PATIENCE)
         .unwrap_or_else(|_| Err(hangs()))
+}
+
+/// Does `work` on a thread of its own, for whoever may block theirs: such as to list a folder,
+/// which takes for ever where its file system hangs.
+///
+/// # Errors
+/// [`ErrorKind::TimedOut`], if it is not done within 5 s, or some of before are not done yet; what
+/// the system says, if it has no more threads.
+pub fn patiently<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    wait_for(&BUSY, PATIENCE, work)
+}
+
+/// Threads of [`patiently`] that are not done.
+static BUSY: AtomicUsize = AtomicUsize::new(0);
+
+fn wait_for<T: Send + 'static>(
+    busy: &'static AtomicUsize,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    if busy.fetch_add(1, Ordering::Relaxed) >= THREADS_A_FOLDER {
+        busy.fetch_sub(1, Ordering::Relaxed);
+        return Err(hangs());
+    }
+    let (sender, answer) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("files".to_owned());
+    let spawned = thread.spawn(move || {
+        let done = work();
+        busy.fetch_sub(1, Ordering::Relaxed);
+        // Whoever asked may have gone.
+        drop(sender.send(done));
+    });
+    if let Err(error) = spawned {
+        busy.fetch_sub(1, Ordering::Relaxed);
+        return Err(error);
+    }
+    answer.recv_timeout(patience).map_err(|_| hangs())
 }
 
 /// Opens a regular file; neither a pipe without a writer nor a device holds it up.

@@ -1,0 +1,312 @@
+//! The files that `tenant_files` names by patterns, and what is in them.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use config_report::{
+    ConfigReport, Document, Layout, Reported, YamlValue, collect_all, excerpt, expected,
+};
+use exporter_toolkit::small_file::{self, Content};
+use glob::MatchOptions;
+
+use super::defaults::Defaults;
+use super::file::{read_file, warn_of_exposure, warn_of_placeholders};
+use super::files::ReadContext;
+use super::tenants::Tenants;
+use super::{credential, tenant};
+
+/// A path with wildcards, level by level. Each level is a plain name or a pattern; no pattern
+/// matches several levels, or a name that begins with a dot unless it has the dot itself.
+#[derive(Clone, Debug)]
+pub(super) struct FilePattern {
+    is_absolute: bool,
+    levels: Vec<Level>,
+}
+
+#[derive(Clone, Debug)]
+enum Level {
+    Name(String),
+    Pattern(glob::Pattern),
+}
+
+/// The largest pattern, in bytes: the longest path that Linux takes.
+const LONGEST: usize = 4_096;
+
+/// As shells match names: files of the kubelet, such as `..data`, are hidden.
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+impl FilePattern {
+    /// The patterns of a list.
+    ///
+    /// # Errors
+    /// [`Reported`], if any is none.
+    pub(super) fn read_all<'n>(
+        value: &YamlValue<'n>,
+        report: &mut ConfigReport,
+    ) -> Result<Vec<(YamlValue<'n>, Self)>, Reported> {
+        let items = value.list(report, "a list of patterns such as `tenants/*.yml`")?;
+        let patterns = items.into_iter().map(|item| {
+            let pattern = Self::read(&item, report)?;
+            Ok((item, pattern))
+        });
+        collect_all(patterns)
+    }
+
+    fn read(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Self, Reported> {
+        let what = "a pattern such as `tenants/*.yml`";
+        let text = value.text(report, what)?;
+        Self::parse(text).map_err(|(found, advice)| {
+            let found = match text {
+                "" => "an empty one".to_owned(),
+                text => format!("{}{found}", excerpt(text)),
+            };
+            value.error(report, expected(what, &found, advice))
+        })
+    }
+
+    /// The pattern in `text`.
+    ///
+    /// # Errors
+    /// What to say of it after its text, and what to do about it.
+    fn parse(text: &str) -> Result<Self, (String, &'static str)> {
+        let wrong = |found: &str, advice| Err((found.to_owned(), advice));
+        if text.is_empty() || text.ends_with('/') {
+            return wrong(
+                ", which names no file",
+                "name files, for example by `*.yml`",
+            );
+        }
+        if text.contains('\0') || text.len() > LONGEST {
+            return wrong(", which no file can have", "name files");
+        }
+        if text.contains("**") {
+            let advice = "write one pattern for each depth, such as `*/*.yml`";
+            return wrong(" with `**`, which is not supported", advice);
+        }
+        let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
+        let levels = names.map(|name| {
+            if !name.contains(['*', '?', '[']) {
+                return Ok(Level::Name(name.to_owned()));
+            }
+            let advice = "correct it; `[` and its like are taken literally in `[[]`";
+            let pattern = glob::Pattern::new(name);
+            pattern
+                .map(Level::Pattern)
+                .map_err(|error| (format!(": {}", error.msg), advice))
+        });
+        Ok(Self {
+            is_absolute: text.starts_with('/'),
+            levels: levels.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether it names one file, which then must be there.
+    fn is_plain(&self) -> bool {
+        let mut levels = self.levels.iter();
+        levels.all(|level| matches!(level, Level::Name(_)))
+    }
+
+    /// The paths that match, in no order; relative ones start from `folder`. What is at them may
+    /// be anything.
+    ///
+    /// # Errors
+    /// The folder that cannot be listed, and why.
+    fn matches(&self, folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+        let start = if self.is_absolute {
+            Path::new("/")
+        } else {
+            folder
+        };
+        let mut paths = vec![start.to_owned()];
+        for (number, level) in self.levels.iter().enumerate() {
+            let is_last = number + 1 == self.levels.len();
+            paths = match level {
+                Level::Name(name) => {
+                    let paths = paths.into_iter().map(|path| path.join(name));
+                    let exists =
+                        |path: &PathBuf| self.is_plain() || path.symlink_metadata().is_ok();
+                    // Folders that are none are left out when they are listed.
+                    paths.filter(|path| !is_last || exists(path)).collect()
+                }
+                Level::Pattern(pattern) => {
+                    let lists = paths.into_iter().map(|path| match list(&path, pattern) {
+                        Ok(found) => Ok(found),
+                        Err(error) => Err((path, error)),
+                    });
+                    lists.collect::<Result<Vec<_>, _>>()?.concat()
+                }
+            };
+        }
+        Ok(paths)
+    }
+}
+
+/// The paths in `folder` whose names match; none, if it is no folder.
+fn list(folder: &Path, pattern: &glob::Pattern) -> io::Result<Vec<PathBuf>> {
+    let here = Path::new(".");
+    let is_here = folder.as_os_str().is_empty();
+    let entries = match fs::read_dir(if is_here { here } else { folder }) {
+        Ok(entries) => entries,
+        Err(error) if is_no_folder(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let matches = |name: &OsStr| {
+        let name = name.to_str();
+        name.is_some_and(|name| pattern.matches_with(name, OPTIONS))
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        if matches(&name) {
+            paths.push(folder.join(name));
+        }
+    }
+    Ok(paths)
+}
+
+fn is_no_folder(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// What matches patterns.
+pub(super) struct Matches {
+    /// Each once, in the order in which they are read.
+    pub(super) files: BTreeSet<PathBuf>,
+    /// For each pattern, whether it matches anything; or which folder cannot be listed, and why.
+    pub(super) outcomes: Vec<Result<bool, (PathBuf, io::Error)>>,
+}
+
+/// What matches `patterns`, of which relative ones start from `folder`.
+///
+/// # Errors
+/// What the system says if a file system does not answer within 5 s.
+pub(super) fn find(patterns: Vec<FilePattern>, folder: &Path) -> io::Result<Matches> {
+    let folder = folder.to_owned();
+    small_file::patiently(move || {
+        let mut files = BTreeSet::new();
+        let outcomes = patterns.iter().map(|pattern| {
+            let found = pattern.matches(&folder)?;
+            let any = !found.is_empty();
+            files.extend(found);
+            Ok(any)
+        });
+        let outcomes = outcomes.collect();
+        Matches { files, outcomes }
+    })
+}
+
+/// Adds the tenants of all files that match `value`, the list of patterns.
+pub(super) fn read(
+    value: &YamlValue<'_>,
+    tenants: &mut Tenants,
+    report: &mut ConfigReport,
+    world: &ReadContext<'_>,
+    defaults: &Defaults,
+) {
+    let patterns = match FilePattern::read_all(value, report) {
+        Ok(patterns) => patterns,
+        Err(reported) => return tenants.fail(reported),
+    };
+    let Some(folder) = world.folder else {
+        return;
+    };
+    let (items, patterns): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
+    let found = match find(patterns, folder) {
+        Ok(found) => found,
+        Err(error) => {
+            let text = expected(
+                "folders that can be listed",
+                &error.to_string(),
+                small_file::advice(&error),
+            );
+            return tenants.fail(value.error(report, text));
+        }
+    };
+    for (item, outcome) in items.iter().zip(found.outcomes) {
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => item.warn(report, "matches no file; correct it, or add a file"),
+            Err((folder, error)) => {
+                let found = format!("`{}`: {error}", folder.display());
+                let advice = "check who may read it";
+                let text = expected("a folder that can be listed", &found, advice);
+                tenants.fail(item.error(report, text));
+            }
+        }
+    }
+    if found.files.contains(world.main) {
+        let found = "this file among them";
+        let advice = "put tenant files into a folder of their own";
+        let text = expected("patterns of other files", found, advice);
+        return tenants.fail(value.error(report, text));
+    }
+    for file in found.files {
+        report.within(&file.display().to_string(), |report| {
+            let read = read_one(&file, tenants, report, world, defaults);
+            if let Err(reported) = read {
+                tenants.fail(reported);
+            }
+        });
+    }
+}
+
+/// Adds the tenants of one file.
+fn read_one(
+    path: &Path,
+    tenants: &mut Tenants,
+    report: &mut ConfigReport,
+    world: &ReadContext<'_>,
+    defaults: &Defaults,
+) -> Result<(), Reported> {
+    let advice = "split it into several files";
+    let Content { bytes, exposed } = read_file(path, report, advice)?;
+    let what = "a mapping with `tenants`";
+    let document = Document::parse(&bytes, report)?;
+    let Some(root) = document.root() else {
+        return Err(report.error(None, "", expected(what, "nothing", "add `tenants:`")));
+    };
+    warn_of_placeholders(&root, report);
+    let mut section = root.mapping(report, what)?.with_layout(LAYOUT);
+    if !section.is_empty("tenants") {
+        section.refuse_misplaced(report)?;
+    }
+    let value = section.require(report, "tenants", "a list of tenants");
+    let world = ReadContext {
+        folder: Some(path.parent().unwrap_or(Path::new(""))),
+        ..*world
+    };
+    let inline = value.map(|value| tenants.add(&value, report, &world, defaults));
+    section.finish(report);
+    if exposed && inline? {
+        warn_of_exposure(report);
+    }
+    Ok(())
+}
+
+/// What is known of the keys around those of a tenant file.
+const LAYOUT: Layout = Layout {
+    sections: &["tenants"],
+    elsewhere: &[
+        (
+            "it belongs to an entry of `tenants`: indent it",
+            tenant::KEYS,
+        ),
+        (
+            "it belongs to the configuration file: move it there",
+            &["http", "defaults", "tenant_files"],
+        ),
+        (
+            "it belongs to the `credential` of a tenant: indent it",
+            credential::KEYS,
+        ),
+    ],
+    // For anchors.
+    ignored: Some("x-"),
+};
