@@ -17,7 +17,7 @@ use self::report::Report;
 use super::serve;
 use crate::cli::{Flags, Output};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigErrors, Tenant};
+use crate::config::{Config, ConfigErrors, ConfigWarning, Tenant};
 use crate::defender::HttpClient;
 use crate::model::TenantName;
 
@@ -37,8 +37,11 @@ pub(super) async fn run(
     let (config, warnings) = match read(&flags) {
         Ok(read) => read,
         Err(mistakes) => {
-            let texts = mistakes.as_slice().iter();
-            report.mistakes(texts.map(ToString::to_string).collect());
+            let all = mistakes.as_slice().iter();
+            report.mistakes(match output {
+                Output::Json => all.map(ToString::to_string).collect(),
+                Output::Text => mistakes.lines(),
+            });
             return report.finish();
         }
     };
@@ -74,7 +77,7 @@ fn read(flags: &Flags) -> Result<(Config, Vec<String>), ConfigErrors> {
         Some(file) => Config::load(file)?,
         None => Config::from_env(&|name| std::env::var(name).ok())?,
     };
-    Ok((config, warnings.iter().map(ToString::to_string).collect()))
+    Ok((config, ConfigWarning::lines(&warnings)))
 }
 
 fn choose<'c>(

@@ -16,7 +16,8 @@ use crate::defender::HttpClient;
 struct CheckedFile {
     file: String,
     ok: bool,
-    /// What the file configures; `None` if it cannot be used.
+    /// What the file and those that it names configure; `None` if they cannot be used, and for a
+    /// file that another one names.
     summary: Option<String>,
     mistakes: Vec<Note>,
     warnings: Vec<Note>,
@@ -30,9 +31,6 @@ struct Note {
     /// Path of the key; empty for the whole file.
     key: String,
     message: String,
-    /// As it is printed.
-    #[serde(skip)]
-    text: String,
 }
 
 impl Note {
@@ -41,25 +39,34 @@ impl Note {
             line: location.line,
             key: location.key.clone(),
             message: message.to_owned(),
-            text: format!("{location}: {message}"),
         }
     }
 
     /// About the whole file.
-    fn whole(text: String, message: String) -> Self {
+    fn whole(message: String) -> Self {
         Self {
             line: None,
             key: String::new(),
             message,
-            text,
         }
     }
 }
 
+/// What was found in a file and in those that it names.
+struct Checked {
+    main: CheckedFile,
+    /// Those of the files that it names in which anything was found.
+    others: Vec<CheckedFile>,
+    /// The mistakes as they are printed, which leaves out some of many.
+    mistakes: Vec<String>,
+    /// The warnings as they are printed.
+    warnings: Vec<String>,
+}
+
 pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
-    let mut files = Vec::new();
+    let mut all = Vec::new();
     if let Some(file) = &flags.config_file {
-        files.push(main_file(file));
+        all.push(main_file(file));
     }
     if let Some(file) = &flags.web.config_file {
         let loaded = WebConfig::load(file).result;
@@ -68,10 +75,12 @@ pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
             let users = config.users.len();
             (format!("TLS: {tls}, users: {users}"), warnings)
         });
-        files.push(CheckedFile::new(file, read));
+        all.push(Checked::new(file, read));
     }
-    let ok = files.iter().all(|file| file.ok);
+    let files = || all.iter().flat_map(Checked::files);
+    let ok = files().all(|file| file.ok);
     if output == Output::Json {
+        let files: Vec<_> = files().collect();
         let json = serde_json::to_string_pretty(&serde_json::json!({"ok": ok, "files": files}))?;
         let lines: Vec<_> = json.lines().map(printable::json).collect();
         super::print(&format!("{}\n", lines.join("\n")))?;
@@ -79,46 +88,83 @@ pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut mistakes = Vec::new();
-    for file in &files {
-        let warnings = file.warnings.iter();
-        let warnings = warnings.map(|note| format!("warning: {}", note.text));
-        let summary = file.summary.as_ref();
-        let summary = summary.map(|summary| format!("{}: ok, {summary}", file.file));
+    for checked in &all {
+        let warnings = checked.warnings.iter();
+        let warnings = warnings.map(|text| format!("warning: {text}"));
+        let main = &checked.main;
+        let summary = main.summary.as_ref();
+        let summary = summary.map(|summary| format!("{}: ok, {summary}", main.file));
         let text: Vec<_> = warnings.chain(summary).map(|line| line + "\n").collect();
         let text = text.concat();
         super::print(&text)?;
-        mistakes.extend(file.mistakes.iter().map(|note| note.text.as_str()));
+        mistakes.extend(checked.mistakes.iter().map(String::as_str));
     }
     anyhow::ensure!(ok, "{}", mistakes.join("\n"));
     Ok(())
 }
 
 impl CheckedFile {
-    fn new(file: &Path, read: Result<(String, Vec<ConfigWarning>), ConfigErrors>) -> Self {
-        let (summary, mistakes, warnings) = match read {
-            Ok((summary, warnings)) => {
-                let warnings = warnings.iter();
-                let warnings = warnings.map(|found| Note::new(&found.location, &found.message));
-                (Some(summary), Vec::new(), warnings.collect())
-            }
-            Err(errors) => {
-                let errors = errors.as_slice().iter();
-                let errors = errors.map(|found| Note::new(&found.location, &found.message));
-                (None, errors.collect(), Vec::new())
-            }
-        };
+    fn new(file: String) -> Self {
         Self {
-            file: file.display().to_string(),
-            ok: summary.is_some(),
-            summary,
-            mistakes,
-            warnings,
+            file,
+            ok: true,
+            summary: None,
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
 
+impl Checked {
+    fn new(file: &Path, read: Result<(String, Vec<ConfigWarning>), ConfigErrors>) -> Self {
+        let mut checked = Self {
+            main: CheckedFile::new(file.display().to_string()),
+            others: Vec::new(),
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+        };
+        match read {
+            Ok((summary, warnings)) => {
+                checked.warnings = ConfigWarning::lines(&warnings);
+                for warning in warnings {
+                    let note = Note::new(&warning.location, &warning.message);
+                    checked.file(&warning.location).warnings.push(note);
+                }
+                checked.main.summary = Some(summary);
+            }
+            Err(errors) => {
+                checked.mistakes = errors.lines();
+                for error in errors.as_slice() {
+                    let file = checked.file(&error.location);
+                    let note = Note::new(&error.location, &error.message);
+                    file.mistakes.push(note);
+                    file.ok = false;
+                }
+            }
+        }
+        checked
+    }
+
+    /// All of its files.
+    fn files(&self) -> impl Iterator<Item = &CheckedFile> {
+        [&self.main].into_iter().chain(&self.others)
+    }
+
+    /// The file of that place; what was found comes file by file.
+    fn file(&mut self, place: &Location) -> &mut CheckedFile {
+        if self.main.file == place.origin {
+            return &mut self.main;
+        }
+        let last = self.others.last();
+        if last.is_none_or(|last| last.file != place.origin) {
+            self.others.push(CheckedFile::new(place.origin.clone()));
+        }
+        self.others.last_mut().unwrap_or(&mut self.main)
+    }
+}
+
 /// Checks the configuration and builds what a start would build of it.
-fn main_file(file: &Path) -> CheckedFile {
+fn main_file(file: &Path) -> Checked {
     let read = Config::check(file);
     let http = read
         .as_ref()
@@ -126,18 +172,22 @@ fn main_file(file: &Path) -> CheckedFile {
         .map(|(config, _)| HttpClient::new(&config.http, Clock::system()));
     let read =
         read.map(|(config, warnings)| (format!("tenants: {}", config.tenants.len()), warnings));
-    let mut checked = CheckedFile::new(file, read);
+    let mut checked = Checked::new(file, read);
     match http {
         Some(Ok(http)) => {
-            let warnings = http.warnings().into_iter();
-            let warnings = warnings.map(|text| Note::whole(text.clone(), text));
-            checked.warnings.extend(warnings);
+            for text in http.warnings() {
+                checked.warnings.push(text.clone());
+                checked.main.warnings.push(Note::whole(text));
+            }
         }
         Some(Err(error)) => {
             let error = error.to_string();
-            let text = format!("{}: {error}", file.display());
-            checked.mistakes.push(Note::whole(text, error));
-            (checked.ok, checked.summary) = (false, None);
+            checked
+                .mistakes
+                .push(format!("{}: {error}", file.display()));
+            let main = &mut checked.main;
+            main.mistakes.push(Note::whole(error));
+            (main.ok, main.summary) = (false, None);
         }
         None => {}
     }

@@ -1,22 +1,21 @@
-//! The configuration file's content, watched for `--config.auto-reload-interval`.
+//! The content of the configuration's files, watched for `--config.auto-reload-interval`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config_report::Document;
-use ring::digest::{SHA256, digest};
 use tokio::time::{Interval, MissedTickBehavior};
 
-use exporter_toolkit::small_file;
+use crate::config::fingerprint;
 
 /// How soon after a first look that found something new the second follows: longer than
 /// anyone takes to write a file, or to move one into another's place.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// What a look found: a digest, as the file may hold secrets; `None` if it cannot be read.
+/// What a look found: a digest, as the files may hold secrets; `None` if the configuration file
+/// cannot be read.
 type Look = Option<[u8; 32]>;
 
-/// A file that is looked at once an interval.
+/// A configuration file, and those that its `tenant_files` name: looked at once an interval.
 pub(super) struct FileWatch {
     file: PathBuf,
     timer: Interval,
@@ -38,14 +37,14 @@ impl FileWatch {
         })
     }
 
-    /// Takes the content of this moment as known. To be called before the file is read to be put
+    /// Takes the content of this moment as known. To be called before the files are read to be put
     /// in force, so that no later change is missed.
     pub(super) async fn note(&mut self) {
         self.settling.known = self.look().await;
         self.settling.other = None;
     }
 
-    /// Waits until the file has lost the content that is known.
+    /// Waits until the files have lost the content that is known.
     pub(super) async fn changed(&mut self) {
         loop {
             self.timer.tick().await;
@@ -59,10 +58,9 @@ impl FileWatch {
     }
 
     async fn look(&self) -> Look {
-        let content = small_file::read(&self.file, Document::MAX_BYTES as u64)
-            .await
-            .ok()?;
-        digest(&SHA256, &content.bytes).as_ref().try_into().ok()
+        let file = self.file.clone();
+        let look = tokio::task::spawn_blocking(move || fingerprint(&file));
+        look.await.ok().flatten()
     }
 }
 
@@ -129,6 +127,38 @@ mod tests {
         assert_eq!(seen(&[HALF, OLD, HALF]), [Unsettled, Known, Unsettled]);
         // Gone for good.
         assert_eq!(seen(&[None, None]), [Unsettled, Changed]);
+    }
+
+    #[tokio::test]
+    async fn each_change_of_a_tenant_file_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("tenants")).unwrap();
+        std::fs::write(at("exporter.yml"), "tenant_files: ['tenants/*.yml']").unwrap();
+        let mut watch = FileWatch::new(at("exporter.yml"), Duration::from_millis(1)).unwrap();
+        watch.note().await;
+        type Change<'c> = &'c dyn Fn(PathBuf) -> std::io::Result<()>;
+        let write = |text: &'static str| move |path| std::fs::write(path, text);
+        let changes: [(&str, Change<'_>); 6] = [
+            ("tenants/new.yml", &write("one")),
+            ("tenants/new.yml", &write("two")),
+            ("tenants/same.yml", &write("two")),
+            ("tenants/.hidden.yml", &write("two")),
+            ("tenants/new.yml", &|path| std::fs::remove_file(path)),
+            (
+                "exporter.yml",
+                &write("tenant_files: [tenants/.hidden.yml]"),
+            ),
+        ];
+        for (number, (name, change)) in changes.into_iter().enumerate() {
+            change(at(name)).unwrap();
+            let short = Duration::from_millis(if number == 3 { 50 } else { 60_000 });
+            let told = tokio::time::timeout(short, watch.changed()).await;
+            assert_eq!(told.is_err(), number == 3, "{name}");
+            watch.note().await;
+            let again = tokio::time::timeout(Duration::from_millis(50), watch.changed());
+            assert!(again.await.is_err(), "{name} was told twice");
+        }
     }
 
     #[tokio::test]

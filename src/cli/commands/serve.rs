@@ -13,7 +13,7 @@ use super::file_watch::FileWatch;
 use super::reload::{ReadConfig, Reloads};
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
-use crate::config::{Config, InForce};
+use crate::config::{Config, ConfigWarning, InForce};
 use crate::defender::children;
 use crate::exposition::SelfMetrics;
 use crate::exposition::catalog::Handler;
@@ -30,8 +30,8 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
         Some(file) => Config::load(file)?,
         None => Config::from_env(&|name| std::env::var(name).ok())?,
     };
-    for warning in warnings {
-        tracing::warn!(%warning, "configuration");
+    for warning in ConfigWarning::lines(&warnings) {
+        tracing::warn!(warning, "configuration");
     }
     Ok(config)
 }
