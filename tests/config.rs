@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use defender_scan_exporter::budget::Scope;
 use defender_scan_exporter::config::{
-    CertificateFiles, Config, Credential, InForce, ManagedIdentity, SCHEMA, SecretSource,
+    CertificateFiles, Config, Credential, InForce, ManagedIdentity, SCHEMA, SecretSource, Tenant,
     read_secret_file,
 };
 use defender_scan_exporter::exposition::catalog;
@@ -34,10 +34,16 @@ fn yaml_files(folder: &str) -> Vec<PathBuf> {
 fn make_private() {
     use std::os::unix::fs::PermissionsExt as _;
     for folder in ["bad", "good", "warned", "certificates"] {
-        for entry in fs::read_dir(format!("tests/config/{folder}")).unwrap() {
+        let folder = format!("tests/config/{folder}");
+        let inside = fs::read_dir(format!("{folder}/provider"));
+        let entries = fs::read_dir(folder).unwrap();
+        for entry in entries.chain(inside.into_iter().flatten()) {
             let path = entry.unwrap().path();
             let name = path.to_string_lossy();
-            if name.contains("secret") || name.contains("warned") || name.ends_with(".pem") {
+            let is_private = ["secret", "warned", "provider/"]
+                .iter()
+                .any(|part| name.contains(part));
+            if path.is_file() && (is_private || name.ends_with(".pem")) {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
             }
         }
@@ -215,6 +221,133 @@ fn every_key_is_read() {
 }
 
 #[test]
+fn tenant_files_are_joined_and_their_paths_start_from_their_folder() {
+    make_private();
+    let path = Path::new("tests/config/good/provider.yml");
+    let (config, warnings) = Config::load_with(path, &without_environment).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let names: Vec<_> = config
+        .tenants
+        .iter()
+        .map(|tenant| tenant.name.as_str())
+        .collect();
+    assert_eq!(names, ["own", "contoso", "fabrikam", "tailspin"]);
+    let [own, contoso, fabrikam, tailspin] = &config.tenants[..] else {
+        panic!("four tenants: {config:?}");
+    };
+    let file = |tenant: &Tenant| match &tenant.credential {
+        Credential::ClientSecret {
+            secret: SecretSource::File(path),
+            ..
+        }
+        | Credential::TokenFile { path } => path.display().to_string(),
+        other => panic!("{other:?}"),
+    };
+    // That of `defaults` starts from the folder of the configuration file.
+    assert_eq!(file(own), "tests/config/good/secret");
+    assert_eq!(file(fabrikam), "tests/config/good/provider/token");
+    assert_eq!(file(tailspin), "tests/config/good/provider/../secret");
+    assert_eq!(
+        own.api_base_url.host_str(),
+        Some("eu.api.security.microsoft.com")
+    );
+    assert_eq!(
+        fabrikam.api_base_url.host_str(),
+        Some("uk.api.security.microsoft.com")
+    );
+    assert_eq!(
+        contoso.api_base_url.host_str(),
+        Some("api-gov.securitycenter.microsoft.us")
+    );
+    assert_eq!(contoso.labels["customer"], "contoso");
+    assert_eq!(contoso.labels["provider"], "example");
+    assert_eq!(contoso.poll.definitions, Duration::from_mins(10));
+    assert_eq!(contoso.poll.sweep, Duration::from_hours(12));
+    assert_eq!(contoso.definitions.limit, 500);
+    assert!(contoso.definitions.include.scan_types.is_empty());
+    assert!(own.credential_expires.is_some() && contoso.credential_expires.is_none());
+    let limits = |tenant: &Tenant| (tenant.limits.minute.calls, tenant.limits.hour.calls);
+    assert_eq!([limits(own), limits(contoso)], [(50, 750), (40, 1_200)]);
+}
+
+#[test]
+fn the_environment_is_asked_once_for_all_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let main = "tenant_files: [a.yml, b.yml]\ndefaults: {credential: {type: azure_cli}}";
+    fs::write(path("exporter.yml"), main).unwrap();
+    for name in ["a", "b"] {
+        let text = format!("tenants: [{{name: {name}, tenant_id: {name}.example}}]");
+        fs::write(path(&format!("{name}.yml")), text).unwrap();
+    }
+    let env = |name: &str| {
+        (name == "AZURE_AUTHORITY_HOST").then(|| "https://login.microsoftonline.us".to_owned())
+    };
+    let (config, warnings) = Config::load_with(&path("exporter.yml"), &env).unwrap();
+    assert!(
+        config
+            .tenants
+            .iter()
+            .all(|tenant| tenant.cloud == "gcc-high")
+    );
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    let origin = path("exporter.yml").display().to_string();
+    assert_eq!(warning.location.origin, origin);
+}
+
+/// Whose file the warning is about depends on where the secret stands.
+#[test]
+fn an_inline_secret_is_a_warning_about_the_file_that_holds_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let secret = "client_secret: s3cr3t";
+    for (shared, own, expected) in [
+        ("", [secret, secret], &["a.yml", "b.yml"][..]),
+        (secret, ["", ""], &["exporter.yml"]),
+        (secret, ["", secret], &["exporter.yml", "b.yml"]),
+    ] {
+        let shared = format!(
+            "type: client_secret, client_id: 9b6f0000-0000-4000-8000-000000000001, {shared}"
+        );
+        let main = format!("tenant_files: ['?.yml']\ndefaults: {{credential: {{{shared}}}}}");
+        fs::write(path("exporter.yml"), main).unwrap();
+        for (name, own) in ["a", "b"].into_iter().zip(own) {
+            let text = format!(
+                "tenants: [{{name: {name}, tenant_id: {name}.example, credential: {{{own}}}}}]"
+            );
+            fs::write(path(&format!("{name}.yml")), text).unwrap();
+        }
+        for (mode, exposed) in [(0o644, true), (0o640, false)] {
+            for name in ["exporter.yml", "a.yml", "b.yml"] {
+                fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let (_, warnings) =
+                Config::load_with(&path("exporter.yml"), &without_environment).unwrap();
+            let found: Vec<_> = warnings
+                .iter()
+                .map(|warning| {
+                    assert!(warning.message.contains("run `chmod o-r` on it"));
+                    Path::new(&warning.location.origin)
+                        .file_name()
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned()
+                })
+                .collect();
+            assert_eq!(
+                found,
+                if exposed { expected } else { &[] },
+                "{shared} {own:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_budget_that_is_counted_in_two_ways_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("exporter.yml");
@@ -312,7 +445,7 @@ fn a_secret_file_that_everyone_can_read_is_a_warning() {
 #[test]
 fn the_configuration_in_force_can_be_read_back() {
     make_private();
-    for name in ["full", "minimal", "credentials", "windows"] {
+    for name in ["full", "minimal", "credentials", "windows", "provider"] {
         let path = format!("tests/config/good/{name}.yml");
         let (config, _) = Config::load_with(Path::new(&path), &without_environment).unwrap();
         let expected = format!("{config:#?}");
@@ -321,7 +454,9 @@ fn the_configuration_in_force_can_be_read_back() {
         in_force.set(config);
         let shown = in_force.yaml();
         assert!(!shown.contains("s3cr3t"), "{shown}");
-        assert_eq!(shown.contains("<secret>"), name == "full", "{shown}");
+        let inline = ["full", "provider"].contains(&name);
+        assert_eq!(shown.contains("<secret>"), inline, "{shown}");
+        assert!(!shown.contains("tenant_files:") && !shown.contains("defaults:"));
         let (again, _) = Config::parse(&shown, "shown").unwrap_or_else(|e| panic!("{e}\n{shown}"));
         assert_eq!(format!("{again:#?}"), expected, "{shown}");
     }

@@ -86,6 +86,22 @@ async fn what_is_no_file_is_a_mistake_wherever_it_is_named() {
             said.contains(found) && said.contains("http.ca_file"),
             "{name}: {said}"
         );
+        for text in [
+            format!("tenant_files: [{name}]\n"),
+            format!(
+                "tenant_files: ['{}[{}]']\n",
+                &name[..name.len() - 1],
+                &name[name.len() - 1..]
+            ),
+        ] {
+            let said = check(&folder, &text).await;
+            let (start, lines) = (format!(" {name}: expected "), said.lines().count());
+            let bounded = name == "sparse" && said.contains("split it");
+            assert!(
+                said.contains(&start) && (said.contains(found) || bounded) && lines == 1,
+                "{text}: {said}"
+            );
+        }
         for flags in [["--config.file"], ["--web.config.file"]] {
             let mut command = binary();
             command.args(flags).arg(name).arg("check-config");

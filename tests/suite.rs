@@ -58,6 +58,7 @@ mod statuses;
 mod stopping;
 mod stranger;
 mod surface;
+mod tenant_files;
 mod troubleshooting;
 mod web_config;
 mod web_listeners;

@@ -310,3 +310,6 @@ const LAYOUT: Layout = Layout {
     // For anchors.
     ignored: Some("x-"),
 };
+
+#[cfg(test)]
+mod tests;

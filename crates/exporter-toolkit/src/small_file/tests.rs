@@ -115,3 +115,28 @@ async fn many_who_want_one_file_at_once_share_a_read() {
         assert_eq!(bytes, path.display().to_string().as_bytes());
     }
 }
+
+#[test]
+fn work_that_hangs_is_left_alone_and_soon_not_begun_any_more() {
+    static BUSY: AtomicUsize = AtomicUsize::new(0);
+    let patience = Duration::from_millis(50);
+    let (release, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Arc::new(Mutex::new(gate));
+    for _ in 0..THREADS_A_FOLDER {
+        let gate = std::sync::Arc::clone(&gate);
+        // Held until the test lets go.
+        let hang = move || drop(gate.lock().expect("nobody panics").recv());
+        let error = wait_for(&BUSY, patience, hang).expect_err("it hangs");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+    let error = wait_for(&BUSY, Duration::MAX, || ()).expect_err("it is not begun");
+    assert_eq!(
+        error.to_string(),
+        "no answer from its file system within 5 s"
+    );
+    drop(release);
+    while BUSY.load(Ordering::Relaxed) > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(wait_for(&BUSY, Duration::MAX, || 7).ok(), Some(7));
+}
