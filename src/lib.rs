@@ -43,7 +43,7 @@
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; one definition's runs; how polling goes |
 //! | [`budget`] | 2 | the sliding log of calls that hands out permits |
-//! | [`config`] | 3 | the YAML file and the environment, read with `crates/config-report` |
+//! | [`config`] | 3 | the YAML files and the environment, read with `crates/config-report` |
 //! | [`schedule`] | 4 | pure: what is called next |
 //! | [`defender`] | 4 | the client: JSON, errors, sign-in, and one request a call |
 //! | [`store`] | 4 | durable state: the log of calls, and what was learned |

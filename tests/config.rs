@@ -698,13 +698,43 @@ fn every_example_of_the_documentation_is_read() {
     let text = pages.map(|page| fs::read_to_string(page).unwrap()).join("");
     let blocks = text.split("```yaml\n").skip(1);
     let blocks: Vec<_> = blocks
-        .filter(|block| !block.starts_with("route:"))
+        .filter(|block| !block.starts_with("route:") && !block.starts_with("# tenants/"))
         .collect();
     assert!(blocks.len() >= 3);
     for block in blocks {
         let (yaml, _) = block.split_once("```").unwrap();
         Config::parse(yaml, "docs/configuration.md").unwrap_or_else(|e| panic!("{e}\n{yaml}"));
     }
+}
+
+#[test]
+fn the_example_of_a_provider_is_read() {
+    let page = fs::read_to_string("docs/configuration.md").unwrap();
+    let block = |start: &str| {
+        let (_, rest) = page.split_once(&format!("```yaml\n{start}")).unwrap();
+        let (text, _) = rest.split_once("```").unwrap();
+        format!("{start}{text}")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("tenants")).unwrap();
+    let certificate = fs::canonicalize("tests/config/certificates/good.pem").unwrap();
+    let main = block("tenant_files: ").replace(
+        "/run/secrets/certificate.pem",
+        &certificate.display().to_string(),
+    );
+    fs::write(path("exporter.yml"), main).unwrap();
+    let file = "# tenants/customers-a.yml\n";
+    fs::write(path("tenants/customers-a.yml"), block(file)).unwrap();
+    let (config, _) = Config::load_with(&path("exporter.yml"), &without_environment).unwrap();
+    let hosts: Vec<_> = config
+        .tenants
+        .iter()
+        .map(|tenant| tenant.api_base_url.host_str().unwrap())
+        .collect();
+    let api = "api.security.microsoft.com";
+    assert_eq!(hosts, [format!("eu.{api}"), format!("uk.{api}")]);
+    assert!(config.tenants.iter().all(|tenant| tenant.labels.len() == 2));
 }
 
 proptest! {

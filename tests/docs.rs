@@ -71,7 +71,10 @@ fn example_configurations_are_read() {
     let mut parsed = 0;
     for (path, text) in documents() {
         for (_, body) in split(&text).1.iter().filter(|(kind, _)| *kind == "yaml") {
-            if body.lines().any(|line| line.starts_with("tenants:")) {
+            // What is in a file below `tenants/` needs the `defaults` of another: see `tests/config.rs`.
+            if body.lines().any(|line| line.starts_with("tenants:"))
+                && !body.starts_with("# tenants/")
+            {
                 let origin = path.display().to_string();
                 Config::parse(body, &origin).unwrap_or_else(|error| panic!("{error}\n{body}"));
                 parsed += 1;
