@@ -601,7 +601,7 @@ fn the_schema_has_every_key() {
     }
     assert_eq!(types.len(), 7);
     let of_any = &schema["definitions"]["credential_keys"];
-    let of_types: BTreeSet<_> = types.iter().flat_map(|of_type| keys(of_type)).collect();
+    let of_types: BTreeSet<_> = types.iter().flat_map(&keys).collect();
     assert_eq!(keys(of_any), of_types);
     let names = of_any["properties"]["type"]["enum"].as_array().unwrap();
     assert_eq!(names.len(), types.len());

@@ -14,10 +14,10 @@ use super::tenant_files::{self, FilePattern};
 pub fn fingerprint(path: &Path) -> Option<[u8; 32]> {
     let limit = Document::MAX_BYTES as u64;
     let main = small_file::blocking_read(path, limit).ok()?.bytes;
-    let mut context = Context::new(&SHA256);
+    let mut digest = Context::new(&SHA256);
     let mut add = |bytes: &[u8]| {
-        context.update(&bytes.len().to_le_bytes());
-        context.update(bytes);
+        digest.update(&bytes.len().to_le_bytes());
+        digest.update(bytes);
     };
     add(&main);
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -33,7 +33,7 @@ pub fn fingerprint(path: &Path) -> Option<[u8; 32]> {
         }
         Err(error) => add(error.to_string().as_bytes()),
     }
-    context.finish().as_ref().try_into().ok()
+    digest.finish().as_ref().try_into().ok()
 }
 
 /// The patterns in a configuration file; none, if it cannot be read as one.

@@ -129,6 +129,9 @@ mod tests {
         assert_eq!(seen(&[None, None]), [Unsettled, Changed]);
     }
 
+    /// What is done to a file.
+    type Change<'c> = &'c dyn Fn(PathBuf) -> std::io::Result<()>;
+
     #[tokio::test]
     async fn each_change_of_a_tenant_file_is_told_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -137,7 +140,6 @@ mod tests {
         std::fs::write(at("exporter.yml"), "tenant_files: ['tenants/*.yml']").unwrap();
         let mut watch = FileWatch::new(at("exporter.yml"), Duration::from_millis(1)).unwrap();
         watch.note().await;
-        type Change<'c> = &'c dyn Fn(PathBuf) -> std::io::Result<()>;
         let write = |text: &'static str| move |path| std::fs::write(path, text);
         let changes: [(&str, Change<'_>); 6] = [
             ("tenants/new.yml", &write("one")),

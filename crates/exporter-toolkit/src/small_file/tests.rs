@@ -125,7 +125,7 @@ fn work_that_hangs_is_left_alone_and_soon_not_begun_any_more() {
     for _ in 0..THREADS_A_FOLDER {
         let gate = std::sync::Arc::clone(&gate);
         // Held until the test lets go.
-        let hang = move || drop(gate.lock().expect("nobody panics").recv());
+        let hang = move || gate.lock().expect("nobody panics").recv().is_ok();
         let error = wait_for(&BUSY, patience, hang).expect_err("it hangs");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
