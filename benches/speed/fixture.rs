@@ -76,7 +76,7 @@ pub fn tenants(definitions: usize, clock: &Clock) -> Arc<Tenants> {
         health: Health::default(),
         budget: Budget::new(clock.clone(), Limits::new(80, 1200)),
     };
-    Arc::new(Tenants::from([(name, Arc::new(tenant))]))
+    Arc::new(Tenants::from_iter([(name, Arc::new(tenant))]))
 }
 
 /// The same, as after a poll without news: only when it was is new.
@@ -92,15 +92,19 @@ pub fn after_a_poll(before: &Tenants) -> Arc<Tenants> {
 
 /// The same, as after a poll that brought news of the first definition.
 pub fn after_a_change(before: &Tenants) -> Arc<Tenants> {
-    let mut tenants = before.clone();
-    for tenant in tenants.values_mut() {
-        let mut next = TenantView::clone(tenant);
+    let change = |tenant: &TenantView| {
+        let mut next = tenant.clone();
         let mut views = next.definitions.to_vec();
         let mut first = DefinitionView::clone(&views[0]);
         first.sessions.success += 1;
         views[0] = Arc::new(first);
         next.definitions = views.into();
-        *tenant = Arc::new(next);
-    }
-    Arc::new(tenants)
+        Arc::new(next)
+    };
+    let tenants = before.iter();
+    Arc::new(
+        tenants
+            .map(|(name, tenant)| (name.clone(), change(tenant)))
+            .collect(),
+    )
 }

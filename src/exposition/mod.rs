@@ -144,7 +144,7 @@ fn moment(clock: &Clock) -> Timestamp {
 
 /// Whether the definitions are the same lists as before: a poll without news publishes them again.
 fn same_definitions(before: &Tenants, now: &Tenants) -> bool {
-    before.len() == now.len()
+    before.size() == now.size()
         && before.values().zip(now.values()).all(|(before, now)| {
             before.name == now.name && Arc::ptr_eq(&before.definitions, &now.definitions)
         })

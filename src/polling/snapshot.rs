@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rpds::RedBlackTreeMapSync;
 
 use crate::budget::Budget;
 use crate::clock::Timestamp;
@@ -71,8 +72,9 @@ impl TenantView {
     }
 }
 
-/// All tenants, by name.
-pub type Tenants = BTreeMap<TenantName, Arc<TenantView>>;
+/// All tenants, by name. A changed copy shares with the former what did not change: each of
+/// thousands of pollers publishes again and again.
+pub type Tenants = RedBlackTreeMapSync<TenantName, Arc<TenantView>>;
 
 /// The current view; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -89,18 +91,13 @@ impl Snapshot {
     pub fn publish(&self, view: TenantView) {
         let view = Arc::new(view);
         self.0.rcu(|tenants| {
-            let mut tenants = Tenants::clone(tenants);
-            tenants.insert(view.name.clone(), Arc::clone(&view));
-            tenants
+            let view = Arc::clone(&view);
+            tenants.insert(view.name.clone(), view)
         });
     }
 
     /// Removes a tenant and with it all its series.
     pub fn remove(&self, name: &TenantName) {
-        self.0.rcu(|tenants| {
-            let mut tenants = Tenants::clone(tenants);
-            tenants.remove(name);
-            tenants
-        });
+        self.0.rcu(|tenants| tenants.remove(name));
     }
 }
