@@ -117,6 +117,11 @@ fn definitions_are_merged_one_level_deep() {
     is_beside(ids, "", ids);
     is_beside(
         ids,
+        "definitions: {limit: 7}",
+        "definitions: {ids: ['1', '2'], limit: 7}",
+    );
+    is_beside(
+        ids,
         "definitions: {ids: ['3']}",
         "definitions: {ids: ['3']}",
     );
