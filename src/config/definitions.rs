@@ -82,7 +82,10 @@ fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
         }
     }
     section.finish(report);
-    Rule { scan_types, names }
+    Rule {
+        scan_types,
+        names: names.into(),
+    }
 }
 
 /// What stands around a pattern that matches whole names only.

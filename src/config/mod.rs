@@ -39,6 +39,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
@@ -291,8 +292,9 @@ impl Default for DefinitionFilter {
 pub struct Rule {
     /// Compared ignoring case.
     pub scan_types: Vec<String>,
-    /// Anchored at both ends.
-    pub names: Vec<Regex>,
+    /// Anchored at both ends. Shared: each copy of a pattern has memory of its own to match with,
+    /// and thousands of tenants may have those of `defaults`.
+    pub names: Arc<[Regex]>,
 }
 
 /// Patterns are equal if they are written alike.

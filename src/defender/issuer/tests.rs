@@ -17,7 +17,7 @@ const DAY: Duration = Duration::from_hours(24);
 fn tenant(authority: &url::Url, credential: Credential) -> Tenant {
     let nothing = || Rule {
         scan_types: Vec::new(),
-        names: Vec::<Regex>::new(),
+        names: Vec::<Regex>::new().into(),
     };
     Tenant {
         name: TenantName::new("contoso"),

@@ -146,7 +146,7 @@ fn filters_choose_by_id_or_by_type_and_name() {
         ]
     };
     let name = |pattern: &str| Rule {
-        names: vec![Regex::new(pattern).expect("it is a pattern")],
+        names: [Regex::new(pattern).expect("it is a pattern")].into(),
         ..Rule::default()
     };
     let by_id = DefinitionFilter {
