@@ -2,9 +2,10 @@
 //! published, nothing vanishes, and the other collectors go on.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::{Exporter, Metrics, eventually, options};
+use defender_scan_exporter::clock::Clock;
 use defender_simulator::{CallRecord, Endless, Endpoint, Fault, Options, Simulator, Skip};
 
 const ENDPOINTS: [(Endpoint, &str); 3] = [
@@ -213,14 +214,15 @@ async fn the_first_definition_is_shown_as_soon_as_its_page_is_here() {
     let simulator = paged(200).await;
     let latency = Duration::from_secs(2);
     simulator.set_fault(Endpoint::Definitions, Some(Fault::Late(latency)));
-    let begun = Instant::now();
+    let clock = Clock::system();
+    let begun = clock.uptime();
     let exporter = Exporter::start_with_quota(&simulator, (1_000, 50_000)).await;
     let pages = eventually("a definition is shown", async || {
         (!shown(&exporter.metrics().await).is_empty())
             .then(|| calls(&simulator, Endpoint::Definitions).len())
     })
     .await;
-    let took = begun.elapsed();
+    let took = clock.uptime().since(begun);
     println!(
         "the first definition after {:.2} times what one of 100 pages takes, {pages} asked for",
         took.div_duration_f64(latency)
