@@ -152,6 +152,7 @@ async fn a_minimal_file_gives_the_documented_defaults() {
     let secret = read_secret_file(path).await.unwrap();
     assert_eq!(secret.expose_secret(), "s3cr3t");
     assert_eq!(config.http.timeout, Duration::from_secs(30));
+    assert_eq!(config.metrics.excluded().count(), 0);
 }
 
 #[test]
@@ -205,6 +206,9 @@ fn every_key_is_read() {
     assert_eq!(local.poll.definitions, Duration::from_secs(1));
     assert!(matches!(local.credential, Credential::TokenFile { .. }));
     assert_eq!(config.http.timeout, Duration::from_secs(5));
+    let excluded = ["target_duration_seconds", "troubleshoot_mode"];
+    let excluded = excluded.map(|name| format!("defender_scan_{name}"));
+    assert!(config.metrics.excluded().eq(excluded));
     let debug = format!("{config:?}");
     assert!(!debug.contains("s3cr3t"), "{debug}");
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
@@ -571,6 +575,10 @@ fn the_schema_has_every_key() {
     assert_eq!(
         keys(&schema["properties"]["http"]),
         known_keys("http: {zz: 1}")
+    );
+    assert_eq!(
+        keys(&schema["properties"]["metrics"]),
+        known_keys("metrics: {zz: 1}")
     );
     assert_eq!(keys(tenant), known_keys("tenants: [{zz: 1}]"));
     assert_eq!(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use defender_scan_exporter::budget::{Budget, Limits, Reserved};
 use defender_scan_exporter::clock::{Clock, Timestamp, Uptime};
-use defender_scan_exporter::exposition::{self, Format, SelfMetrics, catalog};
+use defender_scan_exporter::config::InForce;
+use defender_scan_exporter::exposition::{self, Exposition, Format, SelfMetrics, catalog};
 use defender_scan_exporter::model::health::{
     AuthReason, Collector, CollectorFailure, Health, Reason,
 };
@@ -25,6 +26,9 @@ use defender_scan_exporter::model::{
 };
 use defender_scan_exporter::polling::snapshot::{Snapshot, TenantInfo, TenantView};
 
+use flate2::read::GzDecoder;
+
+use crate::common::settings;
 use crate::common::tools::needs;
 
 const NOW: i64 = 1_790_000_000_123;
@@ -337,6 +341,42 @@ async fn every_metric_is_exported_and_names_no_secret() {
         );
     }
     assert!(!text.contains("never in the exposition"));
+}
+
+/// Each metric alone, and all of them at once.
+#[tokio::test(start_paused = true)]
+async fn an_excluded_metric_leaves_nothing_behind() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
+    let own = SelfMetrics::new(at(600));
+    let tenants = snapshot(&clock).read();
+    let in_force = InForce::default();
+    let exposition = Exposition::new(in_force.clone());
+    let written = |format, gzip| {
+        let scrape = exposition.scrape(&tenants, &clock, &own, format, gzip);
+        let parts: Result<Vec<_>, _> = scrape.expect("it compresses").collect();
+        let bytes = parts.expect("it compresses").concat();
+        let mut text = String::new();
+        if gzip {
+            let read = GzDecoder::new(&bytes[..]).read_to_string(&mut text);
+            read.expect("it is gzip");
+        } else {
+            text = String::from_utf8(bytes).expect("it is text");
+        }
+        text
+    };
+    let names: Vec<_> = catalog::all().map(|metric| metric.name).collect();
+    for format in [Format::OpenMetrics, Format::Classic] {
+        in_force.set(settings::excluding(&[]));
+        let all = stable(&written(format, false));
+        for excluded in names.chunks(1).chain([&names[..]]) {
+            in_force.set(settings::excluding(excluded));
+            for gzip in [false, true] {
+                let text = stable(&written(format, gzip));
+                assert_eq!(text, settings::without(&all, excluded), "{excluded:?}");
+            }
+        }
+        assert_eq!(written(format, false), format.end());
+    }
 }
 
 #[tokio::test(start_paused = true)]

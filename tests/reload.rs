@@ -139,6 +139,58 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn excluded_metrics_vanish_and_come_back() {
+    let simulator = simulator(1).await;
+    let exporter = start(&simulator, &[entry(0)], &[LIFECYCLE]).await;
+    exporter.ready().await;
+    let tokens = || calls(&simulator, 0, Endpoint::Token).len();
+    let signed_in = tokens();
+    let excluded = [
+        "defender_scan_sessions_total",
+        "defender_api_request_duration_seconds",
+        "defender_scan_last_age_seconds",
+        "process_threads",
+    ];
+    let read = async || {
+        let plain = exporter.metrics().await.0;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("it builds");
+        let request = client.get(format!("{}/metrics", exporter.url));
+        let request = request.header("accept", "application/openmetrics-text");
+        let answer = request.send().await.expect("it answers");
+        let open_metrics = answer.text().await.expect("it is text");
+        [plain, open_metrics]
+    };
+    let has = |text: &String, name: &str| text.contains(name.trim_end_matches("_total"));
+    settings::write(&simulator, folder(&exporter), &[entry(0)], "40s");
+    let file = folder(&exporter).join("exporter.yml");
+    let all = std::fs::read_to_string(file).expect("it was written");
+    let fewer = format!("{all}metrics: {{exclude: [{}]}}\n", excluded.join(", "));
+    for (text, published) in [(&all, true), (&fewer, false), (&all, true)] {
+        settings::write_text(folder(&exporter), text);
+        let (status, said) = exporter.reload().await;
+        assert_eq!(status, 200, "{said}");
+        for page in read().await {
+            for name in excluded {
+                assert_eq!(has(&page, name), published, "{name}\n{page}");
+            }
+            assert!(has(&page, "defender_scan_last_timestamp_seconds{"));
+            assert!(has(&page, "process_open_fds"));
+        }
+        let (_, one) = exporter.get("/metrics?name[]=process_threads").await;
+        assert_eq!(one.is_empty(), !published, "{one}");
+        let (_, shown) = exporter.get("/config").await;
+        assert_eq!(shown.contains("exclude: []\n"), published, "{shown}");
+    }
+    exporter
+        .says("is needed by the dashboards definition and fleet")
+        .await;
+    assert_eq!(tokens(), signed_in, "the tenant goes on undisturbed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn by_http_only_where_that_is_enabled() {
     let simulator = simulator(1).await;
     let exporter = start(&simulator, &[entry(0)], &[]).await;

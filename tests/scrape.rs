@@ -24,6 +24,7 @@ use exporter_toolkit::metrics::TelemetryPath;
 use exporter_toolkit::{Access, Server};
 use tokio_util::sync::CancellationToken;
 
+use crate::common::settings;
 use crate::common::tools::needs;
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_123);
@@ -54,6 +55,7 @@ struct Scraped {
     clock: Clock,
     own: SelfMetrics,
     snapshot: Snapshot,
+    config: InForce,
     exposition: Exposition,
 }
 
@@ -72,9 +74,11 @@ impl Scraped {
                 budget: Budget::new(clock.clone(), Limits::new(80, 1200)),
             });
         }
+        let config = InForce::default();
         Self {
             own: SelfMetrics::new(NOW),
-            exposition: Exposition::default(),
+            exposition: Exposition::new(config.clone()),
+            config,
             clock,
             snapshot,
         }
@@ -104,8 +108,13 @@ impl Scraped {
     }
 
     fn check(&self, what: &str) {
+        self.check_without(&[], what);
+    }
+
+    /// That all families but these are published.
+    fn check_without(&self, excluded: &[&str], what: &str) {
         for format in [Format::OpenMetrics, Format::Classic] {
-            let anew = self.written_anew(format);
+            let anew = settings::without(&self.written_anew(format), excluded);
             let plain = String::from_utf8(self.scrape(format, false)).expect("it is text");
             assert_eq!(scans(&plain), scans(&anew), "{what}");
             let inflated = inflate(&self.scrape(format, true));
@@ -174,6 +183,46 @@ async fn what_is_kept_reads_as_if_written_anew() {
         scraped.snapshot.remove(&TenantName::new(name));
     }
     scraped.check("without tenants");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_list_of_excluded_metrics_counts_from_the_next_scrape() {
+    let scraped = Scraped::new();
+    let again = |gzip| {
+        let tenants = scraped.snapshot.read();
+        let Scraped { clock, own, .. } = &scraped;
+        let kept = scraped
+            .exposition
+            .scrape_again(&tenants, clock, own, Format::Classic, gzip);
+        kept.is_some()
+    };
+    let [age, info, sessions, used, threads] = [
+        "defender_scan_last_age_seconds",
+        "defender_scan_definition_info",
+        "defender_scan_sessions_total",
+        "defender_api_quota_used",
+        "process_threads",
+    ];
+    scraped.check("at first");
+    for excluded in [
+        &[age, used][..],
+        &[info, sessions, threads],
+        &[],
+        &[age],
+        &[age, info, sessions],
+    ] {
+        assert!(again(false) && again(true), "nothing has changed");
+        scraped.config.set(settings::excluding(excluded));
+        assert!(!again(false) && !again(true), "all is written anew");
+        scraped.check_without(excluded, "after a reload");
+        // The same list again is no other one.
+        scraped.config.set(settings::excluding(excluded));
+        assert!(again(false) && again(true), "nothing has changed");
+        scraped.change("b", |view| {
+            edit(view, 7, |definition| definition.sessions.failure += 1);
+        });
+        scraped.check_without(excluded, "after a session");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use super::cloud::{CLOUDS, Cloud};
 use super::quota::Quota;
 use super::scalar::{Scheme, is_directory, is_guid, origin};
 use super::secret::{SecretKind, check_secret_file};
-use super::{Config, Credential, DefinitionFilter, Http, Poll, SecretSource, Tenant};
+use super::{Config, Credential, DefinitionFilter, Http, Metrics, Poll, SecretSource, Tenant};
 use crate::model::TenantName;
 
 const TENANT_ID: &str = "AZURE_TENANT_ID";
@@ -117,6 +117,7 @@ impl Variables<'_> {
         Ok(Config {
             tenants: vec![tenant],
             http: Http::default(),
+            metrics: Metrics::default(),
         })
     }
 

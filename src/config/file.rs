@@ -19,7 +19,7 @@ use super::defaults::Defaults;
 use super::files::ReadContext;
 use super::scalar::proxy;
 use super::tenants::Tenants;
-use super::{Config, Http, Tenant, credential, tenant, tenant_files};
+use super::{Config, Http, Metrics, Tenant, credential, metrics, tenant, tenant_files};
 use crate::budget::UNANSWERED;
 use exporter_toolkit::small_file::{self, Content};
 
@@ -123,7 +123,7 @@ pub(super) fn warn_of_exposure(report: &mut ConfigReport) {
 
 /// What is known of the keys around those of the file.
 const LAYOUT: Layout = Layout {
-    sections: &["tenants", "tenant_files", "defaults", "http"],
+    sections: &["tenants", "tenant_files", "defaults", "http", "metrics"],
     elsewhere: &[
         (
             "it belongs to an entry of `tenants`: indent it",
@@ -133,6 +133,7 @@ const LAYOUT: Layout = Layout {
             "it belongs to `http`: indent it",
             &["timeout", "ca_file", "proxy_url"],
         ),
+        ("it belongs to `metrics`: indent it", metrics::KEYS),
         (
             "it belongs to the `credential` of a tenant: indent it",
             credential::KEYS,
@@ -160,11 +161,20 @@ fn read(
         Some(value) => read_http(&value, report, world),
         None => Ok(Http::default()),
     };
+    let metrics = match section.take("metrics") {
+        Some(value) => metrics::read(&value, report),
+        None => Ok(Metrics::default()),
+    };
     section.finish(report);
     let ((tenants, inline), http) = (tenants?, http?);
     let proxied = http.proxy_url.as_ref();
     let inline = inline || proxied.is_some_and(|url| url.password().is_some());
-    Ok((Config { tenants, http }, inline))
+    let config = Config {
+        tenants,
+        http,
+        metrics: metrics?,
+    };
+    Ok((config, inline))
 }
 
 /// The tenants of this file and of those that it names, and whether a secret stands in this one.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::definitions::without_anchors;
 use super::quota::shares;
-use super::{Config, Credential, ManagedIdentity, Rule, SecretSource, Tenant};
+use super::{Config, Credential, ManagedIdentity, Metrics, Rule, SecretSource, Tenant};
 use crate::budget::Scope;
 use crate::model::DefinitionId;
 
@@ -25,6 +25,15 @@ impl InForce {
     /// Replaces it.
     pub fn set(&self, config: Config) {
         self.0.store(Some(Arc::new(config)));
+    }
+
+    /// Which metric families are published; all of them before the first.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let config = self.0.load();
+        config
+            .as_ref()
+            .map_or_else(Metrics::default, |config| config.metrics.clone())
     }
 
     /// All of it as YAML, defaults included, with `<secret>` in place of each secret; empty
@@ -69,6 +78,8 @@ fn yaml(config: &Config) -> String {
         let url = format!("{}://{user}{host}{port}", proxy.scheme());
         let _ = writeln!(out, "  proxy_url: {}", json(url));
     }
+    let excluded: Vec<_> = config.metrics.excluded().collect();
+    let _ = writeln!(out, "metrics:\n  exclude: {}", json(excluded));
     out
 }
 

@@ -7,6 +7,7 @@
 //! file.rs ─► config_report (text → values with lines, and a report of all errors)
 //!    ├─ defaults.rs (what tenants have in common)
 //!    ├─ tenant_files.rs (patterns → more files)
+//!    ├─ metrics.rs (with families.txt: all families, and what needs them)
 //!    └─ tenants.rs (names and budgets among all files)
 //!         └─ tenant.rs ─ addresses.rs, labels.rs, credential.rs, definitions.rs, poll.rs, quota.rs
 //!              └─ cloud.rs ─ scalar.rs ─ files.rs ─ secret.rs, certificate.rs
@@ -27,6 +28,7 @@ mod files;
 mod fingerprint;
 mod in_force;
 mod labels;
+mod metrics;
 mod poll;
 mod quota;
 mod scalar;
@@ -49,6 +51,7 @@ pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use config_report::{ConfigErrors, ConfigWarning};
 pub use fingerprint::fingerprint;
 pub use in_force::InForce;
+pub use metrics::Metrics;
 pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 
@@ -66,6 +69,8 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// How to reach the API and the sign-in host.
     pub http: Http,
+    /// Which metric families are published.
+    pub metrics: Metrics,
 }
 
 /// Settings of the one HTTP client.

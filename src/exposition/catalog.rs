@@ -1,6 +1,8 @@
 //! Every metric's name, type, unit, labels and help, in one table. The writers take them from
 //! here, and so does the reference.
 
+use crate::config::Metrics;
+
 /// The most series of one definition; a test counts them.
 pub const SERIES_PER_DEFINITION: usize = 14;
 
@@ -231,6 +233,23 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
         .flat_map(|group| group.metrics.iter().copied())
 }
 
+/// The most series of one definition where only these metrics are published.
+#[must_use]
+pub fn series_per_definition(metrics: &Metrics) -> usize {
+    let of_definition = |metric: &&Metric| metric.labels.contains(&"definition_id");
+    let published = all().filter(of_definition);
+    let published = published.filter(|metric| metrics.publishes(metric.name));
+    published
+        .map(|metric| {
+            if metric.labels.contains(&"status") {
+                STATUSES.len()
+            } else {
+                1
+            }
+        })
+        .sum()
+}
+
 /// The values of the label `status` in the order in which they are written.
 pub const STATUSES: [&str; 4] = ["success", "partial_success", "failure", "unknown"];
 
@@ -291,6 +310,22 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn excluded_metrics_are_not_counted() {
+        let counted = |names: &[&'static str]| {
+            series_per_definition(&Metrics::without(names.iter().copied()))
+        };
+        assert_eq!(counted(&[]), SERIES_PER_DEFINITION);
+        assert_eq!(counted(&[UP.name]), SERIES_PER_DEFINITION);
+        assert_eq!(counted(&[SCAN_AGE.name]), SERIES_PER_DEFINITION - 1);
+        assert_eq!(
+            counted(&[SCAN_SESSIONS.name, SCAN_INFO.name]),
+            SERIES_PER_DEFINITION - 5
+        );
+        let names: Vec<_> = all().map(|metric| metric.name).collect();
+        assert_eq!(counted(&names), 0);
+    }
 
     #[test]
     fn names_are_unique_and_suffixes_fit_the_type() {

@@ -8,6 +8,7 @@ use super::format::{SampleWriter, Value};
 use super::label::pairs;
 use super::pages::{Written, is_boundary};
 use super::samples::{Samples, ValueSource};
+use crate::config::Metrics;
 use crate::model::view::DefinitionView;
 use crate::model::{AgentId, DefinitionId, TenantName};
 use crate::polling::snapshot::Tenants;
@@ -106,11 +107,14 @@ impl Written for TenantDefinition {
         FAMILIES.iter().map(|(metric, _)| *metric)
     }
 
-    fn render(rows: &[Self]) -> Vec<Chunk> {
+    fn render(rows: &[Self], metrics: &Metrics) -> Vec<Chunk> {
         let labels: Vec<String> = rows.iter().map(TenantDefinition::labels).collect();
         let rows = || labels.iter().map(String::as_str).zip(rows);
         let chunks = FAMILIES.iter().map(|(metric, content)| {
             let mut text = String::new();
+            if !metrics.publishes(metric.name) {
+                return Chunk::of(text);
+            }
             let mut lines = SampleWriter::new(metric, &mut text);
             match content {
                 Content::Age => return Chunk::PerScrape(Arc::new(ages(metric, rows()))),

@@ -9,7 +9,8 @@
 //!
 //! A *family* is a header and *chunks* of *samples*. A chunk is kept while what it was written
 //! from stays the same, and so is what it compresses to. At each scrape only the ages, the use of
-//! the budgets and the exporter's own metrics are written.
+//! the budgets and the exporter's own metrics are written. Families that the configuration excludes
+//! are not written at all; once it excludes others, all text is written anew.
 
 pub mod catalog;
 mod chunk;
@@ -37,15 +38,22 @@ use self::definitions::TenantDefinition;
 use self::gzip::Deflater;
 use self::pages::TextPages;
 use crate::clock::{Clock, Timestamp};
+use crate::config::{InForce, Metrics};
 use crate::polling::snapshot::{TenantView, Tenants};
 
 /// The text of the last snapshot that was scraped; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Exposition(Arc<Mutex<Cache>>);
+pub struct Exposition {
+    kept: Arc<Mutex<Cache>>,
+    /// Says which metrics are published.
+    config: InForce,
+}
 
 #[derive(Debug, Default)]
 struct Cache {
     tenants: Arc<Tenants>,
+    /// The metrics that were published.
+    metrics: Metrics,
     definition_pages: TextPages<TenantDefinition>,
     tenant_pages: TextPages<Arc<TenantView>>,
     headers: HashMap<&'static str, Arc<Header>>,
@@ -55,6 +63,13 @@ struct Cache {
 }
 
 impl Exposition {
+    /// Publishes the metrics that `config` says, from the scrape after each change of it.
+    #[must_use]
+    pub fn new(config: InForce) -> Self {
+        let kept = Arc::default();
+        Self { kept, config }
+    }
+
     /// All metrics as of now, compressed if `gzip`. Writes and compresses what
     /// changed since the last scrape, so it may take a while.
     ///
@@ -69,10 +84,12 @@ impl Exposition {
         gzip: bool,
     ) -> Result<Scrape, CompressError> {
         // What is kept is consistent between any two statements: poison is harmless.
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let families = kept.families(tenants, gzip)?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics = self.config.metrics();
+        let families = kept.families(tenants, &metrics, gzip)?;
         drop(kept);
-        Ok(Scrape::new(families, moment(clock), own, format, gzip))
+        let now = moment(clock);
+        Ok(Scrape::new(families, metrics, now, own, format, gzip))
     }
 
     /// The same where nothing changed since the last scrape of this kind, at once; or `None`.
@@ -85,24 +102,39 @@ impl Exposition {
         format: Format,
         gzip: bool,
     ) -> Option<Scrape> {
-        let kept = self.0.try_lock().ok()?;
-        let families = kept.known(tenants, gzip)?;
+        let kept = self.kept.try_lock().ok()?;
+        let metrics = self.config.metrics();
+        let families = kept.known(tenants, &metrics, gzip)?;
         drop(kept);
-        Some(Scrape::new(families, moment(clock), own, format, gzip))
+        let now = moment(clock);
+        Some(Scrape::new(families, metrics, now, own, format, gzip))
     }
 }
 
 impl Cache {
-    fn known(&self, tenants: &Arc<Tenants>, gzip: bool) -> Option<Arc<[Family]>> {
-        let same = Arc::ptr_eq(&self.tenants, tenants);
+    fn known(
+        &self,
+        tenants: &Arc<Tenants>,
+        metrics: &Metrics,
+        gzip: bool,
+    ) -> Option<Arc<[Family]>> {
+        let same = Arc::ptr_eq(&self.tenants, tenants) && self.metrics == *metrics;
         (same && (self.is_compressed || !gzip)).then(|| Arc::clone(&self.families))
     }
 
     fn families(
         &mut self,
         tenants: &Arc<Tenants>,
+        metrics: &Metrics,
         gzip: bool,
     ) -> Result<Arc<[Family]>, CompressError> {
+        if self.metrics != *metrics {
+            // No page has the right families any more.
+            *self = Self {
+                metrics: metrics.clone(),
+                ..Self::default()
+            };
+        }
         if !Arc::ptr_eq(&self.tenants, tenants) {
             self.refresh(tenants);
         }
@@ -119,9 +151,10 @@ impl Cache {
     fn refresh(&mut self, tenants: &Arc<Tenants>) {
         if !same_definitions(&self.tenants, tenants) {
             self.definition_pages
-                .refresh(TenantDefinition::all(tenants));
+                .refresh(TenantDefinition::all(tenants), &self.metrics);
         }
-        self.tenant_pages.refresh(tenants.values().cloned());
+        self.tenant_pages
+            .refresh(tenants.values().cloned(), &self.metrics);
         let families = self.definition_pages.families();
         let families = families.chain(self.tenant_pages.families());
         // A family without samples leaves no trace.

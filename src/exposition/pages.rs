@@ -17,6 +17,7 @@ use siphasher::sip::SipHasher13;
 
 use super::catalog::Metric;
 use super::chunk::Chunk;
+use crate::config::Metrics;
 
 /// What samples are written from.
 pub(super) trait Written: Sized {
@@ -37,8 +38,8 @@ pub(super) trait Written: Sized {
     /// The families, in the order in which they are written.
     fn families() -> impl Iterator<Item = &'static Metric>;
 
-    /// The chunk of each family.
-    fn render(sources: &[Self]) -> Vec<Chunk>;
+    /// The chunk of each family; an empty one for those that are not published.
+    fn render(sources: &[Self], metrics: &Metrics) -> Vec<Chunk>;
 }
 
 /// Whether a page ends at `name`: by its hash, one name in `every` is such.
@@ -67,7 +68,7 @@ impl<S: Written> Default for TextPages<S> {
 
 impl<S: Written> TextPages<S> {
     /// Rewrites the pages whose sources are not the same any more.
-    pub(super) fn refresh(&mut self, sources: impl Iterator<Item = S>) {
+    pub(super) fn refresh(&mut self, sources: impl Iterator<Item = S>, metrics: &Metrics) {
         let mut before = std::mem::take(&mut self.0);
         let mut sources = sources.peekable();
         while sources.peek().is_some() {
@@ -80,7 +81,7 @@ impl<S: Written> TextPages<S> {
                 }
             }
             let key = page[0].key();
-            let page = TextPage::new(page, before.remove(&key));
+            let page = TextPage::new(page, before.remove(&key), metrics);
             self.0.insert(key, page);
         }
     }
@@ -96,9 +97,9 @@ impl<S: Written> TextPages<S> {
 }
 
 impl<S: Written> TextPage<S> {
-    fn new(sources: Vec<S>, before: Option<Self>) -> Self {
+    fn new(sources: Vec<S>, before: Option<Self>, metrics: &Metrics) -> Self {
         let Some(before) = before else {
-            let chunks = S::render(&sources);
+            let chunks = S::render(&sources, metrics);
             return Self { sources, chunks };
         };
         let same = sources.len() == before.sources.len()
@@ -109,7 +110,7 @@ impl<S: Written> TextPage<S> {
         if same {
             return before;
         }
-        let chunks = S::render(&sources).into_iter().zip(&before.chunks);
+        let chunks = S::render(&sources, metrics).into_iter().zip(&before.chunks);
         let chunks = chunks.map(|(new, old)| new.or_the_same(old)).collect();
         Self { sources, chunks }
     }

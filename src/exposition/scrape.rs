@@ -10,6 +10,7 @@ use super::chunk::{Chunk, Family};
 use super::gzip::{Deflater, HEADER, Tally};
 use super::self_metrics::SelfMetrics;
 use crate::clock::Timestamp;
+use crate::config::Metrics;
 
 /// Parts below this size, in bytes, are put together: each costs something to send.
 const SMALL: usize = 2 * 1024;
@@ -28,6 +29,8 @@ pub struct Scrape {
     next: (usize, usize),
     /// The exporter's own metrics and the end of the text, until they were sent.
     rest: Option<Chunk>,
+    /// The metrics that are published.
+    metrics: Metrics,
     /// The gzip member under way; `None`: plain text, or all was sent.
     member: Option<GzipMember>,
     /// Small parts that go together.
@@ -53,6 +56,7 @@ fn rest_of(own: &SelfMetrics, format: Format, wanted: impl Fn(&str) -> bool) -> 
 impl Scrape {
     pub(super) fn new(
         families: Arc<[Family]>,
+        metrics: Metrics,
         now: Timestamp,
         own: &SelfMetrics,
         format: Format,
@@ -63,7 +67,8 @@ impl Scrape {
             format,
             now,
             next: (0, 0),
-            rest: Some(rest_of(own, format, |_| true)),
+            rest: Some(rest_of(own, format, |name| metrics.publishes(name))),
+            metrics,
             member: gzip.then(GzipMember::default),
             small: BytesMut::from(if gzip { HEADER } else { &[] }),
             waiting: None,
@@ -76,6 +81,8 @@ impl Scrape {
         let families = self.families.iter();
         let families = families.filter(|family| wanted(family.name()));
         self.families = families.cloned().collect();
+        let metrics = &self.metrics;
+        let wanted = |name: &str| metrics.publishes(name) && wanted(name);
         self.rest = Some(rest_of(own, self.format, wanted));
         self
     }

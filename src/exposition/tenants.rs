@@ -11,6 +11,7 @@ use super::pages::{Written, is_boundary};
 use super::samples::{Samples, ValueSource};
 use crate::budget::Scope;
 use crate::clock::Timestamp;
+use crate::config::Metrics;
 use crate::model::health::{AuthReason, Collector, CollectorHealth, Reason, Skipped};
 use crate::model::{Agent, TenantName};
 use crate::polling::snapshot::{TenantInfo, TenantView};
@@ -152,8 +153,9 @@ impl Written for Arc<TenantView> {
         FAMILIES.iter().map(|(metric, _)| *metric)
     }
 
-    fn render(tenants: &[Self]) -> Vec<Chunk> {
+    fn render(tenants: &[Self], metrics: &Metrics) -> Vec<Chunk> {
         let chunks = FAMILIES.iter().map(|(metric, content)| match content {
+            _ if !metrics.publishes(metric.name) => Chunk::of(String::new()),
             Content::Lines(write) => {
                 let mut text = String::new();
                 let mut lines = SampleWriter::new(metric, &mut text);

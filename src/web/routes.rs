@@ -62,7 +62,7 @@ pub fn router(state: WebState) -> Router {
         }
     }
     let scraped = Scraped {
-        exposition: Exposition::default(),
+        exposition: Exposition::new(state.config.clone()),
         renderer: Renderer::default(),
         state: state.clone(),
     };

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use defender_scan_exporter::config::Config;
+use defender_scan_exporter::exposition::catalog;
 use defender_simulator::Simulator;
 
 /// One tenant of a configuration.
@@ -67,6 +69,33 @@ pub fn write(simulator: &Simulator, folder: &Path, entries: &[Entry], timeout: &
 pub fn budget(per_minute: usize, per_hour: usize) -> String {
     let (minute, hour) = (2 * per_minute, 2 * per_hour);
     format!("{{per_minute: {minute}, per_hour: {hour}, use: 50%}}")
+}
+
+/// A configuration that excludes these metrics.
+pub fn excluding(names: &[&str]) -> Config {
+    let text = format!(
+        "tenants: [{{name: a, tenant_id: a.example, credential: {{type: azure_cli}}}}]\n\
+         metrics: {{exclude: [{}]}}\n",
+        names.join(", ")
+    );
+    let (config, _) = Config::parse(&text, "excluding.yml").expect("it is valid");
+    config
+}
+
+/// A text of metrics without the families of these names, in either format.
+pub fn without(text: &str, names: &[&str]) -> String {
+    let is_one = |family: &str| {
+        let mut excluded = catalog::all().filter(|metric| names.contains(&metric.name));
+        excluded.any(|metric| metric.name == family || metric.family() == family)
+    };
+    let mut skipped = false;
+    let kept = text.split_inclusive('\n').filter(|line| {
+        if let Some(header) = line.strip_prefix("# HELP ") {
+            skipped = header.split(' ').next().is_some_and(is_one);
+        }
+        !skipped || *line == "# EOF\n"
+    });
+    kept.collect()
 }
 
 /// Replaces `exporter.yml` in `folder`.

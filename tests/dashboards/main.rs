@@ -8,6 +8,7 @@ mod golden;
 mod lint;
 mod lint_drawn;
 mod lint_queries;
+mod needs;
 mod promql;
 mod queries;
 mod rules;

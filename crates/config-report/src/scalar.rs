@@ -34,11 +34,26 @@ impl YamlValue<'_> {
         choices: &[(&str, T)],
     ) -> Result<T, Reported> {
         let what = one_of(choices.iter().map(|(name, _)| *name)).unwrap_or_default();
+        self.choice_of_many(report, &what, advice, choices)
+    }
+
+    /// As [`Self::choice`], but the error says `what` the names are instead of all of them, and
+    /// gives `advice` if none of them is near.
+    ///
+    /// # Errors
+    /// [`Reported`], if it is none of the names.
+    pub fn choice_of_many<T: Copy>(
+        &self,
+        report: &mut ConfigReport,
+        what: &str,
+        advice: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, Reported> {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        let text = self.text(report, &what)?;
+        let text = self.text(report, what)?;
         let near = meant(text, &names).map(|name| format!("did you mean `{name}`?"));
         let advice = near.as_deref().unwrap_or(advice);
-        self.parse(report, &what, advice, |text| {
+        self.parse(report, what, advice, |text| {
             let chosen = choices.iter().find(|(name, _)| *name == text)?;
             Some(chosen.1)
         })
@@ -224,6 +239,25 @@ mod tests {
         assert_eq!(
             error,
             "expected `on`, `off` or `auto`, but found `Off`; did you mean `off`?"
+        );
+    }
+
+    #[test]
+    fn a_choice_of_many_names_the_nearest_alone() {
+        let choose = |text| {
+            let choices = [("requests_total", 1), ("open_files", 2)];
+            read(text, |value, report| {
+                value.choice_of_many(report, "a metric", "see the list", &choices)
+            })
+        };
+        assert_eq!(choose("open_files"), Ok(2));
+        assert_eq!(
+            choose("requests").unwrap_err(),
+            "expected a metric, but found `requests`; see the list"
+        );
+        assert_eq!(
+            choose("request_total").unwrap_err(),
+            "expected a metric, but found `request_total`; did you mean `requests_total`?"
         );
     }
 

@@ -61,9 +61,15 @@ pub(super) async fn run(
     for note in all_calls.notes(&tenants) {
         report.note(note)?;
     }
-    let checks = tenants
-        .into_iter()
-        .map(|tenant| tenant::check(tenant, http.clone(), &all_calls, clock.clone()));
+    let checks = tenants.into_iter().map(|tenant| {
+        tenant::check(
+            tenant,
+            http.clone(),
+            &all_calls,
+            &config.metrics,
+            clock.clone(),
+        )
+    });
     let mut checks = futures::stream::iter(checks).buffered(AT_ONCE);
     while let Some(checked) = checks.next().await {
         report.tenant(checked)?;

@@ -6,7 +6,7 @@ use super::call_budget::{CallBudget, TenantBudget, reserve};
 use super::report::{Checked, Finding, Outcome, Step};
 use crate::budget::Scope;
 use crate::clock::Clock;
-use crate::config::{Credential, Tenant};
+use crate::config::{Credential, Metrics, Tenant};
 use crate::defender::advice;
 use crate::defender::{
     ApiError, AuthError, Bearer, Client, FromWire, HttpClient, Page, Permissions, TokenSource,
@@ -29,6 +29,7 @@ pub(super) async fn check(
     tenant: &Tenant,
     http: HttpClient,
     all_calls: &CallBudget,
+    metrics: &Metrics,
     clock: Clock,
 ) -> Checked {
     let mut steps = Vec::new();
@@ -43,6 +44,7 @@ pub(super) async fn check(
                 tokens: TokenSource::new(tenant, http, clock.clone()),
                 clock,
                 budget,
+                series_per_definition: catalog::series_per_definition(metrics),
                 permissions: None,
                 steps,
             };
@@ -73,6 +75,8 @@ struct Check<'t> {
     tokens: TokenSource,
     clock: Clock,
     budget: TenantBudget,
+    /// The most that are published.
+    series_per_definition: usize,
     /// Those in the token, if it can be read.
     permissions: Option<Permissions>,
     steps: Vec<Finding>,
@@ -377,7 +381,7 @@ impl Check<'_> {
         let text = format!(
             "{least} to {most} calls an hour, of {} allowed; up to {} series of definitions",
             hour.calls,
-            published * catalog::SERIES_PER_DEFINITION
+            published * self.series_per_definition
         );
         self.note(Finding::ok(Step::Cost, text));
     }
