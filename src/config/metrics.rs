@@ -83,6 +83,12 @@ impl Needed {
     }
 }
 
+/// The metrics that no shipped alert and no dashboard needs, in the order of the catalogue.
+pub fn unneeded_metrics() -> impl Iterator<Item = &'static str> {
+    let unneeded = KNOWN.iter().filter(|(_, needed)| needed.losers().is_none());
+    unneeded.map(|(name, _)| *name)
+}
+
 /// Which families are published.
 pub(super) fn read(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Metrics, Reported> {
     let mut section = value.mapping(report, "a mapping with `exclude`")?;

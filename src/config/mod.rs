@@ -51,7 +51,7 @@ pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use config_report::{ConfigErrors, ConfigWarning};
 pub use fingerprint::fingerprint;
 pub use in_force::InForce;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, unneeded_metrics};
 pub use scalar::proxy_url;
 pub use secret::{SecretFileError, SecretSource, read_secret_file};
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::catalog::{GROUPS, Handler, SERIES_PER_DEFINITION, STATES, STATUSES, WINDOWS};
+use crate::config;
 use crate::model::health::{AuthReason, Collector, Reason, Skipped};
 use exporter_toolkit::HandshakeFailure;
 
@@ -17,6 +18,7 @@ pub fn markdown() -> String {
          A definition has at most ",
     );
     let _ = writeln!(out, "{SERIES_PER_DEFINITION} series.");
+    out.push_str(&excluding());
     for group in GROUPS {
         let _ = write!(
             out,
@@ -86,6 +88,18 @@ pub fn markdown() -> String {
         let _ = writeln!(out, "| `{label}` | {metrics} | {values} |");
     }
     out
+}
+
+/// How to publish less.
+fn excluding() -> String {
+    let unneeded = quoted(config::unneeded_metrics());
+    format!(
+        "\n`metrics.exclude` in the [configuration](configuration.md#metrics-that-are-not-published) \
+         takes the names of this page, and these metrics are not published then. No shipped alert \
+         and no dashboard needs {unneeded}; for any other one a warning says which do. \
+         [scaling.md](scaling.md#what-a-definition-costs-prometheus) says what a definition costs \
+         Prometheus, metric by metric.\n"
+    )
 }
 
 fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {

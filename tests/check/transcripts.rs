@@ -36,6 +36,16 @@ async fn all_is_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn excluded_metrics_cost_nothing() {
+    case("excluded_metrics", None, |_, folder| {
+        let names = "defender_scan_sessions_total, defender_scan_troubleshoot_mode";
+        let section = format!("metrics: {{exclude: [{names}]}}\ntenants:");
+        edit(folder, "tenants:", &section);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_expires_soon_or_should_have() {
     let simulator = simulator().await;
     let day = Duration::from_hours(24);
