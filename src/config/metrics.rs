@@ -8,6 +8,9 @@ use config_report::{ConfigReport, Reported, YamlValue, collect_all, excerpt, exp
 /// The keys of the section.
 pub(super) const KEYS: &[&str] = &["exclude"];
 
+/// The most names in a list: more than there are.
+const MOST: usize = 100;
+
 /// All families, as tests write them from the catalogue, the rules and the dashboards: one a
 /// line, with the alerts and the dashboards that need it.
 const FAMILIES: &str = include_str!("families.txt");
@@ -105,6 +108,11 @@ fn read_names(
     report: &mut ConfigReport,
 ) -> Result<BTreeSet<&'static str>, Reported> {
     let items = value.list(report, "a list of metric names")?;
+    if items.len() > MOST {
+        let what = format!("at most {MOST} names");
+        let text = expected(&what, &items.len().to_string(), "name each once");
+        return Err(value.error(report, text));
+    }
     collect_all(items.iter().map(|item| read_name(item, report)))
 }
 

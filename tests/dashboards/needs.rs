@@ -120,6 +120,20 @@ fn needs_are_followed_through_records_and_variables() {
     );
 }
 
+#[test]
+fn the_records_of_a_definition_are_counted() {
+    let rules = rules::rules();
+    let names = rules.iter().map(|rule| rule.name.as_str());
+    let names: BTreeSet<_> = names
+        .filter(|name| name.starts_with("job_tenant_definition:"))
+        .collect();
+    let documented = format!("up to {} further series a definition", names.len());
+    assert!(
+        read("docs/scaling.md").contains(&documented),
+        "{documented}"
+    );
+}
+
 /// The line of the schema with all names.
 fn names_in_schema() -> String {
     let names: Vec<_> = catalog::all().map(|metric| metric.name).collect();
@@ -157,6 +171,13 @@ fn excluding(name: &str) -> Result<(Config, Vec<String>), String> {
         let warnings = warnings.iter().map(ToString::to_string);
         (config, warnings.collect())
     })
+}
+
+#[test]
+fn all_families_can_be_excluded_at_once() {
+    let names: Vec<_> = catalog::all().map(|metric| metric.name).collect();
+    let (config, _) = excluding(&names.join(", ")).expect("there are no more than may be named");
+    assert_eq!(config.metrics.excluded().count(), names.len());
 }
 
 #[test]

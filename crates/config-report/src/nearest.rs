@@ -4,10 +4,13 @@
 pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |key: &str| key.to_ascii_lowercase().replace(['-', ' '], "_");
     let key = plain(key);
+    let most = |candidate: &str| 1 + candidate.len() / 5;
     known
         .iter()
+        // The distance is no less than what the lengths differ by; a value may be long.
+        .filter(|candidate| key.len().abs_diff(candidate.len()) <= most(candidate))
         .map(|candidate| (distance(&key, &plain(candidate)), *candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5)
+        .filter(|(distance, candidate)| *distance <= most(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
