@@ -45,6 +45,14 @@ const COMMANDS: &[(&str, By)] = &[
         Nobody("it measures, on a machine that does nothing else"),
     ),
     (
+        "cargo build --release && tests/measure/prometheus_cost.py",
+        Nobody("it measures, for a quarter of an hour"),
+    ),
+    (
+        "INTERVAL=5 TOLERANCE=50ms tests/measure/prometheus_cost.py",
+        Nobody("it measures, for a quarter of an hour"),
+    ),
+    (
         "cargo build --release",
         Nobody("it takes minutes; the same is built unoptimized"),
     ),
