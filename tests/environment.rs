@@ -75,3 +75,26 @@ fn several_shards_need_a_number_each() {
     let output = binary().env(total, "1").arg("docs").arg("metrics").output();
     assert!(output.expect("the program starts").status.success());
 }
+
+/// Where Azure's variables take the place of a file, they are checked like one.
+#[test]
+fn variables_are_checked_in_place_of_a_file() {
+    let check = |secret: &str| {
+        let output = binary()
+            .arg("check-config")
+            .env("AZURE_TENANT_ID", "contoso.example")
+            .env("AZURE_CLIENT_ID", "9b6f0000-0000-4000-8000-000000000001")
+            .env("AZURE_CLIENT_SECRET", secret)
+            .output()
+            .expect("the program starts");
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text));
+        let text = out.expect("it prints text") + &err.expect("it prints text");
+        (output.status.success(), text)
+    };
+    let (ok, text) = check("c4nary-secret");
+    assert!(ok, "{text}");
+    assert_eq!(text, "environment: ok, tenants: 1\n");
+    let (ok, text) = check("");
+    assert!(!ok && text.contains("environment: "), "{text}");
+    assert!(text.contains("AZURE_CLIENT_SECRET"), "{text}");
+}

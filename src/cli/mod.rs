@@ -82,7 +82,9 @@ impl Cli {
         }
         let empty = |path: &mut PathBuf| path.as_os_str().is_empty();
         cli.flags.config_file.take_if(empty);
-        let named = cli.flags.config_file.is_some() || cli.flags.web.config_file.is_some();
+        let named = cli.flags.config_file.is_some()
+            || cli.flags.web.config_file.is_some()
+            || variables_name_a_tenant();
         if matches!(cli.command, Some(Command::CheckConfig { .. })) && !named {
             let text = "expected `--config.file` or `--web.config.file`, but found neither; name the file to check";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
@@ -190,15 +192,11 @@ impl Flags {
     /// may be absent where Azure's variables take its place.
     #[must_use]
     pub fn config_file(&self) -> Option<&Path> {
-        let variables = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID"].map(std::env::var_os);
-        let in_its_place = variables
-            .iter()
-            .all(|value| value.as_ref().is_some_and(|value| !value.is_empty()));
         let file = self.config_file.as_deref()?;
         // What is there but cannot be read is a mistake as anywhere else.
         let absent = file == Path::new(DEFAULT_FILE)
             && matches!(file.symlink_metadata(), Err(error) if error.kind() == IoErrorKind::NotFound);
-        (!absent || !in_its_place).then_some(file)
+        (!absent || !variables_name_a_tenant()).then_some(file)
     }
 
     /// Whose tenants are polled.
@@ -208,6 +206,14 @@ impl Flags {
     pub fn shard(&self) -> Result<Shard, ShardError> {
         Shard::new(self.shard, self.total_shards)
     }
+}
+
+/// Whether Azure's variables take the place of a configuration file.
+#[must_use]
+pub fn variables_name_a_tenant() -> bool {
+    let variables = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID"].map(std::env::var_os);
+    let is_set = |value: &Option<OsString>| value.as_ref().is_some_and(|value| !value.is_empty());
+    variables.iter().all(is_set)
 }
 
 /// What the demo simulates.

@@ -47,6 +47,11 @@ impl NamedAddresses {
                 .choice(report, "choose one of these", &choices)
                 .unwrap_or(Cloud::Public)
         });
+        if let (Some(region), Some(_)) = (&region, &api) {
+            let text =
+                "has no effect, because `api_base_url` names the address; remove one of them";
+            region.warn(report, text);
+        }
         let mut base = defaults.clone();
         if cloud.is_some_and(|cloud| cloud != base.cloud.unwrap_or(Cloud::Public)) {
             base = Self::default();

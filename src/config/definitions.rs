@@ -72,7 +72,13 @@ fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
     if let Some(value) = section.take("names") {
         for (item, text) in read_texts(&value, report, "a regular expression") {
             match anchored(&text) {
-                Ok(pattern) => names.push(pattern),
+                Ok(pattern) => {
+                    if is_glob(&text) {
+                        let text = "looks like a pattern of file names, but is a regular expression, in which `*` repeats the character before it; write `.*` for any characters";
+                        item.warn(report, text);
+                    }
+                    names.push(pattern);
+                }
                 Err(reason) => {
                     let found = format!("{}: {reason}", excerpt(&text));
                     let advice = "correct it; special characters are taken literally after `\\`";
@@ -86,6 +92,12 @@ fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
         scan_types,
         names: names.into(),
     }
+}
+
+/// Whether `*` is the only special character, and repeats a letter, a digit or a space.
+fn is_glob(pattern: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    pattern.contains('*') && pattern.chars().all(|c| c == '*' || is_plain(c))
 }
 
 /// What stands around a pattern that matches whole names only.

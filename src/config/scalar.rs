@@ -11,12 +11,14 @@ pub(super) fn is_directory(text: &str) -> bool {
     is_guid(text) || is_domain && !text.starts_with('-')
 }
 
-/// Whether `text` is a GUID, as ids of applications and directories are.
+/// Whether `text` is a GUID, as ids of applications and directories are. That of nothing, all of
+/// zeros, is a placeholder.
 pub(super) fn is_guid(text: &str) -> bool {
     let lengths = [8, 4, 4, 4, 12];
     let parts = text.split('-');
     let is_part = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    parts.clone().map(str::len).eq(lengths) && parts.clone().all(is_part)
+    let is_something = text.bytes().any(|byte| !matches!(byte, b'0' | b'-'));
+    parts.clone().map(str::len).eq(lengths) && parts.clone().all(is_part) && is_something
 }
 
 /// Whether `text` may be a tenant's name.

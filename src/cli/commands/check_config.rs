@@ -1,12 +1,10 @@
 //! `check-config`: all mistakes of the named files at once, without touching the network.
 
-use std::path::Path;
-
 use config_report::Location;
 use exporter_toolkit::WebConfig;
 use serde::Serialize;
 
-use crate::cli::{Flags, Output, printable};
+use crate::cli::{Flags, Output, printable, variables_name_a_tenant};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigErrors, ConfigWarning};
 use crate::defender::HttpClient;
@@ -65,8 +63,11 @@ struct Checked {
 
 pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
     let mut all = Vec::new();
-    if let Some(file) = &flags.config_file {
-        all.push(main_file(file));
+    if let Some(file) = flags.config_file() {
+        all.push(main(file.display().to_string(), Config::check(file)));
+    } else if variables_name_a_tenant() {
+        let read = Config::from_env(&|name| std::env::var(name).ok());
+        all.push(main("environment".to_owned(), read));
     }
     if let Some(file) = &flags.web.config_file {
         let loaded = WebConfig::load(file).result;
@@ -75,7 +76,7 @@ pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
             let users = config.users.len();
             (format!("TLS: {tls}, users: {users}"), warnings)
         });
-        all.push(Checked::new(file, read));
+        all.push(Checked::new(file.display().to_string(), read));
     }
     let files = || all.iter().flat_map(Checked::files);
     let ok = files().all(|file| file.ok);
@@ -116,9 +117,9 @@ impl CheckedFile {
 }
 
 impl Checked {
-    fn new(file: &Path, read: Result<(String, Vec<ConfigWarning>), ConfigErrors>) -> Self {
+    fn new(origin: String, read: Result<(String, Vec<ConfigWarning>), ConfigErrors>) -> Self {
         let mut checked = Self {
-            main: CheckedFile::new(file.display().to_string()),
+            main: CheckedFile::new(origin),
             others: Vec::new(),
             mistakes: Vec::new(),
             warnings: Vec::new(),
@@ -164,15 +165,14 @@ impl Checked {
 }
 
 /// Checks the configuration and builds what a start would build of it.
-fn main_file(file: &Path) -> Checked {
-    let read = Config::check(file);
+fn main(origin: String, read: Result<(Config, Vec<ConfigWarning>), ConfigErrors>) -> Checked {
     let http = read
         .as_ref()
         .ok()
         .map(|(config, _)| HttpClient::new(&config.http, Clock::system()));
     let read =
         read.map(|(config, warnings)| (format!("tenants: {}", config.tenants.len()), warnings));
-    let mut checked = Checked::new(file, read);
+    let mut checked = Checked::new(origin, read);
     match http {
         Some(Ok(http)) => {
             for text in http.warnings() {
@@ -184,7 +184,7 @@ fn main_file(file: &Path) -> Checked {
             let error = error.to_string();
             checked
                 .mistakes
-                .push(format!("{}: {error}", file.display()));
+                .push(format!("{}: {error}", checked.main.file));
             let main = &mut checked.main;
             main.mistakes.push(Note::whole(error));
             (main.ok, main.summary) = (false, None);
