@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Nothing here waits for a disk: [`Budget::try_acquire`] takes a slot in memory, and
-//! [`Slot::pay`] waits, without any lock, until the call is durable.
+//! [`Slot::pay`] waits, without any lock, until the call is durable. It need not wait for one
+//! that was made durable ahead of time, see [`Lease`].
 //!
 //! A slot is held from before the request leaves until one window's length
 //! after its answer arrived. The server saw the request somewhere in between,
@@ -15,6 +16,7 @@
 //! than the limit, whatever the network does. A token bucket cannot promise
 //! that: one of 100 that refills 25 a minute lets 125 calls into one minute.
 
+mod lease;
 mod limits;
 mod permit;
 
@@ -22,8 +24,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 
+use self::lease::Leases;
+pub use self::lease::{Lease, Returned};
 pub use self::limits::{Limit, Limits, Reserve, Scope, Usage};
 pub use self::permit::{NotWritten, Permit, Slot};
 use crate::clock::{Clock, Uptime};
@@ -65,6 +69,20 @@ pub trait CallLog: std::fmt::Debug + Send + Sync {
 
     /// Notes the answer. It need not be durable: a call without one counts for longer.
     fn answered(&self, number: u64, call: &Call);
+
+    /// Makes calls durable ahead of time, which need not be soon: after a crash each of their
+    /// numbers counts as a call at the moment of the restart, unless it was settled. Returns at
+    /// once; the result is false if they could not be written.
+    fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
+        drop(lease);
+        Box::pin(ready(false))
+    }
+
+    /// Whether calls can be written now, as far as is known. If not, none is made that was
+    /// written ahead of time either.
+    fn works(&self) -> bool {
+        true
+    }
 }
 
 /// Whose budget it is: a directory, an application and the host of an API. The service counts
@@ -132,6 +150,7 @@ struct Log {
     calls: BTreeMap<u64, Call>,
     next: u64,
     reserve: Reserve,
+    leases: Leases,
 }
 
 impl Budget {
@@ -271,29 +290,41 @@ impl Budget {
                 return Err(log.retry(now, limit.window, counts));
             }
         }
-        let number = log.next;
-        log.next += 1;
         let call = Call {
             collector,
             sent: now,
             answered: None,
         };
-        let oldest = log
-            .calls
-            .first_key_value()
-            .map_or(number, |(oldest, _)| *oldest);
         // Under the lock: rows are in the order of the numbers.
-        let durable = self.shared.durable.as_ref();
-        let written = durable.map(|durable| durable.sent(number, &call, oldest));
-        log.calls.insert(number, call);
+        let durable = self.shared.durable.as_deref();
+        let (number, written) = log.enter(call, durable);
+        if let Some(durable) = durable {
+            log.renew_lease(collector, now, limits, durable);
+        }
         drop(log);
         let permit = Permit {
             budget: self.clone(),
             number,
             call,
+            leased: durable.is_some() && written.is_none(),
             leaves: false,
         };
         Ok(Slot { permit, written })
+    }
+
+    /// Numbers that are durable and that no call has, to be read before [`Self::calls`]: what a
+    /// log that was lost is written anew from.
+    #[must_use]
+    pub fn leased(&self) -> Vec<(u64, Collector)> {
+        self.lock().leases.unused()
+    }
+
+    /// Gives back what was made durable ahead of time. It is to be written down.
+    #[must_use]
+    pub fn give_back(&self) -> Returned {
+        let mut log = self.lock();
+        let Log { calls, leases, .. } = &mut *log;
+        leases.give_back(calls)
     }
 
     /// How much of the minute and of the hour is in use: of the budget that is fullest, where
@@ -325,11 +356,12 @@ impl Budget {
         }
     }
 
-    fn settle(&self, number: u64, at: Uptime) {
+    fn settle(&self, number: u64, leased: bool, at: Uptime) {
         let mut log = self.lock();
         if let Some(call) = log.calls.get_mut(&number) {
             call.answered = Some(at);
-            if let Some(durable) = &self.shared.durable {
+            // That of a leased number is written with the next lease.
+            if let Some(durable) = self.shared.durable.as_ref().filter(|_| !leased) {
                 durable.answered(number, call);
             }
         }
@@ -381,6 +413,79 @@ impl Log {
         next.map_or(Retry::AfterAnswer, |free| {
             Retry::At(free + Duration::from_millis(1))
         })
+    }
+
+    /// Enters a call under a number that was leased, or else under a new one, which is to be
+    /// waited for.
+    fn enter(
+        &mut self,
+        call: Call,
+        durable: Option<&dyn CallLog>,
+    ) -> (u64, Option<BoxFuture<'static, bool>>) {
+        self.leases.look();
+        self.leases.forget(self.oldest());
+        let works = durable.is_some_and(CallLog::works);
+        let leased = if works {
+            self.leases.take(call.collector)
+        } else {
+            None
+        };
+        let (number, written) = match leased {
+            Some(number) => (number, None),
+            None => {
+                let number = self.next;
+                self.next += 1;
+                let oldest = self.oldest().min(number);
+                let written = durable.map(|durable| durable.sent(number, &call, oldest));
+                (number, written)
+            }
+        };
+        self.calls.insert(number, call);
+        (number, written)
+    }
+
+    /// The lowest number that is in use: of a call that counts, of the next one, or of a lease
+    /// that is being written.
+    fn oldest(&self) -> u64 {
+        let oldest = self.calls.first_key_value();
+        let oldest = oldest.map_or(self.next, |(number, _)| *number);
+        self.leases
+            .renewing()
+            .map_or(oldest, |number| number.min(oldest))
+    }
+
+    /// Leases numbers if `collector` is about to run out of them.
+    fn renew_lease(
+        &mut self,
+        collector: Collector,
+        now: Uptime,
+        limits: Limits,
+        durable: &dyn CallLog,
+    ) {
+        let since = now - lease::OBSERVED;
+        let recent = self.calls.values();
+        let recent = recent.filter(|call| call.collector == collector && call.sent >= since);
+        let recent = recent.count();
+        let counts = |call: &&Call| limits.scope.counts(collector, call.collector);
+        let free = limits.both().map(|limit| {
+            let used = self.held(now, limit.window).filter(counts).count();
+            limit.calls.saturating_sub(used)
+        });
+        let wanted = lease::wanted(recent, limits, free);
+        let lacks = self.leases.lacks(collector, wanted);
+        if lacks == 0 || !durable.works() {
+            return;
+        }
+        let first = self.next;
+        self.next += lacks as u64;
+        let lease = Lease {
+            collector,
+            numbers: first..self.next,
+            settled: self.leases.settled(&self.calls),
+            oldest: self.oldest(),
+        };
+        let written = durable.lease(lease.clone());
+        self.leases.renew(lease, written);
     }
 
     fn forget(&mut self, now: Uptime, longest: Duration) {

@@ -65,6 +65,8 @@ pub struct Permit {
     /// Unique and ascending within the budget.
     pub(super) number: u64,
     pub(super) call: Call,
+    /// Whether its number was durable before there was a call.
+    pub(super) leased: bool,
     /// Whether the request may leave; if not, its slot is free again when dropped.
     pub(super) leaves: bool,
 }
@@ -73,7 +75,7 @@ impl Permit {
     /// The answer has arrived: the service has seen the request by now.
     pub fn answered(mut self) {
         let now = self.budget.shared.clock.uptime();
-        self.budget.settle(self.number, now);
+        self.budget.settle(self.number, self.leased, now);
         self.call.answered = Some(now);
     }
 }
@@ -82,11 +84,13 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.leaves {
-            self.budget.lock().calls.remove(&self.number);
+            let mut log = self.budget.lock();
+            log.calls.remove(&self.number);
+            log.leases.untake(self.call.collector, self.number);
         } else if self.call.answered.is_none() {
             let now = self.budget.shared.clock.uptime();
-            self.budget
-                .settle(self.number, now.max(self.call.sent + UNANSWERED));
+            let latest = now.max(self.call.sent + UNANSWERED);
+            self.budget.settle(self.number, self.leased, latest);
         }
     }
 }

@@ -111,6 +111,45 @@ impl CallLog for FullDisk {
     fn answered(&self, _: u64, _: &Call) {}
 }
 
+/// A disk that takes everything until it breaks.
+#[derive(Debug, Default)]
+struct BreakingDisk(AtomicBool);
+
+impl CallLog for BreakingDisk {
+    fn sent(&self, _: u64, _: &Call, _: u64) -> BoxFuture<'static, bool> {
+        Box::pin(ready(self.works()))
+    }
+
+    fn answered(&self, _: u64, _: &Call) {}
+
+    fn lease(&self, _: Lease) -> BoxFuture<'static, bool> {
+        Box::pin(ready(self.works()))
+    }
+
+    fn works(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_can_be_written_nothing_leaves_that_was_written_before() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    let disk = Arc::new(BreakingDisk::default());
+    let budget = Budget::restore(clock, Limits::new(80, 1_200), [], Some(disk.clone()));
+    let paid = || {
+        let slot = budget.try_acquire(Collector::History, Reserved::default());
+        slot.expect("eighty are free").pay_at_once()
+    };
+    for _ in 0..4 {
+        paid().expect("it can be written").answered();
+    }
+    disk.0.store(true, Ordering::Relaxed);
+    assert!(!budget.leased().is_empty());
+    assert_eq!(paid().expect_err("the disk is broken"), NotWritten);
+    disk.0.store(false, Ordering::Relaxed);
+    assert!(paid().expect("it can be written").leased);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_can_not_be_written_down_does_not_leave_and_costs_nothing() {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
@@ -153,15 +192,25 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     )
 }
 
+/// A row of the log.
+#[derive(Clone, Copy, Debug)]
+enum Row {
+    Made(Call),
+    Leased(Collector),
+}
+
 /// One process, writing to a log that outlives it.
 #[derive(Debug)]
 struct Life {
-    rows: Arc<Mutex<BTreeMap<u64, Call>>>,
-    killed: AtomicBool,
+    rows: Arc<Mutex<BTreeMap<u64, Row>>>,
+    killed: Arc<AtomicBool>,
+    clock: Clock,
+    /// How long a lease takes to be written.
+    lease: Duration,
 }
 
 impl Life {
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<u64, Call>)) {
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<u64, Row>)) {
         if !self.killed.load(Ordering::Relaxed) {
             change(&mut self.rows.lock().expect("nobody panics"));
         }
@@ -172,16 +221,51 @@ impl CallLog for Life {
     fn sent(&self, number: u64, call: &Call, oldest: u64) -> BoxFuture<'static, bool> {
         self.write(|rows| {
             rows.retain(|number, _| *number >= oldest);
-            rows.insert(number, *call);
+            rows.insert(number, Row::Made(*call));
         });
         Box::pin(ready(true))
     }
 
     fn answered(&self, number: u64, call: &Call) {
         self.write(|rows| {
-            rows.insert(number, *call);
+            rows.insert(number, Row::Made(*call));
         });
     }
+
+    /// Written after a while, unless the process was killed before.
+    fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
+        let (rows, killed) = (Arc::clone(&self.rows), Arc::clone(&self.killed));
+        let (clock, written) = (self.clock.clone(), self.clock.uptime() + self.lease);
+        Box::pin(async move {
+            clock.sleep_until(written).await;
+            if killed.load(Ordering::Relaxed) {
+                return false;
+            }
+            let mut rows = rows.lock().expect("nobody panics");
+            rows.retain(|number, _| *number >= lease.oldest);
+            let settled = lease.settled.into_iter();
+            rows.extend(settled.map(|(number, call)| (number, Row::Made(call))));
+            let leased = Row::Leased(lease.collector);
+            rows.extend(lease.numbers.map(|number| (number, leased)));
+            true
+        })
+    }
+}
+
+/// The calls of a log, as a process finds them that starts at `now`: those of which nothing but
+/// a lease is known are as if they were made then.
+fn found(rows: &BTreeMap<u64, Row>, now: Uptime) -> BTreeMap<u64, Call> {
+    let call = |row: &Row| match row {
+        Row::Made(call) => *call,
+        Row::Leased(collector) => Call {
+            collector: *collector,
+            sent: now,
+            answered: None,
+        },
+    };
+    rows.iter()
+        .map(|(number, row)| (*number, call(row)))
+        .collect()
 }
 
 /// A call as the test knows it, apart from what the budget's own log says.
@@ -206,8 +290,12 @@ impl Made {
 #[derive(Default)]
 struct Outcome {
     made: Vec<Made>,
+    /// Numbers of which a restart found nothing but a lease.
+    lost: Vec<Made>,
     /// Refusals that no server, however timed, could have made necessary.
     wasted: usize,
+    /// Calls that did not wait for the disk.
+    leased: usize,
 }
 
 proptest! {
@@ -219,11 +307,16 @@ proptest! {
     #[test]
     fn no_window_at_the_server_holds_more_than_the_limit_and_none_is_left_empty(
         attempts in prop::collection::vec(attempt(), 1..300),
-        per_minute in 1..8_usize,
-        per_hour in 8..40_usize,
+        (per_minute, per_hour) in prop_oneof![
+            (1..8_usize, 8..40_usize),
+            // Enough for leases.
+            (16..80_usize, 200..1_000_usize),
+        ],
+        lease_ms in prop_oneof![Just(0), 0..120_000_u64],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-        let outcome = runtime.block_on(outcome(attempts, Limits::new(per_minute, per_hour)));
+        let lease = Duration::from_millis(lease_ms);
+        let outcome = runtime.block_on(outcome(attempts, Limits::new(per_minute, per_hour), lease));
         let mut seen: Vec<_> = outcome.made.iter().map(|call| call.seen.since_boot().as_millis()).collect();
         seen.sort_unstable();
         for (window, limit) in [(60_000, per_minute), (3_600_000, per_hour)] {
@@ -236,19 +329,30 @@ proptest! {
     }
 }
 
-async fn outcome(attempts: Vec<Attempt>, limits: Limits) -> Outcome {
+async fn outcome(attempts: Vec<Attempt>, limits: Limits, lease: Duration) -> Outcome {
     let clock = Clock::anchored(Timestamp::from_unix_millis(0));
-    let rows = Arc::default();
+    let rows: Arc<Mutex<BTreeMap<u64, Row>>> = Arc::default();
     let start = || {
         let life = Arc::new(Life {
             rows: Arc::clone(&rows),
-            killed: AtomicBool::new(false),
+            killed: Arc::default(),
+            clock: clock.clone(),
+            lease,
         });
-        let calls = rows.lock().expect("nobody panics").clone();
+        let mut rows = rows.lock().expect("nobody panics");
+        let calls = found(&rows, clock.uptime());
+        let leased = rows.values().filter(|row| matches!(row, Row::Leased(_)));
+        let lost = leased.count();
+        // As the store does, so that the next restart does not count them anew.
+        *rows = calls
+            .iter()
+            .map(|(number, call)| (*number, Row::Made(*call)))
+            .collect();
+        drop(rows);
         let budget = Budget::restore(clock.clone(), limits, calls, Some(life.clone()));
-        (life, budget)
+        (life, budget, lost)
     };
-    let (mut life, mut budget) = start();
+    let (mut life, mut budget, _) = start();
     let mut outcome = Outcome::default();
     let mut tasks = tokio::task::JoinSet::new();
     for attempt in attempts {
@@ -257,17 +361,26 @@ async fn outcome(attempts: Vec<Attempt>, limits: Limits) -> Outcome {
         if attempt.killed {
             life.killed.store(true, Ordering::Relaxed);
             tasks = tokio::task::JoinSet::new();
-            (life, budget) = start();
+            let lost;
+            (life, budget, lost) = start();
+            let now = clock.uptime();
+            outcome.lost.extend((0..lost).map(|_| Made {
+                sent: now,
+                seen: now,
+                answered: Arc::default(),
+            }));
         }
         let now = clock.uptime();
         let Ok(permit) = history(&budget) else {
             let full = limits.both().into_iter().any(|limit| {
                 let counts = |call: &&Made| call.may_count(limit.window, now);
-                outcome.made.iter().filter(counts).count() >= limit.calls
+                let all = outcome.made.iter().chain(&outcome.lost);
+                all.filter(counts).count() >= limit.calls
             });
             outcome.wasted += usize::from(!full);
             continue;
         };
+        outcome.leased += usize::from(permit.leased);
         let latency = Duration::from_millis(attempt.latency_ms);
         let answered = Arc::default();
         outcome.made.push(Made {
@@ -356,4 +469,78 @@ async fn after_a_gap_the_budget_runs_on_the_reserve() {
             assert_eq!(all(), 5, "{gap:?}: the whole share");
         }
     }
+}
+
+fn leasing(limits: Limits, lease: Duration) -> (Budget, Arc<Life>) {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    let life = Arc::new(Life {
+        rows: Arc::default(),
+        killed: Arc::default(),
+        clock: clock.clone(),
+        lease,
+    });
+    let budget = Budget::restore(clock, limits, [], Some(life.clone()));
+    (budget, life)
+}
+
+/// A call a minute, as at rest: nearly all of them are durable ahead of time.
+#[tokio::test(start_paused = true)]
+async fn most_calls_of_a_steady_rate_wait_for_no_disk() {
+    let (budget, life) = leasing(Limits::new(80, 1_200), Duration::from_secs(5));
+    let mut waited = 0;
+    for _ in 0..100 {
+        let permit = history(&budget).expect("eighty are free");
+        waited += usize::from(!permit.leased);
+        permit.answered();
+        pass(Duration::from_mins(1)).await;
+    }
+    assert!(waited <= 2, "{waited} of 100");
+    let rows = life.rows.lock().expect("nobody panics");
+    let leased = rows.values().filter(|row| matches!(row, Row::Leased(_)));
+    assert!(leased.count() <= 20, "what a crash costs: {rows:?}");
+    assert!(
+        rows.len() <= 80,
+        "rows are forgotten after an hour: {rows:?}"
+    );
+}
+
+/// A budget of a call a minute is not starved by what it leased, however often it is killed.
+#[tokio::test(start_paused = true)]
+async fn a_small_budget_and_a_tenant_with_few_calls_lease_nothing() {
+    for (limits, calls) in [(Limits::new(1, 15), 15), (Limits::new(100, 1_500), 1)] {
+        let (budget, life) = leasing(limits, Duration::ZERO);
+        for _ in 0..calls {
+            history(&budget).expect("one is free").answered();
+            pass(Duration::from_secs(61)).await;
+        }
+        let rows = life.rows.lock().expect("nobody panics");
+        let leased = rows.values().filter(|row| matches!(row, Row::Leased(_)));
+        assert_eq!(leased.count(), 0, "{limits:?}");
+    }
+}
+
+/// The end of the process costs no call.
+#[tokio::test(start_paused = true)]
+async fn what_is_leased_is_given_back_and_not_spent_any_more() {
+    let (budget, life) = leasing(Limits::new(80, 1_200), Duration::ZERO);
+    for _ in 0..4 {
+        history(&budget).expect("eighty are free").answered();
+        pass(Duration::from_secs(1)).await;
+    }
+    assert!(history(&budget).expect("eighty are free").leased);
+    let unused = budget.leased();
+    assert!(!unused.is_empty());
+    let slot = budget.try_acquire(Collector::History, Reserved::default());
+    assert_eq!(budget.leased().len(), unused.len() - 1);
+    drop(slot.expect("eighty are free"));
+    assert_eq!(budget.leased(), unused, "it was not paid for");
+    let returned = budget.give_back();
+    let numbers: Vec<_> = unused.iter().map(|(number, _)| *number).collect();
+    assert_eq!(returned.unused, numbers);
+    let rows = life.rows.lock().expect("nobody panics").clone();
+    for (number, _) in &returned.settled {
+        assert!(matches!(rows[number], Row::Leased(_)), "{number}");
+    }
+    assert!(!returned.settled.is_empty());
+    assert!(!history(&budget).expect("eighty are free").leased);
 }

@@ -81,6 +81,10 @@ pub struct Poller {
     has_polled: bool,
     /// The [`TenantStore::generation`] in which all was saved.
     generation: u64,
+    /// What is being saved, and published then. It gives what could not be saved.
+    saving: JoinSet<Vec<DefinitionId>>,
+    /// Whether something is to be published that is not being saved yet.
+    is_unsaved: bool,
 }
 
 /// A call that came to its end.
@@ -128,6 +132,8 @@ impl Poller {
             polled: false,
             has_polled: false,
             generation,
+            saving: JoinSet::new(),
+            is_unsaved: false,
         }
     }
 
@@ -148,18 +154,19 @@ impl Poller {
             let wake = wake.unwrap_or(self.clock.uptime() + Duration::from_hours(1));
             if !self.polled && !self.tenant.health.held_back && calls.is_empty() {
                 self.tenant.health.held_back = true;
-                self.publish_restored();
+                self.publish();
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = calls.join_next() => match done {
-                    Ok((bearer, done)) => self.handle_answer(&bearer, done).await,
+                    Ok((bearer, done)) => self.handle_answer(&bearer, done),
                     // A mistake in this program: better to end, and be started again with all
                     // that was saved, than to go on without one of the collectors.
                     Err(error) => if let Ok(panic) = error.try_into_panic() {
                         std::panic::resume_unwind(panic)
                     },
                 },
+                Some(saved) = self.saving.join_next() => self.saved(saved),
                 () = self.clock.sleep_until(wake) => {}
                 () = self.retry.notified() => self.schedule.retry_forbidden(self.clock.uptime()),
                 () = self.tokens.credential_changed(), if signed_out => {
@@ -168,6 +175,7 @@ impl Poller {
                 }
             }
         }
+        self.finish_saving().await;
         self
     }
 
@@ -228,7 +236,7 @@ impl Poller {
         });
     }
 
-    async fn handle_answer(&mut self, bearer: &Bearer, done: Done) {
+    fn handle_answer(&mut self, bearer: &Bearer, done: Done) {
         let now = self.clock.uptime();
         match done {
             Done::NotWritten(request) => self.schedule.not_written(now, &request),
@@ -269,7 +277,7 @@ impl Poller {
                 }
             }
         }
-        self.publish().await;
+        self.publish();
     }
 
     /// Takes in what the list of definitions brought: at its end all of it, and before what

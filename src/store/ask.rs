@@ -81,7 +81,7 @@ impl Store {
     /// If the disk does not answer.
     pub async fn answer_questions(&self) -> Result<(), StoreError> {
         for question in self
-            .run(|disk| questions(&disk.path, disk.clock.wall()))
+            .run_aside(|disk| questions(&disk.path, disk.clock.wall()))
             .await?
         {
             let budget = self.0.disk.held().budgets();
@@ -95,7 +95,8 @@ impl Store {
                 Ok(slot) => slot.pay().await.is_ok(),
                 Err(_) => false,
             };
-            self.run(move |_| answer(&question.path, granted)).await?;
+            self.run_aside(move |_| answer(&question.path, granted))
+                .await?;
         }
         Ok(())
     }

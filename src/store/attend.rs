@@ -20,6 +20,15 @@ const HANGS: Duration = Duration::from_secs(5);
 const COUNTED: Duration = Duration::from_mins(1);
 
 impl Store {
+    /// Whether changes can be written now, as far as is known.
+    pub(super) fn works(&self) -> bool {
+        let disk = &self.0.disk;
+        let busy = disk
+            .busy_since()
+            .map(|since| self.0.clock.uptime().since(since));
+        !disk.is_failing() && busy.is_none_or(|busy| busy < BUSY)
+    }
+
     /// Answers questions, and says when the disk hangs, until `shutdown`.
     pub async fn attend(self, shutdown: CancellationToken) {
         let mut counted: Option<Uptime> = None;

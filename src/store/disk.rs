@@ -6,7 +6,8 @@
 //! ```
 //!
 //! All changes that wait when a commit ends share the next one. If they cannot be written
-//! together, those that calls wait for are tried by themselves, as they are small.
+//! together, those that calls wait for are tried by themselves, as they are small. What is in
+//! no hurry waits for a while, so that it shares a commit with what comes meanwhile.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::sync::oneshot;
 use super::file::{self, FileStamp, Opening};
 use super::handle::{Change, Handle, Job, Part, Priority, Signs, Write};
 use super::rows::{self, BudgetRow, Stamp, millis};
-use super::tenant::{put_budget, put_calls};
+use super::tenant::{put_budget, put_calls, put_leases};
 use super::trouble::Trouble;
 use super::{HeldBudgets, OnEvent, STAMPS, StoreError, StoreEvent};
 use crate::clock::{Clock, Uptime};
@@ -53,6 +54,12 @@ pub(super) struct Disk {
     trouble: Trouble,
     /// Changes for the next transaction.
     waiting: Vec<Write>,
+    /// Changes that wait for others to share a transaction with.
+    grouped: Vec<Write>,
+    /// When they are written at the latest.
+    group_due: Option<Uptime>,
+    /// When such changes were written last.
+    group_written: Option<Uptime>,
     alive: Option<Uptime>,
     looked: Uptime,
 }
@@ -71,6 +78,9 @@ impl Disk {
             is_new: false,
             trouble: Trouble::default(),
             waiting: Vec::new(),
+            grouped: Vec::new(),
+            group_due: None,
+            group_written: None,
             alive: None,
         }
     }
@@ -131,6 +141,8 @@ impl Disk {
             for (key, budget) in &budgets {
                 let row = BudgetRow::new(now.clone(), false, budget.reserve());
                 put_budget(&writing, key, &row)?;
+                // In this order: what is taken meanwhile is written as a call.
+                put_leases(&writing, key, &budget.leased())?;
                 put_calls(&writing, key, &budget.calls(), self.boot_id.as_deref())?;
             }
             writing.commit().map_err(redb::Error::from)?;
@@ -143,9 +155,9 @@ impl Disk {
 
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         loop {
-            let first = match jobs.recv_timeout(LOOK) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) => None,
+            let (first, rested) = match jobs.recv_timeout(self.patience()) {
+                Ok(job) => (Some(job), false),
+                Err(RecvTimeoutError::Timeout) => (None, true),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             self.signs
@@ -153,26 +165,68 @@ impl Disk {
                 .store(millis(self.clock.uptime()).max(1), Ordering::Release);
             let mut batch = Vec::new();
             for job in first.into_iter().chain(jobs.try_iter()) {
-                match job {
-                    Job::Write(write) if write.priority == Priority::WithTheNext => {
-                        self.waiting.push(write);
-                    }
-                    Job::Write(write) => batch.push(write),
-                    Job::Run(run) => {
-                        // In the order in which they were sent: it sees what was written before.
-                        self.write(std::mem::take(&mut batch));
-                        run(&mut self);
-                    }
-                }
-                if batch.len() >= BATCH {
+                self.take(job, &mut batch);
+                if batch.len() + self.grouped.len() >= BATCH {
                     break;
                 }
+            }
+            // A wait that is over is over, also where a test pauses the time.
+            if !batch.is_empty() || rested || self.is_group_due() {
+                self.with_group(&mut batch);
             }
             self.write(batch);
             self.look();
             self.signs.busy_since.store(0, Ordering::Release);
         }
         self.flush();
+    }
+
+    fn take(&mut self, job: Job, batch: &mut Vec<Write>) {
+        match job {
+            Job::Write(write) => match write.priority {
+                Priority::WithTheNext => self.waiting.push(write),
+                Priority::Grouped(within) => self.group(write, within),
+                Priority::Now | Priority::Later => batch.push(write),
+            },
+            Job::Run(run) => {
+                // In the order in which they were sent: it sees what was written before.
+                let mut before = std::mem::take(batch);
+                self.with_group(&mut before);
+                self.write(before);
+                run(self);
+            }
+            Job::Aside(run) => run(self),
+        }
+    }
+
+    /// Lets a change wait for others: at most until `within` after the last that did.
+    fn group(&mut self, write: Write, within: Duration) {
+        let now = self.clock.uptime();
+        let due = self.group_written.map_or(now, |last| last + within);
+        self.group_due = Some(self.group_due.map_or(due, |known| known.min(due)));
+        self.grouped.push(write);
+    }
+
+    fn is_group_due(&self) -> bool {
+        let now = self.clock.uptime();
+        self.grouped.len() >= BATCH || self.group_due.is_some_and(|due| due <= now)
+    }
+
+    /// Adds the changes that wait for others to `batch`, in the order in which they came.
+    fn with_group(&mut self, batch: &mut Vec<Write>) {
+        if self.group_due.take().is_none() {
+            return;
+        }
+        self.group_written = Some(self.clock.uptime());
+        let mut all = std::mem::take(&mut self.grouped);
+        all.append(batch);
+        *batch = all;
+    }
+
+    /// How long nothing need be done if no job comes.
+    fn patience(&self) -> Duration {
+        let now = self.clock.uptime();
+        self.group_due.map_or(LOOK, |due| due.since(now).min(LOOK))
     }
 
     /// Looks at the file, and gives a sign of life.
@@ -197,11 +251,13 @@ impl Disk {
     /// Writes what waits for a transaction.
     fn flush(&mut self) {
         let change: Change = Box::new(|_| Ok(()));
-        self.write(vec![Write {
+        let mut batch = vec![Write {
             priority: Priority::Later,
             change,
             done: None,
-        }]);
+        }];
+        self.with_group(&mut batch);
+        self.write(batch);
     }
 
     fn write(&mut self, batch: Vec<Write>) {
@@ -245,6 +301,9 @@ impl Disk {
         }
         let result = self.transact(&changes);
         let now = self.clock.uptime();
+        self.signs
+            .is_failing
+            .store(result.is_err(), Ordering::Release);
         match result {
             Ok(()) => {
                 (self.on_event)(StoreEvent::Committed(now.since(started)));

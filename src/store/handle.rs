@@ -1,6 +1,6 @@
 //! How others reach the thread of the disk, and what they send it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ pub(super) enum Priority {
     Now,
     /// In the same transaction, if it can be written together with the others.
     Later,
+    /// The same, but it may wait for so long after the last transaction with such a change, so
+    /// that those of many tenants share one.
+    Grouped(Duration),
     /// With the next transaction of any other priority: nobody waits for it.
     WithTheNext,
 }
@@ -50,8 +53,10 @@ impl Write {
 /// Work for the thread.
 pub(super) enum Job {
     Write(Write),
-    /// Anything else that touches the file or its folder.
+    /// Anything else that touches the file. It sees what was sent before.
     Run(Box<dyn FnOnce(&mut Disk) + Send>),
+    /// What touches nothing but the folder.
+    Aside(Box<dyn FnOnce(&mut Disk) + Send>),
 }
 
 /// What the thread shows of itself without a lock.
@@ -60,6 +65,8 @@ pub(super) struct Signs {
     /// Since when it has been busy with one batch, in milliseconds of uptime; 0: it is idle.
     pub(super) busy_since: AtomicU64,
     pub(super) generation: AtomicU64,
+    /// Whether the last transaction failed.
+    pub(super) is_failing: AtomicBool,
 }
 
 /// How others reach the thread. When the last goes, the thread ends.
@@ -94,6 +101,11 @@ impl Handle {
 
     pub(super) fn generation(&self) -> u64 {
         self.signs.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether the last transaction failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.signs.is_failing.load(Ordering::Acquire)
     }
 
     pub(super) fn held(&self) -> &HeldBudgets {

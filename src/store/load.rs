@@ -74,8 +74,24 @@ impl Store {
         &self,
         run: impl FnOnce(&mut Disk) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.run_as(Job::Run, run).await
+    }
+
+    /// The same of what does not look at the file.
+    pub(super) async fn run_aside<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Disk) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run_as(Job::Aside, run).await
+    }
+
+    async fn run_as<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(Box<dyn FnOnce(&mut Disk) + Send>) -> Job,
+        run: impl FnOnce(&mut Disk) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.0.disk.send(Job::Run(Box::new(move |disk| {
+        self.0.disk.send(job(Box::new(move |disk| {
             // Whoever asked may have gone.
             let _ = reply.send(run(disk));
         })));

@@ -2,7 +2,7 @@
 //! and per tenant what was learned.
 //!
 //! ```text
-//! calls        (budget, number)      one call; durable before its request leaves
+//! calls        (budget, number)      one call, or one that may be made; durable before its request leaves
 //! budgets      budget                who held it until when, and whether it runs on the reserve
 //! definitions  (tenant, definition)  a scan with its counters, when it was fetched
 //! tenants      tenant                counters, batch size, pause, agents
@@ -13,7 +13,7 @@
 //! One thread owns the file (`disk`). Everyone else sends it what to write and waits, if at
 //! all, without a lock and off the threads that serve: a slow or hung disk holds up calls,
 //! which must be durable before they leave, and nothing else. What is sent while a commit
-//! runs shares the next one.
+//! runs shares the next one, and what is in no hurry waits for some seconds to share one.
 //!
 //! A file that cannot be read is moved aside, and the exporter goes on. If
 //! nothing can be written, no call leaves, and serving goes on from memory.
@@ -273,6 +273,7 @@ impl Store {
             store: self.clone(),
             tenant: tenant.clone(),
             budget: budget.clone(),
+            delay: Duration::ZERO,
         }
     }
 

@@ -107,6 +107,17 @@ impl CallRow {
         }
     }
 
+    /// A call that may have been made at any time since: of no boot, so it counts from the
+    /// restart, for every version that reads the row.
+    pub(super) fn leased(collector: Collector) -> Self {
+        Self {
+            collector: collector.as_label().to_owned(),
+            boot_id: None,
+            sent_ms: 0,
+            answered_ms: None,
+        }
+    }
+
     /// The call, as far as this boot can tell: of another boot, or from the
     /// future, it has no answer yet, and so counts from now.
     pub(super) fn call(&self, boot_id: Option<&str>, now: Uptime) -> Call {

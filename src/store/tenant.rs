@@ -1,5 +1,7 @@
 //! One tenant's part of the store: its calls, and what changed of it.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use redb::WriteTransaction;
 use tokio::sync::oneshot;
@@ -10,8 +12,9 @@ use super::{
     BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,
     TenantState,
 };
-use crate::budget::{Budget, BudgetKey, Call, CallLog};
+use crate::budget::{Budget, BudgetKey, Call, CallLog, Lease, Returned};
 use crate::clock::Uptime;
+use crate::model::health::Collector;
 use crate::model::{DefinitionId, TenantName};
 
 /// One tenant's part of the store.
@@ -20,9 +23,23 @@ pub struct TenantStore {
     pub(super) store: Store,
     pub(super) tenant: TenantName,
     pub(super) budget: BudgetKey,
+    /// How long what is in no hurry may wait for others to share a transaction with.
+    pub(super) delay: Duration,
 }
 
 impl TenantStore {
+    /// The same, where what is in no hurry may wait for so long, to share a transaction with what
+    /// comes meanwhile. It does not wait where nothing of the kind was written for as long.
+    #[must_use]
+    pub fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// Has everything written at once that waits to share a transaction.
+    pub fn hurry(&self) {
+        drop(self.store.write(Priority::Later, |_| Ok(())));
+    }
+
     /// Makes `changes` durable, in several transactions if there are many, so that no
     /// other tenant waits long. Returns the definitions that could not be written.
     #[must_use]
@@ -55,6 +72,11 @@ impl TenantStore {
         definitions: &[(DefinitionId, Option<DefinitionState>)],
         tenant: Option<&TenantState>,
     ) -> bool {
+        // Of several transactions, only the last waits to be shared.
+        let priority = match tenant {
+            Some(_) => Priority::Grouped(self.delay),
+            None => Priority::Later,
+        };
         let definitions = definitions.iter().map(|(id, state)| {
             let row = state.as_ref().map(DefinitionRow::from);
             let row = row.map(|row| rows::encode(&row)).transpose()?;
@@ -66,25 +88,27 @@ impl TenantStore {
             return false;
         };
         let name = self.tenant.clone();
-        let written = self.store.write(Priority::Later, move |writing| {
-            let name = name.as_str();
-            if let Some(row) = &tenant {
-                let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
-                tenants
-                    .insert(name, row.as_slice())
-                    .map_err(redb::Error::from)?;
-            }
-            let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
-            for (id, row) in &definitions {
-                let key = (name, id.as_str());
-                match row {
-                    Some(row) => table.insert(key, row.as_slice()).map(drop),
-                    None => table.remove(key).map(drop),
+        let written = self
+            .store
+            .write(Priority::Grouped(self.delay), move |writing| {
+                let name = name.as_str();
+                if let Some(row) = &tenant {
+                    let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
+                    tenants
+                        .insert(name, row.as_slice())
+                        .map_err(redb::Error::from)?;
                 }
-                .map_err(redb::Error::from)?;
-            }
-            Ok(())
-        });
+                let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+                for (id, row) in &definitions {
+                    let key = (name, id.as_str());
+                    match row {
+                        Some(row) => table.insert(key, row.as_slice()).map(drop),
+                        None => table.remove(key).map(drop),
+                    }
+                    .map_err(redb::Error::from)?;
+                }
+                Ok(())
+            });
         written.await.unwrap_or(false)
     }
 
@@ -134,9 +158,17 @@ impl TenantStore {
         self.store.0.disk.held().lock().remove(&self.budget);
         let now = self.store.0.clock.uptime();
         let row = BudgetRow::new(self.stamp(now), true, budget.reserve());
-        let key = self.budget.clone();
+        let (key, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
+        let Returned { settled, unused } = budget.give_back();
         drop(self.store.write(Priority::Later, move |writing| {
-            put_budget(writing, &key, &row)
+            put_budget(writing, &key, &row)?;
+            put_calls(writing, &key, &settled, boot_id.as_deref())?;
+            let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
+            for number in &unused {
+                let key = (key.as_str(), *number);
+                table.remove(key).map_err(redb::Error::from)?;
+            }
+            Ok(())
         }));
     }
 
@@ -175,6 +207,29 @@ impl CallLog for TenantStore {
     fn answered(&self, number: u64, call: &Call) {
         drop(self.put(Priority::WithTheNext, number, call, 0));
     }
+
+    fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
+        let (key, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
+        let written = self
+            .store
+            .write(Priority::Grouped(self.delay), move |writing| {
+                let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
+                let budget = key.as_str();
+                calls
+                    .retain_in((budget, 0)..(budget, lease.oldest), |_, _| false)
+                    .map_err(redb::Error::from)?;
+                drop(calls);
+                put_calls(writing, &key, &lease.settled, boot_id.as_deref())?;
+                let numbers = lease.numbers.clone();
+                let leased: Vec<_> = numbers.map(|number| (number, lease.collector)).collect();
+                put_leases(writing, &key, &leased)
+            });
+        Box::pin(async move { written.await.unwrap_or(false) })
+    }
+
+    fn works(&self) -> bool {
+        self.store.works()
+    }
 }
 
 pub(super) fn put_budget(
@@ -198,6 +253,22 @@ pub(super) fn put_calls(
     let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
     for (number, call) in calls {
         let row = rows::encode(&CallRow::of(call, boot_id.map(str::to_owned)))?;
+        table
+            .insert((budget.as_str(), *number), row.as_slice())
+            .map_err(redb::Error::from)?;
+    }
+    Ok(())
+}
+
+/// Writes calls that may be made, but have no time yet.
+pub(super) fn put_leases(
+    writing: &WriteTransaction,
+    budget: &BudgetKey,
+    leased: &[(u64, Collector)],
+) -> Result<(), StoreError> {
+    let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
+    for (number, collector) in leased {
+        let row = rows::encode(&CallRow::leased(*collector))?;
         table
             .insert((budget.as_str(), *number), row.as_slice())
             .map_err(redb::Error::from)?;

@@ -1,12 +1,26 @@
 //! What is known becomes durable, then visible.
 
+use tokio::task::JoinError;
+
 use super::Poller;
+use crate::model::DefinitionId;
 use crate::model::health::Collector;
 
 impl Poller {
-    /// Saves before publishing: a counter that was seen does not go back after a crash.
-    async fn save(&mut self) {
+    /// Has what is known saved, and published then: a counter that was seen does not go back
+    /// after a crash. Polling goes on meanwhile; what it brings is saved next.
+    pub(super) fn publish(&mut self) {
+        self.is_unsaved = true;
+        if self.saving.is_empty() {
+            self.save();
+        }
+    }
+
+    fn save(&mut self) {
+        self.is_unsaved = false;
+        self.refresh_health();
         let Some(store) = self.store.clone() else {
+            self.snapshot.publish(self.tenant.view());
             return;
         };
         let generation = store.generation();
@@ -15,17 +29,42 @@ impl Poller {
         }
         let stamp = store.stamp(self.clock.uptime());
         let changes = self.tenant.changes(&self.schedule, stamp, &self.clock);
-        let ids = changes.definitions.iter().map(|(id, _)| id.clone());
-        let ids: Vec<_> = ids.collect();
-        // What a hanging disk cannot save is published all the same, and saved again later.
-        let saved = store.unless_it_hangs(store.save(changes)).await;
-        self.tenant.not_saved(saved.unwrap_or(ids));
+        let (view, snapshot) = (self.tenant.view(), self.snapshot.clone());
+        self.saving.spawn(async move {
+            let ids = changes.definitions.iter().map(|(id, _)| id.clone());
+            let ids: Vec<_> = ids.collect();
+            // What a hanging disk cannot save is published all the same, and saved again later.
+            let saved = store.unless_it_hangs(store.save(changes)).await;
+            snapshot.publish(view);
+            saved.unwrap_or(ids)
+        });
     }
 
-    pub(super) async fn publish(&mut self) {
-        self.refresh_health();
-        self.save().await;
-        self.snapshot.publish(self.tenant.view());
+    /// Something was saved and published. What came meanwhile is next.
+    pub(super) fn saved(&mut self, saved: Result<Vec<DefinitionId>, JoinError>) {
+        match saved {
+            Ok(failed) => self.tenant.not_saved(failed),
+            Err(error) => {
+                if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
+        if self.is_unsaved {
+            self.save();
+        }
+    }
+
+    /// Waits until all is saved and published.
+    pub(super) async fn finish_saving(&mut self) {
+        while !self.saving.is_empty() {
+            if let Some(store) = &self.store {
+                store.hurry();
+            }
+            if let Some(saved) = self.saving.join_next().await {
+                self.saved(saved);
+            }
+        }
     }
 
     /// Publishes what is known from before: to be done before anyone can ask for it.

@@ -61,14 +61,13 @@ impl Poller {
             }
             Err(error) => {
                 self.schedule.set_no_token(self.tokens.retry_at());
-                // Large, and seldom.
-                Box::pin(self.no_token(&error)).await;
+                self.no_token(&error);
                 None
             }
         }
     }
 
-    async fn no_token(&mut self, error: &AuthError) {
+    fn no_token(&mut self, error: &AuthError) {
         if self.auth_failures.is_new(error) {
             let retry_in = self.retry_in(self.schedule.held_until());
             tracing::error!(tenant = %self.tenant.name(), reason = error.reason.as_label(), %error, %retry_in, "sign-in failed");
@@ -81,7 +80,7 @@ impl Poller {
             Collector::Definitions
         };
         self.count_failure(collector, Reason::Auth, &error.to_string(), error.advice);
-        Box::pin(self.publish()).await;
+        self.publish();
     }
 }
 

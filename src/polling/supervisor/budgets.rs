@@ -14,6 +14,11 @@ use crate::store::{Loaded, Store, TenantStore};
 /// A gap that is longer is as one of unknown length.
 const REMEMBERED: Duration = Duration::from_hours(1);
 
+/// What a poll brings may wait to be saved, and then published, for this part of the interval
+/// between two polls, and no longer than that.
+const OF_INTERVAL: u32 = 12;
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
 /// Names of tenants in one line of the log, at most.
 const NAMES: usize = 10;
 
@@ -48,7 +53,8 @@ impl Budgets {
         unknown: &mut Unknown,
     ) -> (Budget, Option<TenantStore>) {
         let key = tenant.budget_key();
-        let store = store.map(|store| store.of(&tenant.name, &key));
+        let delay = (tenant.poll.definitions / OF_INTERVAL).min(LONGEST_DELAY);
+        let store = store.map(|store| store.of(&tenant.name, &key).delayed(delay));
         let now = clock.uptime();
         let budget = self.0.entry(key).or_insert_with(|| {
             let log = store.clone();
