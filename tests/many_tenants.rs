@@ -74,3 +74,51 @@ async fn one_tenants_trouble_delays_no_other() {
     }
     assert_eq!(simulator.violations(), 0);
 }
+
+/// The sign-in host sees no more than fifty a second, also after a reload that adds many tenants,
+/// and after the tokens of all are of no use any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_ins_are_spread_whatever_made_them_necessary() {
+    const TENANTS: usize = 120;
+    let mut options = options();
+    (options.tenants, options.definitions) = (TENANTS, 1);
+    let simulator = Simulator::start(options)
+        .await
+        .expect("the simulator starts");
+    let folder = Arc::new(TempDir::new().expect("a folder can be made"));
+    let entries: Vec<_> = (0..TENANTS).map(entry).collect();
+    settings::write(&simulator, folder.path(), &entries[..1], TIMEOUT);
+    let exporter = Exporter::start_with_flags(Arc::clone(&folder), &[]).await;
+    exporter.ready().await;
+    let arrived = || {
+        let calls = simulator.calls().into_iter();
+        let of_sign_in = calls.filter(|call| call.endpoint == Endpoint::Token);
+        let mut arrived: Vec<_> = of_sign_in.map(|call| call.arrived).collect();
+        arrived.sort_unstable();
+        arrived
+    };
+    settings::write(&simulator, folder.path(), &entries, TIMEOUT);
+    exporter.process.signal("HUP");
+    eventually("all are added", async || {
+        (arrived().len() >= TENANTS).then_some(())
+    })
+    .await;
+    exporter.ready().await;
+    let before = arrived().len();
+    for tenant in 0..TENANTS {
+        simulator.revoke_tokens(tenant);
+    }
+    eventually("all sign in again", async || {
+        (arrived().len() >= before + TENANTS).then_some(())
+    })
+    .await;
+    let arrived = arrived();
+    let most = arrived.iter().enumerate().map(|(index, first)| {
+        let rest = arrived[index..].iter();
+        rest.take_while(|at| at.since(*first) < Duration::from_secs(1))
+            .count()
+    });
+    // 42 leave within a second. Other tests run on the same processors, so some arrive late.
+    let most = most.max().unwrap_or_default();
+    assert!((10..=60).contains(&most), "{most} sign-ins in a second");
+}

@@ -230,6 +230,8 @@ impl TokenSource {
         {
             return Err(error.clone());
         }
+        // Before the time for one sign-in begins.
+        self.issuer.turn().await;
         self.files = self.hash_files().await;
         // What panics in a library costs this sign-in, and not the process.
         let issuing = AssertUnwindSafe(self.issuer.issue()).catch_unwind();

@@ -27,6 +27,7 @@ use url::Url;
 use super::cause::Causes;
 use super::error::ApiError;
 use super::lookups::Lookups;
+use super::pace::Pace;
 use super::proxies::proxies;
 use super::roots::{Roots, is_unknown_issuer};
 use crate::clock::{Clock, Uptime};
@@ -88,6 +89,7 @@ struct Shared {
     current: ArcSwap<Generation>,
     clock: Clock,
     renewal: Mutex<Renewal>,
+    sign_ins: Pace,
 }
 
 /// When the roots were read again because of an unknown issuer.
@@ -147,6 +149,7 @@ impl HttpClient {
         };
         Ok(Self(Arc::new(Shared {
             current: ArcSwap::from_pointee(Generation::new(Arc::new(parts))?),
+            sign_ins: Pace::new(clock.clone()),
             clock,
             renewal: Mutex::default(),
         })))
@@ -175,6 +178,11 @@ impl HttpClient {
     /// A client whose requests have a connection of their own each.
     pub(super) fn unpooled(&self) -> Client {
         self.0.current.load().unpooled.clone()
+    }
+
+    /// Waits until a tenant may sign in, as all share one sign-in host.
+    pub(super) async fn sign_in_turn(&self) {
+        self.0.sign_ins.turn().await;
     }
 
     /// Looks for an unknown issuer in an error, and if it finds one, reads the roots again.

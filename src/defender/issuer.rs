@@ -52,6 +52,9 @@ pub(super) const SIGN_IN_HOST: &str = "the sign-in host";
 /// Gets a new token.
 #[async_trait]
 pub(super) trait Issuer: Send + Sync {
+    /// Waits until it may ask, where many tenants ask the same host.
+    async fn turn(&self) {}
+
     /// Gets a new token, without any cache.
     async fn issue(&self) -> Result<Issued, AuthError>;
 

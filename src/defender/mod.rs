@@ -31,6 +31,7 @@ mod lifecycle;
 mod lifetime;
 mod lookups;
 mod managed_identity;
+mod pace;
 mod pause;
 mod permissions;
 mod proxies;

@@ -166,6 +166,10 @@ impl SignIn {
 
 #[async_trait]
 impl Issuer for SignIn {
+    async fn turn(&self) {
+        self.http.sign_in_turn().await;
+    }
+
     async fn issue(&self) -> Result<Issued, AuthError> {
         let refusal = LastRefusal::new(self.clock.clone());
         let (credential, secret) = self.credential(&refusal).await?;

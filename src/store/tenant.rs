@@ -88,27 +88,9 @@ impl TenantStore {
             return false;
         };
         let name = self.tenant.clone();
-        let written = self
-            .store
-            .write(Priority::Grouped(self.delay), move |writing| {
-                let name = name.as_str();
-                if let Some(row) = &tenant {
-                    let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
-                    tenants
-                        .insert(name, row.as_slice())
-                        .map_err(redb::Error::from)?;
-                }
-                let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
-                for (id, row) in &definitions {
-                    let key = (name, id.as_str());
-                    match row {
-                        Some(row) => table.insert(key, row.as_slice()).map(drop),
-                        None => table.remove(key).map(drop),
-                    }
-                    .map_err(redb::Error::from)?;
-                }
-                Ok(())
-            });
+        let written = self.store.write(priority, move |writing| {
+            put_tenant(writing, name.as_str(), tenant.as_deref(), &definitions)
+        });
         written.await.unwrap_or(false)
     }
 
@@ -272,6 +254,32 @@ pub(super) fn put_leases(
         table
             .insert((budget.as_str(), *number), row.as_slice())
             .map_err(redb::Error::from)?;
+    }
+    Ok(())
+}
+
+/// Writes the encoded rows of a tenant, and of its definitions, of which `None` is removed.
+fn put_tenant(
+    writing: &WriteTransaction,
+    name: &str,
+    tenant: Option<&[u8]>,
+    definitions: &[(DefinitionId, Option<Vec<u8>>)],
+) -> Result<(), StoreError> {
+    if let Some(row) = tenant {
+        let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
+        tenants.insert(name, row).map_err(redb::Error::from)?;
+    }
+    if definitions.is_empty() {
+        return Ok(());
+    }
+    let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+    for (id, row) in definitions {
+        let key = (name, id.as_str());
+        match row {
+            Some(row) => table.insert(key, row.as_slice()).map(drop),
+            None => table.remove(key).map(drop),
+        }
+        .map_err(redb::Error::from)?;
     }
     Ok(())
 }

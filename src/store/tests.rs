@@ -231,6 +231,94 @@ async fn how_long_a_budget_was_in_other_hands_is_known() {
     assert_eq!((other.gap, other.is_complete), (None, true));
 }
 
+/// What was leased and not settled counts from the restart, once: the rows of the restart are
+/// of calls, so that the next one does not count them anew. A release costs nothing.
+#[tokio::test(start_paused = true)]
+async fn what_was_leased_counts_from_the_restart_and_a_release_gives_it_back() {
+    for is_released in [false, true] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = clock();
+        let limits = Limits::new(80, 1_200);
+        let store = open(folder.path(), &clock).await;
+        let budget = hold(&store, &clock, limits).await;
+        for _ in 0..8 {
+            call(&budget).await.expect("it can be written");
+            load(&store).await;
+        }
+        let leased = budget.leased().len();
+        assert!(leased > 2, "{leased}");
+        if is_released {
+            store.of(&name(), &key()).release(&budget);
+        }
+        drop((budget, store));
+        tokio::time::advance(Duration::from_mins(30)).await;
+        for restart in 0..2 {
+            let store = open(folder.path(), &clock).await;
+            let budget = hold(&store, &clock, limits).await;
+            let [minute, hour] = budget.usage().map(|usage| usage.used);
+            let fresh = if is_released || restart > 0 {
+                0
+            } else {
+                leased
+            };
+            assert!(minute >= fresh, "{minute} of {leased}");
+            assert!(fresh > 0 || minute == 0, "{minute} of {leased}");
+            let known = if is_released { 8 } else { 8 + leased };
+            assert_eq!(hour, known, "nothing is lost");
+            load(&store).await;
+            drop((budget, store));
+            tokio::time::advance(Duration::from_mins(5)).await;
+        }
+    }
+}
+
+/// What many tenants save within some seconds shares a transaction; one alone does not wait, and
+/// who is in a hurry takes all others along.
+#[tokio::test]
+async fn what_is_in_no_hurry_shares_a_transaction() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&commits);
+    let on_event = move |event| {
+        if matches!(event, StoreEvent::Committed(_)) {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let clock = Clock::system();
+    let store = Store::open(folder.path(), clock.clone(), Arc::new(on_event)).await;
+    let store = store.expect("the folder can be written");
+    let of = |number: usize| {
+        let name = format!("tenant-{number}");
+        let store = store.of(&TenantName::new(&name), &budget_key(&name));
+        store.delayed(Duration::from_hours(1))
+    };
+    let save = |number: usize| {
+        let store = of(number);
+        let saved = changes(&store, clock.uptime(), 1);
+        tokio::spawn(async move { store.save(saved).await })
+    };
+    let first = save(0).await.expect("it does not panic");
+    assert!(first.is_empty(), "it did not wait");
+    let before = commits.load(Ordering::Relaxed);
+    let begun = clock.uptime();
+    let mut saves: Vec<_> = (1..100).map(save).collect();
+    while saves.iter().any(|save| !save.is_finished()) {
+        // Without a pause of a second, they would wait for an hour.
+        if clock.uptime().since(begun) > Duration::from_secs(3) {
+            of(0).hurry();
+        } else {
+            store.run_aside(|_| ()).await.expect("the disk works");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(clock.uptime().since(begun) > Duration::from_secs(3));
+    for save in saves.drain(..) {
+        assert!(save.await.expect("it does not panic").is_empty());
+    }
+    let shared = commits.load(Ordering::Relaxed) - before;
+    assert!(shared <= 2, "{shared} for 99 tenants");
+}
+
 /// A tenant that is another directory under the same name starts as if it were new.
 #[tokio::test]
 async fn what_is_known_of_another_directory_is_forgotten() {
