@@ -2,8 +2,9 @@
 //! start-up time, sign-ins, memory, the processor's time, the disk, and scrapes.
 //!
 //! `many_tenants EXPORTER [TENANTS] [DEFINITIONS] [SECONDS_AT_REST] [PROGRAM]`; see
-//! `tests/measure/many_tenants.sh`. Linux only: it reads `/proc`. At the end the
-//! program is run with the address of the metrics and the exporter's process id.
+//! `tests/measure/many_tenants.sh`. Linux only: it reads `/proc`. It waits two minutes before it
+//! measures, or `SETTLING_SECONDS`. At the end the program is run with the address of the metrics
+//! and the exporter's process id.
 
 mod process;
 mod report;
@@ -24,8 +25,10 @@ use self::report::{Report, Scrape, Start};
 /// How long the exporter may take to be ready.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// The first history, the agents and what follows from them.
-const SETTLING: Duration = Duration::from_mins(2);
+/// The first history, the agents and what follows from them, and until it is seen how many calls
+/// a tenant makes: so many seconds, unless the variable says otherwise.
+const SETTLING: u64 = 120;
+const SETTLING_VARIABLE: &str = "SETTLING_SECONDS";
 
 /// Scrapes of which the mean is taken.
 const SCRAPES: u32 = 10;
@@ -76,7 +79,9 @@ async fn measure(
     then: Option<&str>,
 ) -> anyhow::Result<()> {
     let (mut measured, start) = Measured::start(program, tenants, definitions).await?;
-    tokio::time::sleep(SETTLING).await;
+    let settling = std::env::var(SETTLING_VARIABLE).ok();
+    let settling = settling.map_or(Ok(SETTLING), |text| text.parse())?;
+    tokio::time::sleep(Duration::from_secs(settling)).await;
     let [settled, peak] = measured.exporter.memory()?;
     let begun = measured.clock.uptime();
     let (body, first) = measured.scrape().await?;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use defender_scan_exporter::budget::{Budget, Call as LoggedCall, CallLog, Limits};
+use defender_scan_exporter::budget::{Budget, Call as LoggedCall, CallLog, Lease, Limits};
 use defender_scan_exporter::clock::{Clock, Timestamp, Uptime};
 use defender_scan_exporter::config::Poll;
 use defender_scan_exporter::model::DefinitionId;
 use defender_scan_exporter::model::Failure;
-use defender_scan_exporter::model::health::Reason;
+use defender_scan_exporter::model::health::{Collector, Reason};
 use defender_scan_exporter::schedule::{Decision, Request, Schedule};
 use futures::future::{BoxFuture, ready};
 
@@ -41,21 +41,31 @@ pub fn limits() -> Limits {
     Limits::new(80, 1_200)
 }
 
-/// What outlives a restart.
+/// What outlives a restart: calls, and numbers that are leased for a collector.
 #[derive(Debug, Default)]
-struct Disk(Mutex<BTreeMap<u64, LoggedCall>>);
+struct Disk(Mutex<BTreeMap<u64, Result<LoggedCall, Collector>>>);
 
 impl CallLog for Disk {
     fn sent(&self, number: u64, call: &LoggedCall, oldest: u64) -> BoxFuture<'static, bool> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *rows = rows.split_off(&oldest);
-        rows.insert(number, *call);
+        rows.insert(number, Ok(*call));
         Box::pin(ready(true))
     }
 
     fn answered(&self, number: u64, call: &LoggedCall) {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.insert(number, *call);
+        rows.insert(number, Ok(*call));
+    }
+
+    fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *rows = rows.split_off(&lease.oldest);
+        let settled = lease.settled.into_iter();
+        rows.extend(settled.map(|(number, call)| (number, Ok(call))));
+        let leased = Err(lease.collector);
+        rows.extend(lease.numbers.map(|number| (number, leased)));
+        Box::pin(ready(true))
     }
 }
 
@@ -290,11 +300,21 @@ fn poll() -> Poll {
 }
 
 fn budget(clock: &Clock, disk: &Arc<Disk>) -> Budget {
-    let calls = disk
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let mut rows = disk.0.lock().unwrap_or_else(PoisonError::into_inner);
+    // As the store does: what was leased may have been called until now.
+    for row in rows.values_mut() {
+        if let Err(collector) = *row {
+            *row = Ok(LoggedCall {
+                collector,
+                sent: clock.uptime(),
+                answered: None,
+            });
+        }
+    }
+    let calls = rows.iter();
+    let calls = calls.filter_map(|(number, row)| Some((*number, row.ok()?)));
+    let calls: Vec<_> = calls.collect();
+    drop(rows);
     let log: Arc<dyn CallLog> = disk.clone();
     Budget::restore(clock.clone(), limits(), calls, Some(log))
 }

@@ -155,13 +155,6 @@ impl Leases {
         self.renewal = Some(Renewal { lease, written });
     }
 
-    /// The lowest number of a lease that is being written.
-    pub(super) fn renewing(&self) -> Option<u64> {
-        self.renewal
-            .as_ref()
-            .map(|renewal| renewal.lease.numbers.start)
-    }
-
     /// Those of `calls` that are settled, but their rows do not say so.
     pub(super) fn settled(&self, calls: &BTreeMap<u64, Call>) -> Vec<(u64, Call)> {
         let calls = self.spent.iter().filter_map(|number| {

@@ -435,7 +435,8 @@ impl Log {
             None => {
                 let number = self.next;
                 self.next += 1;
-                let oldest = self.oldest().min(number);
+                let oldest = self.calls.first_key_value();
+                let oldest = oldest.map_or(number, |(oldest, _)| *oldest);
                 let written = durable.map(|durable| durable.sent(number, &call, oldest));
                 (number, written)
             }
@@ -444,14 +445,11 @@ impl Log {
         (number, written)
     }
 
-    /// The lowest number that is in use: of a call that counts, of the next one, or of a lease
-    /// that is being written.
+    /// The lowest number of a call that counts, or of the next one. It never falls: what is
+    /// leased below it is dropped before it is spent, as its row may be forgotten by then.
     fn oldest(&self) -> u64 {
         let oldest = self.calls.first_key_value();
-        let oldest = oldest.map_or(self.next, |(number, _)| *number);
-        self.leases
-            .renewing()
-            .map_or(oldest, |number| number.min(oldest))
+        oldest.map_or(self.next, |(number, _)| *number)
     }
 
     /// Leases numbers if `collector` is about to run out of them.

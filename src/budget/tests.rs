@@ -1,5 +1,6 @@
 mod scope;
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -236,7 +237,7 @@ impl CallLog for Life {
     fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
         let (rows, killed) = (Arc::clone(&self.rows), Arc::clone(&self.killed));
         let (clock, written) = (self.clock.clone(), self.clock.uptime() + self.lease);
-        Box::pin(async move {
+        let written = tokio::spawn(async move {
             clock.sleep_until(written).await;
             if killed.load(Ordering::Relaxed) {
                 return false;
@@ -248,7 +249,8 @@ impl CallLog for Life {
             let leased = Row::Leased(lease.collector);
             rows.extend(lease.numbers.map(|number| (number, leased)));
             true
-        })
+        });
+        Box::pin(async move { written.await.unwrap_or(false) })
     }
 }
 
@@ -517,6 +519,63 @@ async fn a_small_budget_and_a_tenant_with_few_calls_lease_nothing() {
         let leased = rows.values().filter(|row| matches!(row, Row::Leased(_)));
         assert_eq!(leased.count(), 0, "{limits:?}");
     }
+}
+
+/// A disk that says only later that it has written a lease.
+#[derive(Debug, Default)]
+struct LateWord {
+    rows: Arc<Mutex<BTreeSet<u64>>>,
+    told: Arc<AtomicBool>,
+}
+
+impl CallLog for LateWord {
+    fn sent(&self, number: u64, _: &Call, oldest: u64) -> BoxFuture<'static, bool> {
+        let mut rows = self.rows.lock().expect("nobody panics");
+        *rows = rows.split_off(&oldest);
+        rows.insert(number);
+        Box::pin(ready(true))
+    }
+
+    fn answered(&self, _: u64, _: &Call) {}
+
+    fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
+        let told = Arc::clone(&self.told);
+        self.rows
+            .lock()
+            .expect("nobody panics")
+            .extend(lease.numbers);
+        Box::pin(std::future::poll_fn(move |_| {
+            if told.load(Ordering::Relaxed) {
+                std::task::Poll::Ready(true)
+            } else {
+                std::task::Poll::Pending
+            }
+        }))
+    }
+}
+
+/// Rows of old calls are forgotten, and so may be those of a lease: then it is not spent.
+#[tokio::test(start_paused = true)]
+async fn no_lease_is_spent_whose_row_was_forgotten() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(0));
+    let disk = Arc::new(LateWord::default());
+    let budget = Budget::restore(clock, Limits::new(80, 1_200), [], Some(disk.clone()));
+    let mut leased = 0;
+    for _ in 0..4 {
+        for _ in 0..4 {
+            let permit = history(&budget).expect("eighty are free");
+            leased += usize::from(permit.leased);
+            let rows = disk.rows.lock().expect("nobody panics");
+            assert!(rows.contains(&permit.number), "{permit:?}: {rows:?}");
+            drop(rows);
+            permit.answered();
+        }
+        disk.told.store(false, Ordering::Relaxed);
+        pass(Duration::from_hours(2)).await;
+        history(&budget).expect("eighty are free").answered();
+        disk.told.store(true, Ordering::Relaxed);
+    }
+    assert!(leased > 0);
 }
 
 /// The end of the process costs no call.

@@ -187,6 +187,8 @@ impl Supervisor {
         for (tenant, ..) in changed.into_values() {
             added.push((tenant, self.load(tenant).await.unwrap_or_default()));
         }
+        // Those that are polled one after the other have rows side by side, which share a page.
+        added.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
         for (tenant, loaded) in added {
             let poller = self.poller(tenant, loaded, &http, &mut unknown);
             self.start(tenant, poller, &mut start);
