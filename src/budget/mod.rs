@@ -18,17 +18,17 @@
 
 mod lease;
 mod limits;
+mod log;
 mod permit;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
 
-use self::lease::Leases;
 pub use self::lease::{Lease, Returned};
 pub use self::limits::{Limit, Limits, Reserve, Scope, Usage};
+use self::log::Log;
 pub use self::permit::{NotWritten, Permit, Slot};
 use crate::clock::{Clock, Uptime};
 use crate::model::health::Collector;
@@ -142,15 +142,6 @@ struct Shared {
     log: Mutex<Log>,
     /// `None`: a restart forgets.
     durable: Option<Arc<dyn CallLog>>,
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    /// Calls that count against a window or are on their way, by number.
-    calls: BTreeMap<u64, Call>,
-    next: u64,
-    reserve: Reserve,
-    leases: Leases,
 }
 
 impl Budget {
@@ -392,104 +383,6 @@ pub enum Retry {
     At(Uptime),
     /// Once a call that is on its way has been answered.
     AfterAnswer,
-}
-
-impl Log {
-    fn held(&self, now: Uptime, window: Duration) -> impl Iterator<Item = &Call> {
-        self.calls
-            .values()
-            .filter(move |call| call.free_at(window).is_none_or(|free| now <= free))
-    }
-
-    /// The next moment at which any slot of `window` becomes free that `counts`, or the
-    /// reserve ends.
-    fn retry(&self, now: Uptime, window: Duration, counts: impl Fn(&Call) -> bool) -> Retry {
-        let next = self
-            .held(now, window)
-            .filter(|call| counts(call))
-            .filter_map(|call| call.free_at(window))
-            .chain(self.reserve.until(now))
-            .min();
-        next.map_or(Retry::AfterAnswer, |free| {
-            Retry::At(free + Duration::from_millis(1))
-        })
-    }
-
-    /// Enters a call under a number that was leased, or else under a new one, which is to be
-    /// waited for.
-    fn enter(
-        &mut self,
-        call: Call,
-        durable: Option<&dyn CallLog>,
-    ) -> (u64, Option<BoxFuture<'static, bool>>) {
-        self.leases.look();
-        self.leases.forget(self.oldest());
-        let works = durable.is_some_and(CallLog::works);
-        let leased = if works {
-            self.leases.take(call.collector)
-        } else {
-            None
-        };
-        let (number, written) = match leased {
-            Some(number) => (number, None),
-            None => {
-                let number = self.next;
-                self.next += 1;
-                let oldest = self.calls.first_key_value();
-                let oldest = oldest.map_or(number, |(oldest, _)| *oldest);
-                let written = durable.map(|durable| durable.sent(number, &call, oldest));
-                (number, written)
-            }
-        };
-        self.calls.insert(number, call);
-        (number, written)
-    }
-
-    /// The lowest number of a call that counts, or of the next one. It never falls: what is
-    /// leased below it is dropped before it is spent, as its row may be forgotten by then.
-    fn oldest(&self) -> u64 {
-        let oldest = self.calls.first_key_value();
-        oldest.map_or(self.next, |(number, _)| *number)
-    }
-
-    /// Leases numbers if `collector` is about to run out of them.
-    fn renew_lease(
-        &mut self,
-        collector: Collector,
-        now: Uptime,
-        limits: Limits,
-        durable: &dyn CallLog,
-    ) {
-        let since = now - lease::OBSERVED;
-        let recent = self.calls.values();
-        let recent = recent.filter(|call| call.collector == collector && call.sent >= since);
-        let recent = recent.count();
-        let counts = |call: &&Call| limits.scope.counts(collector, call.collector);
-        let free = limits.both().map(|limit| {
-            let used = self.held(now, limit.window).filter(counts).count();
-            limit.calls.saturating_sub(used)
-        });
-        let wanted = lease::wanted(recent, limits, free);
-        let lacks = self.leases.lacks(collector, wanted);
-        if lacks == 0 || !durable.works() {
-            return;
-        }
-        let first = self.next;
-        self.next += lacks as u64;
-        let lease = Lease {
-            collector,
-            numbers: first..self.next,
-            settled: self.leases.settled(&self.calls),
-            oldest: self.oldest(),
-        };
-        let written = durable.lease(lease.clone());
-        self.leases.renew(lease, written);
-    }
-
-    fn forget(&mut self, now: Uptime, longest: Duration) {
-        self.calls
-            .retain(|_, call| call.free_at(longest).is_none_or(|free| now <= free));
-    }
 }
 
 #[cfg(test)]
