@@ -69,7 +69,8 @@ pub(super) struct Leases {
     free: BTreeMap<Collector, BTreeSet<u64>>,
     /// Calls have them, but their rows do not say so.
     spent: BTreeSet<u64>,
-    renewal: Option<Renewal>,
+    /// One a collector, at most.
+    renewals: Vec<Renewal>,
 }
 
 /// A lease that is being written.
@@ -99,22 +100,24 @@ pub(super) fn wanted(calls: usize, limits: Limits, free: [usize; 2]) -> usize {
 }
 
 impl Leases {
-    /// Takes note of a lease that has been written meanwhile.
+    /// Takes note of leases that have been written meanwhile.
     pub(super) fn look(&mut self) {
-        let Some(renewal) = &mut self.renewal else {
-            return;
-        };
-        let Some(written) = (&mut renewal.written).now_or_never() else {
-            return;
-        };
-        let lease = self.renewal.take().map(|renewal| renewal.lease);
-        if let Some(lease) = lease.filter(|_| written) {
-            for (number, _) in lease.settled {
-                self.spent.remove(&number);
+        let (free, spent) = (&mut self.free, &mut self.spent);
+        self.renewals.retain_mut(|renewal| {
+            let Some(written) = (&mut renewal.written).now_or_never() else {
+                return true;
+            };
+            if written {
+                let lease = &renewal.lease;
+                for (number, _) in &lease.settled {
+                    spent.remove(number);
+                }
+                free.entry(lease.collector)
+                    .or_default()
+                    .extend(lease.numbers.clone());
             }
-            let free = self.free.entry(lease.collector).or_default();
-            free.extend(lease.numbers);
-        }
+            false
+        });
     }
 
     /// A number that `collector` has leased, for one call.
@@ -143,7 +146,9 @@ impl Leases {
     pub(super) fn lacks(&self, collector: Collector, wanted: usize) -> usize {
         let free = self.free.get(&collector).map_or(0, BTreeSet::len);
         let is_low = free <= wanted / 4;
-        if wanted > 1 && is_low && self.renewal.is_none() {
+        let mut renewals = self.renewals.iter();
+        let renews = renewals.any(|renewal| renewal.lease.collector == collector);
+        if wanted > 1 && is_low && !renews {
             wanted - free
         } else {
             0
@@ -152,7 +157,7 @@ impl Leases {
 
     /// A lease is being written.
     pub(super) fn renew(&mut self, lease: Lease, written: BoxFuture<'static, bool>) {
-        self.renewal = Some(Renewal { lease, written });
+        self.renewals.push(Renewal { lease, written });
     }
 
     /// Those of `calls` that are settled, but their rows do not say so.
@@ -168,7 +173,7 @@ impl Leases {
     pub(super) fn unused(&self) -> Vec<(u64, Collector)> {
         let free = self.free.iter();
         let free = free.flat_map(|(of, numbers)| numbers.iter().map(|number| (*number, *of)));
-        let renewed = self.renewal.iter().flat_map(|renewal| {
+        let renewed = self.renewals.iter().flat_map(|renewal| {
             let lease = &renewal.lease;
             lease
                 .numbers

@@ -550,6 +550,22 @@ async fn most_calls_of_a_steady_rate_wait_for_no_disk() {
     );
 }
 
+/// What is called seldom does not wait either, also where it was called beside something else.
+#[tokio::test(start_paused = true)]
+async fn each_collector_leases_for_itself() {
+    let (budget, _) = leasing(Limits::new(80, 1_200), Duration::from_secs(5));
+    let both = [Collector::Definitions, Collector::Agents];
+    for round in 0..5 {
+        for collector in both {
+            let permit = acquire(&budget, collector, Reserved::default());
+            let permit = permit.expect("eighty are free");
+            assert_eq!(permit.leased, round > 0, "{collector:?}");
+            permit.answered();
+        }
+        tokio::time::sleep(Duration::from_mins(10)).await;
+    }
+}
+
 /// A budget of a call a minute is not starved by what it leased, however often it is killed.
 #[tokio::test(start_paused = true)]
 async fn a_small_budget_and_a_tenant_with_few_calls_lease_nothing() {
