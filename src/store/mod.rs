@@ -274,6 +274,7 @@ impl Store {
             tenant: tenant.clone(),
             budget: budget.clone(),
             delay: Duration::ZERO,
+            leases: true,
         }
     }
 

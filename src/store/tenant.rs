@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
@@ -25,6 +25,8 @@ pub struct TenantStore {
     pub(super) budget: BudgetKey,
     /// How long what is in no hurry may wait for others to share a transaction with.
     pub(super) delay: Duration,
+    /// Whether calls are written ahead of time.
+    pub(super) leases: bool,
 }
 
 impl TenantStore {
@@ -33,6 +35,16 @@ impl TenantStore {
     #[must_use]
     pub fn delayed(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// The same for a process that makes few calls and does not give back what it leased: it
+    /// writes none ahead of time.
+    #[must_use]
+    pub fn without_leases(self) -> Self {
+        Self {
+            leases: false,
+            ..self
+        }
     }
 
     /// Has everything written at once that waits to share a transaction.
@@ -191,6 +203,9 @@ impl CallLog for TenantStore {
     }
 
     fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
+        if !self.leases {
+            return Box::pin(ready(false));
+        }
         let (key, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
         let written = self
             .store

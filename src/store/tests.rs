@@ -272,6 +272,21 @@ async fn what_was_leased_counts_from_the_restart_and_a_release_gives_it_back() {
     }
 }
 
+/// Who does not say when it ends has nothing to give back.
+#[tokio::test]
+async fn a_check_leases_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = clock();
+    let store = open(folder.path(), &clock).await;
+    let log: Arc<dyn CallLog> = Arc::new(store.of(&name(), &key()).without_leases());
+    let budget = Budget::restore(clock, Limits::new(80, 1_200), [], Some(log));
+    for _ in 0..8 {
+        call(&budget).await.expect("it can be written");
+        load(&store).await;
+    }
+    assert_eq!(load(&store).await.calls.len(), 8);
+}
+
 /// What many tenants save within some seconds shares a transaction; one alone does not wait, and
 /// who is in a hurry takes all others along.
 #[tokio::test]
