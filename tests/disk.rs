@@ -202,6 +202,33 @@ async fn what_a_hanging_disk_cannot_save_is_published_all_the_same() {
     slow.exporter.says("the disk does not answer").await;
 }
 
+/// A counter that was seen does not go back, whenever the process is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_disk_has_not_saved_yet_is_not_published() {
+    let slow = Slow::start(1).await;
+    slow.takes(1_500);
+    let labels = ["endpoint=\"definitions\"", "code=\"200\""];
+    let counted = async |exporter: &Exporter| {
+        let metrics = exporter.metrics().await;
+        metrics.value("defender_api_requests_total", &labels)
+    };
+    let before = counted(&slow.exporter).await.expect("it is published");
+    let seen = eventually("more is published", async || {
+        let now = counted(&slow.exporter).await;
+        now.filter(|now| *now > before + 1.0)
+    })
+    .await;
+    let Slow {
+        exporter,
+        simulator,
+        ..
+    } = slow;
+    simulator.set_fault(Endpoint::Definitions, Some(Fault::Hang));
+    let exporter = exporter.kill_and_restart().await;
+    let after = counted(&exporter).await.expect("it is published");
+    assert!(after >= seen, "{after} after {seen}");
+}
+
 /// A disk that is full at one moment and not at the next: one line says so, however often.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_now_and_then_is_said_once() {
