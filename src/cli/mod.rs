@@ -296,7 +296,7 @@ pub enum Topic {
 /// Least severe messages that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// Every request
+    /// Every call to the API
     Debug,
     /// Changes
     Info,
