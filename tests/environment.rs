@@ -87,7 +87,7 @@ fn variables_are_checked_in_place_of_a_file() {
             .env("AZURE_CLIENT_SECRET", secret)
             .output()
             .expect("the program starts");
-        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text));
+        let [out, err] = [output.stdout, output.stderr].map(String::from_utf8);
         let text = out.expect("it prints text") + &err.expect("it prints text");
         (output.status.success(), text)
     };
