@@ -54,3 +54,10 @@ for definitions; do
     "$built/examples/many_tenants" "$PWD/$program" "$tenants" $((definitions / tenants)) \
         "${SECONDS_AT_REST:-60}" benches/end_to_end.py
 done
+
+echo
+"$built/examples/many_tenants" "$PWD/$program" 1000 100 "${SECONDS_AT_REST:-60}"
+printf '\n10 000 and 1 000 tenants in files of a hundred:\n\n'
+tests/measure/tenant_files.py "$program"
+printf '\nA start with 100 000 definitions in the state:\n\n'
+tests/measure/restart.py "$program"

@@ -41,10 +41,6 @@ const COMMANDS: &[(&str, By)] = &[
         Test("tests/run.sh", "cargo test --locked"),
     ),
     (
-        "cargo build --release && tests/measure/restart.py",
-        Nobody("it measures, on a machine that does nothing else"),
-    ),
-    (
         "cargo build --release && tests/measure/prometheus_cost.py",
         Nobody("it measures, for a quarter of an hour"),
     ),

@@ -1,5 +1,8 @@
 //! What was measured, as a table.
 
+/// The smallest body, in bytes, whose scrape takes a time that can be told.
+const COUNTABLE: usize = 100 << 20;
+
 /// How the start went, in seconds after it.
 pub struct Start {
     pub listening: f64,
@@ -126,10 +129,15 @@ impl Report {
         println!("| state on disk | {} MiB |", self.state >> 20);
     }
 
+    /// The processor's time comes in steps, so that of a small body says nothing.
     fn print_scrape(&self, what: &str, scrape: Scrape) {
+        let wall = scrape.wall;
+        if self.bytes < COUNTABLE {
+            println!("| {what} | {wall:.3} s |");
+            return;
+        }
         println!(
-            "| {what} | {:.2} s, {:.3} s of processor time, {:.2} × copying |",
-            scrape.wall,
+            "| {what} | {wall:.2} s, {:.3} s of processor time, {:.2} × copying |",
             scrape.cpu,
             scrape.cpu / self.copying
         );

@@ -33,41 +33,45 @@ def start(folder, *arguments):
     return process, f"http://127.0.0.1:{found.group(1)}/metrics", began
 
 
-def ages(url):
-    """How many scans have an age, and when the first and the last byte came."""
+def scrape(url):
+    """How many definitions there are, the bytes, and when the first and the last of them came."""
     with urllib.request.urlopen(url) as answer:
         text = answer.read(1)
         first = time.monotonic()
         text += answer.read()
-    return text.count(b"\ndefender_scan_last_age_seconds{"), len(text), first, time.monotonic()
+    return text.count(b"\ndefender_scan_active{"), len(text), first, time.monotonic()
 
 
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         demo, url, _ = start(folder, "demo", "--tenants", str(TENANTS), "--definitions", str(DEFINITIONS))
-        known = -1
-        while known != (now := ages(url)[0]) or known == 0:
-            known = now
+        while scrape(url)[0] < TENANTS * DEFINITIONS:
             time.sleep(10)
+        # What is published is saved. What history tells of them goes on to come.
+        time.sleep(30)
+        # What is known of another directory under the same name would be forgotten.
+        with urllib.request.urlopen(url.replace("/metrics", "/config")) as answer:
+            found = re.findall(r'name: "(.*)"\n +tenant_id: "(.*)"', answer.read().decode())
         demo.kill()
         demo.wait()
         (folder / "token").write_text("no token at all")
+        (folder / "token").chmod(0o600)
         tenants = "".join(
-            f"  - name: demo-{number}\n"
-            f"    tenant_id: 3f0e6d0e-0000-4000-8000-{number:012}\n"
+            f"  - name: {tenant}\n"
+            f"    tenant_id: {directory}\n"
             "    api_base_url: http://127.0.0.1:9\n"
             "    credential: {type: token_file, path: token}\n"
-            for number in range(1, TENANTS + 1)
+            for tenant, directory in found
         )
         (folder / "exporter.yml").write_text(f"tenants:\n{tenants}")
         for _ in range(ROUNDS):
             process, url, began = start(folder, "--config.file", folder / "exporter.yml")
-            count, size, first, last = ages(url)
+            count, size, first, last = scrape(url)
             process.kill()
             process.wait()
             print(
-                f"{count} of {known} ages, {size / 1e6:.0f} MB: "
+                f"{count} of {TENANTS * DEFINITIONS} definitions, {size / 1e6:.0f} MB: "
                 f"first byte after {first - began:.2f} s, last after {last - began:.2f} s"
             )
             if count == 0:
