@@ -336,3 +336,23 @@ async fn microsofts_own_library_signs_in() {
     let token = token.token.secret();
     assert_eq!(bench.list(token, LIST).await.status(), 200);
 }
+
+/// Errors show ids of traces, so none of these may be a secret by chance.
+#[test]
+fn no_id_in_an_error_is_the_identity_header() {
+    let mut options = Options::new(Clock::anchored(Timestamp::from_unix_millis(0)));
+    options.definitions = 1;
+    let mut shown = std::collections::HashSet::new();
+    for skipped in 0..2 {
+        let mut rng = fastrand::Rng::with_seed(options.seed);
+        for _ in 0..skipped {
+            rng.u64(..);
+        }
+        shown.extend((0..100).map(|_| definition::guid(&mut rng)));
+    }
+    for tenants in 1..=20 {
+        options.tenants = tenants;
+        let header = World::new(&options).identity_header;
+        assert!(!shown.contains(&header), "{tenants} tenants");
+    }
+}
