@@ -68,23 +68,23 @@ pub(super) fn explain(mut error: clap::Error, arguments: &[OsString]) -> clap::E
 }
 
 fn tip(found: &str, arguments: &[OsString]) -> Option<String> {
-    let usual = MEANT.iter().find(|(start, _)| found.starts_with(start));
-    // An older style, in which one dash begins a whole word: `clap` names its first letter.
-    let word = || {
-        let mut words = arguments.iter().filter_map(|argument| argument.to_str());
-        let word = words.find(|word| word.len() > 2 && word.starts_with(found))?;
-        let (word, _) = word.split_once('=').unwrap_or((word, ""));
-        Some(format!("flags begin with two dashes: `-{word}`"))
-    };
-    let is_file = [".yml", ".yaml"].iter().any(|end| found.ends_with(end));
-    match usual {
-        Some((_, tip)) => Some((*tip).to_owned()),
-        None if is_file => Some(format!(
+    if [".yml", ".yaml"].iter().any(|end| found.ends_with(end)) {
+        return Some(format!(
             "to name the configuration file, use `--config.file={found}`"
-        )),
-        None if found.starts_with('-') && !found.starts_with("--") => word(),
-        None => None,
+        ));
     }
+    let usual = MEANT.iter().find(|(start, _)| found.starts_with(start));
+    if let Some((_, tip)) = usual {
+        return Some((*tip).to_owned());
+    }
+    if !found.starts_with('-') || found.starts_with("--") {
+        return None;
+    }
+    // An older style, in which one dash begins a whole word: `clap` names its first letter.
+    let mut words = arguments.iter().filter_map(|argument| argument.to_str());
+    let word = words.find(|word| word.len() > 2 && word.starts_with(found))?;
+    let (word, _) = word.split_once('=').unwrap_or((word, ""));
+    Some(format!("flags begin with two dashes: `-{word}`"))
 }
 
 #[cfg(test)]
@@ -105,6 +105,7 @@ mod tests {
             (&["-config.file=x"][..], "two dashes: `--config.file`"),
             (&["-log.level", "debug"], "two dashes: `--log.level`"),
             (&["exporter.yml"], "`--config.file=exporter.yml`"),
+            (&["config.yml"], "`--config.file=config.yml`"),
             (&["check", "./a.yaml"], "`--config.file=./a.yaml`"),
         ] {
             let all = ["defender-scan-exporter"].iter().chain(arguments);
