@@ -19,7 +19,7 @@ use super::defaults::Defaults;
 use super::files::ReadContext;
 use super::scalar::proxy;
 use super::tenants::Tenants;
-use super::{Config, Http, Metrics, Tenant, credential, metrics, tenant, tenant_files};
+use super::{Config, Http, Metrics, Tenant, metrics, tenant, tenant_files};
 use crate::budget::UNANSWERED;
 use exporter_toolkit::small_file::{self, Content};
 
@@ -121,26 +121,32 @@ pub(super) fn warn_of_exposure(report: &mut ConfigReport) {
     report.warn(None, "", text);
 }
 
+/// The keys of the file.
+const SECTIONS: &[&str] = &["tenants", "tenant_files", "defaults", "http", "metrics"];
+
+/// Those that stand in the configuration file alone.
+pub(super) const BESIDE_TENANTS: &[&str] = match SECTIONS {
+    [_, beside @ ..] => beside,
+    [] => &[],
+};
+
 /// What is known of the keys around those of the file.
-const LAYOUT: Layout = Layout {
-    sections: &["tenants", "tenant_files", "defaults", "http", "metrics"],
-    elsewhere: &[
-        (
-            "it belongs to an entry of `tenants`: indent it",
-            tenant::KEYS,
-        ),
-        (
-            "it belongs to `http`: indent it",
-            &["timeout", "ca_file", "proxy_url"],
-        ),
-        ("it belongs to `metrics`: indent it", metrics::KEYS),
-        (
-            "it belongs to the `credential` of a tenant: indent it",
-            credential::KEYS,
-        ),
-    ],
-    // For anchors.
-    ignored: Some("x-"),
+const LAYOUT: Layout = {
+    let [of_tenant, of_credential] = tenant::BELOW_A_LIST;
+    Layout {
+        sections: SECTIONS,
+        elsewhere: &[
+            of_tenant,
+            (
+                "it belongs to `http`: indent it",
+                &["timeout", "ca_file", "proxy_url"],
+            ),
+            ("it belongs to `metrics`: indent it", metrics::KEYS),
+            of_credential,
+        ],
+        // For anchors.
+        ignored: Some("x-"),
+    }
 };
 
 /// The configuration in `text`, and whether it holds a secret itself.

@@ -6,6 +6,7 @@ use config_report::{ConfigReport, Layout, Mapping, Reported, YamlValue};
 
 use super::addresses::NamedAddresses;
 use super::defaults::Defaults;
+use super::file::BESIDE_TENANTS;
 use super::files::ReadContext;
 use super::quota::Quota;
 use super::scalar::{is_directory, is_loopback, is_name};
@@ -50,7 +51,16 @@ pub(super) const ELSEWHERE: [(&str, &[&str]); 5] = [
     ),
     (
         "it belongs to the whole file: do not indent it",
-        &["http", "defaults", "tenant_files"],
+        BESIDE_TENANTS,
+    ),
+];
+
+/// Keys of a tenant, each with what to do about them beside the list of tenants.
+pub(super) const BELOW_A_LIST: [(&str, &[&str]); 2] = [
+    ("it belongs to an entry of `tenants`: indent it", KEYS),
+    (
+        "it belongs to the `credential` of a tenant: indent it",
+        credential::KEYS,
     ),
 ];
 

@@ -13,10 +13,10 @@ use exporter_toolkit::small_file::{self, Content};
 use glob::MatchOptions;
 
 use super::defaults::Defaults;
-use super::file::{read_file, warn_of_exposure, warn_of_placeholders};
+use super::file::{BESIDE_TENANTS, read_file, warn_of_exposure, warn_of_placeholders};
 use super::files::ReadContext;
+use super::tenant;
 use super::tenants::Tenants;
-use super::{credential, tenant};
 
 /// A path with wildcards, level by level. Each level is a plain name or a pattern; no pattern
 /// matches several levels, or a name that begins with a dot unless it has the dot itself.
@@ -291,24 +291,18 @@ fn read_one(
 }
 
 /// What is known of the keys around those of a tenant file.
-const LAYOUT: Layout = Layout {
-    sections: &["tenants"],
-    elsewhere: &[
-        (
-            "it belongs to an entry of `tenants`: indent it",
-            tenant::KEYS,
-        ),
-        (
-            "it belongs to the configuration file: move it there",
-            &["http", "defaults", "tenant_files"],
-        ),
-        (
-            "it belongs to the `credential` of a tenant: indent it",
-            credential::KEYS,
-        ),
-    ],
-    // For anchors.
-    ignored: Some("x-"),
+const LAYOUT: Layout = {
+    let [of_tenant, of_credential] = tenant::BELOW_A_LIST;
+    let of_file = (
+        "it belongs to the configuration file: move it there",
+        BESIDE_TENANTS,
+    );
+    Layout {
+        sections: &["tenants"],
+        elsewhere: &[of_tenant, of_file, of_credential],
+        // For anchors.
+        ignored: Some("x-"),
+    }
 };
 
 #[cfg(test)]
