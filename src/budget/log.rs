@@ -53,8 +53,9 @@ impl Log {
         call: Call,
         durable: Option<&dyn CallLog>,
     ) -> (u64, Option<BoxFuture<'static, bool>>) {
+        let oldest = self.oldest();
         self.leases.look();
-        self.leases.forget(self.oldest());
+        self.leases.forget(oldest);
         let works = durable.is_some_and(CallLog::works);
         let leased = if works {
             self.leases.take(call.collector)
@@ -66,8 +67,6 @@ impl Log {
         } else {
             let number = self.next;
             self.next += 1;
-            let oldest = self.calls.first_key_value();
-            let oldest = oldest.map_or(number, |(oldest, _)| *oldest);
             let written = durable.map(|durable| durable.sent(number, &call, oldest));
             (number, written)
         };
