@@ -17,7 +17,7 @@ use self::report::Report;
 use super::serve;
 use crate::cli::{Flags, Output};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigErrors, ConfigWarning, Tenant};
+use crate::config::{Config, ConfigWarning, Tenant};
 use crate::defender::HttpClient;
 use crate::model::TenantName;
 
@@ -34,8 +34,8 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     let mut report = Report::new(output);
-    let (config, warnings) = match read(&flags) {
-        Ok(read) => read,
+    let (config, warnings) = match serve::read(&flags) {
+        Ok((config, warnings)) => (config, ConfigWarning::lines(&warnings)),
         Err(mistakes) => {
             let all = mistakes.as_slice().iter();
             report.mistakes(match output {
@@ -75,15 +75,6 @@ pub(super) async fn run(
         report.tenant(checked)?;
     }
     report.finish()
-}
-
-/// The configuration, with what is likely not meant.
-fn read(flags: &Flags) -> Result<(Config, Vec<String>), ConfigErrors> {
-    let (config, warnings) = match flags.config_file() {
-        Some(file) => Config::load(file)?,
-        None => Config::from_env(&|name| std::env::var(name).ok())?,
-    };
-    Ok((config, ConfigWarning::lines(&warnings)))
 }
 
 fn choose<'c>(

@@ -13,7 +13,7 @@ use super::file_watch::FileWatch;
 use super::reload::{ReadConfig, Reloads};
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigWarning, InForce};
+use crate::config::{Config, ConfigErrors, ConfigWarning, InForce};
 use crate::defender::children;
 use crate::exposition::SelfMetrics;
 use crate::exposition::catalog::Handler;
@@ -25,11 +25,16 @@ use crate::store::{Store, StoreEvent};
 use crate::web::{self, ReloadRequests, WebState};
 
 /// Reads the configuration file, or makes one tenant out of Azure's variables.
+pub(super) fn read(flags: &Flags) -> Result<(Config, Vec<ConfigWarning>), ConfigErrors> {
+    match flags.config_file() {
+        Some(file) => Config::load(file),
+        None => Config::from_env(&|name| std::env::var(name).ok()),
+    }
+}
+
+/// The configuration; what is likely not meant is logged.
 fn config(flags: &Flags) -> anyhow::Result<Config> {
-    let (config, warnings) = match flags.config_file() {
-        Some(file) => Config::load(file)?,
-        None => Config::from_env(&|name| std::env::var(name).ok())?,
-    };
+    let (config, warnings) = read(flags)?;
     for warning in ConfigWarning::lines(&warnings) {
         tracing::warn!(warning, "configuration");
     }
