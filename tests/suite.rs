@@ -47,6 +47,7 @@ mod refusals;
 mod reload;
 mod restart;
 mod routing;
+mod schema;
 mod scrape;
 mod shards;
 #[path = "shipping/main.rs"]
