@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::common::settings::{self, Entry, entry};
 use crate::common::tenants::run_by_hand;
 use crate::common::{self, Exporter, binary, eventually, options};
+use defender_scan_exporter::clock::Clock;
 use defender_simulator::{CallRecord, Draft, Endpoint, Fault, Outcome, Simulator};
 use tempfile::TempDir;
 
@@ -332,7 +334,7 @@ async fn reloads_within_the_budget(flags: &[&str], removing: bool) {
         }
         reload(&exporter, &simulator, &[tenant.clone(), other.clone()]).await;
         // Time for some calls; how many there are is not what counts.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(simulator.violations(), 0, "{flags:?} {removing}");
     let of_api = |call: &&CallRecord| call.tenant == Some(0) && call.endpoint != Endpoint::Token;
@@ -351,6 +353,38 @@ async fn changes_do_not_renew_the_budget() {
 async fn removing_and_adding_does_not_renew_the_budget() {
     reloads_within_the_budget(&[LIFECYCLE], true).await;
     reloads_within_the_budget(&[LIFECYCLE, IN_MEMORY], true).await;
+}
+
+/// Saves of tenants that are polled every few minutes wait for each other for some seconds. A
+/// reload that removes such a tenant does not, and neither does the end of the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_goes_holds_up_no_reload() {
+    let simulator = simulator(2).await;
+    let [mut stays, mut goes] = [0, 1].map(entry);
+    for entry in [&mut stays, &mut goes] {
+        entry.poll = "{definitions: 5m, agents: 5m}".to_owned();
+    }
+    let mut exporter = start(&simulator, std::slice::from_ref(&stays), &[LIFECYCLE]).await;
+    exporter.ready().await;
+    let clock = Clock::system();
+    let mut slowest = Duration::ZERO;
+    for round in 0..20 {
+        reload(&exporter, &simulator, &[stays.clone(), goes.clone()]).await;
+        // Sometimes before, sometimes after its first answers.
+        tokio::time::sleep(Duration::from_millis(10 * round)).await;
+        let begun = clock.uptime();
+        reload(&exporter, &simulator, std::slice::from_ref(&stays)).await;
+        slowest = slowest.max(clock.uptime().since(begun));
+    }
+    reload(&exporter, &simulator, &[stays.clone(), goes.clone()]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begun = clock.uptime();
+    exporter.process.signal("TERM");
+    assert!(exporter.process.exit().await.success());
+    let stopped = clock.uptime().since(begun);
+    println!("slowest reload {slowest:?}, SIGTERM {stopped:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(stopped < Duration::from_secs(2), "{stopped:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,63 +47,75 @@ impl TenantStore {
         }
     }
 
-    /// Has everything written at once that waits to share a transaction.
+    /// Has everything written at once that was sent before and waits to share a transaction.
     pub fn hurry(&self) {
         drop(self.store.write(Priority::Later, |_| Ok(())));
     }
 
     /// Makes `changes` durable, in several transactions if there are many, so that no
     /// other tenant waits long. Returns the definitions that could not be written.
+    ///
+    /// Only what fits one transaction waits to share one. It is sent before this returns, so that
+    /// [`Self::hurry`] afterwards takes it along.
     #[must_use]
-    pub async fn save(&self, changes: Changes) -> Vec<DefinitionId> {
-        let Changes {
-            tenant,
-            definitions,
-        } = changes;
-        let mut tenant = Some(tenant);
-        let mut rest = definitions.as_slice();
-        loop {
-            let (now, later) = rest.split_at(rest.len().min(ROWS));
-            let last = if later.is_empty() {
-                tenant.take()
-            } else {
-                None
-            };
-            if !self.save_some(now, last.as_ref()).await {
-                return rest.iter().map(|(id, _)| id.clone()).collect();
+    pub fn save(&self, changes: Changes) -> impl Future<Output = Vec<DefinitionId>> + Send + use<> {
+        let store = self.clone();
+        let mut from = 0;
+        let mut written = store.save_part(&changes, from);
+        async move {
+            while written.await {
+                from += ROWS;
+                if from >= changes.definitions.len() {
+                    return Vec::new();
+                }
+                written = store.save_part(&changes, from);
             }
-            if later.is_empty() {
-                return Vec::new();
-            }
-            rest = later;
+            let failed = changes.definitions.into_iter().skip(from);
+            failed.map(|(id, _)| id).collect()
         }
     }
 
-    async fn save_some(
+    /// Sends the definitions from number `from` on that fit a transaction; the tenant itself goes
+    /// with the last of them.
+    fn save_part(
+        &self,
+        changes: &Changes,
+        from: usize,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let to = changes.definitions.len().min(from + ROWS);
+        let tenant = (to == changes.definitions.len()).then_some(&changes.tenant);
+        let priority = if from == 0 && tenant.is_some() {
+            Priority::Grouped(self.delay)
+        } else {
+            Priority::Later
+        };
+        let written = self.save_rows(&changes.definitions[from..to], tenant, priority);
+        async move {
+            match written {
+                Ok(written) => written.await.unwrap_or(false),
+                Err(_) => false,
+            }
+        }
+    }
+
+    fn save_rows(
         &self,
         definitions: &[(DefinitionId, Option<DefinitionState>)],
         tenant: Option<&TenantState>,
-    ) -> bool {
-        // Of several transactions, only the last waits to be shared.
-        let priority = match tenant {
-            Some(_) => Priority::Grouped(self.delay),
-            None => Priority::Later,
-        };
+        priority: Priority,
+    ) -> Result<oneshot::Receiver<bool>, StoreError> {
         let definitions = definitions.iter().map(|(id, state)| {
             let row = state.as_ref().map(DefinitionRow::from);
             let row = row.map(|row| rows::encode(&row)).transpose()?;
             Ok((id.clone(), row))
         });
-        let definitions: Result<Vec<_>, StoreError> = definitions.collect();
+        let definitions: Vec<_> = definitions.collect::<Result<_, StoreError>>()?;
         let tenant = tenant.map(|tenant| rows::encode(&TenantRow::from(tenant)));
-        let (Ok(definitions), Ok(tenant)) = (definitions, tenant.transpose()) else {
-            return false;
-        };
+        let tenant = tenant.transpose()?;
         let name = self.tenant.clone();
-        let written = self.store.write(priority, move |writing| {
+        Ok(self.store.write(priority, move |writing| {
             put_tenant(writing, name.as_str(), tenant.as_deref(), &definitions)
-        });
-        written.await.unwrap_or(false)
+        }))
     }
 
     /// The moment `now`, in a form that another process can translate.

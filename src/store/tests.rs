@@ -334,6 +334,26 @@ async fn what_is_in_no_hurry_shares_a_transaction() {
     assert!(shared <= 2, "{shared} for 99 tenants");
 }
 
+/// A poller that stops saves, and hurries the disk at once; a reload waits for it.
+#[tokio::test]
+async fn what_was_saved_before_a_hurry_does_not_wait() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = Clock::system();
+    let nobody = Arc::new(|_| ());
+    let store = Store::open(folder.path(), clock.clone(), nobody).await;
+    let store = store
+        .expect("the folder can be written")
+        .of(&name(), &key());
+    let store = store.delayed(Duration::from_hours(1));
+    // The first does not wait. The last takes several transactions.
+    for definitions in [1, 1, 1, 2_500] {
+        let saved = store.save(changes(&store, clock.uptime(), definitions));
+        store.hurry();
+        let saved = tokio::time::timeout(Duration::from_mins(1), saved).await;
+        assert!(saved.expect("it did not wait").is_empty());
+    }
+}
+
 /// A tenant that is another directory under the same name starts as if it were new.
 #[tokio::test]
 async fn what_is_known_of_another_directory_is_forgotten() {

@@ -30,11 +30,13 @@ impl Poller {
         let stamp = store.stamp(self.clock.uptime());
         let changes = self.tenant.changes(&self.schedule, stamp, &self.clock);
         let (view, snapshot) = (self.tenant.view(), self.snapshot.clone());
+        let ids = changes.definitions.iter().map(|(id, _)| id.clone());
+        let ids: Vec<_> = ids.collect();
+        // Sent at once: what hurries the disk later must find it there.
+        let saved = store.save(changes);
         self.saving.spawn(async move {
-            let ids = changes.definitions.iter().map(|(id, _)| id.clone());
-            let ids: Vec<_> = ids.collect();
             // What a hanging disk cannot save is published all the same, and saved again later.
-            let saved = store.unless_it_hangs(store.save(changes)).await;
+            let saved = store.unless_it_hangs(saved).await;
             snapshot.publish(view);
             saved.unwrap_or(ids)
         });
