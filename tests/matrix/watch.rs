@@ -91,7 +91,7 @@ impl Drop for Watch {
 }
 
 /// The samples of one tenant.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Samples(Vec<(String, f64)>);
 
 /// The samples by tenant: once for all cells, as a page of so many tenants is long.
@@ -163,7 +163,7 @@ impl Samples {
     }
 
     /// What is above zero among the errors.
-    fn troubles(&self) -> String {
+    pub fn troubles(&self) -> String {
         let errors = self
             .0
             .iter()
