@@ -207,6 +207,7 @@ fn every_key_is_read() {
     let excluded = ["target_duration_seconds", "troubleshoot_mode"];
     let excluded = excluded.map(|name| format!("defender_scan_{name}"));
     assert!(config.metrics.excluded().eq(excluded));
+    assert!(config.metrics.created_timestamps);
     let debug = format!("{config:?}");
     assert!(!debug.contains("s3cr3t"), "{debug}");
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();

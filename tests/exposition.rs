@@ -65,6 +65,7 @@ fn view(id: &str, name: &str, last: Option<(i64, ScanStatus)>) -> DefinitionView
             success: 7,
             ..SessionCounts::default()
         },
+        created: Some(at(60)),
         recent: Arc::default(),
     }
 }
@@ -130,6 +131,7 @@ fn health() -> Health {
         token_expiry: Some(at(-3600)),
         certificate_expiry: Some(at(-86_400)),
         credential_expiry: Some(at(-86_400)),
+        created: Some(at(360)),
         auth_errors: BTreeMap::from([(AuthReason::ExpiredSecret, 2)]),
         ..Health::default()
     };
@@ -377,6 +379,56 @@ async fn an_excluded_metric_leaves_nothing_behind() {
         }
         assert_eq!(written(format, false), format.end());
     }
+}
+
+/// In `OpenMetrics` alone: with each sample of a counter, and with each histogram.
+#[tokio::test(start_paused = true)]
+async fn counters_say_when_they_began_where_that_is_wanted() {
+    let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
+    let own = SelfMetrics::new(at(600));
+    let tenants = snapshot(&clock).read();
+    let in_force = InForce::default();
+    let exposition = Exposition::new(in_force.clone());
+    let written = |format| {
+        let scrape = exposition.scrape(&tenants, &clock, &own, format, false);
+        let parts: Result<Vec<_>, _> = scrape.expect("it is text").collect();
+        String::from_utf8(parts.expect("it is text").concat()).expect("it is text")
+    };
+    let before = [Format::Classic, Format::OpenMetrics].map(written);
+    in_force.set(settings::with("metrics: {created_timestamps: true}"));
+    let text = written(Format::OpenMetrics);
+    assert_eq!(stable(&written(Format::Classic)), stable(&before[0]));
+    let is_created = |line: &&str| {
+        let name = line.split(['{', ' ']).next();
+        name.is_some_and(|name| name.ends_with("_created"))
+    };
+    let others = text.split_inclusive('\n').filter(|line| !is_created(line));
+    assert_eq!(stable(&others.collect::<String>()), stable(&before[1]));
+    for line in [
+        "defender_scan_sessions_created{tenant=\"contoso\",definition_id=\"01-plain\",status=\"success\"} 1789999940.123",
+        "defender_scan_target_duration_seconds_created{tenant=\"contoso\"} 1789999640.123",
+        "defender_api_requests_created{tenant=\"contoso\",endpoint=\"history\",code=\"200\"} 1789999640.123",
+        "defender_exporter_store_commit_duration_seconds_created 1789999400.123",
+        "defender_exporter_http_requests_created{handler=\"metrics\",code=\"200\"} 1789999400.123",
+    ] {
+        assert!(
+            text.lines().any(|written| written == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    // Of this tenant an older version did not note it.
+    let of_old = text.lines().filter(is_created);
+    assert_eq!(
+        of_old
+            .filter(|line| line.contains("a.new-tenant_1"))
+            .count(),
+        4
+    );
+    let of_one = "tenant=\"contoso\",definition_id=\"01-plain\"";
+    let series = text.lines().filter(|line| line.contains(of_one)).count();
+    assert_eq!(series, catalog::series_per_definition(&in_force.metrics()));
+    needs!("prometheus_client");
+    digest("openmetrics", &text);
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,6 +47,7 @@ fn definition(number: usize) -> Arc<DefinitionView> {
         last_run,
         targets: Targets::default(),
         sessions: SessionCounts::default(),
+        created: None,
         recent: Arc::default(),
     })
 }

@@ -54,9 +54,10 @@ fn view(number: usize) -> DefinitionView {
         last_run: definition.latest.clone(),
         targets: Targets::new(Some(254), Some(250)),
         sessions: SessionCounts {
-            success: number as u64,
+            success: u32::try_from(number).unwrap_or(u32::MAX),
             ..SessionCounts::default()
         },
+        created: None,
         recent: Arc::default(),
         definition: Arc::new(definition),
     }

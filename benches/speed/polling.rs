@@ -48,12 +48,12 @@ fn tenant(clock: &Clock) -> KnownTenant {
 fn lists(definitions: usize) {
     let clock = Clock::system();
     let mut tenant = tenant(&clock);
-    tenant.apply_listing(definitions_of(definitions), clock.uptime());
+    tenant.apply_listing(definitions_of(definitions), clock.now());
     drop(tenant.view());
     let list = definitions_of(definitions);
     let [took, cloned] = least([
         &mut || {
-            black_box(tenant.apply_listing(list.clone(), clock.uptime()));
+            black_box(tenant.apply_listing(list.clone(), clock.now()));
             black_box(tenant.view());
         },
         &mut || {
@@ -165,7 +165,7 @@ fn store(definitions: usize) {
         return;
     };
     let mut tenant = tenant(&clock);
-    tenant.apply_listing(definitions_of(definitions), clock.uptime());
+    tenant.apply_listing(definitions_of(definitions), clock.now());
     let plan = Schedule::new(Poll::default(), clock.uptime(), 1);
     let of = store.of(tenant.name(), &BudgetKey::new("directory|application|api"));
     let changes = tenant.changes(&plan, of.stamp(clock.uptime()), &clock);

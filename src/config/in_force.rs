@@ -80,6 +80,8 @@ fn yaml(config: &Config) -> String {
     }
     let excluded: Vec<_> = config.metrics.excluded().collect();
     let _ = writeln!(out, "metrics:\n  exclude: {}", json(excluded));
+    let created = config.metrics.created_timestamps;
+    let _ = writeln!(out, "  created_timestamps: {created}");
     out
 }
 

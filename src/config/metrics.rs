@@ -1,12 +1,14 @@
-//! The section `metrics`: which metric families are not published.
+//! The section `metrics`: what is published.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use config_report::{ConfigReport, Reported, YamlValue, collect_all, excerpt, expected};
 
+use crate::clock::Timestamp;
+
 /// The keys of the section.
-pub(super) const KEYS: &[&str] = &["exclude"];
+pub(super) const KEYS: &[&str] = &["exclude", "created_timestamps"];
 
 /// The most names in a list: more than there are.
 const MOST: usize = 100;
@@ -31,20 +33,39 @@ struct Needed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
     excluded: Arc<BTreeSet<&'static str>>,
+    /// Whether `OpenMetrics` says when counters and histograms began, by lines of their own.
+    pub created_timestamps: bool,
 }
 
 impl Metrics {
     /// All metrics but these, by the names that they have in the catalogue.
     #[must_use]
     pub fn without(names: impl IntoIterator<Item = &'static str>) -> Self {
-        let excluded = Arc::new(names.into_iter().collect());
-        Self { excluded }
+        Self {
+            excluded: Arc::new(names.into_iter().collect()),
+            ..Self::default()
+        }
+    }
+
+    /// The same, and when counters began.
+    #[must_use]
+    pub fn with_created_timestamps(self, created_timestamps: bool) -> Self {
+        Self {
+            created_timestamps,
+            ..self
+        }
     }
 
     /// Whether the family of that name is published.
     #[must_use]
     pub fn publishes(&self, name: &str) -> bool {
         !self.excluded.contains(name)
+    }
+
+    /// When something began to be counted, where that is to be said.
+    #[must_use]
+    pub fn created(&self, at: Option<Timestamp>) -> Option<Timestamp> {
+        at.filter(|_| self.created_timestamps)
     }
 
     /// The names of the families that are not published, in alphabetical order.
@@ -92,15 +113,16 @@ pub fn unneeded_metrics() -> impl Iterator<Item = &'static str> {
     unneeded.map(|(name, _)| *name)
 }
 
-/// Which families are published.
+/// What is published.
 pub(super) fn read(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Metrics, Reported> {
-    let mut section = value.mapping(report, "a mapping with `exclude`")?;
+    let mut section = value.mapping(report, "a mapping with `exclude` or `created_timestamps`")?;
     let exclude = section.take("exclude");
-    let excluded = exclude.map(|value| read_names(&value, report));
+    let excluded = exclude.map(|value| read_names(&value, report)).transpose();
+    let created = section.take("created_timestamps");
+    let created = created.map(|value| value.boolean(report)).transpose();
     section.finish(report);
-    Ok(excluded
-        .transpose()?
-        .map_or_else(Metrics::default, Metrics::without))
+    let metrics = Metrics::without(excluded?.unwrap_or_default());
+    Ok(metrics.with_created_timestamps(created?.unwrap_or_default()))
 }
 
 fn read_names(

@@ -241,11 +241,13 @@ pub fn series_per_definition(metrics: &Metrics) -> usize {
     let published = published.filter(|metric| metrics.publishes(metric.name));
     published
         .map(|metric| {
-            if metric.labels.contains(&"status") {
+            let samples = if metric.labels.contains(&"status") {
                 STATUSES.len()
             } else {
                 1
-            }
+            };
+            let created = metric.kind == MetricType::Counter && metrics.created_timestamps;
+            samples * if created { 2 } else { 1 }
         })
         .sum()
 }

@@ -127,6 +127,7 @@ impl Written for TenantDefinition {
                 }
                 Content::Sessions => {
                     for (labels, row) in rows() {
+                        lines.created(metrics.created(row.view.created));
                         sessions(&mut lines, labels, &row.view);
                     }
                 }

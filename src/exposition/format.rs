@@ -11,6 +11,9 @@ use super::label::{escape, pairs};
 use crate::clock::Timestamp;
 use crate::model::histogram::Histogram;
 
+/// What `OpenMetrics` puts behind the name of a family to say when it began.
+pub(super) const CREATED: &str = "_created";
+
 /// A sample's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
@@ -87,16 +90,32 @@ pub(super) fn header(out: &mut String, metric: &Metric, format: Format) {
 pub(super) struct SampleWriter<'o> {
     metric: &'static Metric,
     out: &'o mut String,
+    /// When what is written next began to be counted, where that is to be said.
+    created: Option<Timestamp>,
 }
 
 impl<'o> SampleWriter<'o> {
     pub(super) fn new(metric: &'static Metric, out: &'o mut String) -> Self {
-        Self { metric, out }
+        Self {
+            metric,
+            out,
+            created: None,
+        }
+    }
+
+    /// Says from here on that counters and histograms began at `created`.
+    pub(super) fn created(&mut self, created: Option<Timestamp>) {
+        let is_counted = matches!(
+            self.metric.kind,
+            MetricType::Counter | MetricType::Histogram
+        );
+        self.created = created.filter(|_| is_counted);
     }
 
     /// Writes one sample; `labels` are the values of the catalogue's labels, in order.
     pub(super) fn sample(&mut self, labels: &[&str], value: impl Into<Value>) {
         self.line("", labels, None, value.into());
+        self.created_line(labels);
     }
 
     /// Writes one sample whose first labels are written already, see [`pairs`];
@@ -105,11 +124,22 @@ impl<'o> SampleWriter<'o> {
         self.start_of(first, rest);
         number(self.out, value.into());
         self.out.push('\n');
+        if let Some(created) = self.created {
+            self.out.extend([self.metric.family(), CREATED]);
+            self.labels_of(first, rest);
+            number(self.out, created.into());
+            self.out.push('\n');
+        }
     }
 
     /// Writes a sample up to its value.
     pub(super) fn start_of(&mut self, first: &str, rest: &[&str]) {
-        self.out.extend([self.metric.name, "{", first]);
+        self.out.push_str(self.metric.name);
+        self.labels_of(first, rest);
+    }
+
+    fn labels_of(&mut self, first: &str, rest: &[&str]) {
+        self.out.extend(["{", first]);
         let known = self.metric.labels.len() - rest.len();
         if !rest.is_empty() {
             self.out.push(',');
@@ -125,6 +155,13 @@ impl<'o> SampleWriter<'o> {
         }
         self.line("_sum", labels, None, histogram.sum().into());
         self.line("_count", labels, None, histogram.count().into());
+        self.created_line(labels);
+    }
+
+    fn created_line(&mut self, labels: &[&str]) {
+        if let Some(created) = self.created {
+            self.line(CREATED, labels, None, created.into());
+        }
     }
 
     fn line(&mut self, suffix: &str, labels: &[&str], bound: Option<f64>, value: Value) {
@@ -134,8 +171,12 @@ impl<'o> SampleWriter<'o> {
             "{}",
             self.metric.name
         );
+        let name = match suffix {
+            CREATED => self.metric.family(),
+            _ => self.metric.name,
+        };
         let out = &mut *self.out;
-        out.extend([self.metric.name, suffix]);
+        out.extend([name, suffix]);
         let braces = !labels.is_empty() || bound.is_some();
         if braces {
             out.push('{');

@@ -44,7 +44,8 @@ use crate::polling::snapshot::{TenantView, Tenants};
 /// The text of the last snapshot that was scraped; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Exposition {
-    kept: Arc<Mutex<Cache>>,
+    /// Without and with the lines that say when counters began, which `OpenMetrics` alone has.
+    kept: Arc<[Mutex<Cache>; 2]>,
     /// Says which metrics are published.
     config: InForce,
 }
@@ -83,9 +84,9 @@ impl Exposition {
         format: Format,
         gzip: bool,
     ) -> Result<Scrape, CompressError> {
+        let (metrics, kept) = self.kept(format);
         // What is kept is consistent between any two statements: poison is harmless.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let metrics = self.config.metrics();
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let families = kept.families(tenants, &metrics, gzip)?;
         drop(kept);
         let now = moment(clock);
@@ -102,12 +103,24 @@ impl Exposition {
         format: Format,
         gzip: bool,
     ) -> Option<Scrape> {
-        let kept = self.kept.try_lock().ok()?;
-        let metrics = self.config.metrics();
+        let (metrics, kept) = self.kept(format);
+        let kept = kept.try_lock().ok()?;
         let families = kept.known(tenants, &metrics, gzip)?;
         drop(kept);
         let now = moment(clock);
         Some(Scrape::new(families, metrics, now, own, format, gzip))
+    }
+}
+
+impl Exposition {
+    /// What is published in `format`, and what is kept of it.
+    fn kept(&self, format: Format) -> (Metrics, &Mutex<Cache>) {
+        let metrics = self.config.metrics();
+        let created = metrics.created_timestamps && format == Format::OpenMetrics;
+        (
+            metrics.with_created_timestamps(created),
+            &self.kept[usize::from(created)],
+        )
     }
 }
 

@@ -98,7 +98,9 @@ fn excluding() -> String {
          takes the names of this page, and these metrics are not published then. No shipped alert \
          and no dashboard needs {unneeded}; for any other one a warning says which do. \
          [scaling.md](scaling.md#what-a-definition-costs-prometheus) says what a definition costs \
-         Prometheus, metric by metric.\n"
+         Prometheus, metric by metric.\n\n\
+         With `metrics.created_timestamps`, OpenMetrics says \
+         [when counters began](configuration.md#when-counters-began), by lines that end with `_created`.\n"
     )
 }
 

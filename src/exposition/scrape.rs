@@ -45,10 +45,15 @@ struct GzipMember {
     deflater: Deflater,
 }
 
-/// The exporter's own metrics, as far as they are wanted, and the end of the text.
-fn rest_of(own: &SelfMetrics, format: Format, wanted: impl Fn(&str) -> bool) -> Chunk {
+/// The exporter's own metrics, as far as they are published and wanted, and the end of the text.
+fn rest_of(
+    own: &SelfMetrics,
+    format: Format,
+    metrics: &Metrics,
+    wanted: impl Fn(&str) -> bool,
+) -> Chunk {
     let mut rest = String::new();
-    own.write(&mut rest, format, wanted);
+    own.write(&mut rest, format, metrics, wanted);
     rest.push_str(format.end());
     Chunk::of(rest)
 }
@@ -67,7 +72,7 @@ impl Scrape {
             format,
             now,
             next: (0, 0),
-            rest: Some(rest_of(own, format, |name| metrics.publishes(name))),
+            rest: Some(rest_of(own, format, &metrics, |_| true)),
             metrics,
             member: gzip.then(GzipMember::default),
             small: BytesMut::from(if gzip { HEADER } else { &[] }),
@@ -81,9 +86,7 @@ impl Scrape {
         let families = self.families.iter();
         let families = families.filter(|family| wanted(family.name()));
         self.families = families.cloned().collect();
-        let metrics = &self.metrics;
-        let wanted = |name: &str| metrics.publishes(name) && wanted(name);
-        self.rest = Some(rest_of(own, self.format, wanted));
+        self.rest = Some(rest_of(own, self.format, &self.metrics, wanted));
         self
     }
 

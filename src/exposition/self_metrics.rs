@@ -22,8 +22,9 @@ use prometheus_client::registry::{Metric as Registrable, Registry};
 
 use super::Format;
 use super::catalog::{self, Handler, Metric, MetricType};
-use super::format::header;
+use super::format::{CREATED, header, number};
 use crate::clock::Timestamp;
+use crate::config::Metrics;
 
 /// Upper bounds of `defender_exporter_store_commit_duration_seconds`.
 const COMMIT_SECONDS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
@@ -37,6 +38,8 @@ type FailureLabels = [(&'static str, &'static str); 1];
 /// The exporter's own metrics; clones share them.
 #[derive(Clone, Debug)]
 pub struct SelfMetrics {
+    /// When they began to be counted.
+    created: Timestamp,
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter>,
     reload_ok: Gauge,
@@ -59,6 +62,7 @@ impl SelfMetrics {
     #[must_use]
     pub fn with_log(loaded: Timestamp, lines_dropped: Counter) -> Self {
         let mut own = Self {
+            created: loaded,
             registry: Arc::default(),
             requests: Family::default(),
             reload_ok: Gauge::default(),
@@ -164,8 +168,14 @@ impl SelfMetrics {
         self.store_commits.observe(took.as_secs_f64());
     }
 
-    /// Appends all of them.
-    pub(super) fn write(&self, out: &mut String, format: Format, wanted: impl Fn(&str) -> bool) {
+    /// Appends all of them that are published and wanted.
+    pub(super) fn write(
+        &self,
+        out: &mut String,
+        format: Format,
+        metrics: &Metrics,
+        wanted: impl Fn(&str) -> bool,
+    ) {
         let mut text = String::new();
         // Writing into a String cannot fail; if an encoder did, what it wrote before stands.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
@@ -186,14 +196,31 @@ impl SelfMetrics {
                 lines.sort_unstable();
                 lines
             };
-            if lines.is_empty() || !wanted(metric.name) {
+            if lines.is_empty() || !metrics.publishes(metric.name) || !wanted(metric.name) {
                 continue;
             }
             header(out, metric, format);
             for line in lines {
                 out.extend([line, "\n"]);
+                let created = metrics.created(Some(self.created));
+                if let (Some(created), Some(labels)) = (created, counted(metric, line)) {
+                    out.extend([metric.family(), CREATED, labels, " "]);
+                    number(out, created.into());
+                    out.push('\n');
+                }
             }
         }
+    }
+}
+
+/// The labels of a sample with which what was counted ends, braces included.
+fn counted<'l>(metric: &Metric, line: &'l str) -> Option<&'l str> {
+    let (start, _) = line.rsplit_once(' ')?;
+    let rest = start.strip_prefix(metric.name)?;
+    match metric.kind {
+        MetricType::Counter => Some(rest),
+        MetricType::Histogram => rest.strip_prefix("_count"),
+        MetricType::Gauge | MetricType::Info => None,
     }
 }
 
@@ -258,7 +285,7 @@ mod tests {
 
     fn written(own: &SelfMetrics) -> String {
         let mut text = String::new();
-        own.write(&mut text, Format::Classic, |_| true);
+        own.write(&mut text, Format::Classic, &Metrics::default(), |_| true);
         text
     }
 

@@ -160,6 +160,7 @@ impl Written for Arc<TenantView> {
                 let mut text = String::new();
                 let mut lines = SampleWriter::new(metric, &mut text);
                 for tenant in tenants {
+                    lines.created(metrics.created(tenant.health.created));
                     write(&mut lines, tenant);
                 }
                 Chunk::of(text)

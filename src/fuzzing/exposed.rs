@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::budget::{Budget, Limits};
-use crate::clock::{Clock, Timestamp, Uptime};
+use crate::clock::{Clock, Timestamp};
 use crate::config::{DefinitionFilter, Poll};
 use crate::defender;
 use crate::exposition::{self, Format, SelfMetrics};
@@ -28,7 +28,7 @@ pub(super) fn exposition(data: &[u8]) {
         DefinitionFilter::default(),
         budget,
     );
-    tenant.apply_listing(listed, Uptime::default());
+    tenant.apply_listing(listed, clock.now());
     let view = tenant.view();
     let expected: BTreeSet<(String, String)> = view
         .definitions

@@ -286,6 +286,8 @@ pub struct Health {
     pub restarts: u64,
     /// Links to next pages that were not followed, because they lead out of the API.
     pub links_refused: u64,
+    /// When all of this began to be counted; `None` if an older version did not note it.
+    pub created: Option<Timestamp>,
 }
 
 impl Health {

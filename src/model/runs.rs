@@ -68,6 +68,8 @@ pub struct RunHistory {
     /// they went; the newest last.
     pub(crate) bare: Vec<SessionId>,
     pub(crate) counts: SessionCounts,
+    /// When counting began, if that is known: an older version did not note it.
+    pub(crate) created: Option<Timestamp>,
     /// The newest sessions, the newest last.
     pub(crate) recent: Arc<[KnownSession]>,
 }
@@ -101,6 +103,7 @@ impl RunHistory {
             open: BTreeMap::new(),
             bare: Vec::new(),
             counts: SessionCounts::default(),
+            created: None,
             recent: Arc::default(),
         }
     }
@@ -334,6 +337,7 @@ impl RunHistory {
             last_success: successes.into_iter().max().flatten(),
             targets: newest.map(|newest| newest.targets).unwrap_or_default(),
             sessions: self.counts,
+            created: self.created,
             recent: Arc::clone(&self.recent),
         }
     }

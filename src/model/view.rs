@@ -12,24 +12,25 @@ pub const TARGET_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionCounts {
     /// All targets were scanned.
-    pub success: u64,
+    pub success: u32,
     /// Some targets were scanned.
-    pub partial_success: u64,
+    pub partial_success: u32,
     /// No target was scanned.
-    pub failure: u64,
+    pub failure: u32,
     /// The status is unknown to this version.
-    pub unknown: u64,
+    pub unknown: u32,
 }
 
 impl SessionCounts {
     /// Counts one session.
     pub fn add(&mut self, status: &ScanStatus) {
-        *match status {
+        let count = match status {
             ScanStatus::Success => &mut self.success,
             ScanStatus::PartialSuccess => &mut self.partial_success,
             ScanStatus::Failure => &mut self.failure,
             ScanStatus::Unknown(_) => &mut self.unknown,
-        } += 1;
+        };
+        *count = count.saturating_add(1);
     }
 }
 
@@ -64,6 +65,8 @@ pub struct DefinitionView {
     pub targets: Targets,
     /// Sessions first seen since the exporter first met the definition.
     pub sessions: SessionCounts,
+    /// When that was; `None` if an older version did not note it.
+    pub created: Option<Timestamp>,
     /// The newest [`SESSIONS`] known sessions, the newest last. Shared with what
     /// is known of the definition, so that a view costs no copy.
     pub recent: Arc<[KnownSession]>,

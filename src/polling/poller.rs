@@ -244,7 +244,7 @@ impl Poller {
                 let complete = self.conclude(&Request::Definitions, bearer, answer, |poller| {
                     &mut poller.definitions
                 });
-                self.list(complete, now);
+                self.list(complete);
             }
             Done::History(ids, answer) => {
                 let request = Request::History(ids.clone());
@@ -282,7 +282,8 @@ impl Poller {
 
     /// Takes in what the list of definitions brought: at its end all of it, and before what
     /// the last page added, so that the first page is shown before the last has arrived.
-    fn list(&mut self, complete: Option<Complete<Definition>>, now: Uptime) {
+    fn list(&mut self, complete: Option<Complete<Definition>>) {
+        let now = self.clock.now();
         let within = self.tenant.health.dropped == 0;
         if let Some(listed) = complete {
             self.tenant.heard_at(listed.as_of);
@@ -291,7 +292,8 @@ impl Poller {
             } else {
                 self.tenant.add_definitions(listed.items, now)
             };
-            self.schedule.listed(now, listed.pages, &news, &self.budget);
+            self.schedule
+                .listed(now.uptime, listed.pages, &news, &self.budget);
             if !std::mem::replace(&mut self.has_polled, true) {
                 self.log_first_poll(listed.took);
             }
@@ -308,7 +310,7 @@ impl Poller {
                 return;
             }
             let news = self.tenant.add_definitions(page, now);
-            self.schedule.page_listed(now, &news);
+            self.schedule.page_listed(now.uptime, &news);
         }
         self.want_sessions();
         let dropped = self.tenant.health.dropped;

@@ -308,6 +308,7 @@ fn definition(
         corrected: false,
         running_ms: None,
         open: Vec::new(),
+        created_ms: None,
         troubleshoot_mode: None,
         failure_reason: None,
         bare: Vec::new(),
@@ -393,5 +394,6 @@ fn tenant_row(row: Tenant) -> TenantRow {
         directory: None,
         restarts: 0,
         links_refused: 0,
+        created_ms: None,
     }
 }

@@ -194,6 +194,8 @@ pub struct TenantState {
     pub restarts: u64,
     /// Links to next pages that were not followed.
     pub links_refused: u64,
+    /// When counting began; `None` if an older version did not note it.
+    pub created: Option<Timestamp>,
 }
 
 /// What changed of one tenant since it was last saved.

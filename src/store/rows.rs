@@ -234,6 +234,8 @@ pub(super) struct TenantRow {
     #[n(9)]
     #[cbor(default)]
     pub(super) links_refused: u64,
+    #[n(10)]
+    pub(super) created_ms: Option<i64>,
 }
 
 impl From<&TenantState> for TenantRow {
@@ -249,6 +251,7 @@ impl From<&TenantState> for TenantRow {
             directory: state.directory.clone(),
             restarts: state.restarts,
             links_refused: state.links_refused,
+            created_ms: state.created.map(Timestamp::unix_millis),
         }
     }
 }
@@ -269,6 +272,7 @@ impl From<TenantRow> for TenantState {
             directory: row.directory,
             restarts: row.restarts,
             links_refused: row.links_refused,
+            created: row.created_ms.map(Timestamp::from_unix_millis),
         }
     }
 }

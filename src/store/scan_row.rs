@@ -60,6 +60,8 @@ pub(super) struct ScanRow {
     #[n(20)]
     #[cbor(default)]
     pub(super) bare: Vec<String>,
+    #[n(21)]
+    pub(super) created_ms: Option<i64>,
 }
 
 /// A session whose status is not final.
@@ -139,6 +141,29 @@ pub(super) struct CountsRow {
     pub(super) failure: u64,
     #[n(3)]
     pub(super) unknown: u64,
+}
+
+impl From<&SessionCounts> for CountsRow {
+    fn from(counts: &SessionCounts) -> Self {
+        Self {
+            success: counts.success.into(),
+            partial_success: counts.partial_success.into(),
+            failure: counts.failure.into(),
+            unknown: counts.unknown.into(),
+        }
+    }
+}
+
+impl From<CountsRow> for SessionCounts {
+    fn from(row: CountsRow) -> Self {
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            success: count(row.success),
+            partial_success: count(row.partial_success),
+            failure: count(row.failure),
+            unknown: count(row.unknown),
+        }
+    }
 }
 
 impl From<&ScanStatus> for StatusRow {
@@ -270,18 +295,14 @@ impl From<&RunHistory> for ScanRow {
             covered: scan.covered,
             last_success_ms: scan.last_success.map(Timestamp::unix_millis),
             seen: scan.seen.iter().copied().collect(),
-            counts: CountsRow {
-                success: scan.counts.success,
-                partial_success: scan.counts.partial_success,
-                failure: scan.counts.failure,
-                unknown: scan.counts.unknown,
-            },
+            counts: CountsRow::from(&scan.counts),
             recent: recent.collect(),
             corrected: scan.corrected,
             running_ms: scan.running.map(Timestamp::unix_millis),
             open: open.collect(),
             troubleshoot_mode: definition.troubleshoot_mode,
             failure_reason: definition.failure_reason.as_deref().map(str::to_owned),
+            created_ms: scan.created.map(Timestamp::unix_millis),
             bare: scan.bare.iter().map(|id| id.as_str().to_owned()).collect(),
         }
     }
@@ -317,13 +338,9 @@ impl From<ScanRow> for RunHistory {
             last_success: row.last_success_ms.map(Timestamp::from_unix_millis),
             seen: row.seen.into(),
             open: open.map(since).collect(),
+            created: row.created_ms.map(Timestamp::from_unix_millis),
             bare: row.bare.iter().map(|id| SessionId::new(id)).collect(),
-            counts: SessionCounts {
-                success: row.counts.success,
-                partial_success: row.counts.partial_success,
-                failure: row.counts.failure,
-                unknown: row.counts.unknown,
-            },
+            counts: row.counts.into(),
             recent: recent.collect(),
         }
     }

@@ -57,7 +57,6 @@ impl TenantStore {
     ///
     /// Only what fits one transaction waits to share one. It is sent before this returns, so that
     /// [`Self::hurry`] afterwards takes it along.
-    #[must_use]
     pub fn save(&self, changes: Changes) -> impl Future<Output = Vec<DefinitionId>> + Send + use<> {
         let store = self.clone();
         let mut from = 0;

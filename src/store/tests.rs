@@ -57,7 +57,10 @@ fn definition(id: &DefinitionId) -> DefinitionState {
         ..Definition::unlisted(id)
     };
     DefinitionState {
-        scan: RunHistory::new(definition),
+        scan: RunHistory {
+            created: Some(Timestamp::from_unix_millis(7)),
+            ..RunHistory::new(definition)
+        },
         fetched: None,
         quarantined_until: None,
         vanished: None,
@@ -88,6 +91,7 @@ pub(super) fn changes(store: &TenantStore, now: Uptime, definitions: usize) -> C
             directory: Some("directory".to_owned()),
             restarts: 0,
             links_refused: 0,
+            created: Some(Timestamp::from_unix_millis(6)),
         },
         definitions: ids.map(|id| (id.clone(), Some(definition(&id)))).collect(),
     }
@@ -130,8 +134,13 @@ async fn what_was_saved_comes_back_and_only_its_owner_may_read_it() {
     assert_eq!(mode(), 0o600, "others have no business in it");
     let loaded = load(&store).await;
     assert_eq!(loaded.definitions.len(), 2 * ROWS + 1);
+    for (_, definition) in &loaded.definitions {
+        let created = definition.scan.created;
+        assert_eq!(created, Some(Timestamp::from_unix_millis(7)));
+    }
     let tenant = loaded.tenant.expect("it was saved");
     assert_eq!(tenant.batch_size, 100);
+    assert_eq!(tenant.created, Some(Timestamp::from_unix_millis(6)));
     for collector in tenant.collectors {
         let counted = [
             collector.truncated,

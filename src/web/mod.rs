@@ -82,6 +82,7 @@ mod tests {
             last_success: None,
             targets: Targets::default(),
             sessions: SessionCounts::default(),
+            created: None,
             recent: Arc::default(),
         }
     }

@@ -73,12 +73,14 @@ pub fn budget(per_minute: usize, per_hour: usize) -> String {
 
 /// A configuration that excludes these metrics.
 pub fn excluding(names: &[&str]) -> Config {
-    let text = format!(
-        "tenants: [{{name: a, tenant_id: a.example, credential: {{type: azure_cli}}}}]\n\
-         metrics: {{exclude: [{}]}}\n",
-        names.join(", ")
-    );
-    let (config, _) = Config::parse(&text, "excluding.yml").expect("it is valid");
+    with(&format!("metrics: {{exclude: [{}]}}", names.join(", ")))
+}
+
+/// A configuration with this section.
+pub fn with(section: &str) -> Config {
+    let tenants = "tenants: [{name: a, tenant_id: a.example, credential: {type: azure_cli}}]";
+    let text = format!("{tenants}\n{section}\n");
+    let (config, _) = Config::parse(&text, "exporter.yml").expect("it is valid");
     config
 }
 

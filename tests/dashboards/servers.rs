@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
 
-use defender_simulator::Simulator;
+use defender_simulator::{Outcome, Simulator};
 
 use super::{program, root, rules};
+use crate::common::settings;
 use crate::common::tools::needs;
 use crate::common::{Exporter, Process, Prometheus, eventually, free_port, options};
 
@@ -41,6 +43,23 @@ fn alerts_fire_and_resolve_in_todays_promtool_too() {
     }
 }
 
+/// Prometheus 3 with these scrape jobs.
+fn todays_prometheus(jobs: &str, flags: &[&str]) -> Prometheus {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let config =
+        format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}");
+    fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
+    let port = free_port();
+    let mut command = Command::new(program("newer/prometheus"));
+    command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    command.args(flags);
+    Prometheus {
+        process: Process::start(folder, &mut command),
+        url: format!("http://127.0.0.1:{port}"),
+    }
+}
+
 /// Prometheus 3 can ask for each of these alone. What the exporter cannot write, it answers in
 /// a form that it can.
 #[tokio::test(flavor = "multi_thread")]
@@ -65,18 +84,7 @@ async fn every_scrape_protocol_of_today_brings_the_same() {
         )
     });
     let jobs = jobs.concat();
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let config =
-        format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}");
-    fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
-    let port = free_port();
-    let mut command = Command::new(program("newer/prometheus"));
-    command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
-    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let prometheus = Prometheus {
-        process: Process::start(folder, &mut command),
-        url: format!("http://127.0.0.1:{port}"),
-    };
+    let prometheus = todays_prometheus(&jobs, &[]);
     eventually("every protocol brought all series", async || {
         let query = "count by (job) ({__name__=~\"defender_scan_.+\"}) and on (job) up == 1";
         let found: BTreeMap<_, _> = prometheus.query(query, "job").await.into_iter().collect();
@@ -85,4 +93,50 @@ async fn every_scrape_protocol_of_today_brings_the_same() {
         (equal && first > 10.0 && found.len() == protocols.len()).then_some(())
     })
     .await;
+}
+
+/// What was counted before the first scrape is an increase where the server takes the time at
+/// which counting began, and nothing where it does not. A restart moves no such time.
+#[tokio::test(flavor = "multi_thread")]
+async fn todays_prometheus_counts_from_zero() {
+    const SESSIONS: &str = "defender_scan_sessions_total{status=\"success\"}";
+    needs!("target/newer/complete");
+    let mut options = options();
+    options.last_scanned = true;
+    let simulator = Simulator::start(options).await;
+    let simulator = simulator.expect("the simulator starts");
+    let folder = Arc::new(tempfile::tempdir().expect("a folder can be made"));
+    settings::write(&simulator, folder.path(), &[settings::entry(0)], "40s");
+    let file = folder.path().join("exporter.yml");
+    let text = fs::read_to_string(&file).expect("it was written")
+        + "metrics: {created_timestamps: true}\n";
+    settings::write_text(folder.path(), &text);
+    let exporter = Exporter::start_with_flags(folder, &[]).await;
+    exporter.ready().await;
+    let id = simulator.world().definitions(0)[0].id.clone();
+    simulator.world().run_now(0, &id, Outcome::Success);
+    let labels = [id.as_str(), "status=\"success\""];
+    exporter
+        .shows("defender_scan_sessions_total", &labels, |count| count > 0.5)
+        .await;
+    let exporter = exporter.kill_and_restart().await;
+    exporter.ready().await;
+
+    let target = exporter.url.trim_start_matches("http://");
+    let job = format!("  - {{job_name: one, static_configs: [{{targets: ['{target}']}}]}}\n");
+    let from_zero = todays_prometheus(&job, &["--enable-feature=created-timestamp-zero-ingestion"]);
+    let plain = todays_prometheus(&job, &[]);
+    let increase =
+        format!("sum(increase({SESSIONS}[5m])) and sum(count_over_time({SESSIONS}[5m])) > 20");
+    let lines = "count({__name__=~\".+_created\"}) or vector(0)";
+    for (server, counts) in [(&from_zero, true), (&plain, false)] {
+        eventually("Prometheus has scraped it some times", async || {
+            let (_, increase) = server.query(&increase, "").await.pop()?;
+            assert_eq!(increase > 0.5, counts, "{increase}");
+            Some(())
+        })
+        .await;
+        let (_, lines) = server.query(lines, "").await.pop().expect("it answers");
+        assert_eq!(lines > 0.5, !counts, "{lines} series of their own");
+    }
 }

@@ -143,6 +143,11 @@ async fn run(rows: &[Row], places: &[Place], report: &mut Report) {
     }
     while let Some(finished) = running.join_next().await {
         let (cell, result) = finished.expect("a cell does not panic");
+        if result.is_err() {
+            let (log, name) = (exporter.process.output(), cell.name());
+            let lines = log.lines().filter(|line| line.contains(&name));
+            lines.for_each(|line| println!("{line}"));
+        }
         report.add(&cell, result);
     }
     report.measured(exporter.process.id(), watch.slowest());

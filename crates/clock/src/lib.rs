@@ -118,6 +118,48 @@ impl Sub<Duration> for Uptime {
     }
 }
 
+/// One moment on both time scales, to translate between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Since the machine booted.
+    pub uptime: Uptime,
+    /// By the wall clock.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// When `uptime` is, or was, if the wall clock does not jump.
+    #[must_use]
+    pub fn wall_of(self, uptime: Uptime) -> Timestamp {
+        if uptime > self.uptime {
+            self.wall + uptime.since(self.uptime)
+        } else {
+            self.wall - self.uptime.since(uptime)
+        }
+    }
+
+    /// The same the other way round.
+    #[must_use]
+    pub fn uptime_of(self, wall: Timestamp) -> Uptime {
+        if wall > self.wall {
+            self.uptime + wall.since(self.wall)
+        } else {
+            self.uptime - self.wall.since(wall)
+        }
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self {
+            uptime: self.uptime + rhs,
+            wall: self.wall + rhs,
+        }
+    }
+}
+
 /// A source of both time scales; cheap to clone, clones share one time.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
@@ -199,6 +241,15 @@ impl Clock {
         match &self.0 {
             Source::System => Uptime(since_boot()),
             Source::Anchored(anchor) => anchor.uptime + anchor.origin.elapsed(),
+        }
+    }
+
+    /// This moment on both scales.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment {
+            uptime: self.uptime(),
+            wall: self.wall(),
         }
     }
 

@@ -16,7 +16,7 @@ fn assert_ran(scan: &RunHistory, hours: i64, status: ScanStatus) {
     assert_eq!(scan.view().last_run, Some(run));
 }
 
-fn counted(scan: &RunHistory) -> [u64; 4] {
+fn counted(scan: &RunHistory) -> [u32; 4] {
     let counts = scan.view().sessions;
     [
         counts.success,
@@ -83,7 +83,7 @@ fn a_running_session_leaves_the_run_before_it_and_counts_when_it_ends() {
                 assert!(learned.settled);
                 assert_eq!(learned.target_durations.len(), fresh);
                 assert_ran(&scan, 11, end.clone());
-                assert_eq!(counted(&scan).iter().sum::<u64>(), 1);
+                assert_eq!(counted(&scan).iter().sum::<u32>(), 1);
             }
             assert_eq!(
                 scan.view().last_success,

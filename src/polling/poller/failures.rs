@@ -49,7 +49,7 @@ impl Poller {
                 return;
             }
             (Request::Definitions, Failure::Forbidden) => {
-                if let Some(listed) = self.tenant.without_list() {
+                if let Some(listed) = self.tenant.without_list(self.clock.wall()) {
                     self.schedule.without_list(self.clock.uptime(), &listed);
                 }
             }

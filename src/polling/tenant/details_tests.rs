@@ -6,7 +6,7 @@ use crate::model::{Details, SessionDetails, Targets};
 /// A tenant with two definitions whose newest sessions are to be asked for.
 fn asking() -> KnownTenant {
     let mut tenant = tenant(all());
-    let now = Clock::system().uptime();
+    let now = Clock::system().now();
     let (a, b) = (DefinitionId::new("a"), DefinitionId::new("b"));
     tenant.apply_listing(vec![definition("a", false), definition("b", false)], now);
     let bare = |id: &str, definition: &DefinitionId| Session {
@@ -60,7 +60,7 @@ fn an_answer_finds_its_definition_by_what_was_asked_for() {
 fn what_vanished_is_not_asked_for_until_it_is_back() {
     let mut tenant = asking();
     let asked = tenant.take_bare();
-    let now = Clock::system().uptime();
+    let now = Clock::system().now();
     tenant.apply_listing(vec![definition("b", false)], now);
     assert!(!tenant.asks_for(&asked[0]) && tenant.asks_for(&asked[1]));
     tenant.detail(&asked, &[details("a2")]);
@@ -75,8 +75,8 @@ fn whoever_goes_on_asks_for_what_is_left() {
     let mut tenant = asking();
     let asked = tenant.take_bare();
     tenant.give_up(&asked[..1]);
-    let now = Clock::system().uptime();
-    let schedule = || Schedule::new(crate::config::Poll::default(), now, 1);
+    let now = Clock::system().now();
+    let schedule = || Schedule::new(crate::config::Poll::default(), now.uptime, 1);
     let budget = tenant.budget.clone();
     let mut tenant = tenant.resume(
         &schedule(),
@@ -84,7 +84,7 @@ fn whoever_goes_on_asks_for_what_is_left() {
         TenantInfo::default(),
         all(),
         budget,
-        now,
+        now.uptime,
     );
     assert_eq!(tenant.take_bare(), asked[1..]);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::KnownTenant;
-use crate::clock::Uptime;
+use crate::clock::{Moment, Uptime};
 use crate::config::{DefinitionFilter, Rule};
 use crate::model::health::Skipped;
 use crate::model::runs::RunHistory;
@@ -23,16 +23,16 @@ pub(super) const MOST_VANISHED_BYTES: usize = 8 * 1024 * 1024;
 
 impl KnownTenant {
     /// Takes a complete list of definitions in. Of duplicates the last counts.
-    pub fn apply_listing(&mut self, listed: Vec<Definition>, now: Uptime) -> ListingDiff {
+    pub fn apply_listing(&mut self, listed: Vec<Definition>, now: Moment) -> ListingDiff {
         self.take_in(listed, true, now)
     }
 
     /// Takes a part of the list of definitions in, of which nothing vanishes.
-    pub fn add_definitions(&mut self, listed: Vec<Definition>, now: Uptime) -> ListingDiff {
+    pub fn add_definitions(&mut self, listed: Vec<Definition>, now: Moment) -> ListingDiff {
         self.take_in(listed, false, now)
     }
 
-    fn take_in(&mut self, listed: Vec<Definition>, whole: bool, now: Uptime) -> ListingDiff {
+    fn take_in(&mut self, listed: Vec<Definition>, whole: bool, now: Moment) -> ListingDiff {
         let names_runs =
             listed.is_empty() || listed.iter().any(|definition| definition.latest.is_some());
         let runs = listed.iter().filter_map(|listed| listed.latest.as_ref());
@@ -62,7 +62,7 @@ impl KnownTenant {
             ..ListingDiff::default()
         };
         if whole {
-            self.let_vanish(&listed, now, &mut news);
+            self.let_vanish(&listed, now.uptime, &mut news);
         }
         for (id, definition) in listed {
             if let Some(scan) = self.scans.get_mut(&id) {
@@ -86,7 +86,10 @@ impl KnownTenant {
                     scan.apply_listing(definition);
                     scan
                 }
-                None => Box::new(RunHistory::new(definition)),
+                None => Box::new(RunHistory {
+                    created: Some(now.wall),
+                    ..RunHistory::new(definition)
+                }),
             };
             let id = scan.definition().id.clone();
             news.appeared.push(id.clone());
@@ -99,7 +102,7 @@ impl KnownTenant {
         }
         if whole {
             self.restored.clear();
-            self.forget_vanished(now);
+            self.forget_vanished(now.uptime);
         }
         news
     }

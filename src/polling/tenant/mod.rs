@@ -95,12 +95,15 @@ impl KnownTenant {
 
     /// The list is forbidden: the ids that the configuration names are all there is to know.
     /// `None` if it names none.
-    pub fn without_list(&mut self) -> Option<ListingDiff> {
+    pub fn without_list(&mut self, now: Timestamp) -> Option<ListingDiff> {
         let mut news = ListingDiff::default();
         for id in &self.filter.ids {
             self.scans.entry(id.clone()).or_insert_with(|| {
                 news.appeared.push(id.clone());
-                Box::new(RunHistory::new(Definition::unlisted(id)))
+                Box::new(RunHistory {
+                    created: Some(now),
+                    ..RunHistory::new(Definition::unlisted(id))
+                })
             });
         }
         self.outdated.extend(news.appeared.iter().cloned());

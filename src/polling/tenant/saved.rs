@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::KnownTenant;
 use crate::budget::Budget;
-use crate::clock::{AHEAD, Clock, Timestamp, Uptime};
+use crate::clock::{AHEAD, Clock, Uptime};
 use crate::config::DefinitionFilter;
 use crate::model::DefinitionId;
 use crate::model::health::CollectorHealth;
@@ -14,55 +14,23 @@ use crate::polling::snapshot::TenantInfo;
 use crate::schedule::{FetchTimes, Schedule};
 use crate::store::{Changes, DefinitionState, Loaded, Stamp, TenantState};
 
-/// Both time scales at one moment, to translate between them.
-#[derive(Clone, Copy)]
-struct Now {
-    uptime: Uptime,
-    wall: Timestamp,
-}
-
-impl Now {
-    fn of(clock: &Clock) -> Self {
-        Self {
-            uptime: clock.uptime(),
-            wall: clock.wall(),
-        }
-    }
-
-    fn wall(self, moment: Uptime) -> Timestamp {
-        if moment > self.uptime {
-            self.wall + moment.since(self.uptime)
-        } else {
-            self.wall - self.uptime.since(moment)
-        }
-    }
-
-    fn uptime(self, moment: Timestamp) -> Uptime {
-        if moment > self.wall {
-            self.uptime + moment.since(self.wall)
-        } else {
-            self.uptime - self.wall.since(moment)
-        }
-    }
-}
-
 impl KnownTenant {
     /// What changed since the last call of this.
     pub fn changes(&mut self, schedule: &Schedule, stamp: Stamp, clock: &Clock) -> Changes {
-        let now = Now::of(clock);
+        let now = clock.now();
         let unsaved = std::mem::take(&mut self.unsaved);
         let rows = unsaved.into_iter().map(|id| {
             let row = match (self.scans.get(&id), self.vanished.get(&id)) {
                 (Some(scan), _) => Some((scan, None)),
-                (None, Some((since, scan))) => Some((scan, Some(now.wall(*since)))),
+                (None, Some((since, scan))) => Some((scan, Some(now.wall_of(*since)))),
                 (None, None) => None,
             };
             let row = row.map(|(scan, vanished)| {
                 let times = schedule.fetch_times(&id);
                 DefinitionState {
                     scan: RunHistory::clone(scan),
-                    fetched: times.last.map(|moment| now.wall(moment)),
-                    quarantined_until: times.quarantined_until.map(|moment| now.wall(moment)),
+                    fetched: times.last.map(|moment| now.wall_of(moment)),
+                    quarantined_until: times.quarantined_until.map(|moment| now.wall_of(moment)),
                     vanished,
                 }
             });
@@ -89,6 +57,7 @@ impl KnownTenant {
             directory: Some(self.info.tenant_id.clone()),
             restarts: health.restarts,
             links_refused: health.links_refused,
+            created: health.created,
         };
         Changes {
             tenant,
@@ -142,7 +111,8 @@ impl KnownTenant {
 
     /// Goes on from before a restart.
     pub fn restore(&mut self, schedule: &mut Schedule, loaded: Loaded, clock: &Clock) {
-        let now = Now::of(clock);
+        let now = clock.now();
+        self.health.created = Some(now.wall);
         // A machine's clock may be behind as it starts, but not as the state was saved.
         let saved = loaded.tenant.as_ref().map(|row| row.stamp.wall());
         let latest = saved.map_or(now.wall, |saved| saved.max(now.wall)) + AHEAD;
@@ -166,24 +136,27 @@ impl KnownTenant {
             self.health.auth_errors = row.auth_errors;
             self.health.restarts = row.restarts;
             self.health.links_refused = row.links_refused;
+            self.health.created = row.created;
         }
         self.believed = Some(latest);
         for (id, mut row) in loaded.definitions {
             row.scan.forget_after(latest);
             if let Some(vanished) = row.vanished {
                 let scan = Box::new(row.scan);
-                self.vanished.insert(id, (now.uptime(vanished), scan));
+                self.vanished.insert(id, (now.uptime_of(vanished), scan));
                 continue;
             }
             if !super::publishes(&self.filter, row.scan.definition()) {
                 self.vanished.insert(id, (now.uptime, Box::new(row.scan)));
                 continue;
             }
-            let last = row.fetched.map(|moment| now.uptime(moment).min(now.uptime));
+            let last = row
+                .fetched
+                .map(|moment| now.uptime_of(moment).min(now.uptime));
             let longest = now.uptime + crate::schedule::QUARANTINE;
             let quarantined_until = row
                 .quarantined_until
-                .map(|moment| now.uptime(moment).min(longest));
+                .map(|moment| now.uptime_of(moment).min(longest));
             schedule.restore_fetch(
                 &id,
                 FetchTimes {

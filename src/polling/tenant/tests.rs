@@ -6,7 +6,7 @@ use super::listing::{KEPT, MOST_VANISHED, MOST_VANISHED_BYTES};
 
 use super::*;
 use crate::budget::Limits;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::config::Rule;
 use crate::model::{Details, Run, ScanStatus, ScanType};
 use crate::schedule::Schedule;
@@ -50,6 +50,10 @@ fn definition(id: &str, ran: bool) -> Definition {
 }
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1);
+const START: Moment = Moment {
+    uptime: Uptime::from_boot(Duration::ZERO),
+    wall: NOW,
+};
 
 fn ids(view: &TenantView) -> Vec<&str> {
     view.definitions
@@ -71,7 +75,7 @@ fn session(id: &str) -> Session {
 #[test]
 fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
     let mut tenant = tenant(all());
-    let now = Uptime::default();
+    let now = START;
     let a = [DefinitionId::new("a")];
     tenant.apply_listing(vec![definition("a", true), definition("b", false)], now);
     tenant.apply_history(&a, &[session("1")], NOW);
@@ -94,7 +98,7 @@ fn a_definition_that_vanishes_and_returns_keeps_its_counters() {
 #[test]
 fn what_did_not_change_is_published_as_it_was() {
     let mut tenant = tenant(all());
-    let now = Uptime::default();
+    let now = START;
     let a = [DefinitionId::new("a")];
     let listed = || vec![definition("a", true), definition("b", false)];
     tenant.apply_listing(listed(), now);
@@ -118,20 +122,14 @@ fn what_did_not_change_is_published_as_it_was() {
 #[test]
 fn a_first_listing_and_a_new_run_are_changes() {
     let mut tenant = tenant(all());
-    let first = tenant.apply_listing(
-        vec![definition("a", true), definition("b", false)],
-        Uptime::default(),
-    );
+    let first = tenant.apply_listing(vec![definition("a", true), definition("b", false)], START);
     assert_eq!(first.changed, [DefinitionId::new("a")]);
     assert!(first.names_runs);
-    let second = tenant.apply_listing(
-        vec![definition("a", true), definition("b", true)],
-        Uptime::default(),
-    );
+    let second = tenant.apply_listing(vec![definition("a", true), definition("b", true)], START);
     assert_eq!(second.changed, [DefinitionId::new("b")]);
     assert!(
         !tenant
-            .apply_listing(vec![definition("c", false)], Uptime::default())
+            .apply_listing(vec![definition("c", false)], START)
             .names_runs
     );
 }
@@ -160,7 +158,7 @@ fn filters_choose_by_id_or_by_type_and_name() {
     };
     for filter in [by_id, by_name] {
         let mut tenant = tenant(filter);
-        tenant.apply_listing(listed(), Uptime::default());
+        tenant.apply_listing(listed(), START);
         assert_eq!(ids(&tenant.view()), ["edge-2"]);
     }
     let windows = Rule {
@@ -171,14 +169,14 @@ fn filters_choose_by_id_or_by_type_and_name() {
         include: windows,
         ..all()
     });
-    tenant.apply_listing(listed(), Uptime::default());
+    tenant.apply_listing(listed(), START);
     assert!(tenant.view().definitions.is_empty());
 }
 
 #[test]
 fn what_is_beyond_the_limit_is_left_out_and_displaces_nothing() {
     let mut tenant = tenant(DefinitionFilter { limit: 2, ..all() });
-    let now = Uptime::default();
+    let now = START;
     let listed = |ids: &[&str]| ids.iter().map(|id| definition(id, true)).collect();
     tenant.apply_listing(listed(&["c", "d"]), now);
     assert_eq!(tenant.health.dropped, 0);
@@ -206,10 +204,7 @@ fn what_is_kept_of_the_vanished_is_bounded() {
                 scan_name: "x".repeat(name).into(),
                 ..definition(&format!("{list}-{number}"), false)
             });
-            tenant.apply_listing(
-                listed.collect(),
-                Uptime::from_boot(Duration::from_secs(list)),
-            );
+            tenant.apply_listing(listed.collect(), START + Duration::from_secs(list));
             let gone = |id: &&DefinitionId| {
                 !tenant.scans.contains_key(*id) && !tenant.vanished.contains_key(*id)
             };
@@ -233,7 +228,7 @@ fn what_is_kept_of_the_vanished_is_bounded() {
 #[test]
 fn a_part_of_a_list_lets_nothing_vanish() {
     let mut tenant = tenant(all());
-    let now = Uptime::default();
+    let now = START;
     tenant.apply_listing(vec![definition("a", true), definition("b", true)], now);
     let news = tenant.add_definitions(vec![definition("b", true), definition("c", true)], now);
     assert_eq!(ids(&tenant.view()), ["a", "b", "c"]);
@@ -249,7 +244,7 @@ fn a_part_of_a_list_lets_nothing_vanish() {
 #[test]
 fn a_part_of_a_list_keeps_to_the_limit() {
     let mut tenant = tenant(DefinitionFilter { limit: 3, ..all() });
-    let now = Uptime::default();
+    let now = START;
     tenant.apply_listing(vec![definition("x", true), definition("y", true)], now);
     let part = || ["a", "b", "y"].map(|id| definition(id, true)).to_vec();
     tenant.add_definitions(part(), now);
@@ -287,7 +282,7 @@ fn what_a_restart_left_without_history_is_asked_for_once_it_is_listed() {
         ..Loaded::default()
     };
     tenant.restore(&mut schedule, loaded, &clock);
-    let now = clock.uptime();
+    let now = clock.now();
     for (page, changed) in [("a", 1), ("b", 1), ("a", 0), ("b", 0)] {
         let news = tenant.add_definitions(vec![definition(page, true)], now);
         assert_eq!(news.changed.len(), changed, "{page}");
@@ -329,6 +324,38 @@ async fn a_saved_time_of_the_future_is_forgotten_whatever_the_clock_says_at_the_
     }
 }
 
+#[tokio::test]
+async fn a_restart_does_not_move_when_counting_began() {
+    let clock = Clock::anchored(NOW);
+    let schedule = || Schedule::new(crate::config::Poll::default(), clock.uptime(), 1);
+    let mut before = tenant(all());
+    before.restore(&mut schedule(), Loaded::default(), &clock);
+    before.apply_listing(vec![definition("a", true)], clock.now());
+    let stamp = Stamp::new(None, clock.uptime(), clock.wall());
+    let saved = before.changes(&schedule(), stamp, &clock);
+    let rows = saved.definitions.into_iter();
+    let loaded = Loaded {
+        tenant: Some(saved.tenant),
+        definitions: rows.filter_map(|(id, row)| Some((id, row?))).collect(),
+        ..Loaded::default()
+    };
+    clock.jump(3_600_000);
+    let later = clock.wall();
+    let mut after = tenant(all());
+    after.restore(&mut schedule(), loaded, &clock);
+    let listed = vec![definition("a", true), definition("b", true)];
+    after.apply_listing(listed, clock.now());
+    let view = after.view();
+    assert_eq!(view.health.created, before.view().health.created);
+    assert!(view.health.created < Some(later));
+    let created: Vec<_> = view.definitions.iter().map(|view| view.created).collect();
+    assert_eq!(created[0], before.view().definitions[0].created);
+    assert!(
+        created[0] < Some(later) && created[1] >= Some(later),
+        "{created:?}"
+    );
+}
+
 #[test]
 fn of_two_records_of_a_definition_the_later_run_counts() {
     let ran = |hours: i64| Definition {
@@ -340,7 +367,7 @@ fn of_two_records_of_a_definition_the_later_run_counts() {
     };
     for listed in [[ran(2), ran(1)], [ran(1), ran(2)]] {
         let mut tenant = tenant(all());
-        tenant.apply_listing(listed.to_vec(), Uptime::default());
+        tenant.apply_listing(listed.to_vec(), START);
         let run = tenant.view().definitions[0]
             .last_run
             .clone()
@@ -360,8 +387,8 @@ fn a_run_ahead_of_the_answer_gives_way_to_the_next_list_and_wants_history() {
     };
     let mut tenant = tenant(all());
     tenant.heard_at(NOW);
-    tenant.apply_listing(vec![ran(20)], Uptime::default());
-    tenant.apply_listing(vec![ran(0)], Uptime::default());
+    tenant.apply_listing(vec![ran(20)], START);
+    tenant.apply_listing(vec![ran(0)], START);
     let run = tenant.view().definitions[0]
         .last_run
         .clone()
