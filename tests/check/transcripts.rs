@@ -222,6 +222,10 @@ async fn what_the_configuration_is_not_meant_to_be() {
         edit(folder, "use: 80%", "use: 100%");
     })
     .await;
+    case("endpoint_scope", None, |_, folder| {
+        edit(folder, "use: 80%", "use: 80%, scope: endpoint");
+    })
+    .await;
     case("bad_configuration", None, |_, folder| {
         edit(folder, "use: 80%", "use: 180%");
         edit(folder, "agents: 10s", "agents: soon");

@@ -377,9 +377,13 @@ impl Check<'_> {
         };
         let least = lists + agents;
         // Each list may find runs that ended, and cause a batch; the sweep takes one more.
-        let most = (least + published.min(lists) + 1).min(hour.calls);
+        let most = least + published.min(lists) + 1;
+        let (most, each) = match self.tenant.limits.scope {
+            Scope::Application => (most.min(hour.calls), ""),
+            Scope::Endpoint => (most, " for each endpoint"),
+        };
         let text = format!(
-            "{least} to {most} calls an hour, of {} allowed; up to {} series of definitions",
+            "{least} to {most} calls an hour, of {} allowed{each}; up to {} series of definitions",
             hour.calls,
             published * self.series_per_definition
         );
