@@ -301,6 +301,63 @@ async fn a_state_that_is_removed_is_written_anew_with_all_that_counts() {
     assert_eq!(scans(&exporter).await, definitions, "all was saved again");
 }
 
+/// However the file is lost, what is known of a tenant that is polled but once an hour is in the
+/// new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_state_is_written_anew_by_tenants_at_rest_too() {
+    let simulator = Simulator::start(options()).await;
+    let simulator = simulator.expect("the simulator starts");
+    let folder = Arc::new(TempDir::new().expect("a folder can be made"));
+    let mut tenant = entry(0);
+    tenant.poll = "{definitions: 1h, agents: 1h}".to_owned();
+    settings::write(&simulator, folder.path(), &[tenant], "40s");
+    let state = folder.path().join("state");
+    let file = state.join("state.redb");
+    let away = folder.path().join("away");
+    let lose: [&dyn Fn() -> std::io::Result<()>; 4] = [
+        &|| fs::remove_file(&file),
+        &|| fs::File::create(&file).map(drop),
+        &|| fs::rename(&state, &away).and_then(|()| fs::create_dir(&state)),
+        &|| {
+            fs::copy(away.join("state.redb"), folder.path().join("older"))?;
+            fs::rename(folder.path().join("older"), &file)
+        },
+    ];
+    let mut exporter = Exporter::start_with_flags(folder.clone(), &[]).await;
+    exporter.ready().await;
+    let known = async |exporter: &Exporter| {
+        let requests = "defender_api_requests_total";
+        let labels = ["endpoint=\"definitions\"", "code=\"200\""];
+        let requests = exporter.metrics().await.value(requests, &labels);
+        (scans(exporter).await, requests)
+    };
+    let before = known(&exporter).await;
+    assert!(!before.0.is_empty() && before.1 > Some(0.5), "{before:?}");
+    // All that is known from here on is from before.
+    simulator.set_tenant_fault(0, Endpoint::Definitions, Some(Fault::Hang));
+    for (round, lose) in lose.iter().enumerate() {
+        let commits = async || {
+            let name = "defender_exporter_store_commit_duration_seconds_count";
+            exporter
+                .metrics()
+                .await
+                .value(name, &[])
+                .unwrap_or_default()
+        };
+        lose().expect("the folder can be written");
+        exporter
+            .says("the state was removed, replaced or cut")
+            .await;
+        let written = commits().await;
+        eventually("the tenant is in the new file", async || {
+            (commits().await > written + 1.5).then_some(())
+        })
+        .await;
+        exporter = exporter.kill_and_restart().await;
+        assert_eq!(known(&exporter).await, before, "loss {round}");
+    }
+}
+
 async fn scans(exporter: &Exporter) -> Vec<String> {
     let metrics = exporter.metrics().await;
     let ids = metrics

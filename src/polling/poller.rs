@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use self::answers::Announced;
 use self::extent::Extent;
 use self::pagination::{Complete, Keyed, MOST_PAGES, PageOutcome, Pagination, PaginationError};
+use self::publishing::lost;
 use self::signing_in::LogDedup;
 use crate::budget::{Budget, Slot};
 use crate::clock::{Clock, Uptime};
@@ -167,6 +168,7 @@ impl Poller {
                     },
                 },
                 Some(saved) = self.saving.join_next() => self.saved(saved),
+                () = lost(self.store.as_ref(), self.generation), if !self.is_unsaved => self.publish(),
                 () = self.clock.sleep_until(wake) => {}
                 () = self.retry.notified() => self.schedule.retry_forbidden(self.clock.uptime()),
                 () = self.tokens.credential_changed(), if signed_out => {

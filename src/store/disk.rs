@@ -149,7 +149,9 @@ impl Disk {
             Ok(())
         })?;
         self.is_new = false;
-        self.signs.generation.fetch_add(1, Ordering::Release);
+        self.signs
+            .generation
+            .send_modify(|generation| *generation += 1);
         Ok(())
     }
 

@@ -190,7 +190,8 @@ impl FileStamp {
                 let now = Self::of(&metadata);
                 (now.device, now.inode) == (self.device, self.inode) && now.least >= self.least
             }
-            Err(error) => error.kind() != ErrorKind::NotFound,
+            // A folder that is a file now holds nothing.
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use redb::WriteTransaction;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::disk::Disk;
 use super::{HeldBudgets, StoreError};
@@ -64,7 +64,8 @@ pub(super) enum Job {
 pub(super) struct Signs {
     /// Since when it has been busy with one batch, in milliseconds of uptime; 0: it is idle.
     pub(super) busy_since: AtomicU64,
-    pub(super) generation: AtomicU64,
+    /// See [`Store::generation`](super::Store::generation).
+    pub(super) generation: watch::Sender<u64>,
     /// Whether the last transaction failed.
     pub(super) is_failing: AtomicBool,
 }
@@ -99,8 +100,8 @@ impl Handle {
         }
     }
 
-    pub(super) fn generation(&self) -> u64 {
-        self.signs.generation.load(Ordering::Acquire)
+    pub(super) fn generation(&self) -> watch::Receiver<u64> {
+        self.signs.generation.subscribe()
     }
 
     /// Whether the last transaction failed.

@@ -265,7 +265,7 @@ impl Store {
     /// is known is to be saved again.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.0.disk.generation()
+        *self.0.disk.generation().borrow()
     }
 
     /// The part of the store that belongs to `tenant`, whose calls come out of `budget`.

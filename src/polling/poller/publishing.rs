@@ -1,10 +1,21 @@
 //! What is known becomes durable, then visible.
 
+use std::future::pending;
+
 use tokio::task::JoinError;
 
 use super::Poller;
 use crate::model::DefinitionId;
 use crate::model::health::Collector;
+use crate::store::TenantStore;
+
+/// Waits until the state was lost under the running process: then all is to be saved again.
+pub(super) async fn lost(store: Option<&TenantStore>, generation: u64) {
+    match store {
+        Some(store) => store.lost(generation).await,
+        None => pending().await,
+    }
+}
 
 impl Poller {
     /// Has what is known saved, and published then: a counter that was seen does not go back
