@@ -56,6 +56,8 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused() {
         "Transfer-Encoding: chunked, identity\r\n",
         "Transfer-Encoding: xchunked\r\n",
         "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         " Folded: header\r\n",
         "Bad\0Name: 1\r\n",
         "Name: a\rb\r\n",

@@ -184,7 +184,10 @@ fn quota(tenant: &Tenant) -> String {
     let (ours, api) = (tenant.limits, tenant.api_limits);
     let all = [api.minute.calls, api.hour.calls];
     let is_ours = |percent: &usize| shares(all, *percent, ours.scope) == [ours, api];
-    let percent = (1..=100).find(is_ours).unwrap_or(100);
+    // Of those that mean the same, most likely the roundest was written.
+    let same = (1..=100).filter(is_ours);
+    let percent = same.min_by_key(|percent| (percent % 10 > 0, percent % 5 > 0));
+    let percent = percent.unwrap_or(100);
     let scope = match ours.scope {
         Scope::Application => "application",
         Scope::Endpoint => "endpoint",

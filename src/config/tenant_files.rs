@@ -157,10 +157,8 @@ fn list(folder: &Path, pattern: &glob::Pattern) -> io::Result<Vec<PathBuf>> {
         Err(error) if is_no_folder(&error) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let matches = |name: &OsStr| {
-        let name = name.to_str();
-        name.is_some_and(|name| pattern.matches_with(name, OPTIONS))
-    };
+    // A name that is not UTF-8 has strange characters, but characters it has.
+    let matches = |name: &OsStr| pattern.matches_with(&name.to_string_lossy(), OPTIONS);
     let mut paths = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
@@ -171,6 +169,11 @@ fn list(folder: &Path, pattern: &glob::Pattern) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+fn is_absent(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_err_and(|error| is_no_folder(&error))
+}
+
 fn is_no_folder(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
@@ -179,8 +182,18 @@ fn is_no_folder(error: &io::Error) -> bool {
 pub(super) struct Matches {
     /// Each once, in the order in which they are read.
     pub(super) files: BTreeSet<PathBuf>,
-    /// For each pattern, whether it matches anything; or which folder cannot be listed, and why.
-    pub(super) outcomes: Vec<Result<bool, (PathBuf, io::Error)>>,
+    /// For each pattern, what it matches.
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+/// What a pattern matches.
+pub(super) enum Outcome {
+    Something,
+    Nothing,
+    /// It names one file, which is not there.
+    NoFile(PathBuf),
+    /// A folder cannot be listed.
+    NoList(PathBuf, io::Error),
 }
 
 /// What matches `patterns`, of which relative ones start from `folder`.
@@ -191,11 +204,24 @@ pub(super) fn find(patterns: Vec<FilePattern>, folder: &Path) -> io::Result<Matc
     let folder = folder.to_owned();
     small_file::patiently(move || {
         let mut files = BTreeSet::new();
+        // Those that are known, by whatever paths and links they were found.
+        let mut known = BTreeSet::new();
+        let mut is_new =
+            |path: &PathBuf| path.canonicalize().map_or(true, |path| known.insert(path));
         let outcomes = patterns.iter().map(|pattern| {
-            let found = pattern.matches(&folder)?;
-            let any = !found.is_empty();
-            files.extend(found);
-            Ok(any)
+            let mut found = match pattern.matches(&folder) {
+                Ok(found) => found,
+                Err((folder, error)) => return Outcome::NoList(folder, error),
+            };
+            match &found[..] {
+                [] => return Outcome::Nothing,
+                [path] if pattern.is_plain() && is_absent(path) => {
+                    return Outcome::NoFile(path.clone());
+                }
+                _ => found.sort_unstable(),
+            }
+            files.extend(found.into_iter().filter(&mut is_new));
+            Outcome::Something
         });
         let outcomes = outcomes.collect();
         Matches { files, outcomes }
@@ -231,9 +257,14 @@ pub(super) fn read(
     };
     for (item, outcome) in items.iter().zip(found.outcomes) {
         match outcome {
-            Ok(true) => {}
-            Ok(false) => item.warn(report, "matches no file; correct it, or add a file"),
-            Err((folder, error)) => {
+            Outcome::Something => {}
+            Outcome::Nothing => item.warn(report, "matches no file; correct it, or add a file"),
+            Outcome::NoFile(path) => {
+                let what = format!("a file at `{}`", path.display());
+                let text = expected(&what, "none", "correct its path, or add it");
+                tenants.fail(item.error(report, text));
+            }
+            Outcome::NoList(folder, error) => {
                 let found = format!("`{}`: {error}", folder.display());
                 let advice = "check who may read it";
                 let text = expected("a folder that can be listed", &found, advice);

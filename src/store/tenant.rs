@@ -142,7 +142,7 @@ impl TenantStore {
         let mut generation = self.store.0.disk.generation();
         // It ends with the store alone, and then nothing is lost any more.
         if generation.wait_for(|now| *now != known).await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 

@@ -124,6 +124,17 @@ pub fn expected(what: &str, found: &str, advice: &str) -> String {
     format!("expected {what}, but found {found}; {advice}")
 }
 
+/// The text with escapes in place of what ends a line or commands a terminal: the name of a file
+/// may hold anything.
+fn one_line(text: &str) -> String {
+    let letters = text.chars().flat_map(|letter| {
+        let escaped = letter.is_control().then(|| letter.escape_default());
+        let plain = escaped.is_none().then_some(letter);
+        escaped.into_iter().flatten().chain(plain)
+    });
+    letters.collect()
+}
+
 /// Collects what is wrong while a configuration is read.
 #[derive(Clone, Debug)]
 pub struct ConfigReport {
@@ -172,7 +183,7 @@ impl ConfigReport {
     #[must_use]
     pub fn new(origin: &str) -> Self {
         Self {
-            origins: vec![origin.to_owned()],
+            origins: vec![one_line(origin)],
             current: 0,
             errors: Vec::new(),
             warnings: Vec::new(),
@@ -191,12 +202,13 @@ impl ConfigReport {
     /// is about `origin`, and comes after what is wrong with all that was read before.
     pub fn within<T>(&mut self, origin: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let around = self.current;
-        let is_first = self.origins.first().is_some_and(|first| first == origin);
+        let origin = one_line(origin);
+        let is_first = self.origins.first().is_some_and(|first| *first == origin);
         if is_first {
             self.current = 0;
         } else {
             self.current = self.origins.len();
-            self.origins.push(origin.to_owned());
+            self.origins.push(origin);
         }
         let value = read(self);
         self.current = around;
@@ -213,7 +225,7 @@ impl ConfigReport {
         message: impl Into<String>,
     ) -> Reported {
         let location = self.location(line, key);
-        let message = message.into();
+        let message = one_line(&message.into());
         self.errors
             .push((self.current, ConfigError { location, message }));
         Reported(())
@@ -222,7 +234,7 @@ impl ConfigReport {
     /// Adds a warning about `key`, or about the whole if that is empty.
     pub fn warn(&mut self, line: Option<usize>, key: &str, message: impl Into<String>) {
         let location = self.location(line, key);
-        let message = message.into();
+        let message = one_line(&message.into());
         self.warnings
             .push((self.current, ConfigWarning { location, message }));
     }
@@ -293,6 +305,18 @@ mod tests {
         let text = "app.yml: the whole\napp.yml:2: a[1].c: first\napp.yml:7: b: second";
         assert_eq!(errors.to_string(), text);
         assert_eq!(errors.as_slice()[1].location.key, "a[1].c");
+    }
+
+    #[test]
+    fn each_error_is_one_line_whatever_a_file_is_called() {
+        let mut report = ConfigReport::new("a\nb.yml");
+        let reported = report.within("c\u{1b}[2J\u{fffd}.yml", |report| {
+            report.error(None, "", "found `d\re`")
+        });
+        let errors = report.finish(Err::<(), _>(reported)).unwrap_err();
+        let text = "c\\u{1b}[2J\u{fffd}.yml: found `d\\re`";
+        assert_eq!(errors.to_string(), text);
+        assert_eq!(ConfigReport::new("a\nb.yml").origin(), "a\\nb.yml");
     }
 
     #[test]

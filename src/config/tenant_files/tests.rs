@@ -14,7 +14,13 @@ fn found(folder: &Path, patterns: &[&str]) -> Result<Vec<String>, String> {
         .collect();
     let found = find(patterns, folder).unwrap();
     for outcome in found.outcomes {
-        outcome.map_err(|(folder, error)| format!("{}: {error}", folder.display()))?;
+        match outcome {
+            Outcome::Something | Outcome::Nothing => {}
+            Outcome::NoFile(path) => return Err(format!("no {}", path.display())),
+            Outcome::NoList(folder, error) => {
+                return Err(format!("{}: {error}", folder.display()));
+            }
+        }
     }
     let relative = |path: PathBuf| {
         let path = path.strip_prefix(folder).unwrap_or(&path).to_owned();
@@ -61,8 +67,19 @@ fn files_are_found_once_and_in_order() {
     is(&["t/[!b].y?l"], &["t/a.yml"]);
     is(&["t/[a-b].yml"], &["t/a.yml", "t/b.yml"]);
     is(&["*/missing.yml", "missing/*.yml", "z.yml/*", "T/*"], &[]);
-    // What is named without a wildcard must be there, as whoever reads it says.
-    is(&["t/missing.yml"], &["t/missing.yml"]);
+    // By whatever path.
+    symlink("a.yml", folder.path().join("t/link.yml")).unwrap();
+    symlink("t", folder.path().join("v")).unwrap();
+    is(
+        &["t/*.yml", "t/../t/*.yml", "v/*.yml"],
+        &["t/a.yml", "t/b.yml"],
+    );
+    // What is named without a wildcard must be there.
+    for missing in ["t/missing.yml", "missing/a.yml", "z.yml/a.yml"] {
+        let path = folder.path().join(missing).display().to_string();
+        let error = found(folder.path(), &["t/*.yml", missing]);
+        assert_eq!(error.unwrap_err(), format!("no {path}"));
+    }
     let absolute = folder.path().join("u/*.yml").display().to_string();
     is(&[&absolute], &["u/a.yml"]);
 }
@@ -116,11 +133,13 @@ fn a_folder_that_cannot_be_listed_is_an_error() {
 }
 
 #[test]
-fn names_that_are_no_text_are_left_out() {
+fn names_that_are_no_text_are_found() {
     use std::os::unix::ffi::OsStrExt as _;
     let folder = folder_with(&["a.yml"]);
     fs::write(folder.path().join(OsStr::from_bytes(b"\xff.yml")), "").unwrap();
-    assert_eq!(found(folder.path(), &["*.yml"]).unwrap(), ["a.yml"]);
+    let all = ["a.yml", "\u{fffd}.yml"];
+    assert_eq!(found(folder.path(), &["*.yml"]).unwrap(), all);
+    assert_eq!(found(folder.path(), &["?.yml"]).unwrap(), all);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::server::requests::cleaned;
+
 /// A checked path: `/metrics`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TelemetryPath(String);
@@ -38,6 +40,9 @@ pub enum TelemetryPathError {
     /// `/-/` belongs to the exporter's other endpoints.
     #[error("expected a path outside \"/-/\", which is reserved, but found {0:?}")]
     Reserved(String),
+    /// Requests for it would be led elsewhere.
+    #[error("expected a path without \"//\", \".\" and \"..\", but found {0:?}")]
+    Unclean(String),
     /// Only unreserved characters of URLs can be compared byte for byte.
     #[error("expected only letters, digits, \"/\", \"-\", \"_\", \".\" and \"~\", but found {0:?}")]
     Character(char),
@@ -53,6 +58,9 @@ impl FromStr for TelemetryPath {
         if text == "/-" || text.starts_with("/-/") {
             return Err(TelemetryPathError::Reserved(text.to_owned()));
         }
+        if cleaned(text) != text {
+            return Err(TelemetryPathError::Unclean(text.to_owned()));
+        }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
         match text.chars().find(|c| !allowed(*c)) {
             Some(character) => Err(TelemetryPathError::Character(character)),
@@ -67,7 +75,7 @@ mod tests {
 
     #[test]
     fn only_plain_paths_are_taken() {
-        for path in ["/metrics", "/", "/a/b-c_d.e~f"] {
+        for path in ["/metrics", "/metrics/", "/", "/a/b-c_d.e~f", "/..a"] {
             assert_eq!(path.parse::<TelemetryPath>().unwrap().as_str(), path);
         }
         let error = |path: &str| path.parse::<TelemetryPath>().unwrap_err();
@@ -81,6 +89,9 @@ mod tests {
             TelemetryPathError::Reserved("/-/healthy".into())
         );
         assert_eq!(error("/{name}"), TelemetryPathError::Character('{'));
+        for path in ["/a//b", "//", "/../x", "/./m", "/m/.."] {
+            assert_eq!(error(path), TelemetryPathError::Unclean(path.into()));
+        }
         assert_eq!(error("/a b"), TelemetryPathError::Character(' '));
     }
 }

@@ -16,7 +16,7 @@ use tower::Layer as _;
 
 use super::deadline::{self, Deadline};
 use super::idle_timeout::IdleTimeout;
-use super::requests::{check_host, clean_path};
+use super::requests::{check_head, clean_path};
 use super::{Peer, handshake};
 use crate::access::Access;
 use crate::security_headers::security_headers;
@@ -45,7 +45,7 @@ pub(super) async fn accept<L>(
     let router = access
         .protect(router.layer(from_fn(clean_path)))
         .layer(from_fn(security_headers))
-        .layer(from_fn(check_host))
+        .layer(from_fn(check_head))
         .layer(from_fn(deadline::limit));
     let open = GracefulShutdown::new();
     while let Some((stream, address)) = shutdown.run_until_cancelled(listener.accept()).await {

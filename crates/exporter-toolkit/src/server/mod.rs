@@ -6,7 +6,7 @@ mod handshake;
 mod held;
 mod idle_timeout;
 mod peer;
-mod requests;
+pub(crate) mod requests;
 
 use std::time::Duration;
 

@@ -2,19 +2,21 @@
 //! those for a path that has a shorter name.
 
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, HOST, LOCATION};
+use axum::http::header::{CONNECTION, HOST, LOCATION, TRANSFER_ENCODING};
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-/// Refuses what RFC 9112, 3.2, refuses: no host, several, or one that is none.
-pub(super) async fn check_host(request: Request, next: Next) -> Response {
+/// Refuses what RFC 9112 refuses: no host, several, or one that is none (3.2), and a coding of
+/// the body that is not `chunked` alone (6.1).
+pub(super) async fn check_head(request: Request, next: Next) -> Response {
     let found = request.headers().get_all(HOST);
     let required = request.version() == Version::HTTP_11;
     let reason = match found.iter().count() {
         0 if required => "missing required Host header\n",
-        0 | 1 if found.iter().all(is_host) => return next.run(request).await,
-        0 | 1 => "malformed Host header\n",
+        0 | 1 if !found.iter().all(is_host) => "malformed Host header\n",
+        0 | 1 if !is_plain(&request) => "unsupported Transfer-Encoding\n",
+        0 | 1 => return next.run(request).await,
         _ => "too many Host headers\n",
     };
     let mut response = (StatusCode::BAD_REQUEST, reason).into_response();
@@ -29,6 +31,13 @@ pub(super) async fn check_host(request: Request, next: Next) -> Response {
 fn is_host(value: &HeaderValue) -> bool {
     let may_be = |byte: &u8| byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(byte);
     value.as_bytes().iter().all(may_be)
+}
+
+/// Whether the body comes as it is, or in chunks.
+fn is_plain(request: &Request) -> bool {
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(chunked) && codings.next().is_none()
 }
 
 /// Leads from paths with `//`, `.` or `..` to what they mean, as Go's servers do: `//metrics`.
@@ -49,7 +58,7 @@ pub(super) async fn clean_path(request: Request, next: Next) -> Response {
 }
 
 /// The path with one slash at its beginning, which no browser takes for a host.
-fn cleaned(path: &str) -> String {
+pub(crate) fn cleaned(path: &str) -> String {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {
