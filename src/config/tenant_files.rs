@@ -77,7 +77,8 @@ impl FilePattern {
     /// What to say of it after its text, and what to do about it.
     fn parse(text: &str) -> Result<Self, (String, &'static str)> {
         let wrong = |found: &str, advice| Err((found.to_owned(), advice));
-        if text.is_empty() || text.ends_with('/') {
+        let names = || text.split('/').filter(|name| !matches!(*name, "" | "."));
+        if text.ends_with('/') || names().next().is_none() {
             return wrong(
                 ", which names no file",
                 "name files, for example by `*.yml`",
@@ -90,8 +91,7 @@ impl FilePattern {
             let advice = "write one pattern for each depth, such as `*/*.yml`";
             return wrong(" with `**`, which is not supported", advice);
         }
-        let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
-        let levels = names.map(|name| {
+        let levels = names().map(|name| {
             if !name.contains(['*', '?', '[']) {
                 return Ok(Level::Name(name.to_owned()));
             }

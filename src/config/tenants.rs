@@ -7,7 +7,7 @@ use config_report::{ConfigReport, Location, Reported, YamlValue, collect_all, ex
 use super::defaults::Defaults;
 use super::files::ReadContext;
 use super::{Tenant, tenant};
-use crate::budget::{BudgetKey, Scope};
+use crate::budget::{BudgetKey, Limits};
 
 /// Tenants as they are read, list by list, and what is compared among all of them.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct Tenants {
     /// Where each name stands.
     names: HashMap<String, Location>,
     /// The first tenant of each directory and application.
-    budgets: HashMap<String, (BudgetKey, Location, Scope)>,
+    budgets: HashMap<String, (BudgetKey, Location, [Limits; 2])>,
 }
 
 impl Tenants {
@@ -97,17 +97,17 @@ impl Tenants {
         for (value, tenant) in items.iter().zip(tenants) {
             let key = tenant.budget_key();
             let (application, _) = key.as_str().rsplit_once('|').unwrap_or_default();
-            let scope = tenant.limits.scope;
+            let limits = [tenant.limits, tenant.api_limits];
             let Some((first, place, known)) = self.budgets.get(application) else {
                 let application = application.to_owned();
                 let place = value.location(report);
-                self.budgets.insert(application, (key, place, scope));
+                self.budgets.insert(application, (key, place, limits));
                 continue;
             };
             let place = shown(place, report);
-            if *first == key && *known != scope {
+            if *first == key && *known != limits {
                 let text = format!(
-                    "counts calls by another `quota.scope` than {place}, with which it shares a budget; set the same for both"
+                    "has another `quota` than {place}, with which it shares a budget; set the same for both"
                 );
                 value.warn(report, text);
             }
