@@ -13,6 +13,7 @@ use thiserror::Error;
 use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
+use super::files::path_excerpt;
 use crate::clock::Timestamp;
 use exporter_toolkit::small_file::{self, Content};
 
@@ -45,7 +46,7 @@ pub struct CertificateError {
 
 impl CertificateError {
     fn new(what: &str, found: &str, path: &Path, advice: &str) -> Self {
-        let found = format!("{found} in `{}`", path.display());
+        let found = format!("{found} in {}", path_excerpt(path));
         Self {
             text: expected(what, &found, advice),
             of_key: false,
@@ -210,7 +211,7 @@ fn pem_text(path: &Path, content: io::Result<Content>) -> Result<Vec<u8>, Certif
     let content = content.map_err(|error| CertificateError {
         text: expected(
             "a readable file",
-            &format!("`{}`: {error}", path.display()),
+            &format!("{}: {error}", path_excerpt(path)),
             small_file::advice(&error),
         ),
         of_key: false,
@@ -310,7 +311,7 @@ fn misfit(certificates: &[ParsedCertificate], path: &Path, key_path: &Path) -> C
             "make a new key and certificate, and upload the certificate to the application";
         return CertificateError::new("an RSA certificate", "one of another kind", path, advice);
     }
-    let what = format!("the certificate of the key in `{}`", key_path.display());
+    let what = format!("the certificate of the key in {}", path_excerpt(key_path));
     let advice = "name the two that were made together";
     CertificateError::new(&what, "that of another key", path, advice)
 }

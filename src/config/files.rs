@@ -38,6 +38,15 @@ pub(super) struct Named {
     pub(super) authority: Option<Url>,
 }
 
+/// A path as errors repeat it: someone may have written a secret in its place.
+pub(super) fn path_excerpt(path: &Path) -> String {
+    let text = path.display().to_string();
+    if looks_secret(&text) {
+        return "what looks like a secret".to_owned();
+    }
+    format!("`{text}`")
+}
+
 impl ReadContext<'_> {
     /// The variable `name`, unless it is unset or empty.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
@@ -112,14 +121,14 @@ impl ReadContext<'_> {
         let text = match small_file::blocking_read(&path, small_file::CERTIFICATES) {
             Ok(content) => content.bytes,
             Err(error) => {
-                let found = format!("`{}`: {error}", path.display());
+                let found = format!("{}: {error}", path_excerpt(&path));
                 let text = expected(what, &found, small_file::advice(&error));
                 return Err(value.error(report, text));
             }
         };
         let begin = b"-----BEGIN CERTIFICATE-----";
         if !text.windows(begin.len()).any(|window| window == begin) {
-            let found = format!("none in `{}`", path.display());
+            let found = format!("none in {}", path_excerpt(&path));
             let advice = "convert it with `openssl x509 -inform der`";
             return Err(value.error(report, expected(what, &found, advice)));
         }

@@ -14,7 +14,7 @@ use glob::MatchOptions;
 
 use super::defaults::Defaults;
 use super::file::{BESIDE_TENANTS, read_file, warn_of_exposure, warn_of_placeholders};
-use super::files::ReadContext;
+use super::files::{ReadContext, path_excerpt};
 use super::tenant;
 use super::tenants::Tenants;
 
@@ -260,12 +260,12 @@ pub(super) fn read(
             Outcome::Something => {}
             Outcome::Nothing => item.warn(report, "matches no file; correct it, or add a file"),
             Outcome::NoFile(path) => {
-                let what = format!("a file at `{}`", path.display());
+                let what = format!("a file at {}", path_excerpt(&path));
                 let text = expected(&what, "none", "correct its path, or add it");
                 tenants.fail(item.error(report, text));
             }
             Outcome::NoList(folder, error) => {
-                let found = format!("`{}`: {error}", folder.display());
+                let found = format!("{}: {error}", path_excerpt(&folder));
                 let advice = "check who may read it";
                 let text = expected("a folder that can be listed", &found, advice);
                 tenants.fail(item.error(report, text));
