@@ -179,7 +179,7 @@ pub(super) fn to_3(writing: &WriteTransaction, from: u64) -> Result<(), redb::Er
         };
         Some((
             (tenant.to_owned(), id.to_owned()),
-            rows::encode(&definition(scan, times)).ok()?,
+            rows::encode(&definition(&scan, times)).ok()?,
         ))
     })?;
     rewrite(writing, TENANTS, |tenant, row| {
@@ -254,57 +254,54 @@ impl OwnedKey<(&'static str, u64)> for (String, u64) {
 }
 
 fn definition(
-    scan: Scan2,
+    scan: &Scan2,
     (fetched_ms, quarantined_until_ms, vanished_ms): Times,
-) -> DefinitionRow {
+) -> DefinitionRow<'_> {
     let Scan2 { scan, recent } = scan;
-    let of = scan.definition;
+    let of = &scan.definition;
     let (success, partial_success, failure, unknown) = scan.counts;
-    let session = |(identity, at_ms, status, targets, targets_succeeded): Known| SessionRow {
-        identity,
-        at_ms,
-        status: status_row(status),
-        targets,
-        targets_succeeded,
-        errors: None,
-    };
-    let newest = scan
-        .newest
-        .map(|(at, status, targets, succeeded)| session((0, at, status, targets, succeeded)));
+    let newest = scan.newest.as_ref();
     let scan = ScanRow {
-        id: of.id,
-        scan_name: of.scan_name,
-        scan_type: of.scan_type.map(|it| match it {
-            ScanType::Network => "Network".to_owned(),
-            ScanType::Windows => "Windows".to_owned(),
-            ScanType::Linux => "Linux".to_owned(),
-            ScanType::AdvancedActive => "AdvancedActive".to_owned(),
+        id: &of.id,
+        scan_name: &of.scan_name,
+        scan_type: of.scan_type.as_ref().map(|it| match it {
+            ScanType::Network => "Network",
+            ScanType::Windows => "Windows",
+            ScanType::Linux => "Linux",
+            ScanType::AdvancedActive => "AdvancedActive",
             ScanType::Other(name) => name,
         }),
-        target_type: of.target_type.map(|it| match it {
-            TargetType::Ip => "Ip".to_owned(),
-            TargetType::Hostname => "Hostname".to_owned(),
-            TargetType::Combined => "Combined".to_owned(),
+        target_type: of.target_type.as_ref().map(|it| match it {
+            TargetType::Ip => "Ip",
+            TargetType::Hostname => "Hostname",
+            TargetType::Combined => "Combined",
             TargetType::Other(name) => name,
         }),
         is_active: of.is_active,
         interval_seconds: of.interval.map(|interval| interval.as_secs()),
-        agent_id: of.agent_id,
-        latest: of.latest.map(|(at_ms, status)| RunRow {
-            at_ms,
+        agent_id: of.agent_id.as_deref(),
+        latest: of.latest.as_ref().map(|(at_ms, status)| RunRow {
+            at_ms: *at_ms,
             status: status_row(status),
         }),
-        newest,
+        newest: newest.map(|(at_ms, status, targets, succeeded)| SessionRow {
+            identity: 0,
+            at_ms: *at_ms,
+            status: status_row(status),
+            targets: *targets,
+            targets_succeeded: *succeeded,
+            errors: None,
+        }),
         covered: scan.covered,
         last_success_ms: scan.last_success,
-        seen: scan.seen,
+        seen: scan.seen.clone(),
         counts: CountsRow {
             success,
             partial_success,
             failure,
             unknown,
         },
-        recent: recent.into_iter().map(session).collect(),
+        recent: recent.iter().map(known).collect(),
         corrected: false,
         running_ms: None,
         open: Vec::new(),
@@ -321,12 +318,23 @@ fn definition(
     }
 }
 
-fn status_row(status: Status) -> StatusRow {
+fn known((identity, at_ms, status, targets, targets_succeeded): &Known) -> SessionRow<'_> {
+    SessionRow {
+        identity: *identity,
+        at_ms: *at_ms,
+        status: status_row(status),
+        targets: *targets,
+        targets_succeeded: *targets_succeeded,
+        errors: None,
+    }
+}
+
+fn status_row(status: &Status) -> StatusRow<'_> {
     let (code, word) = match status {
         Status::Failure => (0, None),
         Status::Success => (1, None),
         Status::PartialSuccess => (2, None),
-        Status::Unknown(word) => (-1, Some(word)),
+        Status::Unknown(word) => (-1, Some(word.as_str())),
     };
     StatusRow { code, word }
 }

@@ -29,7 +29,7 @@ pub(super) fn encode<T: Encode<()>>(row: &T) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Reads a row; one that cannot be read is logged and left out.
-pub(super) fn read<T: for<'b> Decode<'b, ()>>(owner: &str, bytes: &[u8]) -> Option<T> {
+pub(super) fn read<'b, T: Decode<'b, ()>>(owner: &str, bytes: &'b [u8]) -> Option<T> {
     let row = minicbor::decode(bytes);
     row.inspect_err(|error| tracing::warn!(tenant = owner, %error, "a row of the state cannot be read and is left out")).ok()
 }
@@ -174,9 +174,9 @@ impl BudgetRow {
 
 /// A definition: what is known of its runs, and of its history's fetching.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct DefinitionRow {
-    #[n(0)]
-    pub(super) scan: ScanRow,
+pub(super) struct DefinitionRow<'a> {
+    #[b(0)]
+    pub(super) scan: ScanRow<'a>,
     #[n(1)]
     pub(super) fetched_ms: Option<i64>,
     #[n(2)]
@@ -185,8 +185,8 @@ pub(super) struct DefinitionRow {
     pub(super) vanished_ms: Option<i64>,
 }
 
-impl From<&DefinitionState> for DefinitionRow {
-    fn from(state: &DefinitionState) -> Self {
+impl<'a> From<&'a DefinitionState> for DefinitionRow<'a> {
+    fn from(state: &'a DefinitionState) -> Self {
         Self {
             scan: ScanRow::from(&state.scan),
             fetched_ms: state.fetched.map(Timestamp::unix_millis),
@@ -196,8 +196,8 @@ impl From<&DefinitionState> for DefinitionRow {
     }
 }
 
-impl From<DefinitionRow> for DefinitionState {
-    fn from(row: DefinitionRow) -> Self {
+impl From<DefinitionRow<'_>> for DefinitionState {
+    fn from(row: DefinitionRow<'_>) -> Self {
         Self {
             scan: row.scan.into(),
             fetched: row.fetched_ms.map(Timestamp::from_unix_millis),

@@ -1,4 +1,5 @@
-//! What is known of one definition's runs, as a row.
+//! What is known of one definition's runs, as a row. Its texts are those of the model or of the
+//! bytes that it is read from: a hundred thousand are read at the start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,25 +16,25 @@ use crate::model::{
 
 /// What is known of one definition's runs.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct ScanRow {
-    #[n(0)]
-    pub(super) id: String,
-    #[n(1)]
-    pub(super) scan_name: String,
-    #[n(2)]
-    pub(super) scan_type: Option<String>,
-    #[n(3)]
-    pub(super) target_type: Option<String>,
+pub(super) struct ScanRow<'a> {
+    #[b(0)]
+    pub(super) id: &'a str,
+    #[b(1)]
+    pub(super) scan_name: &'a str,
+    #[b(2)]
+    pub(super) scan_type: Option<&'a str>,
+    #[b(3)]
+    pub(super) target_type: Option<&'a str>,
     #[n(4)]
     pub(super) is_active: bool,
     #[n(5)]
     pub(super) interval_seconds: Option<u64>,
-    #[n(6)]
-    pub(super) agent_id: Option<String>,
-    #[n(7)]
-    pub(super) latest: Option<RunRow>,
-    #[n(8)]
-    pub(super) newest: Option<SessionRow>,
+    #[b(6)]
+    pub(super) agent_id: Option<&'a str>,
+    #[b(7)]
+    pub(super) latest: Option<RunRow<'a>>,
+    #[b(8)]
+    pub(super) newest: Option<SessionRow<'a>>,
     #[n(9)]
     pub(super) covered: bool,
     #[n(10)]
@@ -43,8 +44,8 @@ pub(super) struct ScanRow {
     // 12 said whether history had been fetched.
     #[n(13)]
     pub(super) counts: CountsRow,
-    #[n(14)]
-    pub(super) recent: Vec<SessionRow>,
+    #[b(14)]
+    pub(super) recent: Vec<SessionRow<'a>>,
     #[n(15)]
     #[cbor(default)]
     pub(super) corrected: bool,
@@ -55,11 +56,11 @@ pub(super) struct ScanRow {
     pub(super) open: Vec<OpenRow>,
     #[n(18)]
     pub(super) troubleshoot_mode: Option<bool>,
-    #[n(19)]
-    pub(super) failure_reason: Option<String>,
-    #[n(20)]
+    #[b(19)]
+    pub(super) failure_reason: Option<&'a str>,
+    #[b(20)]
     #[cbor(default)]
-    pub(super) bare: Vec<String>,
+    pub(super) bare: Vec<&'a str>,
     #[n(21)]
     pub(super) created_ms: Option<i64>,
 }
@@ -76,56 +77,56 @@ pub(super) struct OpenRow {
 
 /// A status: its published code, and the service's word if the code says that it is unknown.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct StatusRow {
+pub(super) struct StatusRow<'a> {
     #[n(0)]
     pub(super) code: i8,
-    #[n(1)]
-    pub(super) word: Option<String>,
+    #[b(1)]
+    pub(super) word: Option<&'a str>,
 }
 
 /// The run that the list names.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct RunRow {
+pub(super) struct RunRow<'a> {
     #[n(0)]
     pub(super) at_ms: i64,
-    #[n(1)]
-    pub(super) status: StatusRow,
+    #[b(1)]
+    pub(super) status: StatusRow<'a>,
 }
 
 /// A session.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct SessionRow {
+pub(super) struct SessionRow<'a> {
     #[n(0)]
     #[cbor(default)]
     pub(super) identity: u64,
     #[n(1)]
     pub(super) at_ms: Option<i64>,
-    #[n(2)]
-    pub(super) status: StatusRow,
+    #[b(2)]
+    pub(super) status: StatusRow<'a>,
     #[n(3)]
     pub(super) targets: Option<u32>,
     #[n(4)]
     pub(super) targets_succeeded: Option<u32>,
-    #[n(5)]
-    pub(super) errors: Option<ErrorsRow>,
+    #[b(5)]
+    pub(super) errors: Option<ErrorsRow<'a>>,
 }
 
 /// What went wrong in a session.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct ErrorsRow {
-    #[n(0)]
-    pub(super) general: Option<String>,
-    #[n(1)]
-    pub(super) targets: Vec<TargetErrorRow>,
+pub(super) struct ErrorsRow<'a> {
+    #[b(0)]
+    pub(super) general: Option<&'a str>,
+    #[b(1)]
+    pub(super) targets: Vec<TargetErrorRow<'a>>,
 }
 
 /// What went wrong with some targets.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct TargetErrorRow {
-    #[n(0)]
-    pub(super) status: StatusRow,
-    #[n(1)]
-    pub(super) text: String,
+pub(super) struct TargetErrorRow<'a> {
+    #[b(0)]
+    pub(super) status: StatusRow<'a>,
+    #[b(1)]
+    pub(super) text: &'a str,
     #[n(2)]
     pub(super) targets: u32,
 }
@@ -166,10 +167,10 @@ impl From<CountsRow> for SessionCounts {
     }
 }
 
-impl From<&ScanStatus> for StatusRow {
-    fn from(status: &ScanStatus) -> Self {
+impl<'a> From<&'a ScanStatus> for StatusRow<'a> {
+    fn from(status: &'a ScanStatus) -> Self {
         let word = match status {
-            ScanStatus::Unknown(word) => Some(word.to_string()),
+            ScanStatus::Unknown(word) => Some(&**word),
             _ => None,
         };
         Self {
@@ -179,8 +180,8 @@ impl From<&ScanStatus> for StatusRow {
     }
 }
 
-impl From<StatusRow> for ScanStatus {
-    fn from(row: StatusRow) -> Self {
+impl From<StatusRow<'_>> for ScanStatus {
+    fn from(row: StatusRow<'_>) -> Self {
         match row.code {
             0 => Self::Failure,
             1 => Self::Success,
@@ -190,22 +191,22 @@ impl From<StatusRow> for ScanStatus {
     }
 }
 
-impl From<&SessionErrors> for ErrorsRow {
-    fn from(errors: &SessionErrors) -> Self {
+impl<'a> From<&'a SessionErrors> for ErrorsRow<'a> {
+    fn from(errors: &'a SessionErrors) -> Self {
         let targets = errors.targets.iter().map(|error| TargetErrorRow {
             status: StatusRow::from(&error.status),
-            text: error.text.to_string(),
+            text: &error.text,
             targets: error.targets,
         });
         Self {
-            general: errors.general.as_deref().map(str::to_owned),
+            general: errors.general.as_deref(),
             targets: targets.collect(),
         }
     }
 }
 
-impl From<ErrorsRow> for SessionErrors {
-    fn from(row: ErrorsRow) -> Self {
+impl From<ErrorsRow<'_>> for SessionErrors {
+    fn from(row: ErrorsRow<'_>) -> Self {
         let targets = row.targets.into_iter().map(|error| TargetError {
             status: error.status.into(),
             text: error.text.into(),
@@ -218,7 +219,7 @@ impl From<ErrorsRow> for SessionErrors {
     }
 }
 
-fn scan_type(name: String) -> ScanType {
+fn scan_type(name: &str) -> ScanType {
     let known = [
         ScanType::Network,
         ScanType::Windows,
@@ -229,14 +230,14 @@ fn scan_type(name: String) -> ScanType {
     known.unwrap_or_else(|| ScanType::Other(name.into()))
 }
 
-fn target_type(name: String) -> TargetType {
+fn target_type(name: &str) -> TargetType {
     let known = [TargetType::Ip, TargetType::Hostname, TargetType::Combined];
     let known = known.into_iter().find(|known| known.as_str() == name);
     known.unwrap_or_else(|| TargetType::Other(name.into()))
 }
 
-impl From<&KnownSession> for SessionRow {
-    fn from(session: &KnownSession) -> Self {
+impl<'a> From<&'a KnownSession> for SessionRow<'a> {
+    fn from(session: &'a KnownSession) -> Self {
         Self {
             identity: session.identity,
             at_ms: session.at.map(Timestamp::unix_millis),
@@ -248,8 +249,8 @@ impl From<&KnownSession> for SessionRow {
     }
 }
 
-impl From<SessionRow> for KnownSession {
-    fn from(row: SessionRow) -> Self {
+impl From<SessionRow<'_>> for KnownSession {
+    fn from(row: SessionRow<'_>) -> Self {
         Self {
             identity: row.identity,
             at: row.at_ms.map(Timestamp::from_unix_millis),
@@ -260,8 +261,8 @@ impl From<SessionRow> for KnownSession {
     }
 }
 
-impl From<&RunHistory> for ScanRow {
-    fn from(scan: &RunHistory) -> Self {
+impl<'a> From<&'a RunHistory> for ScanRow<'a> {
+    fn from(scan: &'a RunHistory) -> Self {
         let definition = &scan.definition;
         let newest = scan.newest.as_ref().map(SessionRow::from);
         let recent = scan.recent.iter().map(SessionRow::from);
@@ -274,22 +275,13 @@ impl From<&RunHistory> for ScanRow {
             status: StatusRow::from(&run.status),
         });
         Self {
-            id: definition.id.as_str().to_owned(),
-            scan_name: definition.scan_name.to_string(),
-            scan_type: definition
-                .scan_type
-                .as_ref()
-                .map(|it| it.as_str().to_owned()),
-            target_type: definition
-                .target_type
-                .as_ref()
-                .map(|it| it.as_str().to_owned()),
+            id: definition.id.as_str(),
+            scan_name: &definition.scan_name,
+            scan_type: definition.scan_type.as_ref().map(ScanType::as_str),
+            target_type: definition.target_type.as_ref().map(TargetType::as_str),
             is_active: definition.is_active,
             interval_seconds: definition.interval.map(|interval| interval.as_secs()),
-            agent_id: definition
-                .agent_id
-                .as_ref()
-                .map(|id| id.as_str().to_owned()),
+            agent_id: definition.agent_id.as_ref().map(AgentId::as_str),
             latest,
             newest,
             covered: scan.covered,
@@ -301,23 +293,23 @@ impl From<&RunHistory> for ScanRow {
             running_ms: scan.running.map(Timestamp::unix_millis),
             open: open.collect(),
             troubleshoot_mode: definition.troubleshoot_mode,
-            failure_reason: definition.failure_reason.as_deref().map(str::to_owned),
+            failure_reason: definition.failure_reason.as_deref(),
             created_ms: scan.created.map(Timestamp::unix_millis),
-            bare: scan.bare.iter().map(|id| id.as_str().to_owned()).collect(),
+            bare: scan.bare.iter().map(SessionId::as_str).collect(),
         }
     }
 }
 
-impl From<ScanRow> for RunHistory {
-    fn from(row: ScanRow) -> Self {
+impl From<ScanRow<'_>> for RunHistory {
+    fn from(row: ScanRow<'_>) -> Self {
         let definition = Definition {
-            id: DefinitionId::new(&row.id),
+            id: DefinitionId::new(row.id),
             scan_name: row.scan_name.into(),
             scan_type: row.scan_type.map(scan_type),
             target_type: row.target_type.map(target_type),
             is_active: row.is_active,
             interval: row.interval_seconds.map(Duration::from_secs),
-            agent_id: row.agent_id.map(|id| AgentId::new(&id)),
+            agent_id: row.agent_id.map(AgentId::new),
             troubleshoot_mode: row.troubleshoot_mode,
             failure_reason: row.failure_reason.map(Arc::from),
             latest: row.latest.map(|run| Run {
@@ -339,7 +331,7 @@ impl From<ScanRow> for RunHistory {
             seen: row.seen.into(),
             open: open.map(since).collect(),
             created: row.created_ms.map(Timestamp::from_unix_millis),
-            bare: row.bare.iter().map(|id| SessionId::new(id)).collect(),
+            bare: row.bare.into_iter().map(SessionId::new).collect(),
             counts: row.counts.into(),
             recent: recent.collect(),
         }
@@ -403,7 +395,7 @@ mod tests {
         let scan = scan();
         assert!(scan.corrected && scan.running.is_some() && !scan.open.is_empty());
         let row = minicbor::to_vec(ScanRow::from(&scan)).expect("it can be encoded");
-        let row: ScanRow = minicbor::decode(&row).expect("it can be read");
+        let row: ScanRow<'_> = minicbor::decode(&row).expect("it can be read");
         assert_eq!(format!("{:?}", RunHistory::from(row)), format!("{scan:?}"));
     }
 }
