@@ -276,9 +276,9 @@ impl Run {
         );
         let pause = before.paused_until(now).map(|until| until.since(now));
         self.plan.restore(now, before.batch_size(), pause);
-        for id in self.observer.restart(&self.world) {
-            self.plan.restore_fetch(id, before.fetch_times(id));
-        }
+        let known = self.observer.restart(&self.world);
+        let times = known.map(|id| (id.clone(), before.fetch_times(id)));
+        self.plan.restore_fetches(times);
         self.report.restarted();
     }
 

@@ -51,6 +51,18 @@ impl Fetches {
         self.index_last(id, fetch);
     }
 
+    /// The same of many: they are put in order all at once, which is much less work.
+    pub(super) fn insert_all(&mut self, fetches: impl IntoIterator<Item = (DefinitionId, Fetch)>) {
+        self.by_id.extend(fetches);
+        let all = || self.by_id.iter();
+        let due = all().filter_map(|(id, fetch)| Some((fetch.due?, id.clone())));
+        self.by_due = due.collect();
+        let quarantined = all().filter_map(|(id, it)| Some((it.quarantined_until?, id.clone())));
+        self.quarantined = quarantined.collect();
+        let others = all().filter(|(_, fetch)| fetch.quarantined_until.is_none());
+        self.by_last = others.map(|(id, fetch)| (fetch.last, id.clone())).collect();
+    }
+
     pub(super) fn remove(&mut self, id: &DefinitionId) {
         if let Some(fetch) = self.by_id.remove(id) {
             self.unindex_due(id, fetch);
@@ -116,5 +128,38 @@ impl Fetches {
             Some(until) => self.quarantined.remove(&(until, id.clone())),
             None => self.by_last.remove(&(fetch.last, id.clone())),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn many_at_once_are_as_one_after_the_other() {
+        let at = |seconds| Uptime::from_boot(Duration::from_secs(seconds));
+        let fetches = (0..500_u64).map(|number| {
+            // Some come twice, and the last counts.
+            let id = DefinitionId::new(&format!("{:03}", number * 7 % 400));
+            let quarantined_until = number.is_multiple_of(5).then(|| at(number));
+            let fetch = Fetch {
+                due: number.is_multiple_of(3).then(|| at(number % 11)),
+                unsettled: 0,
+                last: (!number.is_multiple_of(4)).then(|| at(number % 13)),
+                quarantined_until,
+            };
+            (id, fetch)
+        });
+        let (mut one_by_one, mut at_once) = (Fetches::default(), Fetches::default());
+        for (id, fetch) in fetches.clone() {
+            one_by_one.insert(&id, fetch);
+        }
+        at_once.insert_all(fetches);
+        assert_eq!(at_once.len(), 400);
+        assert_eq!(at_once.by_due, one_by_one.by_due);
+        assert_eq!(at_once.by_last, one_by_one.by_last);
+        assert_eq!(at_once.quarantined, one_by_one.quarantined);
     }
 }

@@ -121,18 +121,20 @@ impl HistorySchedule {
         self.batch_size.set(now, batch_size);
     }
 
-    pub(super) fn restore(&mut self, id: &DefinitionId, times: FetchTimes) {
-        let FetchTimes {
-            last,
-            quarantined_until,
-        } = times;
-        let fetch = Fetch {
-            due: quarantined_until,
-            unsettled: 0,
-            last,
-            quarantined_until,
-        };
-        self.definitions.insert(id, fetch);
+    pub(super) fn restore(
+        &mut self,
+        fetches: impl IntoIterator<Item = (DefinitionId, FetchTimes)>,
+    ) {
+        let fetches = fetches.into_iter();
+        self.definitions.insert_all(fetches.map(|(id, times)| {
+            let fetch = Fetch {
+                due: times.quarantined_until,
+                unsettled: 0,
+                last: times.last,
+                quarantined_until: times.quarantined_until,
+            };
+            (id, fetch)
+        }));
     }
 
     pub(super) fn times(&self, id: &DefinitionId) -> FetchTimes {

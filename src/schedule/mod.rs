@@ -144,9 +144,12 @@ impl Schedule {
         self.paused_until = pause.map(|pause| now + pause);
     }
 
-    /// Goes on from before a restart: one definition's times.
-    pub fn restore_fetch(&mut self, id: &DefinitionId, fetch: FetchTimes) {
-        self.history.restore(id, fetch);
+    /// Goes on from before a restart: the times of definitions.
+    pub fn restore_fetches(
+        &mut self,
+        fetches: impl IntoIterator<Item = (DefinitionId, FetchTimes)>,
+    ) {
+        self.history.restore(fetches);
     }
 
     /// One definition's times.

@@ -90,8 +90,9 @@ impl KnownTenant {
         // The new schedule knows of none.
         self.asked.clear();
         self.bare.clear();
+        let times = |id: &DefinitionId| (id.clone(), before.fetch_times(id));
+        schedule.restore_fetches(published.keys().map(times));
         for (id, scan) in &published {
-            schedule.restore_fetch(id, before.fetch_times(id));
             self.ask_for(id, &scan.bare);
         }
         self.unsaved.extend(hidden.keys().cloned());
@@ -109,7 +110,7 @@ impl KnownTenant {
         }
     }
 
-    /// Goes on from before a restart.
+    /// Goes on from before a restart, as a tenant of which nothing is known yet.
     pub fn restore(&mut self, schedule: &mut Schedule, loaded: Loaded, clock: &Clock) {
         let now = clock.now();
         self.health.created = Some(now.wall);
@@ -139,6 +140,7 @@ impl KnownTenant {
             self.health.created = row.created;
         }
         self.believed = Some(latest);
+        let (mut published, mut fetches) = (Vec::new(), Vec::new());
         for (id, mut row) in loaded.definitions {
             row.scan.forget_after(latest);
             if let Some(vanished) = row.vanished {
@@ -157,17 +159,18 @@ impl KnownTenant {
             let quarantined_until = row
                 .quarantined_until
                 .map(|moment| now.uptime_of(moment).min(longest));
-            schedule.restore_fetch(
-                &id,
-                FetchTimes {
-                    last,
-                    quarantined_until,
-                },
-            );
+            let times = FetchTimes {
+                last,
+                quarantined_until,
+            };
+            fetches.push((id.clone(), times));
             self.ask_for(&id, &row.scan.bare);
-            self.outdated.insert(id.clone());
-            self.restored.insert(id.clone());
-            self.scans.insert(id, Box::new(row.scan));
+            published.push((id, Box::new(row.scan)));
         }
+        // Nothing was known yet. They come in order, and many at once are little work.
+        self.scans = published.into_iter().collect();
+        self.restored = self.scans.keys().cloned().collect();
+        self.outdated = self.restored.clone();
+        schedule.restore_fetches(fetches);
     }
 }
