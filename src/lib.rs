@@ -41,6 +41,7 @@
 //! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either: `crates/clock` |
 //! | [`backoff`] | 0 | growing waits after failures |
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
+//! | `parallel` | 1 | the same work on many things, shared among the cores |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; one definition's runs; how polling goes |
 //! | [`budget`] | 2 | the sliding log of calls that hands out permits |
 //! | [`config`] | 3 | the YAML files and the environment, read with `crates/config-report` |
@@ -62,6 +63,7 @@ pub mod exposition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod model;
+mod parallel;
 pub mod polling;
 pub mod schedule;
 pub mod shutdown;

@@ -1,11 +1,14 @@
-//! What is known from before, when a tenant is taken over.
+//! What is known from before, when a tenant is taken over. Of several it is read on several cores,
+//! for which the thread of the disk waits.
 
+use std::iter::zip;
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase as _};
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
+use super::file;
 use super::handle::{Job, Priority};
 use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
 use super::{
@@ -14,10 +17,36 @@ use super::{
 };
 use crate::budget::{BudgetKey, Call, Reserve};
 use crate::clock::Uptime;
+use crate::config;
 use crate::model::{DefinitionId, TenantName};
+use crate::parallel;
 
 /// The span of the longest limit, in which calls count.
 const HOUR: Duration = Duration::from_hours(1);
+
+/// Tenants that are read at once, at most: nothing is written meanwhile.
+const AT_ONCE: usize = 32;
+
+/// Of whom it is asked what is known.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// What its calls come out of.
+    pub budget: BudgetKey,
+    /// Its directory: what is known of another one under its name is forgotten.
+    pub directory: String,
+}
+
+impl From<&config::Tenant> for Asked {
+    fn from(tenant: &config::Tenant) -> Self {
+        Self {
+            tenant: tenant.name.clone(),
+            budget: tenant.budget_key(),
+            directory: tenant.tenant_id.clone(),
+        }
+    }
+}
 
 /// What is known of one tenant from before.
 #[derive(Debug, Default)]
@@ -37,28 +66,46 @@ pub struct Loaded {
 }
 
 impl Store {
-    /// Everything known of `tenant`, if it is about `directory`, and of its budget. A row
-    /// that cannot be read is left out.
+    /// Everything known of a tenant and of its budget. A row that cannot be read is left out.
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn load(
+    pub async fn load(&self, asked: Asked) -> Result<Loaded, StoreError> {
+        let loaded = self.load_all(&[asked]).await?;
+        Ok(loaded.into_iter().next().unwrap_or_default())
+    }
+
+    /// The same of several tenants, in their order, read on several cores.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn load_all(&self, asked: &[Asked]) -> Result<Vec<Loaded>, StoreError> {
+        let mut all = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(AT_ONCE) {
+            let wanted = asked.to_vec();
+            let loaded = self.run(move |disk| load(disk, &wanted)).await??;
+            all.extend(zip(asked, loaded).map(|(asked, loaded)| self.checked(asked, loaded)));
+        }
+        Ok(all)
+    }
+
+    /// Without what is about another directory, which is forgotten.
+    fn checked(
         &self,
-        tenant: &TenantName,
-        budget: &BudgetKey,
-        directory: &str,
-    ) -> Result<Loaded, StoreError> {
-        let (owner, key) = (tenant.clone(), budget.clone());
-        let mut loaded = self.run(move |disk| load(disk, &owner, &key)).await??;
+        Asked {
+            tenant, directory, ..
+        }: &Asked,
+        mut loaded: Loaded,
+    ) -> Loaded {
         let known = loaded.tenant.as_ref();
-        let known = known.and_then(|tenant| tenant.directory.as_deref());
+        let known = known.and_then(|tenant| tenant.directory.as_ref());
         if known.is_some_and(|known| known != directory) {
             tracing::warn!(%tenant, "the tenant is another directory than before: what was known under its name is forgotten");
             loaded.tenant = None;
             loaded.definitions = Vec::new();
             self.forget(tenant);
         }
-        Ok(loaded)
+        loaded
     }
 
     /// Forgets what is known of `tenant`, but not the calls of its budget.
@@ -101,18 +148,19 @@ impl Store {
     }
 }
 
-fn load(disk: &mut Disk, tenant: &TenantName, budget: &BudgetKey) -> Result<Loaded, StoreError> {
+fn load(disk: &mut Disk, asked: &[Asked]) -> Result<Vec<Loaded>, StoreError> {
     let (boot_id, now) = (disk.boot_id.clone(), disk.clock.uptime());
     let boot_id = boot_id.as_deref();
     let path = disk.path.clone();
     let database = disk.database()?;
-    super::file::caught(&path, || read(database, tenant, budget, boot_id, now))
+    let read = |asked| file::caught(&path, || read(database, asked, boot_id, now));
+    let loaded = parallel::map(asked.iter().collect(), 1, read);
+    loaded.into_iter().collect()
 }
 
 fn read(
     database: &Database,
-    tenant: &TenantName,
-    budget: &BudgetKey,
+    Asked { tenant, budget, .. }: &Asked,
     boot_id: Option<&str>,
     now: Uptime,
 ) -> Result<Loaded, StoreError> {
@@ -141,8 +189,16 @@ fn read(
         if owner != name {
             break;
         }
-        if let Some(row) = rows::read::<DefinitionRow>(name, value.value()) {
-            loaded.definitions.push((DefinitionId::new(id), row.into()));
+        if let Some(row) = rows::read::<DefinitionRow<'_>>(name, value.value()) {
+            let state = DefinitionState::from(row);
+            let known = &state.scan.definition().id;
+            let is_spelled_alike = known.as_str() == id;
+            let id = if is_spelled_alike {
+                known.clone()
+            } else {
+                DefinitionId::new(id)
+            };
+            loaded.definitions.push((id, state));
         }
     }
 

@@ -47,7 +47,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::ask::ask;
 use self::disk::Disk;
 use self::handle::{Handle, Job, Priority, Write};
-pub use self::load::Loaded;
+pub use self::load::{Asked, Loaded};
 pub use self::rows::Stamp;
 pub use self::tenant::TenantStore;
 use crate::budget::{Budget, BudgetKey, WeakBudget};

@@ -115,7 +115,7 @@ fn forget_budget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreEr
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{budget_key, changes, open};
+    use super::super::tests::{asked, budget_key, changes, open};
     use super::*;
     use crate::budget::{Call, CallLog as _};
     use crate::clock::{Clock, Timestamp};
@@ -136,7 +136,9 @@ mod tests {
 
     async fn is_known(store: &Store, name: &str) -> bool {
         let tenant = TenantName::new(name);
-        let loaded = store.load(&tenant, &budget_key(name), "directory").await;
+        let loaded = store
+            .load(asked(&tenant, &budget_key(name), "directory"))
+            .await;
         let loaded = loaded.unwrap();
         let rows = [
             usize::from(loaded.tenant.is_some()),

@@ -46,8 +46,17 @@ fn key() -> BudgetKey {
     budget_key("application")
 }
 
+/// A question about a tenant.
+pub(super) fn asked(tenant: &TenantName, budget: &BudgetKey, directory: &str) -> Asked {
+    Asked {
+        tenant: tenant.clone(),
+        budget: budget.clone(),
+        directory: directory.to_owned(),
+    }
+}
+
 async fn load(store: &Store) -> Loaded {
-    let loaded = store.load(&name(), &key(), "directory").await;
+    let loaded = store.load(asked(&name(), &key(), "directory")).await;
     loaded.expect("it can be read")
 }
 
@@ -154,8 +163,48 @@ async fn what_was_saved_comes_back_and_only_its_owner_may_read_it() {
         );
     }
     let (name, key) = (TenantName::new("contos"), budget_key("other"));
-    let other = store.load(&name, &key, "directory").await;
+    let other = store.load(asked(&name, &key, "directory")).await;
     assert!(other.expect("it can be read").definitions.is_empty());
+}
+
+/// More tenants than are read at once, each with one definition more than the one before.
+#[tokio::test]
+async fn many_tenants_are_read_in_their_order_and_a_damaged_row_costs_itself_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = clock();
+    let store = open(folder.path(), &clock).await;
+    let tenants: Vec<_> = (0..70)
+        .map(|number| TenantName::new(&format!("tenant-{number:02}")))
+        .collect();
+    for (number, tenant) in tenants.iter().enumerate() {
+        let of = store.of(tenant, &key());
+        let saved = changes(&of, clock.uptime(), number);
+        assert!(of.save(saved).await.is_empty());
+    }
+    let damaged = store.write(Priority::Now, |writing| {
+        let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+        let row = ("tenant-40", "00020");
+        table
+            .insert(row, &b"no row"[..])
+            .map_err(redb::Error::from)?;
+        Ok(())
+    });
+    assert_eq!(damaged.await, Ok(true));
+    let asked = tenants
+        .iter()
+        .map(|tenant| asked(tenant, &key(), "directory"));
+    let asked: Vec<_> = asked.collect();
+    let all = store.load_all(&asked).await.expect("it can be read");
+    assert_eq!(all.len(), tenants.len());
+    for (number, (loaded, asked)) in all.iter().zip(asked).enumerate() {
+        let ids = loaded.definitions.iter().map(|(id, _)| id.as_str());
+        let is_there = |place: &usize| (number, *place) != (40, 20);
+        let expected = (0..number).filter(is_there);
+        let expected: Vec<_> = expected.map(|place| format!("{place:05}")).collect();
+        assert_eq!(ids.collect::<Vec<_>>(), expected, "tenant {number}");
+        let alone = store.load(asked).await.expect("it can be read");
+        assert_eq!(format!("{loaded:?}"), format!("{alone:?}"));
+    }
 }
 
 /// Calls are on the scale of uptime: however the wall clock jumps while the process is down,
@@ -228,13 +277,13 @@ async fn how_long_a_budget_was_in_other_hands_is_known() {
     let released = load(&store).await;
     assert_eq!(released.gap, minutes(5), "given up is given up");
     let other = store
-        .load(&name(), &budget_key("another"), "directory")
+        .load(asked(&name(), &budget_key("another"), "directory"))
         .await;
     let other = other.expect("it can be read");
     assert_eq!((other.gap, other.is_complete), (None, false));
     tokio::time::advance(Duration::from_hours(1)).await;
     let other = store
-        .load(&name(), &budget_key("another"), "directory")
+        .load(asked(&name(), &budget_key("another"), "directory"))
         .await;
     let other = other.expect("it can be read");
     assert_eq!((other.gap, other.is_complete), (None, true));
@@ -372,7 +421,9 @@ async fn what_is_known_of_another_directory_is_forgotten() {
     let of = store.of(&name(), &key());
     let saved = changes(&of, clock.uptime(), 3);
     assert!(of.save(saved).await.is_empty());
-    let moved = store.load(&name(), &key(), "another directory").await;
+    let moved = store
+        .load(asked(&name(), &key(), "another directory"))
+        .await;
     let moved = moved.expect("it can be read");
     assert!(moved.tenant.is_none() && moved.definitions.is_empty());
     assert!(load(&store).await.definitions.is_empty(), "for good");

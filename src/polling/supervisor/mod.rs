@@ -15,6 +15,7 @@ mod budgets;
 mod restart;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::zip;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +31,14 @@ use crate::clock::{Clock, Uptime};
 use crate::config::{self, Config};
 use crate::defender::{Client, HttpClient, HttpError, TokenSource};
 use crate::model::TenantName;
+use crate::parallel;
 use crate::polling::Expected;
 use crate::polling::poller::{ApiAccess, Poller};
 use crate::polling::shard::Shard;
 use crate::polling::snapshot::Snapshot;
 use crate::polling::tenant::KnownTenant;
 use crate::schedule::Schedule;
-use crate::store::{Loaded, Store, StoreError, TenantStore};
+use crate::store::{Asked, Loaded, Store, StoreError, TenantStore};
 
 /// Between the first calls of one tenant and the next, on average: the sign-in host should
 /// not see all of them at once.
@@ -152,9 +154,11 @@ impl Supervisor {
                     let same_token = member.config.signs_in_like(tenant);
                     changed.insert(tenant.name.clone(), (tenant, loaded, same_token));
                 }
-                _ => added.push((tenant, self.load(tenant).await?)),
+                _ => added.push(tenant),
             }
         }
+        let loaded = self.load_all(&added).await?;
+        let mut added: Vec<_> = zip(added, loaded).collect();
         for warning in new.warnings() {
             tracing::warn!(%warning, "configuration");
         }
@@ -172,12 +176,13 @@ impl Supervisor {
         for poller in stopped {
             let name = poller.tenant().clone();
             if let Some((tenant, mut loaded, same_token)) = changed.remove(&name) {
-                let mut access = self.access(tenant, &http);
+                let mut access = self.around.access(tenant, &http);
                 if same_token {
                     access.tokens = access.tokens.succeeding(poller.tokens());
                 }
                 let (budget, store) = self.hold(tenant, &mut loaded, &mut unknown);
-                let poller = poller.resume(tenant, access, budget, store);
+                let mut poller = poller.resume(tenant, access, budget, store);
+                poller.publish_restored();
                 self.start(tenant, poller, &mut start);
             } else {
                 self.around.snapshot.remove(&name);
@@ -189,8 +194,7 @@ impl Supervisor {
         }
         // Those that are polled one after the other have rows side by side, which share a page.
         added.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-        for (tenant, loaded) in added {
-            let poller = self.poller(tenant, loaded, &http, &mut unknown);
+        for (tenant, poller) in self.pollers(added, &http, &mut unknown) {
             self.start(tenant, poller, &mut start);
         }
         unknown.log();
@@ -296,8 +300,7 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, tenant: &config::Tenant, mut poller: Poller, at: &mut Uptime) {
-        poller.publish_restored();
+    fn start(&mut self, tenant: &config::Tenant, poller: Poller, at: &mut Uptime) {
         let retry = poller.retry();
         let stop = self.shutdown.child_token();
         *at = *at + SPREAD.mul_f64(fastrand::f64() * 2.0);
@@ -325,25 +328,19 @@ impl Supervisor {
         built.unwrap_or_else(|error| Err(HttpError::Build(error.to_string())))
     }
 
-    fn access(&self, tenant: &config::Tenant, http: &HttpClient) -> ApiAccess {
-        let clock = &self.around.clock;
-        ApiAccess {
-            client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone())
-                .of_version(tenant.api_version.as_deref()),
-            tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
-        }
-    }
-
     /// What is known of a tenant and its budget from before.
     async fn load(&self, tenant: &config::Tenant) -> Result<Loaded, StoreError> {
-        match &self.around.store {
-            Some(store) => {
-                let key = tenant.budget_key();
-                let loaded = store.load(&tenant.name, &key, &tenant.tenant_id);
-                store.unless_it_hangs(loaded).await?
-            }
-            None => Ok(Loaded::default()),
-        }
+        let loaded = self.load_all(&[tenant]).await?;
+        Ok(loaded.into_iter().next().unwrap_or_default())
+    }
+
+    /// The same of several tenants, in their order.
+    async fn load_all(&self, tenants: &[&config::Tenant]) -> Result<Vec<Loaded>, StoreError> {
+        let Some(store) = &self.around.store else {
+            return Ok(tenants.iter().map(|_| Loaded::default()).collect());
+        };
+        let asked: Vec<_> = tenants.iter().map(|tenant| Asked::from(*tenant)).collect();
+        store.unless_it_hangs(store.load_all(&asked)).await?
     }
 
     /// The tenant's budget, which it holds from now on, and its part of the store.
@@ -358,16 +355,47 @@ impl Supervisor {
             .hold(tenant, loaded, store.as_ref(), clock, unknown)
     }
 
-    /// A poller of a new tenant, with what is known of it from before.
-    fn poller(
+    /// Pollers of new tenants, with what is known of them from before, which they publish. Of
+    /// many definitions that is a lot of work, and done on several cores.
+    fn pollers<'t>(
         &mut self,
-        tenant: &config::Tenant,
-        mut loaded: Loaded,
+        tenants: Vec<(&'t config::Tenant, Loaded)>,
         http: &HttpClient,
         unknown: &mut Unknown,
+    ) -> Vec<(&'t config::Tenant, Poller)> {
+        let tenants = tenants.into_iter().map(|(tenant, mut loaded)| {
+            let held = self.hold(tenant, &mut loaded, unknown);
+            (tenant, loaded, held)
+        });
+        let (tenants, around) = (tenants.collect(), &self.around);
+        parallel::map(tenants, 1, |(tenant, loaded, (budget, store))| {
+            let mut poller = around.poller(tenant, loaded, http, budget, store);
+            poller.publish_restored();
+            (tenant, poller)
+        })
+    }
+}
+
+impl Shared {
+    fn access(&self, tenant: &config::Tenant, http: &HttpClient) -> ApiAccess {
+        let clock = &self.clock;
+        ApiAccess {
+            client: Client::new(http.clone(), tenant.api_base_url.clone(), clock.clone())
+                .of_version(tenant.api_version.as_deref()),
+            tokens: TokenSource::new(tenant, http.clone(), clock.clone()),
+        }
+    }
+
+    /// A poller of a new tenant, with what is known of it from before.
+    fn poller(
+        &self,
+        tenant: &config::Tenant,
+        loaded: Loaded,
+        http: &HttpClient,
+        budget: Budget,
+        store: Option<TenantStore>,
     ) -> Poller {
-        let (budget, store) = self.hold(tenant, &mut loaded, unknown);
-        let clock = &self.around.clock;
+        let clock = &self.clock;
         let filter = tenant.definitions.clone();
         let mut known =
             KnownTenant::new(tenant.name.clone(), tenant.into(), filter, budget.clone());
@@ -378,7 +406,7 @@ impl Supervisor {
             schedule,
             budget,
             self.access(tenant, http),
-            self.around.snapshot.clone(),
+            self.snapshot.clone(),
             store,
             clock.clone(),
         )

@@ -58,14 +58,16 @@ impl Supervisor {
         let times = before.get(name).map_or(0, |view| view.health.restarts) + 1;
         tracing::error!(tenant = %name, times, retry_in_seconds = wait.as_secs(), "polling ended by an error of this program, and starts anew from what was saved; please report it");
         let loaded = self.load(&tenant).await;
-        let loaded = loaded.unwrap_or_else(|error| {
+        let mut loaded = loaded.unwrap_or_else(|error| {
             tracing::warn!(tenant = %name, %error, "what was saved cannot be read");
             Loaded::default()
         });
         let mut unknown = Unknown::default();
-        let mut poller = self.poller(&tenant, loaded, &http, &mut unknown);
+        let (budget, store) = self.hold(&tenant, &mut loaded, &mut unknown);
         unknown.log();
+        let mut poller = self.around.poller(&tenant, loaded, &http, budget, store);
         poller.restarted(times);
+        poller.publish_restored();
         self.start(&tenant, poller, &mut (now + wait));
         if let Some(member) = self.members.get_mut(name) {
             member.restart = (wait * 2).min(LONGEST_RESTART);

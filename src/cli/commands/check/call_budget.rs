@@ -118,7 +118,7 @@ impl CallBudget {
         };
         let Loaded {
             calls, tenant: row, ..
-        } = store.load(&tenant.name, &key, &tenant.tenant_id).await?;
+        } = store.load(tenant.into()).await?;
         let log = Arc::new(store.of(&tenant.name, &key).without_leases());
         let budget = Budget::restore(self.clock.clone(), tenant.api_limits, calls, Some(log));
         let share = budget.with_limits(tenant.limits);
