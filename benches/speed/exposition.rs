@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::fixture;
-use crate::measure::{least, row};
+use crate::measure::{least_of_all_threads, row};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -134,7 +134,7 @@ pub fn run(definitions: usize) {
         same_second,
         news_gzip,
         gzip,
-    ] = least([
+    ] = least_of_all_threads([
         &mut || {
             copy.copy_from_slice(black_box(body.as_bytes()));
             black_box(&copy);

@@ -96,11 +96,12 @@ impl Chunk {
         }
     }
 
-    /// The chunk `before` if it has the same text: it may have been compressed.
-    pub(super) fn or_the_same(self, before: &Self) -> Self {
-        match (&self, before) {
-            (Self::Kept(new), Self::Kept(old)) if new.text == old.text => before.clone(),
-            _ => self,
+    /// Becomes the chunk `before` if that has the same text: it may have been compressed.
+    pub(super) fn share(&mut self, before: &Self) {
+        if let (Self::Kept(new), Self::Kept(old)) = (&mut *self, before)
+            && new.text == old.text
+        {
+            Arc::clone_from(new, old);
         }
     }
 

@@ -311,12 +311,10 @@ fn errors(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
 }
 
 fn states(lines: &mut SampleWriter<'_>, tenant: &TenantView) {
-    let total = tenant.distinct_definitions().count();
-    let active = tenant
-        .distinct_definitions()
-        .filter(|view| view.definition.is_active)
-        .count();
-    let counts = [active, total - active, tenant.health.quarantined];
+    let mut counts = [0, 0, tenant.health.quarantined];
+    for view in tenant.distinct_definitions() {
+        counts[usize::from(!view.definition.is_active)] += 1;
+    }
     for (state, count) in catalog::STATES.into_iter().zip(counts) {
         lines.sample(&[tenant.name.as_str(), state], count);
     }
