@@ -19,7 +19,7 @@ use crate::exposition::SelfMetrics;
 use crate::exposition::catalog::Handler;
 use crate::polling::Expected;
 use crate::polling::snapshot::Snapshot;
-use crate::polling::supervisor::{Shared, Supervisor};
+use crate::polling::supervisor::{self, Shared, Supervisor};
 use crate::shutdown::GRACE;
 use crate::store::{Store, StoreEvent};
 use crate::web::{self, ReloadRequests, WebState};
@@ -103,9 +103,14 @@ impl Exporter {
         let own = SelfMetrics::with_log(clock.wall(), process.log.dropped());
         let (events, time) = (own.clone(), clock.clone());
         let server = server.on_event(move |event| count(&events, &time, event));
+        // Both read files, and wait for the disk.
+        let (store, http) = tokio::join!(
+            store(storage, &clock, &own),
+            supervisor::new_http(&config, None, &clock)
+        );
         let around = Shared {
             snapshot: Snapshot::default(),
-            store: store(storage, &clock, &own).await?,
+            store: store?,
             expected: Expected::default(),
             shard: flags.shard()?,
             clock: clock.clone(),
@@ -124,7 +129,7 @@ impl Exporter {
         };
         let store = around.store.clone();
         let mut supervisor = Supervisor::new(around, shutdown.clone());
-        let tenants = supervisor.apply(&config).await?.added;
+        let tenants = supervisor.apply_with(&config, http?).await?.added;
         in_force.set(config);
         let start = || "what it was started with".to_owned();
         let file = flags.config_file.as_ref();

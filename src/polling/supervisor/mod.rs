@@ -130,7 +130,19 @@ impl Supervisor {
     /// # Errors
     /// [`FleetError`]; then nothing has changed.
     pub async fn apply(&mut self, config: &Config) -> Result<Applied, FleetError> {
-        let new = self.new_http(config).await?;
+        let new = new_http(config, self.http.clone(), &self.around.clock).await?;
+        self.apply_with(config, new).await
+    }
+
+    /// The same with a client that was built for `config` while something else was done.
+    ///
+    /// # Errors
+    /// As of [`Self::apply`].
+    pub async fn apply_with(
+        &mut self,
+        config: &Config,
+        new: HttpClient,
+    ) -> Result<Applied, FleetError> {
         let http = self.http.clone().unwrap_or_else(|| new.clone());
         let shard = self.around.shard;
         let ours = config.tenants.iter();
@@ -316,18 +328,6 @@ impl Supervisor {
         self.members.insert(tenant.name.clone(), member);
     }
 
-    /// A client with the roots of the system as they are now. Files that hang hold up nothing else.
-    async fn new_http(&self, config: &Config) -> Result<HttpClient, HttpError> {
-        let (settings, clock) = (config.http.clone(), self.around.clock.clone());
-        let before = self.http.clone();
-        let built = tokio::task::spawn_blocking(move || match before {
-            Some(before) => before.anew(&settings),
-            None => HttpClient::new(&settings, clock),
-        });
-        let built = built.await;
-        built.unwrap_or_else(|error| Err(HttpError::Build(error.to_string())))
-    }
-
     /// What is known of a tenant and its budget from before.
     async fn load(&self, tenant: &config::Tenant) -> Result<Loaded, StoreError> {
         let loaded = self.load_all(&[tenant]).await?;
@@ -374,6 +374,25 @@ impl Supervisor {
             (tenant, poller)
         })
     }
+}
+
+/// A client with the roots of the system as they are now, which takes the place of the one
+/// `before`. Files that hang hold up nothing else.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn new_http(
+    config: &Config,
+    before: Option<HttpClient>,
+    clock: &Clock,
+) -> Result<HttpClient, HttpError> {
+    let (settings, clock) = (config.http.clone(), clock.clone());
+    let built = tokio::task::spawn_blocking(move || match before {
+        Some(before) => before.anew(&settings),
+        None => HttpClient::new(&settings, clock),
+    });
+    let built = built.await;
+    built.unwrap_or_else(|error| Err(HttpError::Build(error.to_string())))
 }
 
 impl Shared {
