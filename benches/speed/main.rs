@@ -1,9 +1,9 @@
 //! What the parts of the exporter cost, each beside a baseline in the same run:
 //! `cargo bench --bench speed [-- DEFINITIONS...]`. `benches/run.sh` adds peers and sockets.
 //!
-//! What is measured is the thread's time on the processor, not time on the wall,
-//! and the least of several rounds counts: other work on the machine disturbs
-//! both little. Ratios of one run can be compared; absolute figures cannot.
+//! What is measured is the thread's time on the processor, and of scrapes that of all threads,
+//! not time on the wall, and the least of several rounds counts: other work on the machine
+//! disturbs both little. Ratios of one run can be compared; absolute figures cannot.
 
 mod decode;
 mod exposition;
