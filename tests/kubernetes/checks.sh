@@ -246,7 +246,7 @@ END
     expect "without a password" 401 "$(curl -sk -o /dev/null -w '%{http_code}' "https://$(address exporter-0):10063/metrics")"
     h test exporter >/dev/null
     local PATIENCE=300
-    eventually "a scrape over TLS, with a password" query 'up{namespace="web",instance="exporter-0"} == 1'
+    eventually "a scrape over TLS, with a password" query 'up{namespace="web",instance="web/exporter-0"} == 1'
     # A file that is wrong is refused beforehand.
     refuses "web-config.yml" install exporter --values "$work/web.yaml" --set webConfig.config.tls_server_config.min_version=TLS10
     h uninstall exporter >/dev/null
@@ -258,10 +258,16 @@ check_monitoring() {
     # The operator's config-reloader misses a change that comes while it reloads, for three minutes.
     local PATIENCE=300
     install one --set demo=true --set monitor.enabled=true,monitor.interval=5s,monitor.scrapeTimeout=5s --set prometheusRule.enabled=true --set dashboards.enabled=true
-    is_scraped() { query "up{job=\"defender-scan-exporter\",namespace=\"monitored\",pod=\"$1\",instance=\"$1\"} == 1"; }
-    eventually "a scrape of the first" is_scraped one-0
+    is_scraped() { query "up{job=\"defender-scan-exporter\",namespace=\"$1\",pod=\"$2\",instance=\"$1/$2\"} == 1"; }
+    eventually "a scrape of the first" is_scraped monitored one-0
     install two --set demo=true --set monitor.enabled=true,monitor.interval=5s,monitor.scrapeTimeout=5s,monitor.kind=PodMonitor
-    eventually "a scrape of the second" is_scraped two-0
+    # A namesake of the first elsewhere: alerts about one must not hide behind the other.
+    use_namespace elsewhere
+    install one --set demo=true --set monitor.enabled=true,monitor.interval=5s,monitor.scrapeTimeout=5s
+    namespace=monitored
+    eventually "a scrape of the second" is_scraped monitored two-0
+    eventually "a scrape of the first's namesake" is_scraped elsewhere one-0
+    helm --namespace elsewhere uninstall one >/dev/null
     expect "targets of the two releases" 2 "$(prometheus query --data-urlencode 'query=count(up{namespace="monitored"})' | jq -r '.data.result[0].value[1]')"
     local name
     for name in fleet definition exporter; do
@@ -284,7 +290,7 @@ http.server.HTTPServer(("'$node'", 19099), Hook).serve_forever()' >"$work/webhoo
         k delete pod one-0 --grace-period=0 --force >/dev/null 2>&1
         eventually "a pod after restart $restart" shows one-0 '^process_start_time_seconds'
     done
-    eventually "an alert that reaches the webhook" grep -q '"alertname":"DefenderExporterRestarting".*"instance":"one-0"' "$work/webhook.log"
+    eventually "an alert that reaches the webhook" grep -q '"alertname":"DefenderExporterRestarting".*"instance":"monitored/one-0"' "$work/webhook.log"
     # Deleting one release leaves the other alone.
     local before
     before=$(uid two-0)
