@@ -185,6 +185,13 @@ def refusals():
     print(f"{len(cases)} wrong values refused by name")
 
 
+def verbatim():
+    """The configuration arrives word for word: its messages name the lines of the user's file."""
+    for config in ("  a: 1\n  b: 2\n", "\n\na: 1\n", "a: 1\r\nb: 2\r\n", "\ta: ü # {{ .Values }}", "---\na: 'b: c'\n...\n"):
+        found = [item["data"]["exporter.yml"] for item in objects(template({"config": config}).stdout) if item["kind"] == "ConfigMap"]
+        expect(found == [config] * 2, f"the configuration {config!r} became {found!r}")
+
+
 def stays(matrix):
     """What does not concern the pods leaves their template as it is; what does, changes it."""
     def pods(values):
@@ -260,6 +267,7 @@ def main():
     lint(matrix)
     render(matrix)
     refusals()
+    verbatim()
     stays(matrix)
     rules(matrix)
     released()
