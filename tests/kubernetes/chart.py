@@ -142,6 +142,28 @@ def changed(values, path, value):
     return values
 
 
+def numbers():
+    """Names that YAML would take for numbers."""
+    config = {"config": "tenants: []"}
+    tls = {"config": {"tls_server_config": {"cert_file": "tls.crt"}}, "secrets": ["5"]}
+    sets = [
+        config | {"existingSecret": "1", "persistence": {"existingClaim": "2"}, "webConfig": tls, "monitor": {"enabled": True}},
+        {"existingConfigMap": "1", "webConfig": {"existingSecret": "2"}, "persistence": {"storageClass": "3"}, "priorityClassName": "4"},
+        config | {"serviceAccount": {"name": "1"}, "networkPolicy": {"enabled": True}, "shards": 2, "runtimeClassName": "2"},
+        {"demo": True, "dashboards": {"enabled": True, "namespace": "1"}, "prometheusRule": {"enabled": True}},
+    ]
+    for values in sets:
+        for item in objects(helm("template", "123", str(CHART), "--namespace", "2024", values=values).stdout):
+            text = [item["metadata"]["namespace"], *item["metadata"]["labels"].values()]
+            expect(all(isinstance(value, str) for value in text), f"{values}: {item['kind']} has {text}")
+            if item["kind"] not in CUSTOM:
+                try:
+                    kubernetes_validate.validate(item, VERSIONS[0], strict=True)
+                except kubernetes_validate.ValidationError as error:
+                    expect(False, f"{values}: {item['kind']}: {error.message}")
+    print(f"{len(sets)} sets of values with numbers for names")
+
+
 def refusals():
     """Wrong values are refused, and the message names the value."""
     demo = {"demo": True}
@@ -266,6 +288,7 @@ def main():
     covers(matrix)
     lint(matrix)
     render(matrix)
+    numbers()
     refusals()
     verbatim()
     stays(matrix)

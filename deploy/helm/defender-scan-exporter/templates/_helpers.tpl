@@ -14,8 +14,8 @@
 {{- end }}
 
 {{- define "exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "exporter.labels" -}}
@@ -144,10 +144,10 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.hostAliases }}
 hostAliases:
@@ -209,12 +209,12 @@ dnsConfig:
 {{- with include "exporter.configMap" . }}
 - name: config
   configMap:
-    name: {{ . }}{{ if not $.Values.existingConfigMap }}{{ $.suffix }}{{ end }}
+    name: {{ printf "%s%s" . (ternary $.suffix "" (empty $.Values.existingConfigMap)) | quote }}
 {{- end }}
 {{- with include "exporter.secret" . }}
 - name: secrets
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
     {{- if $hook }}
     # What is missing is then said by name.
@@ -227,10 +227,10 @@ dnsConfig:
     defaultMode: 0440
     sources:
       - secret:
-          name: {{ . }}{{ if not $.Values.webConfig.existingSecret }}{{ $.suffix }}{{ end }}
+          name: {{ printf "%s%s" . (ternary $.suffix "" (empty $.Values.webConfig.existingSecret)) | quote }}
       {{- range $.Values.webConfig.secrets }}
       - secret:
-          name: {{ . }}
+          name: {{ . | quote }}
       {{- end }}
 {{- end }}
 {{- if and .Values.workloadIdentity.enabled .federated }}
