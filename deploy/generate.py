@@ -83,7 +83,7 @@ def chart_rules():
     for path in RULES:
         rules = groups(path)
         found |= {rule.get("alert") for group in rules for rule in group["rules"]}
-        note = f"# Made from alerts/{path.name} by deploy/generate.py; @names@ are thresholds of values.yaml.\n"
+        note = f"# Made from alerts/{path.name} by deploy/generate.py; names between @ are thresholds and links of values.yaml.\n"
         yield CHART / "files/rules" / path.name, note + dump({"groups": with_thresholds(rules)})
     missing = {owner for _, owners, _, _ in THRESHOLDS for owner in owners} - found
     if missing:

@@ -185,6 +185,8 @@ def refusals():
         (changed(demo, ["persistence", "accessModes"], ["ReadOnly"]), "accessModes"),
         (changed(demo, ["prometheusRule", "thresholds", "budgetShare"], 90), "budgetShare"),
         (changed(demo, ["prometheusRule", "thresholds", "stale"], 2), "stale"),
+        (demo | {"prometheusRule": {"enabled": True, "thresholds": {"staleIntervals": None}}}, "staleIntervals"),
+        (demo | {"prometheusRule": {"enabled": True, "links": None}}, "runbooks"),
         (changed(demo, ["log", "level"], "loud"), "level"),
         (changed(demo, ["extraArgs"], "--x"), "extraArgs"),
         (changed(demo, ["commonLabels"], {"a": 1}), "commonLabels"),
@@ -229,6 +231,8 @@ def stays(matrix):
     restarts = changed(base, ["autoReloadInterval"], "0s")
     expect(pods(restarts) != pods(changed(more, ["autoReloadInterval"], "0s")), "a changed configuration is never in force")
     expect(pods(base) != pods(changed(base, ["shards"], 2)), "pods do not learn of a new number of shards")
+    [container] = pods(changed(base, ["livenessProbe"], None))["spec"]["containers"]
+    expect([key for key in container if key.endswith("Probe")] == ["readinessProbe", "startupProbe"], "a probe that is null is there")
 
 
 def rules(matrix):
