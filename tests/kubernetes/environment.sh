@@ -1,6 +1,6 @@
 # Where the programs are, in which versions, and how to reach the cluster; read by the other scripts.
 state=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/target/kubernetes
-# The newest that the tests were run with. The oldest that is supported is checked by hand.
+# Others are run by hand: see docs/deployment.md.
 kubernetes=${KUBERNETES:-v1.36.3}
 bin=$state/bin
 kube=$state/$kubernetes
