@@ -345,15 +345,13 @@ async fn every_metric_is_exported_and_names_no_secret() {
     assert!(!text.contains("never in the exposition"));
 }
 
-/// Each metric alone, and all of them at once.
-#[tokio::test(start_paused = true)]
-async fn an_excluded_metric_leaves_nothing_behind() {
+/// Writes the snapshot as the configuration in force wants it, and unpacks what it compressed.
+fn writer(in_force: &InForce) -> impl Fn(Format, bool) -> String + use<> {
     let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
     let own = SelfMetrics::new(at(600));
     let tenants = snapshot(&clock).read();
-    let in_force = InForce::default();
     let exposition = Exposition::new(in_force.clone());
-    let written = |format, gzip| {
+    move |format, gzip| {
         let scrape = exposition.scrape(&tenants, &clock, &own, format, gzip);
         let parts: Result<Vec<_>, _> = scrape.expect("it compresses").collect();
         let bytes = parts.expect("it compresses").concat();
@@ -365,7 +363,14 @@ async fn an_excluded_metric_leaves_nothing_behind() {
             text = String::from_utf8(bytes).expect("it is text");
         }
         text
-    };
+    }
+}
+
+/// Each metric alone, and all of them at once.
+#[tokio::test(start_paused = true)]
+async fn an_excluded_metric_leaves_nothing_behind() {
+    let in_force = InForce::default();
+    let written = writer(&in_force);
     let names: Vec<_> = catalog::all().map(|metric| metric.name).collect();
     for format in [Format::OpenMetrics, Format::Classic] {
         in_force.set(settings::excluding(&[]));
@@ -384,17 +389,10 @@ async fn an_excluded_metric_leaves_nothing_behind() {
 /// In `OpenMetrics` alone: with each sample of a counter, and with each histogram.
 #[tokio::test(start_paused = true)]
 async fn counters_say_when_they_began_where_that_is_wanted() {
-    let clock = Clock::anchored(Timestamp::from_unix_millis(NOW));
-    let own = SelfMetrics::new(at(600));
-    let tenants = snapshot(&clock).read();
     let in_force = InForce::default();
-    let exposition = Exposition::new(in_force.clone());
-    let written = |format| {
-        let scrape = exposition.scrape(&tenants, &clock, &own, format, false);
-        let parts: Result<Vec<_>, _> = scrape.expect("it is text").collect();
-        String::from_utf8(parts.expect("it is text").concat()).expect("it is text")
-    };
-    let before = [Format::Classic, Format::OpenMetrics].map(written);
+    let written = writer(&in_force);
+    let written = |format| written(format, false);
+    let before = [Format::Classic, Format::OpenMetrics].map(&written);
     in_force.set(settings::with("metrics: {created_timestamps: true}"));
     let text = written(Format::OpenMetrics);
     assert_eq!(stable(&written(Format::Classic)), stable(&before[0]));

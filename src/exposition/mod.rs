@@ -110,9 +110,7 @@ impl Exposition {
         let now = moment(clock);
         Some(Scrape::new(families, metrics, now, own, format, gzip))
     }
-}
 
-impl Exposition {
     /// What is published in `format`, and what is kept of it.
     fn kept(&self, format: Format) -> (Metrics, &Mutex<Cache>) {
         let metrics = self.config.metrics();

@@ -13,11 +13,12 @@ the processor's time.
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+
+from exporter import start
 
 TENANTS, DEFINITIONS, SCRAPES, ROUNDS = 10, 1_000, 20, 2
 # Until the histories are in.
@@ -33,16 +34,9 @@ def scrape(url, encoding="identity"):
 
 
 def measure(program, folder):
-    command = [program, "demo", "--tenants", str(TENANTS), "--definitions", str(DEFINITIONS)]
-    command += ["--storage.path", folder / "state", "--web.listen-address", "127.0.0.1:0"]
-    log = folder / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    while not (found := re.search(r"address=127\.0\.0\.1:(\d+)", log.read_text())):
-        if process.poll() is not None:
-            sys.exit(log.read_text())
-        time.sleep(0.005)
-    url = f"http://127.0.0.1:{found.group(1)}/metrics"
+    demo = ["demo", "--tenants", str(TENANTS), "--definitions", str(DEFINITIONS)]
+    process, address, _ = start(program, folder, *demo)
+    url = f"{address}/metrics"
     while scrape(url)[0].count(b"\ndefender_scan_active{") < TENANTS * DEFINITIONS:
         time.sleep(1)
     time.sleep(SETTLING_SECONDS)

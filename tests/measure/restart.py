@@ -9,33 +9,20 @@ the same state with an API that is not there, so that all it can serve comes fro
 
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
-PROGRAM = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/release/defender-scan-exporter")
+from exporter import start
+
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "target/release/defender-scan-exporter"
 TENANTS, DEFINITIONS, ROUNDS = 10, 10_000, 3
-
-
-def start(folder, *arguments):
-    log = folder / "log"
-    command = [PROGRAM.resolve(), *arguments, "--storage.path", folder / "state"]
-    command += ["--web.listen-address", "127.0.0.1:0"]
-    with log.open("w") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
-    while not (found := re.search(r"address=127\.0\.0\.1:(\d+)", log.read_text())):
-        if process.poll() is not None:
-            sys.exit(log.read_text())
-        time.sleep(0.005)
-    return process, f"http://127.0.0.1:{found.group(1)}/metrics", began
 
 
 def scrape(url):
     """How many definitions there are, the bytes, and when the first and the last of them came."""
-    with urllib.request.urlopen(url) as answer:
+    with urllib.request.urlopen(f"{url}/metrics") as answer:
         text = answer.read(1)
         first = time.monotonic()
         text += answer.read()
@@ -45,13 +32,13 @@ def scrape(url):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        demo, url, _ = start(folder, "demo", "--tenants", str(TENANTS), "--definitions", str(DEFINITIONS))
+        demo, url, _ = start(PROGRAM, folder, "demo", "--tenants", str(TENANTS), "--definitions", str(DEFINITIONS))
         while scrape(url)[0] < TENANTS * DEFINITIONS:
             time.sleep(10)
         # What is published is saved. What history tells of them goes on to come.
         time.sleep(30)
         # What is known of another directory under the same name would be forgotten.
-        with urllib.request.urlopen(url.replace("/metrics", "/config")) as answer:
+        with urllib.request.urlopen(f"{url}/config") as answer:
             found = re.findall(r'name: "(.*)"\n +tenant_id: "(.*)"', answer.read().decode())
         demo.kill()
         demo.wait()
@@ -66,7 +53,7 @@ def main():
         )
         (folder / "exporter.yml").write_text(f"tenants:\n{tenants}")
         for _ in range(ROUNDS):
-            process, url, began = start(folder, "--config.file", folder / "exporter.yml")
+            process, url, began = start(PROGRAM, folder, "--config.file", folder / "exporter.yml")
             count, size, first, last = scrape(url)
             process.kill()
             process.wait()

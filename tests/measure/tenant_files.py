@@ -16,6 +16,8 @@ import tempfile
 import time
 import urllib.request
 
+from exporter import start
+
 PROGRAM = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/release/defender-scan-exporter")
 CERTIFICATES = pathlib.Path("tests/config/certificates").resolve()
 TENANTS, A_FILE, ROUNDS = (1_000, 10_000), 100, 3
@@ -78,18 +80,10 @@ def check(folder):
 
 def run(folder):
     """The seconds until the exporter listens, and of a reload in which one tenant changed."""
-    log = folder / "log"
-    command = [PROGRAM.resolve(), "--config.file", "exporter.yml", "--storage.path", "state"]
-    command += ["--web.listen-address", "127.0.0.1:0", "--web.enable-lifecycle"]
-    with log.open("w") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+    arguments = ["--config.file", "exporter.yml", "--web.enable-lifecycle"]
+    process, address, began = start(PROGRAM, folder, *arguments)
+    listens = time.monotonic() - began
     try:
-        while not (found := re.search(r"address=127\.0\.0\.1:(\d+)", log.read_text())):
-            if process.poll() is not None:
-                sys.exit(log.read_text()[:2_000])
-            time.sleep(0.005)
-        listens = time.monotonic() - began
         times = []
         for number in range(ROUNDS):
             # The polling of so many tenants that cannot sign in takes its share of the machine.
@@ -97,12 +91,12 @@ def run(folder):
             file = folder / "tenants" / "00000.yml"
             text = re.sub(r"customer: '0\d*'", f"customer: '0{number}'", file.read_text(), count=1)
             file.write_text(text)
-            url = f"http://127.0.0.1:{found.group(1)}/-/reload"
+            request = urllib.request.Request(f"{address}/-/reload", method="POST")
             began = time.monotonic()
-            with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
+            with urllib.request.urlopen(request) as answer:
                 answer.read()
             times.append(time.monotonic() - began)
-        changed = log.read_text().count("changed=1")
+        changed = (folder / "log").read_text().count("changed=1")
         if changed != ROUNDS:
             sys.exit(f"expected {ROUNDS} reloads of one changed tenant, but found {changed}")
         return listens, min(times)

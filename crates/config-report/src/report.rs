@@ -5,6 +5,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::value::one_line;
+
 /// Where in the configuration something stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
@@ -124,17 +126,6 @@ pub fn expected(what: &str, found: &str, advice: &str) -> String {
     format!("expected {what}, but found {found}; {advice}")
 }
 
-/// The text with escapes in place of what ends a line or commands a terminal: the name of a file
-/// may hold anything.
-fn one_line(text: &str) -> String {
-    let letters = text.chars().flat_map(|letter| {
-        let escaped = letter.is_control().then(|| letter.escape_default());
-        let plain = escaped.is_none().then_some(letter);
-        escaped.into_iter().flatten().chain(plain)
-    });
-    letters.collect()
-}
-
 /// Collects what is wrong while a configuration is read.
 #[derive(Clone, Debug)]
 pub struct ConfigReport {
@@ -183,7 +174,7 @@ impl ConfigReport {
     #[must_use]
     pub fn new(origin: &str) -> Self {
         Self {
-            origins: vec![one_line(origin)],
+            origins: vec![one_line(origin.chars())],
             current: 0,
             errors: Vec::new(),
             warnings: Vec::new(),
@@ -202,7 +193,7 @@ impl ConfigReport {
     /// is about `origin`, and comes after what is wrong with all that was read before.
     pub fn within<T>(&mut self, origin: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let around = self.current;
-        let origin = one_line(origin);
+        let origin = one_line(origin.chars());
         let is_first = self.origins.first().is_some_and(|first| *first == origin);
         if is_first {
             self.current = 0;
@@ -225,7 +216,7 @@ impl ConfigReport {
         message: impl Into<String>,
     ) -> Reported {
         let location = self.location(line, key);
-        let message = one_line(&message.into());
+        let message = one_line(message.into().chars());
         self.errors
             .push((self.current, ConfigError { location, message }));
         Reported(())
@@ -234,7 +225,7 @@ impl ConfigReport {
     /// Adds a warning about `key`, or about the whole if that is empty.
     pub fn warn(&mut self, line: Option<usize>, key: &str, message: impl Into<String>) {
         let location = self.location(line, key);
-        let message = one_line(&message.into());
+        let message = one_line(message.into().chars());
         self.warnings
             .push((self.current, ConfigWarning { location, message }));
     }

@@ -218,6 +218,20 @@ pub fn looks_secret(text: &str) -> bool {
     })
 }
 
+/// The letters with escapes in place of what ends a line or commands a terminal: the name of a
+/// file may hold anything.
+pub(crate) fn one_line(letters: impl Iterator<Item = char>) -> String {
+    let mut line = String::new();
+    for letter in letters {
+        if letter.is_control() {
+            line.extend(letter.escape_debug());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
+}
+
 /// A value as errors repeat it: in quotes, on one line, cut, and without what may be a
 /// password in an address, or a secret.
 #[must_use]
@@ -228,14 +242,7 @@ pub fn excerpt(text: &str) -> String {
     if looks_secret(text) {
         return "what looks like a secret".to_owned();
     }
-    let mut short = String::new();
-    for c in text.chars().take(SHOWN) {
-        if c.is_control() {
-            short.extend(c.escape_debug());
-        } else {
-            short.push(c);
-        }
-    }
+    let mut short = one_line(text.chars().take(SHOWN));
     if text.chars().nth(SHOWN).is_some() {
         short.push('…');
     }
