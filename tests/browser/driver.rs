@@ -133,15 +133,20 @@ impl Browser {
         value.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// The first element that the selector finds.
+    /// The first element that the selector finds, once there is one.
     pub async fn find(&self, css: &str) -> Element {
-        let found = self.client.find(Locator::Css(css)).await;
-        found.unwrap_or_else(|error| panic!("{css}: {error}"))
+        eventually(&format!("{css} is there"), async || {
+            self.client.find(Locator::Css(css)).await.ok()
+        })
+        .await
     }
 
+    /// Clicks on the first element that the selector finds. The page may replace it at any time.
     pub async fn click(&self, css: &str) {
-        let clicked = self.find(css).await.click().await;
-        clicked.unwrap_or_else(|error| panic!("{css}: {error}"));
+        eventually(&format!("{css} is clicked on"), async || {
+            self.find(css).await.click().await.ok()
+        })
+        .await;
     }
 
     /// The texts of all elements that the selector finds, as a reader sees them.

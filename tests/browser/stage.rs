@@ -45,10 +45,11 @@ pub async fn stage(adjust: impl FnOnce(&mut Options)) -> Stage {
         let page = exporter.get("/").await.1;
         let known = page.contains(&format!("<strong>{definitions}</strong> definitions"));
         let metrics = exporter.get("/metrics").await.1;
-        let partial = metrics
-            .lines()
-            .any(|line| line.starts_with("defender_scan_status_code{") && line.ends_with(" 2"));
-        (known && (partial || definitions < 8)).then_some(())
+        let history = metrics.lines().filter(|line| {
+            line.starts_with("defender_collector_last_success_timestamp_seconds{")
+                && line.contains("collector=\"history\"")
+        });
+        (known && history.count() == tenants).then_some(())
     })
     .await;
     let browser = Browser::start(&exporter.url).await;

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import kubernetes_validate
@@ -182,6 +183,7 @@ def refusals():
         (changed(demo, ["monitor", "interval"], "often"), "interval"),
         (changed(demo, ["dashboards", "kind"], "Folder"), "kind"),
         (changed(demo, ["persistence", "size"], "large"), "size"),
+        (changed(demo, ["persistence", "size"], "1KB"), "size"),
         (changed(demo, ["persistence", "accessModes"], ["ReadOnly"]), "accessModes"),
         (changed(demo, ["prometheusRule", "thresholds", "budgetShare"], 90), "budgetShare"),
         (changed(demo, ["prometheusRule", "thresholds", "stale"], 2), "stale"),
@@ -190,6 +192,9 @@ def refusals():
         (changed(demo, ["log", "level"], "loud"), "level"),
         (changed(demo, ["extraArgs"], "--x"), "extraArgs"),
         (changed(demo, ["commonLabels"], {"a": 1}), "commonLabels"),
+        (changed(demo, ["commonLabels"], {"app.kubernetes.io/name": "x"}), "app.kubernetes.io/name"),
+        (changed(demo, ["podLabels"], {"helm.sh/chart": "x"}), "helm.sh/chart"),
+        (changed(demo, ["monitor", "labels"], {"app.kubernetes.io/version": "x"}), "app.kubernetes.io/version"),
         (changed(demo, ["webConfig", "config"], {"tls": {}}), "tls"),
         (changed(demo, ["config"], {"tenants": []}), "config"),
         (demo | {"config": "tenants: []"}, "demo and config"),
@@ -207,6 +212,79 @@ def refusals():
         said = done.stdout + done.stderr
         expect(done.returncode != 0 and name in said, f"{values}: expected to be refused with {name!r}, but found: {said[-400:]}")
     print(f"{len(cases)} wrong values refused by name")
+
+
+def empty(value, path=()):
+    """Places without a value, which a template left behind."""
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from empty(inner, (*path, key))
+    elif value is None:
+        yield ".".join(map(str, path))
+
+
+def nulls():
+    """Without any one default, the chart is as valid as with it, or refuses by name."""
+    config = {"config": "tenants: []", "shards": 2}
+    web = {"config": {"tls_server_config": {"cert_file": "tls.crt"}}, "secrets": ["exporter-tls"]}
+    identity = {"enabled": True, "clientId": "9b6f0000-0000-4000-8000-000000000001", "projectToken": True}
+    on = {key: {"enabled": True} for key in ("monitor", "prometheusRule", "dashboards", "networkPolicy")}
+    secret = {"enabled": True, "secretStoreRef": {"name": "vault"}, "data": [{"secretKey": "x", "remoteRef": {"key": "x"}}]}
+    base = config | on | {"webConfig": web, "workloadIdentity": identity, "externalSecret": secret}
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    paths = {path[:length] for path, _ in leaves(defaults) for length in range(1, len(path) + 1)}
+
+    def judge(path):
+        name = ".".join(path)
+        done = template(changed(base, path, None), check=False)
+        if done.returncode:
+            said = done.stdout + done.stderr
+            return [] if path[-1] in said and "nil pointer" not in said else [f"{name}: null: {said[-400:]}"]
+        wrong = []
+        for item in objects(done.stdout):
+            wrong += [f"{name}: null: {item['kind']} has nothing in {place}" for place in empty(item)]
+            if item["kind"] not in CUSTOM:
+                try:
+                    kubernetes_validate.validate(item, VERSIONS[0], strict=True)
+                except kubernetes_validate.ValidationError as error:
+                    wrong.append(f"{name}: null: {item['kind']}: {error.message}")
+        return wrong
+
+    with ThreadPoolExecutor() as pool:
+        for wrong in pool.map(judge, sorted(paths)):
+            for message in wrong:
+                expect(False, message)
+    print(f"{len(paths)} keys that are null")
+
+
+class OnceOnly(yaml.SafeLoader):
+    """A loader that refuses a key that is there twice, as Kubernetes does."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise ValueError(f"{sorted(twice)} twice")
+        return super().construct_mapping(node, deep)
+
+
+def repeated():
+    """What a user's labels and annotations repeat is there once, and the closer one wins."""
+    labels = {"commonLabels": {"team": "all", "azure.workload.identity/use": "no"}, "podLabels": {"team": "pods"}}
+    objects_on = {key: {"enabled": True, "labels": {"team": key}} for key in ("monitor", "prometheusRule", "dashboards")}
+    annotations = {"podAnnotations": {"kubectl.kubernetes.io/default-container": "sidecar"}, "autoReloadInterval": "0s"}
+    identity = {"workloadIdentity": {"enabled": True, "clientId": "9b6f0000-0000-4000-8000-000000000001"}}
+    text = template({"config": "tenants: []"} | labels | objects_on | annotations | identity).stdout
+    teams = {}
+    for item in yaml.load_all(text, OnceOnly):
+        if item:
+            teams[item["kind"]] = item["metadata"]["labels"]["team"]
+            if item["kind"] == "StatefulSet":
+                pods = item["spec"]["template"]["metadata"]
+    found = [teams[kind] for kind in ("StatefulSet", "ServiceMonitor", "PrometheusRule", "ConfigMap")]
+    expect(found == ["all", "monitor", "prometheusRule", "dashboards"], f"labels of objects: {teams}")
+    expect(pods["labels"]["team"] == "pods" and pods["labels"]["azure.workload.identity/use"] == "true", f"labels of pods: {pods['labels']}")
+    expect(pods["annotations"]["kubectl.kubernetes.io/default-container"] == "sidecar", f"annotations of pods: {pods['annotations']}")
 
 
 def verbatim():
@@ -294,6 +372,8 @@ def main():
     render(matrix)
     numbers()
     refusals()
+    nulls()
+    repeated()
     verbatim()
     stays(matrix)
     rules(matrix)

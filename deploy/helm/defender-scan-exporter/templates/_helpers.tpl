@@ -19,11 +19,18 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "exporter.labels" -}}
+{{ include "exporter.labelsWith" (list . dict) }}
+{{- end }}
+
+{{/* Labels of an object that has some of its own, which win over those of all objects. */}}
+{{- define "exporter.labelsWith" -}}
+{{- with first . -}}
 {{ include "exporter.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
+{{- end }}
+{{- with merge dict (default dict (last .)) (default dict (first .).Values.commonLabels) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
