@@ -124,7 +124,7 @@ const SELF: &str = "-x509 -days 2";
 const AUTHORITY: &str = "-x509 -days 2 -CA own.pem -CAkey own.key";
 const LEAF: &str = "-x509 -days 2 -CA own.pem -CAkey own.key -addext basicConstraints=CA:FALSE";
 /// Signs itself, without any extension.
-const VERSION_1: &str = "| openssl x509 -req -days 2 -signkey old.key";
+const VERSION_1: &str = "-out old.csr && openssl x509 -req -days 2 -in old.csr -signkey old.key";
 
 /// A certificate of `openssl`, in `NAME.pem` and `NAME.key`.
 fn certificate(served: &Served, name: &str, kind: &str) {
