@@ -218,11 +218,18 @@ async fn whoever_is_turned_away_is_told_counted_and_named() {
         let name = "defender_exporter_tls_handshake_failures_total";
         let line = format!("{name}{{reason=\"{reason}\"}} {count}");
         metrics_say(&served, "https", &own, &line).await;
-        let log = served.process.output();
-        let named = log.lines().filter(|line| {
-            line.contains(&format!("reason={reason} ")) && line.contains("client=127.0.0.1:")
-        });
-        assert_eq!(named.count(), 1, "{reason}: {log}");
+        let named = || {
+            let log = served.process.output();
+            let lines = log.lines().filter(|line| {
+                line.contains(&format!("reason={reason} ")) && line.contains("client=127.0.0.1:")
+            });
+            lines.count()
+        };
+        eventually(&format!("{reason} is logged"), async || {
+            (named() > 0).then_some(())
+        })
+        .await;
+        assert_eq!(named(), 1, "{reason}: {}", served.process.output());
     }
 }
 

@@ -153,7 +153,7 @@ async fn counted_is_seen(exporter: &Exporter, simulator: &Simulator, number: usi
         let same = (seen as f64..=(seen + unseen) as f64).contains(&counted);
         (same && calls(simulator, number, &all).len() == seen).then_some(())
     });
-    let done = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    let done = tokio::time::timeout(Duration::from_secs(55), waiting).await;
     assert!(done.is_ok(), "tenant {number}: {last}");
 }
 
@@ -189,7 +189,7 @@ async fn nothing_is_sent_again_that_was_not_counted() {
         .iter()
         .map(|front| (front.url(), front.url()))
         .collect();
-    let exporter = exporter(&simulator, &origins, "", "5s").await;
+    let exporter = exporter(&simulator, &origins, "", "20s").await;
     for (number, cell) in cells.iter().enumerate() {
         let failed = format!("{cell:?} fails and is counted");
         eventually(&failed, async || {
@@ -197,9 +197,7 @@ async fn nothing_is_sent_again_that_was_not_counted() {
             (errors(&metrics, number, cell.2) >= 2.0).then_some(())
         })
         .await;
-    }
-    for (number, (_, _, endpoint)) in cells.iter().enumerate() {
-        simulator.set_tenant_fault(number, *endpoint, None);
+        simulator.set_tenant_fault(number, cell.2, None);
     }
     all_is_well(&exporter, cells.len()).await;
     for (number, cell) in cells.iter().enumerate() {
@@ -234,7 +232,7 @@ async fn a_connection_that_breaks_costs_one_call_more() {
         .iter()
         .map(|front| (front.url(), front.url()))
         .collect();
-    let exporter = exporter(&simulator, &origins, "", "5s").await;
+    let exporter = exporter(&simulator, &origins, "", "20s").await;
     all_is_well(&exporter, cells.len()).await;
     for (number, (_, fault, endpoint)) in cells.iter().enumerate() {
         let once = Fault::Times(1, Box::new(fault.clone()));
@@ -271,7 +269,7 @@ async fn recovers_from_dead_connections(protocol: Protocol) {
     let (simulator, _) = stage(&[protocol; TENANTS]).await;
     let nginx = Nginx::start(&simulator.https_url(), protocol == Protocol::Http2).await;
     let origins = vec![(nginx.origin(), nginx.origin()); TENANTS];
-    let exporter = exporter(&simulator, &origins, &nginx.authority.pem, "3s").await;
+    let exporter = exporter(&simulator, &origins, &nginx.authority.pem, "10s").await;
     all_is_well(&exporter, TENANTS).await;
     let before = exporter.metrics().await;
 
@@ -306,7 +304,8 @@ async fn recovers_from_dead_connections(protocol: Protocol) {
             );
             lost += failed;
         }
-        let failed = errors(&after, number, Endpoint::Token);
+        let failed =
+            errors(&after, number, Endpoint::Token) - errors(&before, number, Endpoint::Token);
         assert!(failed.total_cmp(&0.0).is_eq(), "{failed} sign-ins failed");
     }
     println!(
@@ -314,7 +313,7 @@ async fn recovers_from_dead_connections(protocol: Protocol) {
         simulator.calls().len() - seen
     );
     // The time limit of the call that hangs, the back-off after it, and a wide margin.
-    assert!(took < Duration::from_secs(30), "{protocol:?}: {took:?}");
+    assert!(took < Duration::from_secs(50), "{protocol:?}: {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

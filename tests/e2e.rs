@@ -64,14 +64,18 @@ async fn values_in_prometheus_equal_the_world() {
         );
     }
 
-    let times = sorted(
-        prometheus
-            .query("defender_scan_last_timestamp_seconds", "definition_id")
-            .await,
-    );
+    // A scrape that took too long leaves nothing behind.
+    let all = async |expression: &str| {
+        eventually(expression, async || {
+            let found = sorted(prometheus.query(expression, "definition_id").await);
+            (found.len() >= expected.len()).then_some(found)
+        })
+        .await
+    };
+    let times = all("defender_scan_last_timestamp_seconds").await;
     // At each scrape, its own time less the age is when the scan ran.
-    let ran = "timestamp(defender_scan_last_age_seconds) - defender_scan_last_age_seconds";
-    let ran = sorted(prometheus.query(ran, "definition_id").await);
+    let ran =
+        all("timestamp(defender_scan_last_age_seconds) - defender_scan_last_age_seconds").await;
     for (id, (_, at)) in &expected {
         assert!(
             near(times[id], at.unix_seconds(), 0.002),
@@ -96,6 +100,7 @@ async fn a_new_run_shows_and_a_vanished_definition_goes_stale() {
         .expect("the simulator starts");
     let id = run_by_hand(&simulator);
     let exporter = Exporter::start(&simulator).await;
+    exporter.has_history().await;
     let prometheus = Prometheus::start(&exporter);
     let expression = format!("defender_scan_status_code{{definition_id=\"{id}\"}}");
     let status = async |expected: Option<f64>| {
@@ -150,14 +155,21 @@ async fn a_tenant_that_fails_keeps_its_last_values_and_disturbs_no_other() {
     };
     up([1.0, 1.0]).await;
     let count = "count(defender_scan_status_code) by (tenant)";
-    let before = prometheus.query(count, "tenant").await;
+    let before = eventually("both are there", async || {
+        let found = prometheus.query(count, "tenant").await;
+        (found.len() == 2).then_some(found)
+    })
+    .await;
     simulator.set_tenant_fault(
         1,
         Endpoint::Definitions,
         Some(Fault::error(500, "InternalError", "broken")),
     );
     up([1.0, 0.0]).await;
-    assert_eq!(prometheus.query(count, "tenant").await, before);
+    eventually("the values stay", async || {
+        (prometheus.query(count, "tenant").await == before).then_some(())
+    })
+    .await;
     let metrics = exporter.metrics().await;
     let errors = |tenant| {
         metrics.value(

@@ -160,8 +160,8 @@ async fn running_out_of_threads_in_mid_life_costs_nothing() {
         exporter.process.output().contains("reloaded").then_some(())
     })
     .await;
-    simulator.revoke_tokens(0);
     let asked = simulator.calls().len();
+    simulator.revoke_tokens(0);
     eventually("it signs in again", async || {
         let calls = simulator.calls();
         let mut later = calls.iter().skip(asked);

@@ -70,7 +70,9 @@ impl Browser {
             Some(after[..end].to_owned())
         })
         .await;
+        let minutes = json!({ "script": 300_000, "pageLoad": 300_000 });
         let capabilities = json!({
+            "timeouts": minutes,
             "goog:chromeOptions": {
                 "binary": tools::find("chromium").expect("chromium is installed"),
                 "args": [

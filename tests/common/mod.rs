@@ -257,6 +257,12 @@ impl Exporter {
         .await;
     }
 
+    /// Waits until the history of its first tenant is known: a run that comes later is counted.
+    pub async fn has_history(&self) {
+        let name = "defender_collector_last_success_timestamp_seconds";
+        self.shows(name, &["\"history\""], |at| at > 0.0).await;
+    }
+
     /// Waits until it says `pattern`, in which `…` stands for anything.
     pub async fn says(&self, pattern: &str) {
         let waiting = eventually("", async || {

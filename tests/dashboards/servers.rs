@@ -112,7 +112,7 @@ async fn todays_prometheus_counts_from_zero() {
         + "metrics: {created_timestamps: true}\n";
     settings::write_text(folder.path(), &text);
     let exporter = Exporter::start_with_flags(folder, &[]).await;
-    exporter.ready().await;
+    exporter.has_history().await;
     let id = simulator.world().definitions(0)[0].id.clone();
     simulator.world().run_now(0, &id, Outcome::Success);
     let labels = [id.as_str(), "status=\"success\""];

@@ -76,7 +76,7 @@ fn prometheus(exporter: &Exporter, alertmanager: u16, program: &str) -> Vec<Proc
         .expect("the folder can be written");
     let target = exporter.url.trim_start_matches("http://");
     let config = format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
+        "global: {{scrape_interval: 3s, scrape_timeout: 3s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:{alertmanager}']}}]}}]}}\n\
          scrape_configs: [{{job_name: defender, static_configs: [{{targets: ['{target}']}}]}}]\n"
     );
@@ -92,7 +92,7 @@ fn victoria_metrics(exporter: &Exporter, alertmanager: u16) -> Vec<Process> {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let target = exporter.url.trim_start_matches("http://");
     let config = format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+        "global: {{scrape_interval: 3s, scrape_timeout: 3s}}\n\
          scrape_configs: [{{job_name: defender, static_configs: [{{targets: ['{target}']}}]}}]\n"
     );
     fs::write(folder.path().join("scrape.yml"), config).expect("the folder can be written");
