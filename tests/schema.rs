@@ -10,13 +10,14 @@ use defender_scan_exporter::config::{Config, SCHEMA};
 use crate::config::{BAD, without_environment, yaml_files};
 
 /// What a schema cannot say, by the message for it.
-const BEYOND_A_SCHEMA: [&str; 16] = [
+const BEYOND_A_SCHEMA: [&str; 17] = [
     "with those of `defaults`; remove some",
     "`poll.definitions` of at least 10s",
     "expected at least one tenant, but found none in this file",
     "expected patterns of other files",
     ": expected a readable file, but found",
     "expected a file at ",
+    "expected a folder that can be listed",
     "_file: expected",
     "credential.path: expected a readable file",
     "credential.path: expected the path of a file",

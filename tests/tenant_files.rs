@@ -325,3 +325,26 @@ async fn a_file_that_is_too_large_is_named_with_what_to_do() {
     );
     assert_eq!(said.matches("1 MiB").count(), 1, "{said}");
 }
+
+/// A mount that is missing for a while is no reason to forget its tenants.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_gone_takes_no_tenant_along() {
+    let simulator = simulator(1).await;
+    let folder = prepare(&simulator, 1);
+    publish(folder.path(), 1, &[("a.yml", &tenant(&simulator, 0))]);
+    let exporter =
+        Exporter::start_with_flags(Arc::clone(&folder), &["--web.enable-lifecycle"]).await;
+    is_up(&exporter, 0).await;
+    let [tenants, away] = ["tenants", "away"].map(|name| folder.path().join(name));
+    fs::rename(&tenants, &away).expect("it can be moved");
+    let (status, text) = exporter.reload().await;
+    assert_eq!(status, 500, "{text}");
+    assert!(
+        text.contains("tenants`: No such file or directory (os error 2); make it"),
+        "{text}"
+    );
+    exporter.next_polls(&simulator, 1).await;
+    is_up(&exporter, 0).await;
+    fs::rename(&away, &tenants).expect("it can be moved");
+    assert_eq!(exporter.reload().await.0, 200);
+}

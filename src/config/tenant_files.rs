@@ -114,7 +114,8 @@ impl FilePattern {
     }
 
     /// The paths that match, in no order; relative ones start from `folder`. What is at them may
-    /// be anything.
+    /// be anything. The folder before the first wildcard must be there: one that is gone, such as
+    /// a mount, does not mean that its tenants are.
     ///
     /// # Errors
     /// The folder that cannot be listed, and why.
@@ -125,6 +126,7 @@ impl FilePattern {
             folder
         };
         let mut paths = vec![start.to_owned()];
+        let mut is_named = true;
         for (number, level) in self.levels.iter().enumerate() {
             let is_last = number + 1 == self.levels.len();
             paths = match level {
@@ -137,10 +139,12 @@ impl FilePattern {
                 }
                 Level::Pattern(pattern) => {
                     let lists = paths.into_iter().map(|path| match list(&path, pattern) {
-                        Ok(found) => Ok(found),
-                        Err(error) => Err((path, error)),
+                        Err(error) if is_named || !is_no_folder(&error) => Err((path, error)),
+                        listed => Ok(listed.unwrap_or_default()),
                     });
-                    lists.collect::<Result<Vec<_>, _>>()?.concat()
+                    let lists = lists.collect::<Result<Vec<_>, _>>()?;
+                    is_named = false;
+                    lists.concat()
                 }
             };
         }
@@ -148,15 +152,11 @@ impl FilePattern {
     }
 }
 
-/// The paths in `folder` whose names match; none, if it is no folder.
+/// The paths in `folder` whose names match.
 fn list(folder: &Path, pattern: &glob::Pattern) -> io::Result<Vec<PathBuf>> {
     let here = Path::new(".");
     let is_here = folder.as_os_str().is_empty();
-    let entries = match fs::read_dir(if is_here { here } else { folder }) {
-        Ok(entries) => entries,
-        Err(error) if is_no_folder(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let entries = fs::read_dir(if is_here { here } else { folder })?;
     // A name that is not UTF-8 has strange characters, but characters it has.
     let matches = |name: &OsStr| pattern.matches_with(&name.to_string_lossy(), OPTIONS);
     let mut paths = Vec::new();
@@ -266,7 +266,11 @@ pub(super) fn read(
             }
             Outcome::NoList(folder, error) => {
                 let found = format!("{}: {error}", path_excerpt(&folder));
-                let advice = "check who may read it";
+                let advice = if is_no_folder(&error) {
+                    "make it, or correct the pattern"
+                } else {
+                    "check who may read it"
+                };
                 let text = expected("a folder that can be listed", &found, advice);
                 tenants.fail(item.error(report, text));
             }

@@ -66,7 +66,14 @@ fn files_are_found_once_and_in_order() {
     is(&["*/d/*"], &["t/d/c.yml"]);
     is(&["t/[!b].y?l"], &["t/a.yml"]);
     is(&["t/[a-b].yml"], &["t/a.yml", "t/b.yml"]);
-    is(&["*/missing.yml", "missing/*.yml", "z.yml/*", "T/*"], &[]);
+    is(&["*/missing.yml", "*/missing/*.yml", "*/a.yml/*"], &[]);
+    // The folder before the first wildcard must be there.
+    for missing in ["missing/*.yml", "z.yml/*", "T/*", "t/missing/*/*.yml"] {
+        let (folder_named, _) = missing.split_once("/*").unwrap();
+        let place = folder.path().join(folder_named).display().to_string();
+        let error = found(folder.path(), &["t/*.yml", missing]).unwrap_err();
+        assert!(error.starts_with(&format!("{place}: No")), "{error}");
+    }
     // By whatever path.
     symlink("a.yml", folder.path().join("t/link.yml")).unwrap();
     symlink("t", folder.path().join("v")).unwrap();
