@@ -75,7 +75,16 @@ async fn prometheus_scrapes_with_tls_client_certificate_and_password() {
     .expect("the folder can be written");
     let _running = Process::start(own, &mut command);
     let targets = format!("http://127.0.0.1:{port}/api/v1/targets");
-    let results = eventually("all jobs have been scraped", async || {
+    let is_as_wanted = |(job, health, error): &(String, String, String)| {
+        let (wanted, reason) = match job.as_str() {
+            "good" => ("up", ""),
+            "password" => ("down", "401"),
+            _ => ("down", "tls"),
+        };
+        health == wanted && error.contains(reason)
+    };
+    // A scrape may also be too slow; the next one is not.
+    eventually("all jobs are scraped as far as they may", async || {
         let (_, body) = get(&targets).await?;
         let body: serde_json::Value = serde_json::from_str(&body).ok()?;
         let active = body["data"]["activeTargets"].as_array()?.clone();
@@ -90,18 +99,9 @@ async fn prometheus_scrapes_with_tls_client_certificate_and_password() {
             ))
         };
         let results: Option<Vec<_>> = active.iter().map(result).collect();
-        results.filter(|results| results.len() == 4)
+        results.filter(|results| results.len() == 4 && results.iter().all(is_as_wanted))
     })
     .await;
-    for (job, health, error) in results {
-        let (wanted, reason) = match job.as_str() {
-            "good" => ("up", ""),
-            "password" => ("down", "401"),
-            _ => ("down", "tls"),
-        };
-        assert_eq!(health, wanted, "{job}: {error}");
-        assert!(error.contains(reason), "{job}: {error}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,12 +224,17 @@ async fn each_client_auth_type_lets_in_whom_it_names() {
             &format!("tls_server_config: {{cert_file: server.pem, key_file: server.key, client_auth_type: {auth}, {more}}}\n"),
         );
         for newest in [Version::TLS_1_3, Version::TLS_1_2] {
-            let found = [
-                asks(None, newest).await,
-                asks(Some(&stranger), newest).await,
-                asks(Some(&signed), newest).await,
-            ];
-            assert_eq!(found, expected, "{auth} {more} {newest:?}");
+            let what = format!("{auth} {more} {newest:?} lets in {expected:?}");
+            // A request waits for the look at the file, but not long.
+            eventually(&what, async || {
+                let found = [
+                    asks(None, newest).await,
+                    asks(Some(&stranger), newest).await,
+                    asks(Some(&signed), newest).await,
+                ];
+                (found == expected).then_some(())
+            })
+            .await;
         }
         assert_eq!(served.healthcheck("https"), Some(0), "{auth}");
     }
@@ -251,9 +256,16 @@ async fn versions_and_http2_follow_the_file() {
         "web.yml",
         &format!("{TLS}http_server_config: {{http2: false}}\n"),
     );
-    assert_eq!(ask(Version::TLS_1_3).await, Some(http::Version::HTTP_11));
+    eventually("HTTP/2 is off", async || {
+        let version = ask(Version::TLS_1_3).await;
+        (version == Some(http::Version::HTTP_11)).then_some(())
+    })
+    .await;
     served.write("web.yml", &TLS.replace('}', ", min_version: TLS13}"));
-    assert_eq!(ask(Version::TLS_1_2).await, None);
+    eventually("TLS 1.2 is off", async || {
+        ask(Version::TLS_1_2).await.is_none().then_some(())
+    })
+    .await;
     assert_eq!(ask(Version::TLS_1_3).await, Some(http::Version::HTTP_2));
 }
 
@@ -320,11 +332,15 @@ async fn a_password_protects_everything_and_changes_without_a_restart() {
     assert_eq!(served.healthcheck("http"), Some(0));
 
     served.write("web.yml", &users("new"));
+    eventually("the new password is in force", async || {
+        let status = ask("/metrics", Some("new")).await.status();
+        (status == StatusCode::OK).then_some(())
+    })
+    .await;
     assert_eq!(
         ask("/metrics", Some("s3cr3t")).await.status(),
         StatusCode::UNAUTHORIZED
     );
-    assert_eq!(ask("/metrics", Some("new")).await.status(), StatusCode::OK);
     served.write("web.yml", "basic_auth_users: {alice: oops}\n");
     assert_eq!(ask("/metrics", Some("new")).await.status(), StatusCode::OK);
     assert_eq!(
@@ -336,10 +352,15 @@ async fn a_password_protects_everything_and_changes_without_a_restart() {
         &(users("new") + "rate_limit: {interval: 1h, burst: 2}\n"),
     );
     let mut statuses = Vec::new();
-    for _ in 0..3 {
-        statuses.push(ask("/-/healthy", Some("new")).await.status().as_u16());
-    }
-    assert_eq!(statuses, [200, 200, 429]);
+    eventually("the rate is limited", async || {
+        let status = ask("/-/healthy", Some("new")).await.status().as_u16();
+        statuses.push(status);
+        (status == 429).then_some(())
+    })
+    .await;
+    let (_, before) = statuses.split_last().expect("there is one");
+    assert!(before.len() >= 2, "{statuses:?}");
+    assert!(before.iter().all(|status| *status == 200), "{statuses:?}");
     assert_eq!(served.healthcheck("http"), Some(0));
     let log = served.process.output();
     assert!(!log.contains("s3cr3t") && !log.contains("$2b$"), "{log}");
