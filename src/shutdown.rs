@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub const GRACE: Duration = Duration::from_secs(4);
 
 /// How long after the end of the grace period a process that has not ended is ended.
-const OVERDUE: Duration = Duration::from_millis(300);
+pub const OVERDUE: Duration = Duration::from_millis(300);
 
 /// The signals that mean something here.
 const SIGNALS: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];

@@ -58,7 +58,7 @@ async fn one_tenants_trouble_delays_no_other() {
         .await;
     let lists = eventually("the healthy one is polled", async || {
         let lists = lists();
-        (lists.len() > 20).then_some(lists)
+        (lists.len() > 10).then_some(lists)
     })
     .await;
     for pair in lists.windows(2) {
@@ -118,7 +118,8 @@ async fn sign_ins_are_spread_whatever_made_them_necessary() {
         rest.take_while(|at| at.since(*first) < Duration::from_secs(1))
             .count()
     });
-    // 42 leave within a second. Other tests run on the same processors, so some arrive late.
+    // 42 leave within a second, and without a pace all 120 would. Other tests run on the same
+    // processors, so some arrive late, together with the next.
     let most = most.max().unwrap_or_default();
-    assert!((10..=60).contains(&most), "{most} sign-ins in a second");
+    assert!((10..=100).contains(&most), "{most} sign-ins in a second");
 }

@@ -53,11 +53,22 @@ async fn health_and_readiness() {
         .await
         .expect("the simulator starts");
     simulator.set_fault(Endpoint::Definitions, Some(Fault::Hang));
-    let exporter = Exporter::start(&simulator).await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = configuration(&simulator, folder.path(), (1_000, 50_000), &[]);
+    let text = fs::read_to_string(&file).expect("it was written");
+    let patient = text.replace("timeout: 5s", "timeout: 2m");
+    assert_ne!(patient, text);
+    fs::write(&file, patient).expect("it can be written");
+    let exporter = Exporter::start_with_flags(folder.into(), &[]).await;
     assert_eq!(exporter.get("/-/healthy").await.0, 200);
     let (status, reasons) = exporter.get("/-/ready").await;
     assert_eq!(status, 503);
     assert!(reasons.contains("tenant-0"), "{reasons}");
+    // The tenant starts anew, and its first call fails soon: that is enough.
+    let changed = text.replace("agents: 10s", "agents: 11s");
+    assert_ne!(changed, text);
+    fs::write(&file, changed).expect("it can be written");
+    exporter.process.signal("HUP");
     exporter.ready().await;
     assert_eq!(exporter.get("/nothing").await.0, 404);
     assert_eq!(exporter.get("/").await.0, 200);

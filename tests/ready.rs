@@ -1,7 +1,9 @@
 //! Readiness does not wait for what may not be done: a pause that the service asked for, or a
 //! budget that is used up, would keep a whole exporter out of rotation for an hour.
 
-use crate::common::{Exporter, eventually, options};
+use std::fs;
+
+use crate::common::{Exporter, configuration, eventually, options};
 use defender_simulator::{Endpoint, Fault, Simulator};
 
 async fn asked(simulator: &Simulator) {
@@ -41,7 +43,13 @@ async fn a_first_poll_that_the_budget_forbids_is_not_waited_for() {
         .await
         .expect("the simulator starts");
     simulator.set_fault(Endpoint::Definitions, Some(Fault::Hang));
-    let exporter = Exporter::start_with_quota(&simulator, (1, 60)).await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = configuration(&simulator, folder.path(), (1, 60), &[]);
+    let text = fs::read_to_string(&file).expect("it was written");
+    let patient = text.replace("timeout: 5s", "timeout: 2m");
+    assert_ne!(patient, text);
+    fs::write(file, patient).expect("it can be written");
+    let exporter = Exporter::start_with_flags(folder.into(), &[]).await;
     asked(&simulator).await;
     assert_eq!(exporter.get("/-/ready").await.0, 503, "a call is under way");
     let exporter = exporter.kill_and_restart().await;

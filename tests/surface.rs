@@ -2,9 +2,8 @@
 //! that are meant for a terminal or a browser, and lists without an end.
 
 use std::fs;
-use std::time::Duration;
 
-use crate::common::{self, Exporter, options};
+use crate::common::{self, Exporter, PATIENCE, options};
 use defender_simulator::{Draft, Simulator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -25,16 +24,14 @@ async fn connect(exporter: &Exporter) -> TcpStream {
     TcpStream::connect(address).await.expect("it listens")
 }
 
-/// What comes back for these bytes, until the server closes or is silent for a while.
+/// What comes back for these bytes, until the server closes.
 async fn answer(exporter: &Exporter, request: &[u8]) -> String {
     let mut stream = connect(exporter).await;
     // It may close before all has been sent.
     stream.write_all(request).await.ok();
     let mut answer = Vec::new();
     let reading = stream.read_to_end(&mut answer);
-    tokio::time::timeout(Duration::from_secs(3), reading)
-        .await
-        .ok();
+    tokio::time::timeout(PATIENCE, reading).await.ok();
     String::from_utf8_lossy(&answer).into_owned()
 }
 

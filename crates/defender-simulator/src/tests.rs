@@ -150,11 +150,11 @@ async fn signing_in_fails_as_documented() {
 
 #[tokio::test]
 async fn a_token_is_needed_and_expires() {
-    let bench = Bench::new(|options| options.token_seconds = 1).await;
+    let bench = Bench::new(|options| options.token_seconds = 5).await;
     let token = bench.token().await;
     assert_eq!(bench.list(&token, LIST).await.status(), 200);
     // Its lifetime passes.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
     assert_eq!(bench.list(&token, LIST).await.status(), 401);
     let token = bench.token().await;
     assert_eq!(bench.list(&token, LIST).await.status(), 200);

@@ -178,3 +178,15 @@ fn print(text: &str) -> anyhow::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::{GRACE, OVERDUE};
+
+    /// What is promised. `tests/stopping.rs` has real processes.
+    #[test]
+    fn whatever_hangs_the_process_ends_within_five_seconds() {
+        assert!(GRACE + OVERDUE + FLUSH < Duration::from_secs(5));
+    }
+}

@@ -253,6 +253,8 @@ async fn tells_no_connection_from_no_answer() {
     let server = Server::answering(true, None).await;
     let error = sign_in(&server, inline()).await.expect_err("silent");
     assert_eq!(error.reason, AuthReason::Timeout, "{error}");
+    // The client of one that answers waits long enough.
+    let server = Server::answering(true, token_answer()).await;
     let mut closed = tenant(&server.url, inline());
     closed.authority_host = url::Url::parse("https://localhost:1").expect("a URL");
     let error = issuer(&closed, server.client(), Clock::system())
