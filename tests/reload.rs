@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 const LIFECYCLE: &str = "--web.enable-lifecycle";
 const IN_MEMORY: &str = "--storage.path=";
+/// The longest that is allowed: what hangs stays under way until the end of the test.
+const TIMEOUT: &str = "2m";
 
 async fn simulator(tenants: usize) -> Simulator {
     let mut options = options();
@@ -25,7 +27,7 @@ async fn simulator(tenants: usize) -> Simulator {
 
 async fn start(simulator: &Simulator, entries: &[Entry], flags: &[&str]) -> Exporter {
     let folder = Arc::new(TempDir::new().expect("a folder can be made"));
-    settings::write(simulator, folder.path(), entries, "40s");
+    settings::write(simulator, folder.path(), entries, TIMEOUT);
     Exporter::start_with_flags(folder, flags).await
 }
 
@@ -35,7 +37,7 @@ fn folder(exporter: &Exporter) -> &Path {
 
 /// Writes the configuration of `entries`, and waits until it is in force.
 async fn reload(exporter: &Exporter, simulator: &Simulator, entries: &[Entry]) {
-    settings::write(simulator, folder(exporter), entries, "40s");
+    settings::write(simulator, folder(exporter), entries, TIMEOUT);
     let (status, text) = exporter.reload().await;
     assert_eq!(status, 200, "{text}\n{}", exporter.process.output());
 }
@@ -118,7 +120,7 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
     let metrics = exporter.metrics().await;
     assert_eq!(metrics.value(ok, &[]), Some(0.0));
     assert_eq!(metrics.value(time, &[]), started);
-    settings::write(&simulator, folder(&exporter), &[entry(0)], "40s");
+    settings::write(&simulator, folder(&exporter), &[entry(0)], TIMEOUT);
     let ca = folder(&exporter).join("ca.pem");
     std::fs::write(&ca, "no certificate").expect("it can be written");
     let (status, text) = exporter.reload().await;
@@ -130,7 +132,7 @@ async fn a_bad_file_changes_nothing_and_every_mistake_is_told() {
     .await;
     assert_eq!(calls(&simulator, 0, Endpoint::Token).len(), 1);
 
-    settings::write(&simulator, folder(&exporter), &[entry(0)], "40s");
+    settings::write(&simulator, folder(&exporter), &[entry(0)], TIMEOUT);
     exporter.process.signal("HUP");
     exporter.shows(ok, &[], |ok| ok > 0.5).await;
     let reloaded = exporter.metrics().await.value(time, &[]);
@@ -166,7 +168,7 @@ async fn excluded_metrics_vanish_and_come_back() {
         [plain, open_metrics]
     };
     let has = |text: &String, name: &str| text.contains(name.trim_end_matches("_total"));
-    settings::write(&simulator, folder(&exporter), &[entry(0)], "40s");
+    settings::write(&simulator, folder(&exporter), &[entry(0)], TIMEOUT);
     let file = folder(&exporter).join("exporter.yml");
     let all = std::fs::read_to_string(file).expect("it was written");
     let fewer = format!("{all}metrics: {{exclude: [{}]}}\n", excluded.join(", "));
@@ -290,14 +292,22 @@ async fn a_removed_tenant_vanishes_at_once_and_may_come_back() {
     for count in [0.0, 1.0] {
         simulator.world().run_now(1, &id, Outcome::Success);
         exporter.shows(sessions, &success, |now| now >= count).await;
+        // What ran before the first look at its history is known, and not counted.
+        eventually("its history is known", async || {
+            let calls = calls(&simulator, 1, Endpoint::History);
+            let told = |call: &CallRecord| call.ids.contains(&id) && call.status == 200;
+            calls.iter().any(told).then_some(())
+        })
+        .await;
     }
     reload(&exporter, &simulator, &[stays]).await;
-    let calls = simulator.calls();
     let of_leaving =
         |calls: &[CallRecord]| calls.iter().filter(|call| call.tenant == Some(1)).count();
     let metrics = exporter.metrics().await;
     assert!(!metrics.0.contains(&of_tenant), "{}", metrics.0);
     assert_eq!(exporter.get("/-/ready").await.0, 200);
+    // Not before: what had left may arrive a little later.
+    let calls = simulator.calls();
     let stayed = calls.len() - of_leaving(&calls);
     eventually("the other is polled on", async || {
         let now = simulator.calls();
@@ -326,21 +336,25 @@ async fn reloads_within_the_budget(flags: &[&str], removing: bool) {
     let mut other = entry(1);
     other.per_minute = LIMIT;
     let exporter = start(&simulator, &[tenant.clone(), other.clone()], flags).await;
-    for round in 0..60 {
+    let of_api = |call: &&CallRecord| call.tenant == Some(0) && call.endpoint != Endpoint::Token;
+    let spent = || simulator.calls().iter().filter(of_api).count();
+    let enough = LIMIT * 2 / 3;
+    for round in 0.. {
         if removing {
             reload(&exporter, &simulator, std::slice::from_ref(&other)).await;
         } else {
             tenant.poll = format!("{{definitions: 1s, agents: {}s}}", 10 + round);
         }
         reload(&exporter, &simulator, &[tenant.clone(), other.clone()]).await;
-        // Time for some calls; how many there are is not what counts.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Time for some calls, and more of it where that was too little for them.
+        tokio::time::sleep(Duration::from_millis(100) * (1 + round / 60)).await;
+        if round >= 59 && (spent() >= enough || round >= 240) {
+            break;
+        }
     }
     assert_eq!(simulator.violations(), 0, "{flags:?} {removing}");
-    let of_api = |call: &&CallRecord| call.tenant == Some(0) && call.endpoint != Endpoint::Token;
-    let calls = simulator.calls();
-    let spent = calls.iter().filter(of_api).count();
-    assert!(spent >= LIMIT * 2 / 3, "the budget was tried: {spent}");
+    let spent = spent();
+    assert!(spent >= enough, "the budget was tried: {spent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -383,8 +397,9 @@ async fn a_tenant_that_goes_holds_up_no_reload() {
     assert!(exporter.process.exit().await.success());
     let stopped = clock.uptime().since(begun);
     println!("slowest reload {slowest:?}, SIGTERM {stopped:?}");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    assert!(stopped < Duration::from_secs(2), "{stopped:?}");
+    // Those saves wait for longer.
+    assert!(slowest < Duration::from_secs(4), "{slowest:?}");
+    assert!(stopped < Duration::from_secs(4), "{stopped:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -431,12 +446,18 @@ async fn a_thousand_reloads_leak_nothing() {
         let calls = simulator.calls();
         calls.iter().filter(|call| call.tenant != Some(0)).count()
     };
+    let listed = async |more: usize| {
+        let lists = || calls(&simulator, 0, Endpoint::Definitions).len();
+        let before = lists();
+        eventually("the one that stays is polled on", async || {
+            (lists() >= before + more).then_some(())
+        })
+        .await;
+    };
+    // What had left before may arrive a little later.
+    listed(1).await;
     let old = of_old();
-    let listed = calls(&simulator, 0, Endpoint::Definitions).len();
-    eventually("the one that stays is polled on", async || {
-        (calls(&simulator, 0, Endpoint::Definitions).len() > listed + 3).then_some(())
-    })
-    .await;
+    listed(4).await;
     assert_eq!(of_old(), old, "no old task calls");
     assert_eq!(calls(&simulator, 0, Endpoint::Token).len(), 1);
 }
@@ -463,7 +484,7 @@ async fn a_file_that_changes_is_reloaded_by_itself() {
     let [one, two] = [0, 1].map(entry);
     let text = |entries: &[Entry]| {
         let draft = TempDir::new().expect("a folder can be made");
-        settings::write(&simulator, draft.path(), entries, "40s");
+        settings::write(&simulator, draft.path(), entries, TIMEOUT);
         let text = std::fs::read_to_string(draft.path().join("exporter.yml"));
         let ca = |folder: &Path| folder.join("ca.pem").display().to_string();
         // It lasts as long as the simulator does.

@@ -31,12 +31,15 @@ fn counters(metrics: &Metrics) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// The families of the scans without their ages, which grow.
+/// The families of the scans without their ages, which grow, and without what each list of agents
+/// says anew.
 fn scans(metrics: &Metrics) -> Vec<String> {
-    let scans = metrics
-        .0
-        .lines()
-        .filter(|line| line.starts_with("defender_scan_") && !line.contains("_age_"));
+    let lasting = |line: &&str| {
+        line.starts_with("defender_scan_")
+            && !line.contains("_age_")
+            && !line.starts_with("defender_scan_agent_last_")
+    };
+    let scans = metrics.0.lines().filter(lasting);
     scans.map(str::to_owned).collect()
 }
 

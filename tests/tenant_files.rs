@@ -58,13 +58,16 @@ fn publish(folder: &Path, version: u32, files: &[(&str, &str)]) {
     fs::create_dir(at(&name)).expect("it can be made");
     for (file, text) in files {
         fs::write(at(&name).join(file), text).expect("it can be written");
+    }
+    symlink(name, at("..data_tmp")).expect("it can be linked");
+    fs::rename(at("..data_tmp"), at("..data")).expect("it can be moved");
+    // As the kubelet does: never before there is something that they lead to.
+    for (file, _) in files {
         let link = at(file);
         if link.symlink_metadata().is_err() {
             symlink(format!("..data/{file}"), link).expect("it can be linked");
         }
     }
-    symlink(name, at("..data_tmp")).expect("it can be linked");
-    fs::rename(at("..data_tmp"), at("..data")).expect("it can be moved");
     for entry in fs::read_dir(at("")).expect("it is a folder").flatten() {
         let name = entry.file_name();
         let is_file = name.to_string_lossy().ends_with(".yml");

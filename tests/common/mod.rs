@@ -281,8 +281,8 @@ impl Exporter {
         );
     }
 
-    /// Waits until the list of definitions was asked for so many more times, and once again, so
-    /// that the last of these answers is published.
+    /// Waits until the list of definitions was asked for so many more times, and the last of these
+    /// answers is published.
     pub async fn next_polls(&self, simulator: &Simulator, polls: usize) {
         let count = || {
             let of_list = |call: &CallRecord| call.endpoint == Endpoint::Definitions;
@@ -292,11 +292,33 @@ impl Exporter {
                 .filter(|call| of_list(call))
                 .count()
         };
+        // Once again, so that the last has been answered.
         let enough = count() + polls + 1;
         eventually("the list is asked for", async || {
             (count() >= enough).then_some(())
         })
         .await;
+        // One save at a time, and then its publication: the second from now on has begun later.
+        for _ in 0..2 {
+            let before = self.published_lists().await;
+            eventually("a list is published", async || {
+                (self.published_lists().await > before).then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// How many answers to requests for the list of definitions are published.
+    async fn published_lists(&self) -> f64 {
+        let Metrics(all) = self.metrics().await;
+        let of_list = |line: &&str| {
+            line.starts_with("defender_api_requests_total{")
+                && line.contains("endpoint=\"definitions\"")
+        };
+        let counts = all.lines().filter(of_list);
+        counts
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Waits until every tenant has been polled.

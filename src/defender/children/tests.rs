@@ -63,7 +63,11 @@ async fn a_flood_is_cut_off_and_its_source_killed() {
     for pipe in ["", " >&2"] {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = folder.path().join("id");
-        let script = format!("yes{pipe} & echo $! > {}; wait", file.display());
+        // The flood begins when its source is known: it may be over soon after.
+        let script = format!(
+            "sh -c 'echo $$ > {}; exec yes{pipe}' & wait",
+            file.display()
+        );
         let mut command = shell(&script);
         let error = tokio::time::timeout(PATIENCE, output(&mut command)).await;
         let error = error.expect("it ends").expect_err("it is too much");
@@ -85,7 +89,8 @@ async fn when_nobody_waits_any_longer_the_group_is_killed_and_forgotten() {
     );
     let mut command = shell(&script);
     let started = async {
-        while !at("shell").exists() {
+        let is_written = || fs::read_to_string(at("shell")).is_ok_and(|id| id.ends_with('\n'));
+        while !is_written() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
