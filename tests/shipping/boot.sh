@@ -22,7 +22,7 @@ FailureAction=exit-force
 
 [Service]
 Type=oneshot
-TimeoutStartSec=150s
+TimeoutStartSec=600s
 StandardOutput=file:/package/log
 StandardError=inherit
 ExecStart=/bin/bash -x /package/installed.sh

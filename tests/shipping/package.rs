@@ -61,7 +61,7 @@ fn in_namespaces(folder: &Path) -> Output {
     }
     command
         .arg(format!("{FOLDER}={}", folder.display()))
-        .args(["timeout", "--signal=KILL", "180"])
+        .args(["timeout", "--signal=KILL", "660"])
         .args(["unshare", "--mount", "--net", "--pid", "--fork"])
         .args(["--kill-child", "--mount-proc", "/bin/sh", "-c"])
         .arg("ip link set lo up && exec \"$0\" --exact --nocapture shipping::package::systemd_runs_it_from_installation_to_purge")
