@@ -27,7 +27,16 @@ fn config(names: &[&str], budget: &str) -> Config {
 async fn supervisor(folder: Option<PathBuf>, clock: &Clock, shard: Shard) -> Supervisor {
     let store = match folder {
         Some(folder) => {
-            let store = Store::open(&folder, clock.clone(), Arc::new(|_| ())).await;
+            let open = || Store::open(&folder, clock.clone(), Arc::new(|_| ()));
+            let mut store = open().await;
+            // The one before may keep its file for a while, whatever the runtime's time is.
+            for _ in 0..3_000 {
+                if !matches!(store, Err(StoreError::InUse(_))) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+                store = open().await;
+            }
             Some(store.expect("the folder can be written"))
         }
         None => None,
