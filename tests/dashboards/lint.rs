@@ -24,7 +24,15 @@ const PALETTE: [&str; 7] = [
     "transparent",
 ];
 /// Of Grafana's units those that fit what is shown here.
-const UNITS: [&str; 7] = ["none", "short", "s", "bytes", "percentunit", "reqps", "h"];
+const UNITS: [&str; 7] = [
+    "none",
+    "short",
+    "s",
+    "bytes",
+    "percentunit",
+    "reqps",
+    "suffix:h",
+];
 /// The kinds of panels in use.
 const KINDS: [&str; 5] = ["row", "stat", "table", "timeseries", "state-timeline"];
 const BUILT_IN: [&str; 5] = [

@@ -67,7 +67,7 @@ pub fn drawn(panel: &Value, faults: &mut Vec<String>) {
         check(
             panel["type"] != "timeseries"
                 || !hours.iter().any(|name| expression.contains(name))
-                || defaults["unit"] == "h",
+                || defaults["unit"] == "suffix:h",
             "an axis of hours in seconds has ticks of 1.39 hours",
         );
     }

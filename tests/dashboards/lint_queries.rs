@@ -53,6 +53,12 @@ pub fn queries(panel: &Value, by_instance: bool, faults: &mut Vec<String>) {
             "data source of a query".to_owned(),
         );
         check(!selectors.is_empty(), "a query of nothing".to_owned());
+        let is_named = ["defender_scan_definition_info", "scan_name"];
+        check(
+            !is_named.iter().all(|part| expression.contains(part))
+                || expression.contains("name_or_id"),
+            "a definition without a name is not named by its id".to_owned(),
+        );
         check(
             target["legendFormat"]
                 .as_str()
@@ -138,7 +144,7 @@ fn unit(panel: &Value, expression: &str, check: &mut impl FnMut(bool, String)) {
         "process_cpu_seconds_total",
     ];
     let fits = if has("/ 3600") {
-        unit == "h"
+        unit == "suffix:h"
     } else if shares.iter().any(|name| has(name)) || has(":increase1h") && has(" / ") {
         unit == "percentunit"
     } else if has("rate(") && has("_requests_total") {
