@@ -79,22 +79,30 @@ fn several_shards_need_a_number_each() {
 /// Where Azure's variables take the place of a file, they are checked like one.
 #[test]
 fn variables_are_checked_in_place_of_a_file() {
-    let check = |secret: &str| {
+    let check = |secret: &[u8]| {
         let output = binary()
             .arg("check-config")
             .env("AZURE_TENANT_ID", "contoso.example")
             .env("AZURE_CLIENT_ID", "9b6f0000-0000-4000-8000-000000000001")
-            .env("AZURE_CLIENT_SECRET", secret)
+            .env("AZURE_CLIENT_SECRET", OsStr::from_bytes(secret))
             .output()
             .expect("the program starts");
         let [out, err] = [output.stdout, output.stderr].map(String::from_utf8);
         let text = out.expect("it prints text") + &err.expect("it prints text");
         (output.status.success(), text)
     };
-    let (ok, text) = check("c4nary-secret");
+    let (ok, text) = check(b"c4nary-secret");
     assert!(ok, "{text}");
     assert_eq!(text, "environment: ok, tenants: 1\n");
-    let (ok, text) = check("");
+    let (ok, text) = check(b"");
     assert!(!ok && text.contains("environment: "), "{text}");
     assert!(text.contains("AZURE_CLIENT_SECRET"), "{text}");
+    // What is no text is not unset.
+    for secret in [&b"c4nary-\xff"[..], b"c4nary\nsecret"] {
+        let (ok, text) = check(secret);
+        let expected =
+            "environment: AZURE_CLIENT_SECRET: expected a secret of one line of UTF-8 text";
+        assert!(!ok && text.contains(expected), "{text}");
+        assert!(!text.contains("c4nary"), "{text}");
+    }
 }

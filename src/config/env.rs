@@ -24,6 +24,13 @@ pub(super) const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
 /// The cloud: GCC signs in where the public cloud does, so no variable of Azure's tells them apart.
 pub(super) const CLOUD: &str = "DEFENDER_EXPORTER_CLOUD";
 
+/// A variable of the process. What is not UTF-8 has U+FFFD in its place, and so is refused, not
+/// taken as unset.
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 impl Config {
     /// The tenant `default`, made from the variables that `env` knows. An empty
     /// variable counts as unset. The sign-in host of US Government's cloud
@@ -124,8 +131,9 @@ impl Variables<'_> {
     /// In the order of Azure's libraries: secret, certificate, federated token.
     fn proof(&self, report: &mut ConfigReport) -> Result<EnvProof, Reported> {
         if let Some(secret) = self.get(SECRET) {
-            if secret.trim().is_empty() || secret.contains(char::is_control) {
-                let what = "a secret of one line";
+            let is_odd = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+            if secret.trim().is_empty() || secret.contains(is_odd) {
+                let what = "a secret of one line of UTF-8 text";
                 let text = expected(what, "something else", "set it to the secret's value");
                 return Err(report.error(None, SECRET, text));
             }

@@ -19,7 +19,7 @@ use super::defaults::Defaults;
 use super::files::ReadContext;
 use super::scalar::proxy;
 use super::tenants::Tenants;
-use super::{Config, Http, Metrics, Tenant, metrics, tenant, tenant_files};
+use super::{Config, Http, Metrics, Tenant, metrics, tenant, tenant_files, variable};
 use crate::budget::UNANSWERED;
 use exporter_toolkit::small_file::{self, Content};
 
@@ -30,7 +30,7 @@ impl Config {
     /// # Errors
     /// All [`ConfigErrors`] in it.
     pub fn load(path: &Path) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
-        Self::load_with(path, &|name| std::env::var(name).ok())
+        Self::load_with(path, &variable)
     }
 
     /// Like [`Config::load`], but what would keep a tenant from signing in at this
@@ -39,7 +39,7 @@ impl Config {
     /// # Errors
     /// All [`ConfigErrors`] in it.
     pub fn check(path: &Path) -> Result<(Self, Vec<ConfigWarning>), ConfigErrors> {
-        Self::load_as(path, &|name| std::env::var(name).ok(), true)
+        Self::load_as(path, &variable, true)
     }
 
     /// Like [`Config::load`], with another environment.

@@ -49,6 +49,7 @@ use url::Url;
 
 pub use certificate::{CertificateError, CertificateFiles, ClientCertificate};
 pub use config_report::{ConfigErrors, ConfigWarning};
+pub use env::variable;
 pub use fingerprint::fingerprint;
 pub use in_force::InForce;
 pub use metrics::{Metrics, unneeded_metrics};

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::{Flags, Output, printable, variables_name_a_tenant};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigErrors, ConfigWarning};
+use crate::config::{Config, ConfigErrors, ConfigWarning, variable};
 use crate::defender::HttpClient;
 
 /// What was found in one file. The names in JSON are documented in `docs/configuration.md`.
@@ -66,7 +66,7 @@ pub(super) fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
     if let Some(file) = flags.config_file() {
         all.push(main(file.display().to_string(), Config::check(file)));
     } else if variables_name_a_tenant() {
-        let read = Config::from_env(&|name| std::env::var(name).ok());
+        let read = Config::from_env(&variable);
         all.push(main("environment".to_owned(), read));
     }
     if let Some(file) = &flags.web.config_file {

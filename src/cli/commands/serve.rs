@@ -13,7 +13,7 @@ use super::file_watch::FileWatch;
 use super::reload::{ReadConfig, Reloads};
 use crate::cli::{Flags, Storage};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigErrors, ConfigWarning, InForce};
+use crate::config::{Config, ConfigErrors, ConfigWarning, InForce, variable};
 use crate::defender::children;
 use crate::exposition::SelfMetrics;
 use crate::exposition::catalog::Handler;
@@ -28,7 +28,7 @@ use crate::web::{self, ReloadRequests, WebState};
 pub(super) fn read(flags: &Flags) -> Result<(Config, Vec<ConfigWarning>), ConfigErrors> {
     match flags.config_file() {
         Some(file) => Config::load(file),
-        None => Config::from_env(&|name| std::env::var(name).ok()),
+        None => Config::from_env(&variable),
     }
 }
 
