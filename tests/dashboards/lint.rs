@@ -24,7 +24,7 @@ const PALETTE: [&str; 7] = [
     "transparent",
 ];
 /// Of Grafana's units those that fit what is shown here.
-const UNITS: [&str; 7] = [
+const UNITS: [&str; 8] = [
     "none",
     "short",
     "s",
@@ -32,6 +32,7 @@ const UNITS: [&str; 7] = [
     "percentunit",
     "reqps",
     "suffix:h",
+    "suffix:min",
 ];
 /// The kinds of panels in use.
 const KINDS: [&str; 5] = ["row", "stat", "table", "timeseries", "state-timeline"];

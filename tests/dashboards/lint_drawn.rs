@@ -63,12 +63,16 @@ pub fn drawn(panel: &Value, faults: &mut Vec<String>) {
                 || !polled.iter().any(|name| expression.contains(name)),
             "a window that is shorter than the time between polls",
         );
-        let hours = ["last_age_seconds", "silence_seconds", "last_seen_timestamp"];
+        let long = [
+            ("last_age_seconds", "suffix:h"),
+            ("silence_seconds", "suffix:h"),
+            ("last_seen_timestamp", "suffix:h"),
+            ("target_duration_seconds", "suffix:min"),
+        ];
+        let fits = |&(name, unit)| !expression.contains(name) || defaults["unit"] == unit;
         check(
-            panel["type"] != "timeseries"
-                || !hours.iter().any(|name| expression.contains(name))
-                || defaults["unit"] == "suffix:h",
-            "an axis of hours in seconds has ticks of 1.39 hours",
+            panel["type"] != "timeseries" || long.iter().all(fits),
+            "an axis of hours or minutes in seconds has ticks of 1.39 hours",
         );
     }
     match panel["type"].as_str().unwrap_or_default() {

@@ -150,6 +150,8 @@ fn unit(panel: &Value, expression: &str, check: &mut impl FnMut(bool, String)) {
     ];
     let fits = if has("/ 3600") {
         unit == "suffix:h"
+    } else if has("/ 60") {
+        unit == "suffix:min"
     } else if shares.iter().any(|name| has(name)) || has(":increase1h") && has(" / ") {
         unit == "percentunit"
     } else if has("rate(") && has("_requests_total") {
