@@ -82,9 +82,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "exporter.scheme" -}}
 {{- if .Values.webConfig.existingSecret }}
-{{- ternary "https" "http" .Values.webConfig.existingSecretTls }}
+{{- ternary "https" "http" (default false .Values.webConfig.existingSecretTls) }}
 {{- else }}
-{{- ternary "https" "http" (hasKey .Values.webConfig.config "tls_server_config") }}
+{{- ternary "https" "http" (hasKey (default dict .Values.webConfig.config) "tls_server_config") }}
 {{- end }}
 {{- end }}
 
@@ -114,11 +114,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $v.webConfig.existingSecret $v.webConfig.config }}
 {{- fail "expected one of webConfig.config and webConfig.existingSecret, but found both; leave one" }}
 {{- end }}
+{{- if and $v.persistence.existingClaim (not $v.persistence.enabled) }}
+{{- fail "expected persistence.enabled with persistence.existingClaim, but found it switched off; switch it on, or leave the claim out" }}
+{{- end }}
 {{- if and $v.persistence.existingClaim (gt (int $v.shards) 1) }}
 {{- fail "expected persistence.existingClaim with one shard alone, but found several; let each shard have a claim of its own" }}
 {{- end }}
 {{- if $v.monitor.enabled }}
-{{- if and $v.webConfig.config.basic_auth_users (not $v.monitor.basicAuth) }}
+{{- if and (default dict $v.webConfig.config).basic_auth_users (not $v.monitor.basicAuth) }}
 {{- fail "expected monitor.basicAuth, as webConfig.config.basic_auth_users asks for a password, but found nothing; name a Secret with a user's name and password" }}
 {{- end }}
 {{- if and (eq (include "exporter.scheme" .) "https") (not $v.monitor.tlsConfig) (not $v.webConfig.secrets) }}
