@@ -23,16 +23,20 @@ use super::{Call, Limits};
 use crate::model::health::Collector;
 
 /// Numbers that a collector has leased, at most.
-const MOST: usize = 10;
+const MOST: usize = 12;
 
 /// The calls of so long are counted to see how many a collector makes.
 pub(super) const OBSERVED: Duration = Duration::from_mins(5);
+
+/// How many times a lease can be written in that time: each may wait for 5 s to share a
+/// transaction.
+const WRITES: usize = 60;
 
 /// What is leased is meant for as many times that long.
 const AHEAD: usize = 2;
 
 /// The part of the minute's limit that a collector may have leased.
-const OF_MINUTE: usize = 8;
+const OF_MINUTE: usize = 6;
 
 /// The part of the hour's limit that a collector may have leased.
 const OF_HOUR: usize = 100;
@@ -142,10 +146,11 @@ impl Leases {
         self.spent = self.spent.split_off(&oldest);
     }
 
-    /// How many numbers are to be leased for `collector`, which wants so many.
-    pub(super) fn lacks(&self, collector: Collector, wanted: usize) -> usize {
+    /// How many numbers are to be leased for `collector`, which wants so many, and made so many
+    /// `calls` within [`OBSERVED`]: none while it has enough for the time that writing takes.
+    pub(super) fn lacks(&self, collector: Collector, wanted: usize, calls: usize) -> usize {
         let free = self.free.get(&collector).map_or(0, BTreeSet::len);
-        let is_low = free <= wanted / 4;
+        let is_low = free <= (calls / WRITES).min(wanted / 2);
         let mut renewals = self.renewals.iter();
         let renews = renewals.any(|renewal| renewal.lease.collector == collector);
         if wanted > 1 && is_low && !renews {

@@ -99,7 +99,7 @@ impl Log {
             limit.calls.saturating_sub(used)
         });
         let wanted = lease::wanted(recent, limits, free);
-        let lacks = self.leases.lacks(collector, wanted);
+        let lacks = self.leases.lacks(collector, wanted, recent);
         if lacks == 0 || !durable.works() {
             return;
         }

@@ -1,4 +1,4 @@
-//! An agent, as a part of its tenant's row.
+//! An agent, as a part of the row of its tenant's agents.
 
 use minicbor::{Decode, Encode};
 

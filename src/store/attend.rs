@@ -43,11 +43,12 @@ impl Store {
                     (self.0.on_event)(StoreEvent::Failed);
                 }
                 if !self.0.hangs.send_replace(true) {
-                    tracing::error!(path = %self.0.path.display(), seconds = busy.as_secs(), "the disk does not answer: no call leaves until it does; what is known is still served");
+                    let after = humantime::format_duration(Duration::from_secs(busy.as_secs()));
+                    tracing::error!(path = %self.0.path.display(), %after, "the disk does not respond: no API calls are made until it does; cached data is still served");
                 }
             } else if busy < BUSY {
                 if self.0.hangs.send_replace(false) {
-                    tracing::info!(path = %self.0.path.display(), "the disk answers again");
+                    tracing::info!(path = %self.0.path.display(), "the disk responds again");
                 }
                 // A disk that begins to hang meanwhile is told of at the next look.
                 let _ = tokio::time::timeout(BUSY, self.answer_questions()).await;

@@ -363,7 +363,7 @@ impl Disk {
     fn reopen(&mut self) -> Result<(), StoreError> {
         if self.is_lost() {
             (self.on_event)(StoreEvent::Failed);
-            tracing::error!(path = %self.path.display(), "the state was removed, replaced or cut while it was in use; it is written anew from memory");
+            tracing::error!(path = %self.path.display(), "the state was removed, replaced or truncated while in use: it is being rewritten from memory");
             self.file = None;
             file::move_aside(&self.path, "replaced", &self.clock)?;
         }

@@ -12,7 +12,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableTable as _, TableDefinition};
 
 use super::{
-    BUDGETS, CALLS, DEFINITIONS, OnEvent, STAMPS, StoreError, StoreEvent, TENANTS, migrate,
+    AGENTS, BUDGETS, CALLS, DEFINITIONS, OnEvent, STAMPS, StoreError, StoreEvent, TENANTS, migrate,
 };
 use crate::clock::Clock;
 
@@ -85,12 +85,12 @@ pub(super) fn open(
         Err(Problem::Damaged(damage)) => {
             let aside = move_aside(path, "damaged", clock)?;
             on_event(StoreEvent::Failed);
-            tracing::error!(path = %path.display(), moved_to = %shown(aside), damage, "the state is damaged and was moved aside; counters start anew, and which calls were made is forgotten");
+            tracing::error!(path = %path.display(), moved_to = %shown(aside), damage, "the state is damaged and was moved aside: counters start from zero, and the log of calls is lost");
         }
         Err(Problem::Later(schema)) => {
             let aside = rename(path, &of_schema(path, schema))?;
             on_event(StoreEvent::Failed);
-            tracing::error!(path = %path.display(), moved_to = %aside.display(), schema, expected = VERSION, "the state was written by a later version and was moved aside, where that version finds it again; counters start anew, and which calls were made is forgotten");
+            tracing::error!(path = %path.display(), moved_to = %aside.display(), schema, expected = VERSION, "the state was written by a later version and was moved aside, where that version will find it: counters start from zero, and the log of calls is lost");
         }
     }
     match try_open(path) {
@@ -125,7 +125,7 @@ fn take_back(path: &Path, clock: &Clock) -> Result<(), StoreError> {
         None => {}
     }
     rename(&ours, path)?;
-    tracing::warn!(path = %path.display(), from = %ours.display(), "this version is back after an earlier one: its own state is in force again");
+    tracing::warn!(path = %path.display(), from = %ours.display(), "this version runs again after an earlier one: its own state is used again");
     Ok(())
 }
 
@@ -256,10 +256,10 @@ fn keep_private(path: &Path, file: &File, metadata: &fs::Metadata) {
     }
     match file.set_permissions(Permissions::from_mode(MODE)) {
         Ok(()) => {
-            tracing::warn!(path = %path.display(), "the state had mode {mode:o}, and others could read or change it; it has {MODE:o} now");
+            tracing::warn!(path = %path.display(), "the state had mode {mode:o}, so other users could read or change it; its mode is now {MODE:o}");
         }
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the state has mode {mode:o}: others can read or change it, and this process may not change that; set it to {MODE:o}");
+            tracing::warn!(path = %path.display(), %error, "the state has mode {mode:o}, so other users can read or change it, and this process may not change the mode; set it to {MODE:o}");
         }
     }
 }
@@ -274,7 +274,7 @@ fn warn_without_locks(path: &Path, file: &File) {
         // Opening it says so.
         Err(TryLockError::WouldBlock) => {}
         Err(TryLockError::Error(error)) => {
-            tracing::warn!(path = %path.display(), %error, "the file system knows no locks: a second process could use the same state, and spend the same budget, unnoticed");
+            tracing::warn!(path = %path.display(), %error, "the file system does not support locks: a second process could use the same state and spend the same budget undetected");
         }
     }
 }
@@ -310,6 +310,7 @@ fn schema(database: &Database) -> Result<u64, redb::Error> {
     writing.open_table(BUDGETS)?;
     writing.open_table(DEFINITIONS)?;
     writing.open_table(TENANTS)?;
+    writing.open_table(AGENTS)?;
     writing.open_table(STAMPS)?;
     writing.commit()?;
     Ok(VERSION)

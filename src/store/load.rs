@@ -7,18 +7,19 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase as _};
 use tokio::sync::oneshot;
 
+use super::agent_row::AgentRow;
 use super::disk::Disk;
 use super::file;
 use super::handle::{Job, Priority};
 use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
 use super::{
-    BUDGETS, CALLS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS, TenantState,
-    prune,
+    AGENTS, BUDGETS, CALLS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS,
+    TenantState, prune,
 };
 use crate::budget::{BudgetKey, Call, Reserve};
 use crate::clock::Uptime;
 use crate::config;
-use crate::model::{DefinitionId, TenantName};
+use crate::model::{Agent, DefinitionId, TenantName};
 use crate::parallel;
 
 /// The span of the longest limit, in which calls count.
@@ -100,7 +101,7 @@ impl Store {
         let known = loaded.tenant.as_ref();
         let known = known.and_then(|tenant| tenant.directory.as_ref());
         if known.is_some_and(|known| known != directory) {
-            tracing::warn!(%tenant, "the tenant is another directory than before: what was known under its name is forgotten");
+            tracing::warn!(%tenant, "the tenant's directory id has changed: the data saved under its name is discarded");
             loaded.tenant = None;
             loaded.definitions = Vec::new();
             self.forget(tenant);
@@ -206,6 +207,14 @@ fn read(
     let row = tenants.get(name).map_err(redb::Error::from)?;
     let row = row.and_then(|row| rows::read::<TenantRow>(name, row.value()));
     loaded.tenant = row.map(TenantState::from);
+
+    // A version that knew no such table left the agents in the tenant's row.
+    if let Some(tenant) = loaded.tenant.as_mut().filter(|it| it.agents.is_empty()) {
+        let agents = reading.open_table(AGENTS).map_err(redb::Error::from)?;
+        let row = agents.get(name).map_err(redb::Error::from)?;
+        let row = row.and_then(|row| rows::read::<Vec<AgentRow>>(name, row.value()));
+        tenant.agents = row.into_iter().flatten().map(Agent::from).collect();
+    }
 
     let stamps = reading.open_table(STAMPS).map_err(redb::Error::from)?;
     let age = |name: &str| -> Result<Option<Duration>, StoreError> {

@@ -202,7 +202,7 @@ pub(super) fn to_3(writing: &WriteTransaction, from: u64) -> Result<(), redb::Er
 fn read<T: DeserializeOwned>(tenant: &str, row: &[u8]) -> Option<T> {
     let row = postcard::from_bytes(row);
     row.inspect_err(
-        |error| tracing::warn!(tenant, %error, "a row of the state cannot be read and is left out"),
+        |error| tracing::warn!(tenant, %error, "a row of the saved state cannot be read and is ignored"),
     )
     .ok()
 }

@@ -5,7 +5,8 @@
 //! calls        (budget, number)      one call, or one that may be made; durable before its request leaves
 //! budgets      budget                who held it until when, and whether it runs on the reserve
 //! definitions  (tenant, definition)  a scan with its counters, when it was fetched
-//! tenants      tenant                counters, batch size, pause, agents
+//! tenants      tenant                counters, batch size, pause
+//! agents       tenant                its agents
 //! stamps       "alive", "created"    when this exporter last wrote, and when the file began
 //! meta         "schema"              the version of all of these
 //! ```
@@ -61,6 +62,7 @@ const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls")
 const BUDGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("budgets");
 const DEFINITIONS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("definitions");
 const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
+const AGENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("agents");
 const STAMPS: TableDefinition<&str, &[u8]> = TableDefinition::new("stamps");
 
 /// Definitions written in one transaction, at most.

@@ -9,7 +9,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 use super::disk::Disk;
 use super::handle::Priority;
 use super::rows::{self, BudgetRow, TenantRow};
-use super::{BUDGETS, CALLS, DEFINITIONS, Store, StoreError, TENANTS};
+use super::{AGENTS, BUDGETS, CALLS, DEFINITIONS, Store, StoreError, TENANTS};
 use crate::budget::BudgetKey;
 use crate::clock::Clock;
 use crate::model::TenantName;
@@ -27,7 +27,7 @@ impl Store {
         let (tenants, budgets) = match removed {
             Ok(Ok(removed)) => removed,
             Ok(Err(error)) | Err(error) => {
-                tracing::warn!(%error, "what is known of removed tenants cannot be looked through");
+                tracing::warn!(%error, "cannot look for the data of removed tenants");
                 return;
             }
         };
@@ -46,7 +46,7 @@ impl Store {
         if forgotten.await.unwrap_or(false) && !names.is_empty() {
             tracing::info!(
                 tenants = names,
-                "forgotten, 30 days after they were removed"
+                "deleted the data of tenants that were removed 30 days ago"
             );
         }
     }
@@ -94,6 +94,8 @@ fn removed(
 pub(super) fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), StoreError> {
     let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
     tenants.remove(tenant).map_err(redb::Error::from)?;
+    let mut agents = writing.open_table(AGENTS).map_err(redb::Error::from)?;
+    agents.remove(tenant).map_err(redb::Error::from)?;
     let mut definitions = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
     // The first name behind: no name holds a zero byte.
     let behind = format!("{tenant}\0");
@@ -140,12 +142,19 @@ mod tests {
             .load(asked(&tenant, &budget_key(name), "directory"))
             .await;
         let loaded = loaded.unwrap();
+        let owner = tenant.as_str().to_owned();
+        let agents = store.run(move |disk| {
+            let reading = disk.database().unwrap().begin_read().unwrap();
+            let agents = reading.open_table(AGENTS).unwrap();
+            agents.get(owner.as_str()).unwrap().is_some()
+        });
         let rows = [
             usize::from(loaded.tenant.is_some()),
             loaded.definitions.len(),
+            usize::from(agents.await.unwrap()),
         ];
-        assert!(rows == [1; 2] || rows == [0; 2], "{name}: {rows:?}");
-        rows == [1; 2]
+        assert!(rows == [1; 3] || rows == [0; 3], "{name}: {rows:?}");
+        rows == [1; 3]
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ pub(super) fn encode<T: Encode<()>>(row: &T) -> Result<Vec<u8>, StoreError> {
 /// Reads a row; one that cannot be read is logged and left out.
 pub(super) fn read<'b, T: Decode<'b, ()>>(owner: &str, bytes: &'b [u8]) -> Option<T> {
     let row = minicbor::decode(bytes);
-    row.inspect_err(|error| tracing::warn!(tenant = owner, %error, "a row of the state cannot be read and is left out")).ok()
+    row.inspect_err(|error| tracing::warn!(tenant = owner, %error, "a row of the saved state cannot be read and is ignored")).ok()
 }
 
 /// A moment in a form that survives a restart, and a reboot.
@@ -216,6 +216,8 @@ pub(super) struct TenantRow {
     pub(super) batch_size: usize,
     #[n(2)]
     pub(super) pause_ms: Option<u64>,
+    /// Older versions kept the agents here, and this one in a row of their own: they change
+    /// seldom, and the rest at each poll.
     #[n(3)]
     pub(super) agents: Vec<AgentRow>,
     #[n(4)]
@@ -244,7 +246,7 @@ impl From<&TenantState> for TenantRow {
             stamp: state.stamp.clone(),
             batch_size: state.batch_size,
             pause_ms: state.pause.map(whole_millis),
-            agents: state.agents.iter().map(AgentRow::from).collect(),
+            agents: Vec::new(),
             target_seconds: HistogramRow::from(&state.target_seconds),
             collectors: state.collectors.iter().map(CollectorRow::from).collect(),
             auth_errors: counts(&state.auth_errors, |reason| reason.as_label().to_owned()),

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
-use redb::WriteTransaction;
+use redb::{ReadableTable as _, WriteTransaction};
 use tokio::sync::oneshot;
 
+use super::agent_row::AgentRow;
 use super::handle::Priority;
 use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
 use super::{
-    BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,
-    TenantState,
+    AGENTS, BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError,
+    TENANTS, TenantState,
 };
 use crate::budget::{Budget, BudgetKey, Call, CallLog, Lease, Returned};
 use crate::clock::Uptime;
@@ -109,11 +110,17 @@ impl TenantStore {
             Ok((id.clone(), row))
         });
         let definitions: Vec<_> = definitions.collect::<Result<_, StoreError>>()?;
-        let tenant = tenant.map(|tenant| rows::encode(&TenantRow::from(tenant)));
+        let tenant = tenant.map(|tenant| {
+            let agents: Vec<_> = tenant.agents.iter().map(AgentRow::from).collect();
+            let tenant = rows::encode(&TenantRow::from(tenant))?;
+            Ok::<_, StoreError>((tenant, rows::encode(&agents)?))
+        });
         let tenant = tenant.transpose()?;
         let name = self.tenant.clone();
         Ok(self.store.write(priority, move |writing| {
-            put_tenant(writing, name.as_str(), tenant.as_deref(), &definitions)
+            let tenant = tenant.as_ref();
+            let tenant = tenant.map(|(tenant, agents)| (tenant.as_slice(), agents.as_slice()));
+            put_tenant(writing, name.as_str(), tenant, &definitions)
         }))
     }
 
@@ -291,16 +298,24 @@ pub(super) fn put_leases(
     Ok(())
 }
 
-/// Writes the encoded rows of a tenant, and of its definitions, of which `None` is removed.
+/// Writes the encoded rows of a tenant and its agents, and of its definitions, of which `None`
+/// is removed.
 fn put_tenant(
     writing: &WriteTransaction,
     name: &str,
-    tenant: Option<&[u8]>,
+    tenant: Option<(&[u8], &[u8])>,
     definitions: &[(DefinitionId, Option<Vec<u8>>)],
 ) -> Result<(), StoreError> {
-    if let Some(row) = tenant {
-        let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
-        tenants.insert(name, row).map_err(redb::Error::from)?;
+    if let Some((tenant, agents)) = tenant {
+        let mut table = writing.open_table(TENANTS).map_err(redb::Error::from)?;
+        table.insert(name, tenant).map_err(redb::Error::from)?;
+        drop(table);
+        let mut table = writing.open_table(AGENTS).map_err(redb::Error::from)?;
+        let saved = table.get(name).map_err(redb::Error::from)?;
+        let differs = saved.is_none_or(|saved| saved.value() != agents);
+        if differs {
+            table.insert(name, agents).map_err(redb::Error::from)?;
+        }
     }
     if definitions.is_empty() {
         return Ok(());

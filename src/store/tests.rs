@@ -583,6 +583,37 @@ async fn a_state_of_the_first_version_is_migrated_and_loses_nothing() {
     }
 }
 
+/// Agents have a row of their own. One that an older version left in the tenant's row is read,
+/// and does not come back once newer ones are saved, not even where there are none.
+#[tokio::test]
+async fn agents_come_back_and_those_of_an_older_version_give_way() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    unpack(
+        include_bytes!("../../tests/fixtures/state-1.redb.gz"),
+        folder.path(),
+    );
+    let clock = clock();
+    let store = open(folder.path(), &clock).await;
+    let of = store.of(&name(), &key());
+    let agents = async || load(&store).await.tenant.expect("it is known").agents;
+    let [agent] = <[Agent; 1]>::try_from(agents().await).expect("one");
+    let others: Vec<_> = ["a", "b"]
+        .map(|id| Agent {
+            id: crate::model::AgentId::new(id),
+            ..agent.clone()
+        })
+        .into();
+    for saved in [vec![agent], others, Vec::new()] {
+        // The second time nothing is different.
+        for _ in 0..2 {
+            let mut changes = changes(&of, clock.uptime(), 0);
+            changes.tenant.agents.clone_from(&saved);
+            assert!(of.save(changes).await.is_empty());
+            assert_eq!(agents().await, saved);
+        }
+    }
+}
+
 fn unpack(packed: &[u8], folder: &Path) {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut bytes)

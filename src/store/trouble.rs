@@ -39,7 +39,7 @@ impl Trouble {
     pub(super) fn failed(&mut self, path: &Path, error: &StoreError, now: Uptime) {
         let path = path.display();
         let Some(failing) = &mut self.failing else {
-            tracing::error!(%path, %error, "the state cannot be written; a call that cannot be recorded does not leave");
+            tracing::error!(%path, %error, "the state cannot be written: no API calls are made until it can be");
             self.failing = Some(Failing {
                 since: now,
                 last: now,
@@ -54,7 +54,7 @@ impl Trouble {
         failing.works = false;
         if now.since(failing.said) >= AGAIN {
             failing.said = now;
-            tracing::error!(%path, %error, failures = failing.failures, "the state still cannot always be written; a call that cannot be recorded does not leave");
+            tracing::error!(%path, %error, failures = failing.failures, "writing the state still fails at times: a call that cannot be recorded is not made");
         }
     }
 
@@ -66,7 +66,9 @@ impl Trouble {
         let is_new = self.slow.is_none_or(|said| now.since(said) >= AGAIN);
         if took >= SLOW && is_new {
             self.slow = Some(now);
-            tracing::warn!(path = %path.display(), took_ms = took.as_millis(), "the disk is slow: each call waits until it is recorded");
+            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let took = humantime::format_duration(Duration::from_millis(millis));
+            tracing::warn!(path = %path.display(), %took, "the disk is slow: each API call waits until it is recorded");
         }
         self.look(path, now);
     }
@@ -76,7 +78,8 @@ impl Trouble {
         let over = |failing: &mut Failing| failing.works && now.since(failing.last) >= OVER;
         if let Some(failing) = self.failing.take_if(over) {
             let lasted = failing.last.since(failing.since);
-            tracing::info!(path = %path.display(), failures = failing.failures, lasted_seconds = lasted.as_secs(), "the state can be written again");
+            let after = humantime::format_duration(Duration::from_secs(lasted.as_secs()));
+            tracing::info!(path = %path.display(), failures = failing.failures, %after, "the state can be written again");
         }
     }
 }
