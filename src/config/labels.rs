@@ -33,6 +33,7 @@ const RESERVED: &[&str] = &[
     "scan_name",
     "scan_type",
     "scanner_version",
+    "severity",
     "state",
     "status",
     "target_type",
@@ -103,7 +104,7 @@ fn read_name(entry: &MappingEntry<'_>, report: &mut ConfigReport) -> Result<Stri
     } else if RESERVED.contains(&name) {
         [
             "a label of your own",
-            "one that the exporter or Prometheus uses",
+            "one that the exporter, its alerts or Prometheus use",
             "rename it, for example by a prefix",
         ]
     } else {
