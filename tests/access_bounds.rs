@@ -155,7 +155,7 @@ async fn a_web_configuration_on_a_mount_that_hangs_stops_no_request() {
     eventually("it is said", async || {
         sign_in(&alice, &url, "alice", "s3cr3t").await;
         let log = served.process.output();
-        log.contains("does not answer; the former stays in force")
+        log.contains("the file system does not respond")
             .then_some(())
     })
     .await;

@@ -56,7 +56,7 @@ async fn starts_without_a_state_keep_to_the_limit_together() {
         fs::remove_dir_all(folder.path().join("state")).ok();
         let exporter = Exporter::start_adjusted(Arc::clone(&folder), |_| ()).await;
         exporter
-            .says("which calls were made within the last hour is not known")
+            .says("the calls of the last hour are not known")
             .await;
         let labels = ["tenant=\"tenant-0\""];
         exporter

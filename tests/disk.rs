@@ -142,7 +142,7 @@ async fn a_slow_disk_holds_up_nothing_but_the_calls_that_wait_for_it() {
 async fn a_disk_that_hangs_stops_the_calls_and_nothing_else() {
     let slow = Slow::start(20).await;
     slow.takes(3_600_000);
-    slow.exporter.says("the disk does not answer").await;
+    slow.exporter.says("the disk does not respond").await;
     slow.exporter
         .shows("defender_exporter_store_errors_total", &[], |errors| {
             errors > 0.0
@@ -162,12 +162,12 @@ async fn a_disk_that_hangs_stops_the_calls_and_nothing_else() {
     slow.exporter.process.signal("HUP");
     slow.exporter.says("reloaded…changed=20").await;
     slow.takes(0);
-    slow.exporter.says("the disk answers again").await;
+    slow.exporter.says("the disk responds again").await;
     eventually("it goes on", async || (slow.calls() > before).then_some(())).await;
     slow.takes(3_600_000);
     eventually("it hangs once more", async || {
         let said = slow.exporter.process.output();
-        (said.matches("the disk does not answer").count() == 2).then_some(())
+        (said.matches("the disk does not respond").count() == 2).then_some(())
     })
     .await;
     slow.ends("a hanging disk").await;
@@ -203,7 +203,7 @@ async fn what_a_hanging_disk_cannot_save_is_published_all_the_same() {
     slow.exporter
         .shows(name, &[&id], |at| at >= run - 1.0)
         .await;
-    slow.exporter.says("the disk does not answer").await;
+    slow.exporter.says("the disk does not respond").await;
 }
 
 /// A counter that was seen does not go back, whenever the process is killed.
@@ -267,7 +267,8 @@ async fn a_file_system_without_locks_is_warned_of_once() {
     let slow = Slow::start_with(1, &[("NO_LOCKS", "1")]).await;
     let said = slow.exporter.process.output();
     assert_eq!(
-        said.matches("the file system knows no locks").count(),
+        said.matches("the file system does not support locks")
+            .count(),
         1,
         "{said}"
     );
@@ -285,7 +286,7 @@ async fn a_state_that_is_removed_is_written_anew_with_all_that_counts() {
     let state = folder.path().join("state/state.redb");
     fs::remove_file(&state).expect("it is there");
     slow.exporter
-        .says("the state was removed, replaced or cut")
+        .says("the state was removed, replaced or truncated")
         .await;
     let before = slow.calls();
     eventually("it goes on", async || {
@@ -358,7 +359,7 @@ async fn a_lost_state_is_written_anew_by_tenants_at_rest_too() {
         };
         lose().expect("the folder can be written");
         exporter
-            .says("the state was removed, replaced or cut")
+            .says("the state was removed, replaced or truncated")
             .await;
         let written = commits().await;
         eventually("the tenant is in the new file", async || {

@@ -1,6 +1,6 @@
 //! The documentation says what is true: its links, examples, flags and tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -112,30 +112,62 @@ fn the_summary_has_every_page() {
     }
 }
 
+/// The names of the fields in what stands before the message of an event.
+fn fields(body: &str) -> BTreeSet<String> {
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for character in body.chars() {
+        depth += i32::from("([{".contains(character)) - i32::from(")]}".contains(character));
+        if character == ',' && depth == 0 {
+            parts.push(String::new());
+        } else {
+            parts.last_mut().expect("there is one").push(character);
+        }
+    }
+    let parts = parts
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty());
+    let names = parts.map(|part| part.split_once(" = ").map_or(part, |(name, _)| name));
+    names
+        .map(|name| name.trim_start_matches(['%', '?']).to_owned())
+        .collect()
+}
+
 #[test]
-fn the_page_on_logs_has_every_message() {
+fn the_page_on_logs_has_every_message_with_its_fields() {
     let page = read(&root().join("docs/logs.md"));
     let event = Regex::new(r#"(?s)tracing::(error|warn|info)!\((.*?)"\s*\);"#).expect("a pattern");
     let varying = Regex::new(r"\{[^}]*\}").expect("a pattern");
-    let mut seen = 0;
+    let (mut seen, mut code) = (0, BTreeMap::<String, BTreeSet<String>>::new());
     for folder in ["src", "crates/exporter-toolkit/src"] {
         for file in sources(&root().join(folder)) {
             let text = read(&file);
             let (text, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
             for found in event.captures_iter(text) {
                 let (level, body) = (&found[1], &found[2]);
-                let (_, message) = body.rsplit_once('"').expect("it has a message");
+                let (before, message) = body.rsplit_once('"').expect("it has a message");
                 let message = varying.replace_all(message, "…");
                 // What is logged in one of several wordings stands there in words.
                 if message != "…" {
                     let row = format!("| {level} | `{message}` |");
-                    assert!(page.contains(&row), "{}: {row}", file.display());
+                    let code = code.entry(row).or_default();
+                    code.extend(fields(before));
                     seen += 1;
                 }
             }
         }
     }
     assert!(seen > 40, "{seen}");
+    for (row, fields) in code {
+        let said = page.lines().find_map(|line| line.strip_prefix(&row));
+        let said = said.unwrap_or_else(|| panic!("the page lacks {row}"));
+        let said = said.split(['`', '|', ' ', ',', '–']);
+        let said: BTreeSet<_> = said
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(said, fields, "{row}");
+    }
     for row in rows(&page).filter(|row| row.len() == 3 && !["level", "---"].contains(&row[0])) {
         let message = row[1].trim_matches('`');
         let parts = message.split('…').map(|part| part.trim().to_owned());

@@ -49,7 +49,12 @@ async fn a_link_that_expired_once_costs_one_round_and_nothing_else() {
         for collector in ["definitions", "history"] {
             assert!(errors(&exporter, collector).await <= 0.0, "{collector}");
         }
-        assert!(!exporter.process.output().contains("a batch was refused"));
+        assert!(
+            !exporter
+                .process
+                .output()
+                .contains("the API rejected a batch of definitions")
+        );
     }
 }
 

@@ -43,7 +43,7 @@ async fn a_corrected_secret_is_tried_at_once() {
     let errors = "defender_auth_errors_total";
     let folder = exporter.process.folder.path();
     let wrong = ["reason=\"wrong_secret\""];
-    let changed = "the credential's files have changed, signing in";
+    let changed = "the credential's files have changed: signing in again";
     // A wait may be shorter than the time until a change is seen; but they grow.
     for version in 2.. {
         assert!(version < 12, "never seen\n{}", exporter.process.output());

@@ -176,7 +176,7 @@ async fn the_certificate_is_replaced_under_load_without_a_failed_scrape() {
         served
             .process
             .output()
-            .contains("the former stays in force")
+            .contains("the previous configuration stays in effect")
     );
 }
 

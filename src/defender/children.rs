@@ -152,7 +152,7 @@ pub async fn reap_orphans() {
     let mut ended = match signal(SignalKind::child()) {
         Ok(ended) => ended,
         Err(error) => {
-            tracing::warn!(%error, "orphaned processes stay as zombies: they cannot be waited for");
+            tracing::warn!(%error, "cannot reap orphaned processes: they remain as zombies");
             return;
         }
     };

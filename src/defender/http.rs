@@ -231,10 +231,10 @@ impl HttpClient {
                 let roots = |generation: &Generation| generation.parts.roots.store.roots.clone();
                 if roots(&fresh) != roots(&used) {
                     self.0.current.compare_and_swap(&used, fresh);
-                    tracing::info!("read the root certificates again, which are others now");
+                    tracing::info!("the root certificates have changed and were reloaded");
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot read the root certificates again"),
+            Err(error) => tracing::warn!(%error, "cannot reload the root certificates"),
         }
         self.end_renewal();
     }
@@ -254,7 +254,7 @@ impl HttpClient {
                 self.0.current.compare_and_swap(used, Arc::new(next));
             }
             // The same parts served before; better an old connection than none.
-            Err(error) => tracing::warn!(%error, "cannot give up old connections"),
+            Err(error) => tracing::warn!(%error, "cannot close old connections"),
         }
     }
 }

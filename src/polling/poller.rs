@@ -172,7 +172,7 @@ impl Poller {
                 () = self.clock.sleep_until(wake) => {}
                 () = self.retry.notified() => self.schedule.retry_forbidden(self.clock.uptime()),
                 () = self.tokens.credential_changed(), if signed_out => {
-                    tracing::info!(tenant = %self.tenant.name(), "the credential's files have changed, signing in");
+                    tracing::info!(tenant = %self.tenant.name(), "the credential's files have changed: signing in again");
                     self.schedule.set_no_token(self.tokens.retry_at());
                 }
             }
@@ -317,7 +317,7 @@ impl Poller {
         self.want_sessions();
         let dropped = self.tenant.health.dropped;
         if within && dropped > 0 {
-            tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit; the rest is left out");
+            tracing::warn!(tenant = %self.tenant.name(), dropped, "the list is longer than definitions.limit: the rest is ignored");
         }
     }
 
@@ -395,7 +395,7 @@ impl Poller {
         if let Some(failure) = health.failure.take() {
             let after = self.clock.uptime().since(failure.since_uptime);
             let after = humantime::format_duration(Duration::from_secs(after.as_secs()));
-            tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), %after, "poll works again");
+            tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), %after, "polling works again");
         }
     }
 }

@@ -39,7 +39,9 @@ pub(super) async fn reload(state: State<WebState>) -> (StatusCode, String) {
         Some(Ok(())) => (StatusCode::OK, "reloaded\n".to_owned()),
         Some(Err(reasons)) => (
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the configuration was not reloaded, nothing changed:\n{reasons}\n"),
+            format!(
+                "the configuration was not reloaded: the previous one stays in effect:\n{reasons}\n"
+            ),
         ),
         None => (
             StatusCode::SERVICE_UNAVAILABLE,

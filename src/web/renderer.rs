@@ -44,7 +44,7 @@ impl Renderer {
         let name = "render".to_owned();
         let thread = thread::Builder::new().name(name).spawn(run.clone());
         if let Err(error) = thread {
-            tracing::warn!(%error, "no thread could be started to render; it is done beside the other work");
+            tracing::warn!(%error, "cannot start a thread to render a page: it is rendered on a shared thread");
             run();
         }
         outcome.await.ok()

@@ -333,7 +333,7 @@ async fn axe_finds_nothing_in_light_and_dark_narrow_and_wide() {
     let definition = browser.location().await;
     let mut backgrounds = Vec::new();
     for scheme in ["light", "dark"] {
-        for width in [400, 2_000] {
+        for width in [400, 1_300, 2_000] {
             browser.look(width, scheme).await;
             for path in [
                 "/",

@@ -1,9 +1,25 @@
-//! The pictures in `docs`, made by `docs/screenshots.sh`.
+//! The pictures in `docs`, made by `docs/screenshots.sh`; with `PICTURES=FOLDER` all that one looks at after a change.
 
 use std::path::PathBuf;
 
+use defender_simulator::{Endpoint, Fault};
+
 use super::stage::{Stage, stage};
+use crate::common::eventually;
 use crate::common::tools::needs;
+
+/// How wide the pictures in `docs` are.
+const WIDTH: u32 = 1_300;
+
+/// Narrow, usual and wide, light and dark.
+const LOOKS: [(u32, &str); 6] = [
+    (400, "light"),
+    (400, "dark"),
+    (WIDTH, "light"),
+    (WIDTH, "dark"),
+    (2_000, "light"),
+    (2_000, "dark"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes docs/status-*.png; run docs/screenshots.sh"]
@@ -11,8 +27,8 @@ async fn pictures_for_the_documentation() {
     needs!("chromium", "chromedriver");
     let Stage {
         browser,
-        simulator: _simulator,
-        exporter: _exporter,
+        simulator,
+        exporter,
     } = stage(|options| {
         options.tenants = 3;
         options.definitions = 16;
@@ -26,23 +42,34 @@ async fn pictures_for_the_documentation() {
     browser.open(overdue).await;
     browser.click(super::NAMES).await;
     let definition = browser.location().await;
-    for (name, path, width, scheme) in [
-        ("status-light.png", "/", 1_280, "light"),
-        ("status-dark.png", "/", 1_280, "dark"),
-        ("definition-dark.png", &definition, 1_280, "dark"),
-        ("definition-light.png", &definition, 1_280, "light"),
-        ("narrow-light.png", "/", 400, "light"),
-        ("narrow-definition.png", &definition, 400, "light"),
-        ("wide-light.png", "/", 2_000, "light"),
-    ] {
-        let kept = name.starts_with("status-");
-        if !kept && std::env::var_os("PICTURES").is_none() {
-            continue;
+    let all = std::env::var_os("PICTURES").is_some();
+    let take = async |name: &str, path: &str| {
+        for (width, scheme) in LOOKS {
+            let kept = name == "status" && width == WIDTH;
+            if !kept && !all {
+                continue;
+            }
+            let size = if kept {
+                String::new()
+            } else {
+                format!("{width}-")
+            };
+            browser.look(width, scheme).await;
+            browser.open(path).await;
+            let picture = browser.picture(false).await;
+            let file = folder.join(format!("{name}-{size}{scheme}.png"));
+            std::fs::write(file, picture).expect("the folder can be written");
         }
-        browser.look(width, scheme).await;
-        browser.open(path).await;
-        let picture = browser.picture(false).await;
-        std::fs::write(folder.join(name), picture).expect("the folder can be written");
-    }
+    };
+    take("status", "/").await;
+    take("definition", &definition).await;
+    let refusal = Fault::error(403, "Forbidden", "Missing application roles");
+    simulator.set_tenant_fault(1, Endpoint::Definitions, Some(refusal));
+    eventually("the refusal is told", async || {
+        let page = exporter.get("/").await.1;
+        page.contains("access is refused").then_some(())
+    })
+    .await;
+    take("failing", "/").await;
     browser.finish().await;
 }

@@ -50,7 +50,7 @@ messages! {
     PROXY_PASSWORD = "no connection to the sign-in host: …the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY";
     PROXY_DOWN = "no connection to the sign-in host: …no connection to the proxy; check http.proxy_url, or HTTPS_PROXY…";
     PROXY_REFUSES = "no connection to the sign-in host: …the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY";
-    TOO_MANY_IDS = "learned the size of a batch";
+    TOO_MANY_IDS = "learned the largest batch size that the API accepts";
     BAD_ID = "the request or one of its ids was refused: HTTP 404 ResourceNotFound: …";
     NO_DETAILS = "the details of sessions cannot be fetched";
     FORBIDDEN = "access is forbidden; expected the permission Machine.Read.All and a licence for vulnerability management: HTTP 403 Forbidden: …";

@@ -74,7 +74,10 @@ async fn an_unknown_issuer_makes_it_read_the_roots_again() {
     front.set(None);
     is_up(&exporter).await;
     let said = exporter.process.output();
-    assert!(said.contains("read the root certificates again"), "{said}");
+    assert!(
+        said.contains("the root certificates have changed"),
+        "{said}"
+    );
 }
 
 /// What `check-config` says of `exporter.yml` in a folder, and its exit code.

@@ -129,7 +129,7 @@ where
     let log = logging::start(flags.log_level, flags.log_format).context("starting the log")?;
     let writer = log.clone();
     let asked = signals.watch(hangup, move || {
-        tracing::warn!("the grace period is over, and something hangs: it is dropped");
+        tracing::warn!("the grace period is over: tasks that still run are aborted");
         writer.flush(FLUSH);
         std::process::exit(0);
     });

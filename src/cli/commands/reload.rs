@@ -74,7 +74,7 @@ impl Reloads {
             for reason in format!("{error:#}").lines() {
                 tracing::error!(
                     reason,
-                    "the configuration was not reloaded, nothing changed"
+                    "the configuration was not reloaded: the previous one stays in effect"
                 );
             }
         }

@@ -196,7 +196,7 @@ impl Exporter {
         }
         let rest = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, rest).await.is_err() {
-            tracing::warn!("requests in flight were dropped");
+            tracing::warn!("requests in flight were aborted");
         }
         Ok(())
     }
@@ -220,7 +220,7 @@ async fn store(
 ) -> anyhow::Result<Option<Store>> {
     let Storage::Folder(folder) = storage else {
         tracing::warn!(
-            "state is kept in memory: a restart forgets which calls were made, and all counters"
+            "the state is kept in memory only: a restart loses the log of calls and all counters"
         );
         return Ok(None);
     };

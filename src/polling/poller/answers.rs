@@ -53,7 +53,7 @@ impl Poller {
             deprecated = said.is_deprecated,
             sunset = sunset.map(tracing::field::display),
             gone = said.is_gone,
-            "the service announces the end of an endpoint; look for a newer version of the exporter"
+            "the API announces the retirement of an endpoint; look for a newer version of the exporter"
         );
     }
 
@@ -67,7 +67,7 @@ impl Poller {
             tracing::warn!(
                 tenant = %self.tenant.name(),
                 collector = collector.as_label(),
-                "the link to the next page {why}; it was not followed, so the answer lacks its end"
+                "the link to the next page {why}; it was not followed, so the list is incomplete"
             );
         }
     }

@@ -25,16 +25,16 @@ impl Poller {
                 let health = &mut self.tenant.health.history;
                 *health.errors.entry(reason).or_default() += 1;
                 let id = tracing::field::display(&ids[0]);
-                tracing::warn!(tenant = %self.tenant.name(), id, %error, "the history of one definition cannot be fetched, and is asked for alone");
+                tracing::warn!(tenant = %self.tenant.name(), id, %error, "the history of one definition cannot be fetched in a batch: it is requested separately");
                 return;
             }
             (Request::History(_), Failure::Short) => {
-                tracing::info!(tenant = %self.tenant.name(), ids = request.ids(), "an answer lacks its end, and is asked for in halves");
+                tracing::info!(tenant = %self.tenant.name(), ids = request.ids(), "a response is incomplete: its batch is requested again in halves");
                 return;
             }
             (Request::History(ids), Failure::BatchTooLarge(_)) if ids.len() > 1 => {
                 let (sent, allowed) = (ids.len(), self.schedule.batch_size());
-                tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the size of a batch");
+                tracing::info!(tenant = %self.tenant.name(), sent, allowed, "learned the largest batch size that the API accepts");
                 return;
             }
             (Request::History(ids), Failure::Refused | Failure::BatchTooLarge(_))
@@ -45,7 +45,7 @@ impl Poller {
                     .first()
                     .filter(|_| ids.len() == 1)
                     .map(tracing::field::display);
-                tracing::warn!(tenant = %self.tenant.name(), quarantined = one, ids = ids.len(), %error, "a batch was refused");
+                tracing::warn!(tenant = %self.tenant.name(), quarantined = one, ids = ids.len(), %error, "the API rejected a batch of definitions");
                 return;
             }
             (Request::Definitions, Failure::Forbidden) => {

@@ -55,7 +55,7 @@ impl Poller {
             Ok(bearer) => {
                 self.schedule.set_no_token(None);
                 if self.auth_failures.clear() {
-                    tracing::info!(tenant = %self.tenant.name(), "signing in works again");
+                    tracing::info!(tenant = %self.tenant.name(), "sign-in works again");
                 }
                 Some(bearer)
             }

@@ -30,7 +30,7 @@ impl Poller {
                 .map(|(name, count)| format!("{name} {count}"))
                 .collect();
             let values = values.join(", ");
-            tracing::warn!(tenant = %self.tenant.name(), collector = collector.as_label(), values, "values of an answer cannot be read and count as absent");
+            tracing::warn!(tenant = %self.tenant.name(), collector = collector.as_label(), values, "values in a response cannot be read and are treated as missing");
         }
     }
 

@@ -149,7 +149,7 @@ impl Unknown {
             tracing::info!(
                 tenants,
                 first,
-                "which calls were made within the last hour is not known: for an hour, polling keeps to the calls that quota.use leaves to others"
+                "the calls of the last hour are not known: for an hour, polling uses only the calls that quota.use leaves unused"
             );
         }
         if !self.waiting.is_empty() {
@@ -157,7 +157,7 @@ impl Unknown {
             tracing::warn!(
                 tenants,
                 first,
-                "which calls were made within the last hour is not known, and quota.use leaves none to others: no call is made for up to an hour; lower quota.use to poll at once"
+                "the calls of the last hour are not known, and quota.use leaves no reserve: no calls are made for up to an hour; lower quota.use to poll at once"
             );
         }
     }

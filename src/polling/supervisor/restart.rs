@@ -56,10 +56,10 @@ impl Supervisor {
         };
         let before = self.around.snapshot.read();
         let times = before.get(name).map_or(0, |view| view.health.restarts) + 1;
-        tracing::error!(tenant = %name, times, retry_in_seconds = wait.as_secs(), "polling ended by an error of this program, and starts anew from what was saved; please report it");
+        tracing::error!(tenant = %name, times, retry_in = %humantime::format_duration(wait), "polling stopped because of a bug in this program and restarts from the saved state; please report it");
         let loaded = self.load(&tenant).await;
         let mut loaded = loaded.unwrap_or_else(|error| {
-            tracing::warn!(tenant = %name, %error, "what was saved cannot be read");
+            tracing::warn!(tenant = %name, %error, "the saved state cannot be read");
             Loaded::default()
         });
         let mut unknown = Unknown::default();

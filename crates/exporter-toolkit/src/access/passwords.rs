@@ -137,7 +137,7 @@ impl Passwords {
         let name = "password".to_owned();
         let thread = thread::Builder::new().name(name);
         if let Err(error) = thread.spawn(move || this.work(is_user, check)) {
-            tracing::warn!(%error, "no thread could be started to check a password; it is asked for again");
+            tracing::warn!(%error, "cannot start a thread to check a password: the client is asked to authenticate again");
             self.lane(is_user).end(key, None);
         }
     }

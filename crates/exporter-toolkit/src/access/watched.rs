@@ -149,7 +149,7 @@ impl Shared {
             self.events.emit(Event::ReloadFailed);
             tracing::error!(
                 path = %self.path.display(),
-                "the web configuration or a file that it names does not answer; the former stays in force; check the file system that holds it"
+                "the web configuration or a file that it names cannot be read because the file system does not respond: the previous configuration stays in effect"
             );
         }
         true
@@ -182,7 +182,7 @@ impl Shared {
                     tracing::warn!(%warning, "web configuration");
                 }
                 tracing::info!(
-                    "the web configuration or a file that it names has changed and is in force"
+                    "the web configuration or a file that it names has changed: the new configuration is in effect"
                 );
                 self.current.store(Arc::new(config));
                 self.events.emit(Event::Reloaded);
@@ -192,7 +192,7 @@ impl Shared {
         };
         tracing::error!(
             mistakes = %refused,
-            "the web configuration or a file that it names has changed and cannot be used; the former stays in force"
+            "the web configuration or a file that it names has changed and is invalid: the previous configuration stays in effect"
         );
         self.events.emit(Event::ReloadFailed);
         reading.files

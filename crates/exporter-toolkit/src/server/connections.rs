@@ -61,7 +61,9 @@ pub(super) async fn accept<L>(
     }
     drop(listener);
     if tokio::time::timeout(grace, open.shutdown()).await.is_err() {
-        tracing::warn!("requests are still under way after the grace period; dropping them");
+        tracing::warn!(
+            "requests are still in flight after the grace period: closing their connections"
+        );
     }
 }
 
@@ -116,7 +118,7 @@ where
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(error, client = %peer, "a connection broke"),
         None => {
-            tracing::info!(client = %peer, "a client took too long to fetch an answer; its connection is closed");
+            tracing::info!(client = %peer, "a client took too long to read a response: its connection was closed");
         }
     }
 }

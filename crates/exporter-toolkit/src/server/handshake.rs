@@ -64,7 +64,7 @@ impl Refusals {
         if reason == HandshakeFailure::Closed {
             tracing::debug!(client = %peer, reason = what, %error, more, "a client hung up before TLS was agreed on");
         } else {
-            tracing::warn!(client = %peer, reason = what, %error, more, "a client was turned away: TLS was not agreed on");
+            tracing::warn!(client = %peer, reason = what, %error, more, "TLS handshake failed");
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) fn start(level: LogLevel, format: LogFormat) -> io::Result<Lines> {
     let lines = Lines::start(io::stderr(), |lines| {
         tracing::warn!(
             lines,
-            "log lines were dropped: their reader did not take them"
+            "log lines were dropped: standard error was not read in time"
         );
     })?;
     let registry = tracing_subscriber::registry()
@@ -162,7 +162,7 @@ fn panicked(panic: &PanicHookInfo<'_>) {
         thread = thread.name(),
         place,
         backtrace,
-        "panicked, which is a mistake in this program: {message}"
+        "this program panicked, which is a bug: {message}"
     );
 }
 
