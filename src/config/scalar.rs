@@ -43,6 +43,9 @@ pub(super) enum Scheme {
 pub(super) fn origin(text: &str, scheme: Scheme) -> Result<Url, String> {
     let what = "an address such as `https://host`";
     let wrong = |found: &str, advice: &str| Err(expected(what, found, advice));
+    if has_breaks(text) {
+        return wrong("one with a line break or a tab", "remove it");
+    }
     let Ok(url) = Url::parse(text) else {
         let advice = if has_zone(text) {
             "URLs have no zones; name the host by a name, or by an address that is not link-local"
@@ -102,6 +105,9 @@ pub(super) fn proxy(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<
 /// # Errors
 /// What it is instead, without repeating it: it may hold a password.
 pub fn proxy_url(text: &str) -> Result<Url, &'static str> {
+    if has_breaks(text) {
+        return Err("a line break or a tab");
+    }
     let url = match Url::parse(text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") => return Err("another scheme"),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => return Err("no host"),
@@ -120,6 +126,12 @@ pub fn proxy_url(text: &str) -> Result<Url, &'static str> {
     } else {
         Err("letters that must be percent-encoded")
     }
+}
+
+/// Whether there are control characters within `text`, which the parser of URLs leaves out: the
+/// rest would be another host.
+fn has_breaks(text: &str) -> bool {
+    text.trim().contains(char::is_control)
 }
 
 /// Whether `text` holds an IPv6 address with a zone, such as `[fe80::1%eth0]`.
