@@ -126,7 +126,7 @@ cargo test --locked --workspace --no-run
 cargo test --quiet --locked --test matrix --test soak -- --nocapture >target/matrix.log 2>&1 &
 matrix=$!
 failed=0
-cargo test --locked --workspace --no-fail-fast --lib --bins --test suite -- --test-threads=4 || failed=1
+cargo test --locked --workspace --no-fail-fast --lib --bins --test suite -- --test-threads=6 || failed=1
 say "tests: matrix and soak"
 wait "$matrix" || failed=1
 cat target/matrix.log

@@ -33,7 +33,7 @@ use rows::Row;
 use watch::Watch;
 
 /// Cells beside each other: as many as two cores serve well.
-const WAVE: usize = 64;
+const WAVE: usize = 90;
 /// The most memory the exporter may ever have used, in MiB, with all tenants.
 const MOST_MIB: u64 = 1_100;
 /// The longest a scrape may take; far more than it does, as machines differ.
