@@ -228,7 +228,7 @@ async fn a_configuration_on_a_mount_that_hangs_costs_that_reload_alone() {
         let reload = async { (exporter.reload().await, clock.uptime().since(start)) };
         let (((status, text), reload), health) = tokio::join!(reload, health);
         assert!(
-            status == 500 && text.contains("no answer from its file system within 5 s"),
+            status == 500 && text.contains("no response from its file system within 5 s"),
             "{text}"
         );
         println!("health in {health:?}");

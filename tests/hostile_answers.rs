@@ -258,15 +258,17 @@ async fn an_answer_that_nobody_can_read_is_a_failed_poll_that_names_the_fields()
     let metrics = exporter.metrics().await;
     assert_eq!(metrics.value("defender_up", &[]), Some(0.0));
     assert_eq!(samples(&metrics), before, "the last good data stays");
-    exporter.says("none could be read, but found").await;
+    exporter
+        .says("but none of … could be read, but found")
+        .await;
     let said = exporter
         .process
         .output()
-        .matches("none could be read")
+        .matches("expected records with an id")
         .count();
     assert_eq!(said, 1, "it is said once");
     let (_, page) = exporter.get("/").await;
-    assert!(page.contains("none could be read"), "{page}");
+    assert!(page.contains("expected records with an id"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,7 +292,7 @@ async fn times_that_nobody_can_read_are_a_failed_poll_and_not_a_scan_that_never_
         assert_eq!(samples(&metrics), before, "the last good data stays");
     }
     exporter
-        .says("expected times of runs, but of 15 none could be read")
+        .says("expected times of runs, but none of 15 could be read")
         .await;
 }
 

@@ -105,7 +105,7 @@ async fn no_number_that_az_prints_ends_the_process() {
         command.env("PATH", path);
     })
     .await;
-    exporter.says("`az` gives no token (…)").await;
+    exporter.says("`az` returned no token (…)").await;
     for (end, longest) in [("253402300799", 86_400.0), ("1", 60.0)] {
         simulator.revoke_tokens(0);
         write(end).await;

@@ -64,7 +64,7 @@ async fn links_that_never_work_are_backed_off_from_and_blame_no_id() {
     simulator.set_fault(Endpoint::History, Some(Fault::ExpiredPages));
     let exporter = Exporter::start(&simulator).await;
     exporter
-        .says("the link to the next page is refused time and again: ")
+        .says("the link to the next page was refused repeatedly: ")
         .await;
     eventually("it tries again", async || {
         (errors(&exporter, "history").await >= 3.0).then_some(())

@@ -132,12 +132,12 @@ impl ClientCertificate {
         let what = "a certificate that is valid now";
         let (found, advice) = if self.end < now {
             (
-                format!("one that ended at {}", self.end),
-                "make a new one and upload it to the application",
+                format!("one that expired at {}", self.end),
+                "create a new one and upload it to the application",
             )
         } else if now < self.begin {
             (
-                format!("one that begins at {}", self.begin),
+                format!("one that is valid only from {}", self.begin),
                 "check this machine's clock, or use it later",
             )
         } else {

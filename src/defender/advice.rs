@@ -36,7 +36,7 @@ pub struct Cause {
     pub advice: &'static str,
 }
 
-const FEDERATED: &str = "Add a federated credential to the application whose Issuer, Subject and Audience are those that the sign-in host names.";
+const FEDERATED: &str = "Add a federated credential to the application, with the Issuer, Subject and Audience that the sign-in host names.";
 
 /// All codes that are known.
 pub static SIGN_IN: &[SignInAdvice] = &[
@@ -44,13 +44,13 @@ pub static SIGN_IN: &[SignInAdvice] = &[
         code: 7_000_215,
         reason: AuthReason::WrongSecret,
         meaning: "the client secret is wrong; was its id given instead of its value?",
-        advice: "Make a new secret and copy its Value, which is shown once, into the file.",
+        advice: "Create a new secret and copy its Value, which is shown only once, into the file.",
     },
     SignInAdvice {
         code: 7_000_222,
         reason: AuthReason::ExpiredSecret,
-        meaning: "the client secret has expired; make a new one",
-        advice: "Make a new secret and write it into the file.",
+        meaning: "the client secret has expired; create a new one",
+        advice: "Create a new secret and write it into the file.",
     },
     SignInAdvice {
         code: 700_016,
@@ -62,13 +62,13 @@ pub static SIGN_IN: &[SignInAdvice] = &[
         code: 90_002,
         reason: AuthReason::UnknownTenant,
         meaning: "there is no such tenant in this cloud; check tenant_id and the cloud",
-        advice: "Copy the Directory (tenant) ID from the application's overview page. For a US Government tenant set `cloud`.",
+        advice: "Copy the Directory (tenant) ID from the application's overview page. For a US Government tenant, set `cloud`.",
     },
     SignInAdvice {
         code: 700_027,
         reason: AuthReason::BadAssertion,
-        meaning: "the certificate or its assertion is not accepted; was it uploaded to the application?",
-        advice: "Upload the certificate, without its key, under Certificates & secrets of the application.",
+        meaning: "the certificate or its assertion was rejected; was the certificate uploaded to the application?",
+        advice: "Upload the certificate, without its key, on the application's Certificates & secrets page.",
     },
     SignInAdvice {
         code: 70_021,
@@ -79,38 +79,38 @@ pub static SIGN_IN: &[SignInAdvice] = &[
     SignInAdvice {
         code: 700_211,
         reason: AuthReason::BadAssertion,
-        meaning: "no federated credential of the application has the assertion's issuer",
+        meaning: "no federated credential of the application matches the assertion's issuer",
         advice: FEDERATED,
     },
     SignInAdvice {
         code: 700_212,
         reason: AuthReason::BadAssertion,
-        meaning: "no federated credential of the application has the assertion's audience",
+        meaning: "no federated credential of the application matches the assertion's audience",
         advice: FEDERATED,
     },
     SignInAdvice {
         code: 700_213,
         reason: AuthReason::BadAssertion,
-        meaning: "no federated credential of the application has the assertion's subject",
+        meaning: "no federated credential of the application matches the assertion's subject",
         advice: FEDERATED,
     },
     SignInAdvice {
         code: 700_024,
         reason: AuthReason::BadAssertion,
-        meaning: "the assertion is not valid now; check the clock and the token's file",
-        advice: "Set the machine's clock; if it is right, find out why nothing renews the federated token's file.",
+        meaning: "the assertion is not valid at this time; check the clock and the token file",
+        advice: "Set the machine's clock; if it is right, find out why the federated token file is not being renewed.",
     },
     SignInAdvice {
         code: 7_000_229,
         reason: AuthReason::MissingServicePrincipal,
         meaning: "the application has no service principal in the tenant; an administrator must consent to it",
-        advice: "Let an administrator of the tenant consent to the application.",
+        advice: "Have an administrator of the tenant consent to the application.",
     },
     SignInAdvice {
         code: 7_000_112,
         reason: AuthReason::UnknownApplication,
         meaning: "the application is disabled; enable it in the directory",
-        advice: "Enable it under Enterprise applications: Enabled for users to sign-in.",
+        advice: "Under Enterprise applications, set `Enabled for users to sign-in?` to Yes.",
     },
     SignInAdvice {
         code: 500_011,
@@ -121,7 +121,7 @@ pub static SIGN_IN: &[SignInAdvice] = &[
     SignInAdvice {
         code: 53_003,
         reason: AuthReason::ConditionalAccess,
-        meaning: "a policy of conditional access blocks the application",
+        meaning: "a Conditional Access policy blocks the application",
         advice: "Exempt the application from that policy, or run the exporter from an address that it allows.",
     },
 ];
@@ -130,70 +130,70 @@ pub static SIGN_IN: &[SignInAdvice] = &[
 pub static CAUSES: &[Cause] = &[
     Cause {
         begins: "tunnel error: proxy authorization required",
-        meaning: "the proxy wants a user name and password; check http.proxy_url, or HTTPS_PROXY",
+        meaning: "the proxy requires a user name and password; check http.proxy_url, or HTTPS_PROXY",
         advice: "Write them into the address, percent-encoded: `http://user:p%40ss@proxy:3128`.",
     },
     Cause {
         begins: "tunnel error: failed to create underlying connection",
-        meaning: "no connection to the proxy; check http.proxy_url, or HTTPS_PROXY",
-        advice: "The proxy is down, or at another address. Correct `http.proxy_url` or the variable.",
+        meaning: "cannot connect to the proxy; check http.proxy_url, or HTTPS_PROXY",
+        advice: "The proxy is down, or has another address. Correct `http.proxy_url` or the variable.",
     },
     // Some proxies answer so to a wrong password.
     Cause {
         begins: "tunnel error: unsuccessful",
-        meaning: "the proxy refuses to connect to this host; allow it there, and check user name and password in http.proxy_url, or HTTPS_PROXY",
-        advice: "Allow the API's and the sign-in host on the proxy. Some proxies answer a wrong password in this way.",
+        meaning: "the proxy refused to connect to this host; allow the host on the proxy, and check the user name and password in http.proxy_url, or HTTPS_PROXY",
+        advice: "Allow the API's host and the sign-in host on the proxy. Some proxies respond to a wrong password this way.",
     },
     Cause {
         begins: "tunnel error: ",
-        meaning: "the proxy did not answer as proxies do; check http.proxy_url, or HTTPS_PROXY",
-        advice: "Name a proxy for HTTP in `http.proxy_url`.",
+        meaning: "the proxy did not respond as an HTTP proxy does; check http.proxy_url, or HTTPS_PROXY",
+        advice: "Set `http.proxy_url` to an HTTP proxy.",
     },
     Cause {
         begins: "no name server answered",
         meaning: "this machine's name servers do not answer; check its DNS",
-        advice: "Let this machine reach a name server, or correct `/etc/resolv.conf`; or name a proxy by its IP address in `http.proxy_url`.",
+        advice: "Make sure that this machine can reach a name server, or correct `/etc/resolv.conf`; or set `http.proxy_url` to a proxy, by its IP address.",
     },
     Cause {
         begins: "failed to lookup address information",
-        meaning: "the host's name is not known here; check its spelling, and this machine's DNS",
-        advice: "Correct `api_base_url` or `authority_host` if they are set; else let this machine's DNS look the name up, or name a proxy in `http.proxy_url`.",
+        meaning: "the host name cannot be resolved; check its spelling, and this machine's DNS",
+        advice: "Correct `api_base_url` or `authority_host` if they are set; otherwise make this machine's DNS resolve the name, or set `http.proxy_url`.",
     },
     Cause {
         begins: "invalid peer certificate: UnknownIssuer",
-        meaning: "the host's certificate comes from an unknown authority; name its root in http.ca_file",
-        advice: "A proxy intercepts TLS and signs with its own root. Name that root in `http.ca_file`.",
+        meaning: "the host's certificate was issued by an unknown authority; set http.ca_file to a file with its root",
+        advice: "A proxy intercepts TLS and signs with its own root. Set `http.ca_file` to a file with that root.",
     },
     Cause {
         begins: "invalid peer certificate: certificate expired",
-        meaning: "the host's certificate has ended, by this machine's clock",
+        meaning: "the host's certificate has expired, according to this machine's clock",
         advice: "Set the machine's clock; if it is right, whoever runs the host or the proxy in between must renew the certificate.",
     },
     Cause {
         begins: "invalid peer certificate: certificate not valid for name",
         meaning: "the host's certificate is for another name; is a proxy in between?",
-        advice: "Correct `api_base_url` or `authority_host`, or exclude the host from the proxy that answers in its place.",
+        advice: "Correct `api_base_url` or `authority_host`, or exclude the host from the proxy that responds in its place.",
     },
     Cause {
         begins: "invalid peer certificate: ",
         meaning: "the host's certificate is not accepted",
-        advice: "Whoever runs the host, or the proxy in between, must give it a certificate for servers.",
+        advice: "Whoever runs the host, or the proxy in between, must give it a server certificate.",
     },
 ];
 
 /// What to do if nothing more is known than that there is no connection.
 pub const SIGN_IN_CONNECTION: &str =
-    "Let the exporter reach the sign-in host on port 443, or set `http.proxy_url`.";
+    "Allow the exporter to reach the sign-in host on port 443, or set `http.proxy_url`.";
 /// The same, to the API's host.
 pub const API_CONNECTION: &str =
-    "Let the exporter reach the API's host on port 443, or set `http.proxy_url`.";
+    "Allow the exporter to reach the API's host on port 443, or set `http.proxy_url`.";
 
 /// A file with a secret is gone.
 pub const FILE: &str = "Put it back where the exporter can read it.";
 /// A file with a secret does not give one; its error says why.
 pub const BROKEN_FILE: &str = "Fix the file, or the file system that it is on.";
 /// A certificate does not serve; its error says why.
-pub const CERTIFICATE: &str = "Make a new certificate, upload it, and replace the files.";
+pub const CERTIFICATE: &str = "Create a new certificate, upload it, and replace the files.";
 /// A client secret expires soon.
 pub const SECRET: &str =
     "Create a new client secret, write it into the file, and set `expires` to its date.";
@@ -207,9 +207,9 @@ pub const SYSTEM_IDENTITY: &str =
 /// The identity is not this machine's.
 pub const USER_IDENTITY: &str = "Assign the identity that the configuration names to the machine.";
 /// There is no metadata service.
-pub const METADATA: &str = "Outside of Azure use `client_certificate`. In Azure, let the exporter reach `169.254.169.254`.";
+pub const METADATA: &str = "Outside Azure, use `client_certificate`. In Azure, allow the exporter to reach `169.254.169.254`.";
 /// The metadata service answers 404.
-pub const METADATA_MISSING: &str = "Wait: Azure's metadata service may answer so for a minute while it is updated. If it goes on, this machine is not in Azure, and another cloud's metadata service answers: use `client_certificate`.";
+pub const METADATA_MISSING: &str = "Wait: Azure's metadata service may respond this way for a minute while it is being updated. If this persists, the machine is not in Azure, and another cloud's metadata service is responding: use `client_certificate`.";
 /// App Service's metadata service takes no resource id.
 pub const RESOURCE_ID: &str = "Replace `resource_id` with `client_id`.";
 /// `az` is missing.
@@ -229,37 +229,37 @@ pub const AZD_LOGIN: &str = "Run `azd auth login` as that user.";
 pub const FORBIDDEN: &str =
     "Grant the application permission `Machine.Read.All` with an administrator's consent.";
 /// 403, although the token has the permission.
-pub const PERMITTED: &str = "The token has the permission, so something else is missing: a licence for Microsoft Defender Vulnerability Management, or, for a user, a role in the Defender portal that may view data.";
+pub const PERMITTED: &str = "The token has the permission, so something else is missing: a licence for Microsoft Defender Vulnerability Management, or, for a user, a role in the Defender portal that can view data.";
 /// 403, and the token does not have the permission.
-pub const NO_PERMISSION: &str = "Grant the application permission `Machine.Read.All` with an administrator's consent; the token does not have it. A new permission takes up to an hour to get into tokens.";
+pub const NO_PERMISSION: &str = "Grant the application permission `Machine.Read.All` with an administrator's consent; the token does not have it. A new permission can take up to an hour to appear in tokens.";
 /// 401 or 403 for want of a licence or feature.
 pub const UNLICENSED: &str = "Give the tenant a licence for Microsoft Defender Vulnerability Management, and switch the feature on in the Defender portal.";
 /// 429.
 pub const THROTTLED: &str =
-    "Something else spends the tenant's calls. Lower `quota.use`, or stop the other program.";
+    "Something else is using up the tenant's calls. Lower `quota.use`, or stop the other program.";
 /// 5xx.
-pub const SERVER: &str = "Wait. The call is retried after seconds at first, then minutes.";
+pub const SERVER: &str = "Wait. The call is retried, after seconds at first, then after minutes.";
 /// No answer in time.
-pub const TIMEOUT: &str = "Wait; if it goes on, raise `http.timeout`.";
+pub const TIMEOUT: &str = "Wait; if this persists, raise `http.timeout`.";
 /// 3xx.
-pub const REDIRECT: &str = "A proxy or a sign-in page is in between, because the API never redirects. Exclude the API's host from it.";
+pub const REDIRECT: &str = "The API never redirects, so a proxy or a sign-in page is in between. Exclude the API's host from it.";
 /// Other 4xx.
-pub const CLIENT: &str = "Remove `api_base_url` from the configuration, unless you know why it is there. If it is not there, report it, without names and ids.";
+pub const CLIENT: &str = "Remove `api_base_url` from the configuration, unless you know why it is there. If it is not there, report this error, without names and ids.";
 /// 404 where the configuration names a version.
 pub const NO_VERSION: &str = "Correct `api_version`, or remove it for the latest version.";
 /// 410.
-pub const GONE: &str = "The API no longer exists at this address. Remove `api_version` if it is set; else look for a newer version of the exporter.";
+pub const GONE: &str = "The API no longer exists at this address. Remove `api_version` if it is set; otherwise look for a newer version of the exporter.";
 /// The answer is not what the API sends.
-pub const DECODE: &str = "A proxy answers in the API's place, or the API has changed. Ask the proxy's operator; else report it, without names and ids.";
+pub const DECODE: &str = "A proxy is responding in the API's place, or the API has changed. Ask the proxy's operator; otherwise report this error, without names and ids.";
 /// The answer is too large.
-pub const TOO_LARGE: &str = "No answer of the API is that large. Look at what is in between.";
+pub const TOO_LARGE: &str =
+    "No response from the API is that large. Check what is in between, such as a proxy.";
 /// All pages together are larger than any list that is believed, or do not end.
-pub const TOO_LARGE_LIST: &str = "No list of the API is that long. Look for a proxy that changes answers; if there is none, report it, without names and ids.";
+pub const TOO_LARGE_LIST: &str = "No list from the API is that long. Look for a proxy that changes responses; if there is none, report this error, without names and ids.";
 /// A link leads to another origin.
-pub const FOREIGN_PAGE: &str = "Look for a proxy that changes answers; if there is none, report it. Only the pages of the list before that link are published.";
+pub const FOREIGN_PAGE: &str = "Look for a proxy that changes responses; if there is none, report this error. Only the pages of the list before that link are published.";
 /// Ids or their number were refused.
-pub const IDS: &str =
-    "Nothing to do: the definition that the API does not know is found and quarantined for a day.";
+pub const IDS: &str = "No action needed: the exporter finds the definition that the API does not know, and quarantines it for a day.";
 
 /// The API lists no definition.
 pub const NO_DEFINITIONS: &str =
@@ -271,10 +271,10 @@ pub const NONE_PUBLISHED: &str =
 pub const UNREADABLE_VALUES: &str =
     "Check the scans for missing values; a newer version of the exporter may be able to read them.";
 /// Our share of the calls is spent.
-pub const BUDGET: &str = "Wait; if it goes on, raise `quota.use`, or poll less often.";
+pub const BUDGET: &str = "Wait; if this persists, raise `quota.use`, or poll less often.";
 /// A check did not come to its end.
 pub const UNFINISHED: &str =
-    "Set `http.timeout` to `10s` and check again, to see what does not answer.";
+    "Set `http.timeout` to `10s` and check again, to see what does not respond.";
 /// The state cannot be read.
 pub const STATE: &str = "Check `--storage.path`, its owner and the disk.";
 
@@ -295,10 +295,10 @@ pub fn of_cause(text: &str) -> Option<&'static Cause> {
 pub fn of_sign_in(reason: AuthReason) -> &'static str {
     match reason {
         AuthReason::Refused => {
-            "Let the program that writes the file request a token with the scope of the cloud. With another credential, remove `scope` and `api_base_url`."
+            "Have the program that writes the token file request a token with the scope for the cloud. With any other credential, remove `scope` and `api_base_url`."
         }
         AuthReason::Timeout => {
-            "If it goes on, look for a firewall that drops connections to the sign-in host."
+            "If this persists, look for a firewall that drops connections to the sign-in host."
         }
         AuthReason::Connect => SIGN_IN_CONNECTION,
         AuthReason::Throttled => SIGN_IN_THROTTLED,
@@ -313,7 +313,7 @@ pub fn of_sign_in(reason: AuthReason) -> &'static str {
 }
 
 /// 429 of whoever gives tokens.
-const SIGN_IN_THROTTLED: &str = "Wait: signing in is retried after the pause that the answer asks for. If it goes on, find what else signs in as this application so often.";
+const SIGN_IN_THROTTLED: &str = "Wait: sign-in is retried after the delay that the response asks for. If this persists, find out what else signs in as this application so often.";
 
 /// A failure to sign in that is not known.
 const OTHER: &str = "Do what the text says; a code that begins with `AADSTS` is explained at `https://login.microsoftonline.com/error`.";

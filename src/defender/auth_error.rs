@@ -61,7 +61,7 @@ impl AuthError {
     pub fn refused() -> Self {
         Self::new(
             AuthReason::Refused,
-            "the API refuses a token that was just obtained; expected one for this API, check scope and api_base_url",
+            "the API refused a token that was just obtained; expected one for this API, check scope and api_base_url",
         )
     }
 
@@ -79,7 +79,7 @@ impl AuthError {
     pub(super) fn no_token(refusal: &Refusal, whom: &str, secrets: &[&str]) -> Self {
         let detail = refusal.detail.scrubbed(secrets);
         let reason = of_status(detail.status);
-        let text = format!("{whom} gives no token ({detail})");
+        let text = format!("{whom} returned no token ({detail})");
         Self::new(reason, text).after(refusal.retry_after)
     }
 
@@ -116,12 +116,12 @@ impl AuthError {
             Some(reason) => {
                 let causes = causes(error);
                 let text = scrub(&causes.to_string(), secrets);
-                Self::new(reason, format!("no connection to {whom}: {text}"))
+                Self::new(reason, format!("cannot connect to {whom}: {text}"))
                     .advise(causes.advice(advice::of_sign_in(reason)))
             }
             None if full.contains(" at line ") => Self::new(
                 AuthReason::Other,
-                format!("the answer of {whom} cannot be read: {text}"),
+                format!("the response from {whom} cannot be read: {text}"),
             )
             .advise(advice::DECODE),
             None => Self::new(AuthReason::Other, format!("cannot sign in: {text}")),
@@ -133,7 +133,7 @@ impl AuthError {
         Self::new(
             AuthReason::Other,
             format!(
-                "the answer of {whom} was too much for a library of this program, which gave up (a panic); please report it"
+                "a library in this program panicked on the response from {whom}; please report this"
             ),
         )
     }
@@ -290,7 +290,7 @@ mod tests {
         );
         assert_eq!(
             AuthError::from_azure(&error, None, WHOM, &["hunter2"]).to_string(),
-            "AADSTS7000222: the client secret has expired; make a new one (the sign-in host says: AADSTS7000222: '[redacted]' is old. Trace ID: 1)"
+            "AADSTS7000222: the client secret has expired; create a new one (the sign-in host says: AADSTS7000222: '[redacted]' is old. Trace ID: 1)"
         );
     }
 }

@@ -113,7 +113,7 @@ impl CommandLine {
             );
             (text, signed_out)
         } else {
-            (format!("{name} gives no token ({said})"), known.advice)
+            (format!("{name} returned no token ({said})"), known.advice)
         };
         AuthError::new(AuthReason::Other, text).advise(advice)
     }
@@ -169,7 +169,7 @@ mod tests {
             (
                 Tool::Azd,
                 offline,
-                "`azd` gives no token (fetching token: dial tcp: ",
+                "`azd` returned no token (fetching token: dial tcp: ",
                 advice::of_sign_in(AuthReason::Other),
             ),
             (
@@ -187,7 +187,7 @@ mod tests {
             (
                 Tool::Az,
                 "expected value at line 1 column 1",
-                "the answer of `az` cannot be read: expected value",
+                "the response from `az` cannot be read: expected value",
                 advice::AZ_OUTPUT,
             ),
             (

@@ -102,6 +102,6 @@ impl HttpClient for Bounded {
 }
 
 fn too_large() -> Error {
-    let text = format!("the answer is larger than {LIMIT} bytes");
+    let text = format!("the response is larger than {LIMIT} bytes");
     Error::with_message(ErrorKind::DataConversion, text)
 }

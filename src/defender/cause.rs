@@ -90,7 +90,7 @@ mod tests {
             (CertificateError::UnknownIssuer, "unknown authority"),
             (
                 CertificateError::ExpiredContext { time, not_after },
-                "has ended",
+                "has expired",
             ),
             (CertificateError::InvalidPurpose, "is not accepted: "),
             (

@@ -71,7 +71,7 @@ impl ProcessGroup {
 
     async fn finish(mut self, unwanted: CancellationToken) -> io::Result<Output> {
         let output = unwanted.run_until_cancelled(self.output()).await;
-        let gone = || io::Error::other("nobody waits for it any longer");
+        let gone = || io::Error::other("nothing is waiting for it any longer");
         let output = output.unwrap_or_else(|| Err(gone()));
         if output.is_err() {
             self.kill();

@@ -95,7 +95,7 @@ pub enum ApiError {
     )]
     Forbidden(Detail),
     /// 429: nothing may be sent for a while.
-    #[error("the service asked for a pause: {detail}")]
+    #[error("the service is throttling requests: {detail}")]
     Throttled {
         /// How long; at most a day. `None` if the service does not say.
         retry_after: Option<Duration>,
@@ -116,7 +116,7 @@ pub enum ApiError {
     Client(Detail),
     /// 404 for a list of a version of the API that the configuration names.
     #[error(
-        "expected a list of version {version} of the API, as api_version says, but found none: {detail}"
+        "expected a list in version {version} of the API, as set by api_version, but found none: {detail}"
     )]
     NoVersion {
         /// The version.
@@ -125,7 +125,7 @@ pub enum ApiError {
         detail: Detail,
     },
     /// No whole answer within `http.timeout`.
-    #[error("no answer within the time limit")]
+    #[error("no response within the time limit")]
     Timeout,
     /// No connection, or it broke.
     #[error("the connection failed: {0}")]
@@ -135,10 +135,10 @@ pub enum ApiError {
     #[error("the connection failed: {0}")]
     Unanswered(Causes),
     /// The answer is not what the API sends.
-    #[error("the answer cannot be read: {0}")]
+    #[error("the response cannot be read: {0}")]
     Decode(#[from] DecodeError),
     /// The answer is larger than any that is believed.
-    #[error("the answer is larger than {limit} bytes")]
+    #[error("the response is larger than {limit} bytes")]
     BodyTooLarge {
         /// The limit, in bytes after decompression.
         limit: usize,

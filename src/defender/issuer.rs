@@ -120,7 +120,7 @@ impl Issuer for TokenFile {
             return Err(AuthError::new(
                 AuthReason::Other,
                 format!(
-                    "the token in {} ended at {end}; is what keeps it fresh still running?",
+                    "the token in {} expired at {end}; is the program that renews it still running?",
                     self.path.display()
                 ),
             )
@@ -130,7 +130,7 @@ impl Issuer for TokenFile {
     }
 
     fn whom(&self) -> &'static str {
-        "the token's file"
+        "the token file"
     }
 
     fn files(&self) -> Vec<&Path> {

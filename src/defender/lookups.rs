@@ -175,7 +175,7 @@ impl Shared {
         drop(sender);
         match answer.recv().await {
             Some(found) => Ok(found?.into()),
-            None => Err(LookupError::Failed("the look-up broke off".to_owned())),
+            None => Err(LookupError::Failed("the lookup was aborted".to_owned())),
         }
     }
 }

@@ -98,7 +98,7 @@ impl Issuer for MetadataService {
             .tls_certs_only([])
             .build()
             .map_err(|error| {
-                let text = format!("cannot build the client of the metadata service: {error}");
+                let text = format!("cannot build the client for the metadata service: {error}");
                 AuthError::new(AuthReason::Other, text)
             })?;
         let refusal = LastRefusal::new(self.clock.clone());
@@ -192,7 +192,7 @@ mod tests {
                 }),
             );
             assert_eq!((found.reason, found.advice), (reason, advice), "{found}");
-            let text = format!("the metadata service gives no token (HTTP {status}: its words)");
+            let text = format!("the metadata service returned no token (HTTP {status}: its words)");
             assert!(found.text.starts_with(&text), "{found}");
         }
     }

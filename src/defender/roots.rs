@@ -30,7 +30,7 @@ impl Roots {
         let (_, ignored) = store.add_parsable_certificates(system.certs);
         if ignored > 0 {
             warnings.push(format!(
-                "left out {ignored} of the system's root certificates, which cannot be read"
+                "skipped {ignored} of the system's root certificates, which cannot be read"
             ));
         }
         let errors = system.errors.iter();
@@ -82,7 +82,7 @@ fn add_file(store: &mut RootCertStore, path: &Path) -> Result<Option<String>, Ht
     }
     Ok((!bad.is_empty()).then(|| {
         format!(
-            "left out certificates of http.ca_file {}, which cannot be read: {}; remove or replace them",
+            "skipped certificates in http.ca_file {} that cannot be read: {}; remove or replace them",
             path.display(),
             bad.join(", ")
         )

@@ -74,7 +74,7 @@ async fn scripts_read_json() {
     assert!(
         failed["advice"]
             .as_str()
-            .is_some_and(|text| text.starts_with("Make a new secret"))
+            .is_some_and(|text| text.starts_with("Create a new secret"))
     );
 
     edit(folder.path(), "use: 80%", "use: 800%");
@@ -95,7 +95,7 @@ async fn one_tenant_may_be_named() {
     assert_eq!(said.code, Some(1));
     assert_eq!(
         said.stderr,
-        "defender-scan-exporter: expected --tenant to name `tenant-0`, `tenant-1`, `tenant-2`, but found `tenant-9`; name one of the configuration\n"
+        "defender-scan-exporter: expected --tenant to name `tenant-0`, `tenant-1`, `tenant-2`, but found `tenant-9`; name one from the configuration\n"
     );
 }
 
@@ -146,11 +146,11 @@ async fn beside_a_running_exporter_and_after_it() {
     let said = check(&folder, &[]).await;
     assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
     let note = format!(
-        "an exporter runs on {}/state; the calls of this check, 4 a tenant at most, come out of its budget\n",
+        "an exporter is running on {}/state; the calls of this check, at most 4 per tenant, come out of its budget\n",
         folder.path().display()
     );
     assert!(said.stdout.contains(&note), "{}", said.stdout);
-    let budget = "calls taken: 3, out of the budget of the exporter that runs";
+    let budget = "calls made: 3, out of the budget of the running exporter";
     assert!(said.stdout.contains(budget), "{}", said.stdout);
     let used = |used: f64| used >= before + 3.0;
     exporter
@@ -191,7 +191,7 @@ async fn a_pause_is_kept_and_no_file_is_made_or_moved() {
         retry_after: Some("600".to_owned()),
     };
     simulator.set_fault(Endpoint::Definitions, Some(pause));
-    exporter.says("the service asked for a pause").await;
+    exporter.says("the service is throttling requests").await;
     exporter.shows("defender_up", &[], |up| up == 0.0).await;
     drop(exporter);
     let calls = self::calls(&simulator);
@@ -203,7 +203,7 @@ async fn a_pause_is_kept_and_no_file_is_made_or_moved() {
     );
     assert!(
         said.stdout
-            .contains("the service asked for a pause, which lasts "),
+            .contains("the service is throttling requests, for another "),
         "{}",
         said.stdout
     );

@@ -116,7 +116,7 @@ async fn check_config_finds_what_would_end_the_start() {
     fs::write(&file, simulator.ca_pem().to_owned() + damaged).expect("it can be written");
     let (code, said) = check(folder.path(), &[]);
     assert_eq!(code, Some(0), "{said}");
-    let warns = said.contains("\nwarning: left out certificates of http.ca_file ")
+    let warns = said.contains("\nwarning: skipped certificates in http.ca_file ")
         && said.contains("ca.pem");
     assert!(warns, "{said}");
     is_up(&start(Arc::clone(&folder)).await).await;

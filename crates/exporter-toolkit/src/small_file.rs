@@ -87,7 +87,7 @@ pub fn blocking_read(path: &Path, limit: u64) -> io::Result<Content> {
 /// which takes for ever where its file system hangs.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`], if it is not done within 5 s, or some of before are not done yet; what
+/// [`ErrorKind::TimedOut`], if it is not finished within 5 s, or some of before are not done yet; what
 /// the system says, if it has no more threads.
 pub fn patiently<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     wait_for(&BUSY, PATIENCE, work)
@@ -168,7 +168,7 @@ fn check_kind(metadata: &Metadata) -> io::Result<()> {
 
 fn hangs() -> io::Error {
     let seconds = PATIENCE.as_secs();
-    let text = format!("no answer from its file system within {seconds} s");
+    let text = format!("no response from its file system within {seconds} s");
     io::Error::new(ErrorKind::TimedOut, text)
 }
 

@@ -99,7 +99,7 @@ fn choose<'c>(
         format!(" or one of {more} more")
     };
     bail!(
-        "expected --tenant to name {}{others}, but found `{only}`; name one of the configuration",
+        "expected --tenant to name {}{others}, but found `{only}`; name one from the configuration",
         names.join(", ")
     )
 }

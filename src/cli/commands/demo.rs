@@ -51,7 +51,7 @@ pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::R
         return Ok(());
     };
     let mut text = format!(
-        "A simulated Defender API: {tenants} tenants, {definitions} definitions each; an hour there lasts "
+        "A simulated Defender API with {tenants} tenants of {definitions} definitions each; a simulated hour takes "
     );
     writeln!(
         text,
@@ -63,7 +63,7 @@ pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::R
     if let Some(seed) = chaos {
         writeln!(
             text,
-            "Something goes wrong with each fourth call, as seed {seed} decides."
+            "Every fourth call fails in some way, as decided by seed {seed}."
         )?;
     }
     let scheme = exporter.scheme();

@@ -28,7 +28,7 @@ pub(super) async fn run(url: Url) -> anyhow::Result<()> {
         .retry(reqwest::retry::never())
         .timeout(TIMEOUT)
         .build()
-        .context("no HTTP client")?;
+        .context("cannot build the HTTP client")?;
     let mut answer = client.get(url.clone()).send().await;
     for _ in 0..AGAIN {
         // If the refusal arrives before the request is handed over, the library does not pass
@@ -45,7 +45,7 @@ pub(super) async fn run(url: Url) -> anyhow::Result<()> {
         Ok(answer) => answer.status(),
         Err(error) if wants_certificate(&error) => return Ok(()),
         // The library's own text names the address, and with it a password that may be in it.
-        Err(error) => return Err(error.without_url()).context("the exporter does not answer"),
+        Err(error) => return Err(error.without_url()).context("the exporter does not respond"),
     };
     let turned_away = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
     ensure!(

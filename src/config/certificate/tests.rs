@@ -74,13 +74,13 @@ fn the_time_is_checked_to_the_second() {
         (
             1_699_999_999,
             format!(
-                "expected a certificate that is valid now, but found one that begins at 2023-11-14T22:13:20Z in `{path}`; check this machine's clock, or use it later"
+                "expected a certificate that is valid now, but found one that is valid only from 2023-11-14T22:13:20Z in `{path}`; check this machine's clock, or use it later"
             ),
         ),
         (
             1_800_000_001,
             format!(
-                "expected a certificate that is valid now, but found one that ended at 2027-01-15T08:00:00Z in `{path}`; make a new one and upload it to the application"
+                "expected a certificate that is valid now, but found one that expired at 2027-01-15T08:00:00Z in `{path}`; create a new one and upload it to the application"
             ),
         ),
     ] {

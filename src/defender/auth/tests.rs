@@ -282,7 +282,7 @@ async fn a_panic_of_a_library_costs_one_sign_in() {
     script.turn(Turn::Panic);
     let error = source.token().await.expect_err("it panicked");
     assert_eq!(error.reason, AuthReason::Other);
-    assert!(error.text.contains("(a panic)"), "{error}");
+    assert!(error.text.contains("panicked on the response"), "{error}");
     assert!(
         source.token().await.is_err(),
         "it pauses as after any failure"

@@ -256,7 +256,7 @@ async fn of_a_version_that_is_named_404_is_no_empty_list() {
         let error = bench.definitions(None).await.result.expect_err("a version");
         let text = error.to_string();
         assert!(
-            text.contains("expected a list of version v9 of the API"),
+            text.contains("expected a list in version v9 of the API"),
             "{text}"
         );
         assert_eq!(error.reason(), Reason::Client);
@@ -285,7 +285,7 @@ async fn an_error_keeps_its_class_code_and_pause() {
     let error = bench.history(None).await.result.expect_err("throttled");
     assert_eq!(
         error.to_string(),
-        "the service asked for a pause: HTTP 429 TooManyRequests: [redacted] (correlation id id)"
+        "the service is throttling requests: HTTP 429 TooManyRequests: [redacted] (correlation id id)"
     );
     let ApiError::Throttled { retry_after, .. } = error else {
         panic!("{error}");

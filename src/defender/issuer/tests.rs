@@ -223,7 +223,7 @@ async fn a_refusal_is_told_in_its_own_words() {
     for body in ["<html>", "", "[7"] {
         let server = Server::answering(true, answer("200 OK", "", body.as_bytes())).await;
         let error = sign_in(&server, inline()).await.expect_err("no token");
-        let text = "the answer of the sign-in host cannot be read: ";
+        let text = "the response from the sign-in host cannot be read: ";
         assert!(error.text.starts_with(text), "{error}");
     }
 }
@@ -265,7 +265,7 @@ async fn tells_no_connection_from_no_answer() {
     assert!(
         error
             .text
-            .starts_with("no connection to the sign-in host: ")
+            .starts_with("cannot connect to the sign-in host: ")
             && error.text.contains("refused"),
         "{error}"
     );
@@ -333,7 +333,7 @@ async fn reads_a_token_and_its_end_from_a_file() {
         .await
         .expect_err("old");
     assert!(
-        error.text.contains("ended at 1970-01-01T00:15:00Z"),
+        error.text.contains("expired at 1970-01-01T00:15:00Z"),
         "{error}"
     );
     assert!(!error.text.contains("eyJ"));

@@ -93,7 +93,7 @@ pub enum DecodeError {
     #[error("expected HTTP 200, but found HTTP {0}; is a proxy in between?")]
     Status(u16),
     /// No body.
-    #[error("expected JSON, but found an empty answer")]
+    #[error("expected JSON, but found an empty response")]
     Empty,
     /// HTML or XML.
     #[error("expected JSON, but found markup, which the API never sends; is a proxy in between?")]
@@ -107,7 +107,7 @@ pub enum DecodeError {
         column: usize,
     },
     /// JSON that does not end.
-    #[error("expected more JSON, but the answer is cut off at line {line}, column {column}")]
+    #[error("expected more JSON, but the response is cut off at line {line}, column {column}")]
     CutOff {
         /// Counted from 1.
         line: usize,
@@ -115,7 +115,7 @@ pub enum DecodeError {
         column: usize,
     },
     /// Records, and an error beside them: there may be more.
-    #[error("expected records, but found an error beside them")]
+    #[error("expected records, but found an error alongside them")]
     WithError,
     /// Nothing that looks like a page.
     #[error("expected an object with a list \"value\"{}", but_found(.unknown))]
@@ -124,7 +124,7 @@ pub enum DecodeError {
         unknown: Vec<String>,
     },
     /// Records of which none could be read.
-    #[error("expected records with an id, but of {records} none could be read{}; look for a newer version of the exporter", but_found(.unknown))]
+    #[error("expected records with an id, but none of {records} could be read{}; look for a newer version of the exporter", but_found(.unknown))]
     NoRecord {
         /// How many there were.
         records: usize,
@@ -133,18 +133,18 @@ pub enum DecodeError {
     },
     /// Definitions none of which says when it last ran, as that could not be read.
     #[error(
-        "expected times of runs, but of {values} none could be read; look for a newer version of the exporter"
+        "expected times of runs, but none of {values} could be read; look for a newer version of the exporter"
     )]
     NoTime {
         /// How many there were.
         values: usize,
     },
     /// No gzip, or damaged.
-    #[error("expected gzip, but it cannot be decompressed")]
+    #[error("expected gzip, but the response cannot be decompressed")]
     Compression,
     /// A compression that was not asked for.
     #[error(
-        "expected gzip or no compression, but found {0:?}, which was not asked for; is a proxy in between?"
+        "expected gzip or no compression, but found {0:?}, which was not requested; is a proxy in between?"
     )]
     Encoding(String),
 }

@@ -259,7 +259,7 @@ fn an_id_that_stands_for_several_is_none() {
 #[test]
 fn what_is_no_page_says_where_and_not_what() {
     for (body, expected) in [
-        (&b""[..], "expected JSON, but found an empty answer"),
+        (&b""[..], "expected JSON, but found an empty response"),
         (b"{}", "expected an object with a list \"value\""),
         (
             b"{\"value\":null}",
@@ -272,7 +272,7 @@ fn what_is_no_page_says_where_and_not_what() {
         ),
         (
             b"{\"value\":[{\"id\":\"hunter2",
-            "expected more JSON, but the answer is cut off at line 1, column 24",
+            "expected more JSON, but the response is cut off at line 1, column 24",
         ),
         (
             b"{\"value\":[]} hunter2",

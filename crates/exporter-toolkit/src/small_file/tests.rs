@@ -132,7 +132,7 @@ fn work_that_hangs_is_left_alone_and_soon_not_begun_any_more() {
     let error = wait_for(&BUSY, Duration::MAX, || ()).expect_err("it is not begun");
     assert_eq!(
         error.to_string(),
-        "no answer from its file system within 5 s"
+        "no response from its file system within 5 s"
     );
     drop(release);
     while BUSY.load(Ordering::Relaxed) > 0 {

@@ -65,14 +65,14 @@ impl CallBudget {
             CallLog::Free(_) => return notes,
             CallLog::InUse(folder) => {
                 return vec![format!(
-                    "an exporter runs on {}; the calls of this check, {CALLS} a tenant at most, come out of its budget",
+                    "an exporter is running on {}; the calls of this check, at most {CALLS} per tenant, come out of its budget",
                     folder.display()
                 )];
             }
             CallLog::Missing(why) | CallLog::Unknown(why) => why,
         };
         let note = format!(
-            "{why}; so the calls of this check, {CALLS} a tenant at most, are not written down, and come out of the reserve that quota.use leaves"
+            "{why}; so the calls of this check, at most {CALLS} per tenant, are not recorded, and come out of the reserve that quota.use leaves"
         );
         let bare: Vec<&str> = tenants
             .iter()
@@ -91,7 +91,7 @@ impl CallBudget {
                 format!(" and {more} more")
             };
             notes.push(format!(
-                "warning: quota.use leaves no reserve of {CALLS} calls for {}{others}: the service may refuse some of the exporter's calls for them; to avoid that, stop the exporter first, or lower quota.use",
+                "warning: quota.use leaves no reserve of {CALLS} calls for {}{others}: the service may then refuse some of the exporter's calls; to avoid that, stop the exporter first, or lower quota.use",
                 bare[..bare.len() - more].join(", ")
             ));
         }
@@ -171,23 +171,23 @@ impl TenantBudget {
     /// The right to one more call; an error says why there is none.
     pub(super) async fn permit(&mut self, collector: Collector) -> Result<Permit, &'static str> {
         if self.left == 0 {
-            return Err("this check has no call left");
+            return Err("this check has no calls left");
         }
         if let Some((folder, key)) = &self.asks {
             match ask(folder, key, collector).await {
                 Ok(Some(true)) => {}
                 Ok(Some(false)) => {
-                    return Err("the exporter that runs has spent the API's limit; wait a minute");
+                    return Err("the running exporter has used up the API's limit; wait a minute");
                 }
                 Ok(None) | Err(_) if self.has_reserve => self.asks = None,
                 Ok(None) | Err(_) => {
                     return Err(
-                        "the exporter that runs does not answer, and quota.use leaves no reserve; stop it first",
+                        "the running exporter does not respond, and quota.use leaves no reserve; stop it first",
                     );
                 }
             }
         }
-        let none = "the API's limit is spent, or the call cannot be written down; wait a minute";
+        let none = "the API's limit is used up, or the call cannot be recorded; wait a minute";
         let slot = self.budget.try_acquire(collector, Reserved::default());
         let permit = slot.map_err(|_| none)?.pay().await.map_err(|_| none)?;
         self.left -= 1;

@@ -129,9 +129,10 @@ impl Check<'_> {
         let secure = url.scheme() == "https";
         self.note(match reached {
             None => Finding::skipped(step, "the credential does not need it"),
-            Some(Ok(())) if secure => {
-                Finding::ok(step, format!("{origin}: name, connection and TLS work"))
-            }
+            Some(Ok(())) if secure => Finding::ok(
+                step,
+                format!("{origin}: name resolution, connection and TLS work"),
+            ),
             Some(Ok(())) => Finding::ok(step, format!("{origin}: the connection works")),
             Some(Err(error)) => {
                 let advice = match &error {
@@ -148,20 +149,20 @@ impl Check<'_> {
     /// The steps that need a token.
     async fn poll(&mut self) -> Result<(), Stop> {
         if self.failed(Step::SignInHost) {
-            return Err(Stop("there is no way to the sign-in host"));
+            return Err(Stop("the sign-in host cannot be reached"));
         }
         let mut bearer = self.token().await?;
         if self.failed(Step::ApiHost) {
-            return Err(Stop("there is no way to the API"));
+            return Err(Stop("the API cannot be reached"));
         }
         if let Some(pause) = self.budget.pause {
             let seconds = Duration::from_secs(pause.as_secs() + 1);
             let text = format!(
-                "the service asked for a pause, which lasts {} longer",
+                "the service is throttling requests, for another {}",
                 humantime::format_duration(seconds)
             );
             self.note(Finding::failed(Step::Definitions, text, advice::THROTTLED));
-            return Err(Stop("the service asked for a pause"));
+            return Err(Stop("the service is throttling requests"));
         }
         let listed = self.definitions(&mut bearer).await?;
         let configured = self.tenant.definitions.ids.first();
@@ -173,7 +174,7 @@ impl Check<'_> {
             Some(page) => self.seen(&page),
             None => self.note(Finding::skipped(
                 Step::DefinitionsSeen,
-                "there is no list of them",
+                "the list could not be fetched",
             )),
         }
         Ok(())
@@ -188,10 +189,8 @@ impl Check<'_> {
             }
         };
         let end = self.tokens.expiry();
-        let mut text = end.map_or_else(
-            || "there is one".to_owned(),
-            |end| format!("valid until {end}"),
-        );
+        let mut text =
+            end.map_or_else(|| "obtained".to_owned(), |end| format!("valid until {end}"));
         self.permissions = Permissions::of(&bearer);
         if let Some(permissions) = &self.permissions {
             text = format!("{text}, with {permissions}");
@@ -243,7 +242,7 @@ impl Check<'_> {
 
     async fn history(&mut self, id: Option<DefinitionId>, bearer: &mut Bearer) -> Result<(), Stop> {
         let Some(id) = id else {
-            let why = "there is no definition to ask about";
+            let why = "there is no definition to query";
             self.note(Finding::skipped(Step::History, why));
             return Ok(());
         };
@@ -259,7 +258,7 @@ impl Check<'_> {
 
     async fn agents(&mut self, bearer: &mut Bearer) -> Result<(), Stop> {
         if self.tenant.poll.agents.is_zero() {
-            let why = "poll.agents switches them off";
+            let why = "switched off by poll.agents";
             self.note(Finding::skipped(Step::Agents, why));
             return Ok(());
         }
@@ -286,15 +285,18 @@ impl Check<'_> {
                 self.note(if let Some(error) = unread.failure(&page.items) {
                     Finding::of_api(step, &error.into())
                 } else if !fields.is_empty() {
-                    let text = format!("may be read, but not all values of {}", fields.join(", "));
+                    let text = format!(
+                        "can be read, except for some values of {}",
+                        fields.join(", ")
+                    );
                     Finding::warning(step, text, advice::UNREADABLE_VALUES)
                 } else if !unread.unknown.is_empty() {
                     let fields = unread.unknown.join(", ");
                     let text =
-                        format!("may be read; fields that this version does not use: {fields}");
+                        format!("can be read; fields that this version does not use: {fields}");
                     Finding::ok(step, text)
                 } else {
-                    Finding::ok(step, "may be read")
+                    Finding::ok(step, "can be read")
                 });
                 return Ok(Some(page));
             }
@@ -303,19 +305,19 @@ impl Check<'_> {
         let (finding, rest) = match &trouble {
             CallError::Permit(why) => (
                 Finding::failed(step, *why, advice::THROTTLED),
-                Some("there is no call left"),
+                Some("there are no calls left"),
             ),
             CallError::Auth(error) => (
                 Finding::of_auth(step, error),
-                Some("the API takes no token"),
+                Some("the API refuses the token"),
             ),
             CallError::Api(
                 error @ (ApiError::BadRequestOrId(_) | ApiError::BatchTooLarge { .. }),
             ) => (Finding::of_ids(step, error), None),
             CallError::Api(error) => {
                 let why = match error {
-                    ApiError::Throttled { .. } => Some("the service asked for a pause"),
-                    ApiError::Unauthorized(_) => Some("the API takes no token"),
+                    ApiError::Throttled { .. } => Some("the service is throttling requests"),
+                    ApiError::Unauthorized(_) => Some("the API refuses the token"),
                     _ => None,
                 };
                 let finding = Finding::of_api(step, error);
@@ -383,7 +385,7 @@ impl Check<'_> {
             Scope::Endpoint => (most, " for each endpoint"),
         };
         let text = format!(
-            "{least} to {most} calls an hour, of {} allowed{each}; up to {} series of definitions",
+            "{least} to {most} calls an hour, of {} allowed{each}; up to {} time series for definitions",
             hour.calls,
             published * self.series_per_definition
         );
@@ -394,11 +396,11 @@ impl Check<'_> {
         let spent = self.budget.spent();
         let Some([minute, hour]) = self.budget.usage() else {
             let text = if self.budget.is_of_an_exporter() {
-                format!("calls taken: {spent}, out of the budget of the exporter that runs")
+                format!("calls made: {spent}, out of the budget of the running exporter")
             } else {
                 let [minute, hour] = reserve(self.tenant);
                 format!(
-                    "calls taken: {spent}, out of a reserve of {minute} a minute and {hour} an hour"
+                    "calls made: {spent}, out of a reserve of {minute} a minute and {hour} an hour"
                 )
             };
             self.note(Finding::ok(Step::Budget, text));
@@ -410,7 +412,7 @@ impl Check<'_> {
             Scope::Endpoint => "for the endpoint with the fewest, ",
         };
         let text = format!(
-            "{whose}{} of {} calls of this minute are left, and {} of {} of this hour; calls taken: {spent}",
+            "{whose}{} of {} calls are left this minute, and {} of {} this hour; calls made: {spent}",
             left(minute),
             minute.limit,
             left(hour),
@@ -450,7 +452,10 @@ impl Check<'_> {
     /// There was no time for the rest: the first of it was under way.
     fn run_out(&mut self) {
         if let Some(step) = self.missing().first() {
-            let text = format!("not done within {}", humantime::format_duration(LONGEST));
+            let text = format!(
+                "not finished within {}",
+                humantime::format_duration(LONGEST)
+            );
             self.note(Finding::failed(*step, text, advice::UNFINISHED));
         }
         self.skip_rest("there is no time left");

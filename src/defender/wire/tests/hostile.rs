@@ -77,11 +77,11 @@ fn an_answer_of_which_nothing_can_be_read_is_an_error_that_names_what_it_has() {
     for (body, expected) in [
         (
             r#"{"@odata.context":"x","value":[{"definition":"a","hunter2":1},{"State":{"inner":2}}]}"#,
-            r#"expected records with an id, but of 2 none could be read, but found "State", "definition", "hunter2"; look for a newer version of the exporter"#,
+            r#"expected records with an id, but none of 2 could be read, but found "State", "definition", "hunter2"; look for a newer version of the exporter"#,
         ),
         (
             r#"{"value":["a",null,[1]]}"#,
-            "expected records with an id, but of 3 none could be read; look for a newer version of the exporter",
+            "expected records with an id, but none of 3 could be read; look for a newer version of the exporter",
         ),
         (
             r#"{"values":[],"count":0}"#,
@@ -90,7 +90,7 @@ fn an_answer_of_which_nothing_can_be_read_is_an_error_that_names_what_it_has() {
         (
             // A session that neither says which it is nor how it went.
             r#"{"value":[{"scanDefinitionId":"a","result":"Success"}]}"#,
-            r#"expected records with an id, but of 1 none could be read, but found "result"; look for a newer version of the exporter"#,
+            r#"expected records with an id, but none of 1 could be read, but found "result"; look for a newer version of the exporter"#,
         ),
     ] {
         assert_eq!(error(body.as_bytes()), expected, "{body}");
@@ -311,7 +311,7 @@ fn a_list_with_an_error_beside_it_is_not_whole() {
         let body = format!(r#"{{"value":[{{"id":"a"}}],{beside}}}"#);
         assert_eq!(
             error(body.as_bytes()),
-            "expected records, but found an error beside them"
+            "expected records, but found an error alongside them"
         );
     }
     let page = definitions(br#"{"value":[{"id":"a"}],"error":null}"#);

@@ -13,11 +13,11 @@ use crate::schedule::Request;
 pub(in crate::polling::poller) enum PaginationError {
     #[error(transparent)]
     Api(#[from] ApiError),
-    #[error("the link to the next page is refused time and again: {0}")]
+    #[error("the link to the next page was refused repeatedly: {0}")]
     Page(ApiError),
-    #[error("expected all records, but found no way to the last page")]
+    #[error("expected all records, but could not reach the last page")]
     Short,
-    #[error("expected an answer of {MOST_BYTES} bytes at most, but found more by page {0}")]
+    #[error("expected at most {MOST_BYTES} bytes in all pages, but found more by page {0}")]
     TooLarge(usize),
 }
 
