@@ -218,7 +218,7 @@ async fn all_interfaces_are_both_stacks_and_zones_are_understood() {
     let output = binary().args(["demo", &nowhere]).output();
     let said = String::from_utf8_lossy(&output.expect("it starts").stderr).into_owned();
     assert!(
-        said.contains("expected to listen on [fe80::1%nowhere]:0"),
+        said.contains("cannot listen on [fe80::1%nowhere]:0"),
         "{said}"
     );
 }

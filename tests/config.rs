@@ -220,9 +220,9 @@ fn every_key_is_read() {
     assert!(!debug.contains("s3cr3t"), "{debug}");
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert!(
-        warnings
-            .iter()
-            .any(|text| text.contains("quota.per_hour: is above the 1500"))
+        warnings.iter().any(
+            |text| text.contains("quota.per_hour: is above the API's documented limit of 1500")
+        )
     );
     assert!(
         warnings

@@ -11,7 +11,7 @@ use crate::config::{BAD, without_environment, yaml_files};
 
 /// What a schema cannot say, by the message for it.
 const BEYOND_A_SCHEMA: [&str; 17] = [
-    "with those of `defaults`; remove some",
+    "including those of `defaults`; remove some",
     "`poll.definitions` of at least 10s",
     "expected at least one tenant, but found none in this file",
     "expected patterns of other files",
@@ -21,7 +21,7 @@ const BEYOND_A_SCHEMA: [&str; 17] = [
     "_file: expected",
     "credential.path: expected a readable file",
     "credential.path: expected the path of a file",
-    "expected a name of its own",
+    "expected a unique name",
     "expected a regular expression",
     "expected a duration from",
     "expected `0s` or a duration from",

@@ -21,7 +21,7 @@ impl std::fmt::Debug for Slot {
 
 /// A call could not be written down, or not in time, and must not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the call cannot be written to the state, and so does not leave")]
+#[error("the call cannot be recorded in the state, so it is not sent")]
 pub struct NotWritten;
 
 impl Slot {

@@ -346,7 +346,7 @@ fn auto_reload_interval(text: &str) -> Result<Duration, FlagError> {
 pub enum FlagError {
     /// No duration, or one below a second.
     #[error(
-        "expected a duration of 1s or more, or 0s for never, but found something else; write for instance `30s`"
+        "expected a duration of 1s or more, or 0s for never, but found something else; write, for example, `30s`"
     )]
     AutoReloadInterval,
     /// A path that the exporter needs itself.

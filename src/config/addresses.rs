@@ -120,7 +120,7 @@ fn read_region(
     let region = value.choice(report, advice, &REGIONS.map(|region| (region, region)));
     let region = region.ok()?;
     if cloud.is_some_and(|cloud| cloud != Cloud::Public) {
-        let what = "no region outside of the public cloud";
+        let what = "no region outside the public cloud";
         let found = format!("`{region}`");
         value.error(report, expected(what, &found, "remove it"));
         return None;

@@ -269,7 +269,7 @@ fn certificates(text: &[u8], path: &Path) -> Result<Vec<ParsedCertificate>, Cert
         }
     }
     if found.is_empty() {
-        let advice = "put the certificate into it, above the key";
+        let advice = "add the certificate to it, above the key";
         return Err(CertificateError::new("a certificate", "none", path, advice));
     }
     Ok(found)
@@ -278,9 +278,9 @@ fn certificates(text: &[u8], path: &Path) -> Result<Vec<ParsedCertificate>, Cert
 fn rsa_key(text: &[u8], path: &Path) -> Result<RsaKeyPair, CertificateError> {
     let wrong = |what, found, advice| Err(CertificateError::new(what, found, path, advice));
     let rsa = "an RSA key of 2048 to 4096 bits";
-    let renew = "make a new key and certificate, and upload the certificate to the application";
+    let renew = "create a new key and certificate, and upload the certificate to the application";
     if contains(text, "ENCRYPTED") {
-        let advice = "remove the password with `openssl pkey -in a.pem -out key.pem`, and let only the exporter read the file";
+        let advice = "remove the password with `openssl pkey -in a.pem -out key.pem`, and make the file readable by the exporter only";
         return wrong("a key without a password", "an encrypted one", advice);
     }
     let key = sections(text).find_map(|(kind, der)| match kind {
@@ -291,12 +291,12 @@ fn rsa_key(text: &[u8], path: &Path) -> Result<RsaKeyPair, CertificateError> {
     match key {
         Some(Ok(key)) => Ok(key),
         Some(Err(error)) => match error.to_string().as_str() {
-            "WrongAlgorithm" => wrong(rsa, "a key of another kind", renew),
+            "WrongAlgorithm" => wrong(rsa, "a key of another type", renew),
             "TooSmall" => wrong(rsa, "a shorter one", renew),
             "TooLarge" => wrong(rsa, "a longer one", renew),
             _ => wrong(rsa, "one that cannot be read", "export it again"),
         },
-        None if contains(text, "EC PRIVATE KEY") => wrong(rsa, "a key of another kind", renew),
+        None if contains(text, "EC PRIVATE KEY") => wrong(rsa, "a key of another type", renew),
         None => {
             let advice = "append the key to it, or name the key's file in `key_file`";
             wrong("a private key", "none", advice)
@@ -308,12 +308,12 @@ fn rsa_key(text: &[u8], path: &Path) -> Result<RsaKeyPair, CertificateError> {
 fn misfit(certificates: &[ParsedCertificate], path: &Path, key_path: &Path) -> CertificateError {
     if !certificates.iter().any(|found| found.is_rsa) {
         let advice =
-            "make a new key and certificate, and upload the certificate to the application";
-        return CertificateError::new("an RSA certificate", "one of another kind", path, advice);
+            "create a new key and certificate, and upload the certificate to the application";
+        return CertificateError::new("an RSA certificate", "one of another type", path, advice);
     }
-    let what = format!("the certificate of the key in {}", path_excerpt(key_path));
-    let advice = "name the two that were made together";
-    CertificateError::new(&what, "that of another key", path, advice)
+    let what = format!("the certificate for the key in {}", path_excerpt(key_path));
+    let advice = "name a certificate and a key that belong together";
+    CertificateError::new(&what, "one for another key", path, advice)
 }
 
 #[cfg(test)]

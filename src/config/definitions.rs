@@ -74,14 +74,14 @@ fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
             match anchored(&text) {
                 Ok(pattern) => {
                     if is_glob(&text) {
-                        let text = "looks like a pattern of file names, but is a regular expression, in which `*` repeats the character before it; write `.*` for any characters";
+                        let text = "looks like a file name pattern, but is a regular expression, in which `*` repeats the character before it; write `.*` for any characters";
                         item.warn(report, text);
                     }
                     names.push(pattern);
                 }
                 Err(reason) => {
                     let found = format!("{}: {reason}", excerpt(&text));
-                    let advice = "correct it; special characters are taken literally after `\\`";
+                    let advice = "correct it; special characters are matched literally after `\\`";
                     item.error(report, expected("a regular expression", &found, advice));
                 }
             }

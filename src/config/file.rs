@@ -217,7 +217,7 @@ fn read_tenants(
     let is_complete = files.is_none() || world.folder.is_some();
     match (files, listed) {
         (Some(value), _) if tenants.is_empty() && is_complete => {
-            let found = "none in this file and in those that match";
+            let found = "none in this file or in those that match";
             let text = expected("at least one tenant", found, "add one");
             Err(value.error(report, text))
         }
@@ -235,7 +235,7 @@ pub(super) fn warn_of_placeholders(root: &YamlValue<'_>, report: &mut ConfigRepo
         if has_placeholder(text) {
             value.warn(
                 report,
-                "holds a variable, and variables are not replaced in this file; write the value itself, and a secret into a file of its own",
+                "contains a variable, and variables are not expanded in this file; write the value itself, and put a secret into a file of its own",
             );
         }
     });

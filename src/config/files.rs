@@ -76,7 +76,7 @@ impl ReadContext<'_> {
         let default = origin(Cloud::Public.authority_host(), Scheme::Https);
         if default.is_ok_and(|default| default != named) {
             let text = format!(
-                "names {named} as the sign-in host of each tenant without `cloud`, `region` and `authority_host`; set one of these where that is not meant"
+                "makes {named} the sign-in host of each tenant without `cloud`, `region` and `authority_host`; set one of these where that is not intended"
             );
             report.warn(None, AUTHORITY, text);
         }

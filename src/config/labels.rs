@@ -59,7 +59,7 @@ pub(super) fn read(
     let mut labels = defaults.clone();
     labels.extend(own);
     if labels.len() > MOST {
-        let found = format!("{} with those of `defaults`", labels.len());
+        let found = format!("{}, including those of `defaults`", labels.len());
         return Err(value.error(report, too_many(&found)));
     }
     Ok(labels)
@@ -91,21 +91,21 @@ fn read_name(entry: &MappingEntry<'_>, report: &mut ConfigReport) -> Result<Stri
         && !name.starts_with(|c: char| c.is_ascii_digit());
     let [what, found, advice] = if !is_name {
         [
-            "a label's name: up to 64 letters, digits and `_`, not a digit first",
-            "another name",
+            "a label name: up to 64 letters, digits and `_`, not starting with a digit",
+            "something else",
             "rename it",
         ]
     } else if name.starts_with("__") {
         [
-            "a label's name that does not begin with `__`",
-            "one that Prometheus keeps for itself",
+            "a label name that does not begin with `__`",
+            "one that is reserved for Prometheus",
             "rename it",
         ]
     } else if RESERVED.contains(&name) {
         [
             "a label of your own",
-            "one that the exporter, its alerts or Prometheus use",
-            "rename it, for example by a prefix",
+            "one that the exporter, its alerts or Prometheus uses",
+            "rename it, for example with a prefix",
         ]
     } else {
         return Ok(name.to_owned());

@@ -132,7 +132,7 @@ fn read_names(
     let items = value.list(report, "a list of metric names")?;
     if items.len() > MOST {
         let what = format!("at most {MOST} names");
-        let text = expected(&what, &items.len().to_string(), "name each once");
+        let text = expected(&what, &items.len().to_string(), "list each name once");
         return Err(value.error(report, text));
     }
     collect_all(items.iter().map(|item| read_name(item, report)))
@@ -150,7 +150,7 @@ fn read_name(item: &YamlValue<'_>, report: &mut ConfigReport) -> Result<&'static
     if let Some(losers) = family.losers() {
         let name = family.name;
         let text = format!(
-            "`{name}` is needed {losers}; leave it out of this list unless you use none of them"
+            "`{name}` is needed {losers}; remove it from this list unless you use none of them"
         );
         item.warn(report, text);
     }

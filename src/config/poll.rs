@@ -65,6 +65,6 @@ pub(super) fn inherited(
     }
     let what = "`poll.definitions` of at least 10s for an API that is not on this machine";
     let found = "a shorter one in `defaults`";
-    let advice = "write one for this tenant";
+    let advice = "set it for this tenant";
     Err(section.error(report, key, expected(what, found, advice)))
 }

@@ -59,7 +59,7 @@ pub(super) fn read(
         let calls = value.whole_number(report, 1..=100_000)?;
         if calls > documented {
             let text = format!(
-                "is above the {documented} calls that the API documents; expect refusals unless Microsoft raised the limit for this application"
+                "is above the API's documented limit of {documented} calls; expect refusals unless Microsoft has raised the limit for this application"
             );
             value.warn(report, text);
         }

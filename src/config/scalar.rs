@@ -48,16 +48,16 @@ pub(super) fn origin(text: &str, scheme: Scheme) -> Result<Url, String> {
     }
     let Ok(url) = Url::parse(text) else {
         let advice = if has_zone(text) {
-            "URLs have no zones; name the host by a name, or by an address that is not link-local"
+            "URLs cannot have zones; use a host name, or an address that is not link-local"
         } else {
-            "write scheme and host"
+            "write the scheme and the host"
         };
         return wrong(&excerpt(text), advice);
     };
     if !url.username().is_empty() || url.password().is_some() {
         return wrong(
             "one with a user name or password",
-            "remove what stands before `@`",
+            "remove everything up to the `@`",
         );
     }
     let local = scheme == Scheme::HttpsOrLoopback && is_loopback(&url);

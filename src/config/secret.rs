@@ -46,7 +46,7 @@ pub enum SecretFileError {
         source: io::Error,
     },
     /// Nothing is in it, or white space only.
-    #[error("expected a secret, but found `{path}` empty; write the secret into it")]
+    #[error("expected a secret in `{path}`, but found an empty file; write the secret into it")]
     Empty {
         /// The file.
         path: PathBuf,
@@ -131,7 +131,7 @@ impl SecretKind {
         let small = secret.to_ascii_lowercase();
         let variable = |mark: char| secret.len() > 1 && secret.starts_with(mark);
         if QUOTES.into_iter().any(quoted) {
-            Some("has quotes around the secret, which count as a part of it; remove them")
+            Some("has quotes around the secret, which count as part of it; remove them")
         } else if has_placeholder(secret) {
             // Whoever reads the file, or the configuration, says so of any value.
             None
@@ -140,12 +140,12 @@ impl SecretKind {
         } else if self == Self::ClientSecret
             && (small.contains("secret=") || small.contains("secret:") || secret.starts_with('{'))
         {
-            Some("looks like a setting with a name; write the secret's value alone")
+            Some("looks like a named setting; write only the secret's value")
         } else if self == Self::ClientSecret
             && (variable('$') || quoted(('%', '%')))
             && !secret.contains('~')
         {
-            Some("looks like a variable, and variables are not replaced; write the secret itself")
+            Some("looks like a variable, and variables are not expanded; write the secret itself")
         } else if self == Self::ClientSecret && is_guid(secret) {
             Some(
                 "looks like the id of a secret; copy the secret's Value, which is shown only when it is created",
@@ -167,7 +167,7 @@ pub(super) fn check_secret_file(
     let exposed = (exposed && kind != SecretKind::Federated).then_some(EXPOSED);
     let secret = secret.expose_secret();
     let variable = has_placeholder(secret).then_some(
-        "holds a variable, and variables are not replaced in this file; write the secret itself",
+        "contains a variable, and variables are not expanded in this file; write the secret itself",
     );
     let suspicion = kind.suspicion(secret).or(variable);
     Ok(exposed.into_iter().chain(suspicion).collect())

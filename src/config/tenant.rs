@@ -93,7 +93,7 @@ pub(super) fn read(
     if let (Ok(tenant_id), Some(client_id)) = (&tenant_id, credential.credential.client_id())
         && tenant_id.eq_ignore_ascii_case(client_id)
     {
-        let text = "names the same id as `tenant_id` and as `client_id`; copy both from the application's overview page";
+        let text = "has the same id as `tenant_id` and as `client_id`; copy both from the application's overview page";
         value.warn(report, text);
     }
     let addresses = addresses?;
@@ -178,7 +178,12 @@ fn read_name(section: &mut Mapping<'_>, report: &mut ConfigReport) -> Result<Ten
     let what = "1 to 64 letters, digits, `_`, `.` or `-`";
     let value = section.require(report, "name", what)?;
     let parse = |text: &str| is_name(text).then(|| TenantName::new(text));
-    value.parse(report, what, "shorten it or replace the others", parse)
+    value.parse(
+        report,
+        what,
+        "shorten it, or replace any other characters",
+        parse,
+    )
 }
 
 fn read_tenant_id(

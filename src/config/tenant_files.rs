@@ -64,7 +64,7 @@ impl FilePattern {
         let text = value.text(report, what)?;
         Self::parse(text).map_err(|(found, advice)| {
             let found = match text {
-                "" => "an empty one".to_owned(),
+                "" => "an empty value".to_owned(),
                 text => format!("{}{found}", excerpt(text)),
             };
             value.error(report, expected(what, &found, advice))
@@ -81,11 +81,11 @@ impl FilePattern {
         if text.ends_with('/') || names().next().is_none() {
             return wrong(
                 ", which names no file",
-                "name files, for example by `*.yml`",
+                "name files, for example with `*.yml`",
             );
         }
         if text.contains('\0') || text.len() > LONGEST {
-            return wrong(", which no file can have", "name files");
+            return wrong(", which cannot be a file name", "name files");
         }
         if text.contains("**") {
             let advice = "write one pattern for each depth, such as `*/*.yml`";
@@ -95,7 +95,7 @@ impl FilePattern {
             if !name.contains(['*', '?', '[']) {
                 return Ok(Level::Name(name.to_owned()));
             }
-            let advice = "correct it; `[` and its like are taken literally in `[[]`";
+            let advice = "correct it; to match a special character literally, put it in brackets, as in `[[]`";
             let pattern = glob::Pattern::new(name);
             pattern
                 .map(Level::Pattern)
@@ -261,15 +261,15 @@ pub(super) fn read(
             Outcome::Nothing => item.warn(report, "matches no file; correct it, or add a file"),
             Outcome::NoFile(path) => {
                 let what = format!("a file at {}", path_excerpt(&path));
-                let text = expected(&what, "none", "correct its path, or add it");
+                let text = expected(&what, "none", "correct the path, or add the file");
                 tenants.fail(item.error(report, text));
             }
             Outcome::NoList(folder, error) => {
                 let found = format!("{}: {error}", path_excerpt(&folder));
                 let advice = if is_no_folder(&error) {
-                    "make it, or correct the pattern"
+                    "create it, or correct the pattern"
                 } else {
-                    "check who may read it"
+                    "check its permissions"
                 };
                 let text = expected("a folder that can be listed", &found, advice);
                 tenants.fail(item.error(report, text));
@@ -277,7 +277,7 @@ pub(super) fn read(
         }
     }
     if found.files.contains(world.main) {
-        let found = "this file among them";
+        let found = "that they match this file";
         let advice = "put tenant files into a folder of their own";
         let text = expected("patterns of other files", found, advice);
         return tenants.fail(value.error(report, text));

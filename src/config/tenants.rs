@@ -80,7 +80,7 @@ impl Tenants {
                 let found = format!("that of {} again", shown(&first, report));
                 value.error(
                     report,
-                    expected("a name of its own", &found, "rename one of them"),
+                    expected("a unique name", &found, "rename one of them"),
                 );
             }
         }
@@ -107,13 +107,13 @@ impl Tenants {
             let place = shown(place, report);
             if *first == key && *known != limits {
                 let text = format!(
-                    "has another `quota` than {place}, with which it shares a budget; set the same for both"
+                    "has a different `quota` from {place}, with which it shares a budget; set the same for both"
                 );
                 value.warn(report, text);
             }
             if *first != key {
                 let text = format!(
-                    "names the same directory and application as {place} at another address of the API, which may count their calls together; lower `quota.use` of both"
+                    "has the same directory and application as {place} at another address of the API, which may count their calls together; lower `quota.use` for both"
                 );
                 value.warn(report, text);
             }
@@ -147,7 +147,7 @@ fn refuse_halves(
         return Ok(());
     };
     let what = "`name` in each entry of the list";
-    let found = "one that goes on with the entry before";
-    let advice = "write `- ` before the first key of a tenant only";
+    let found = "one that continues the previous entry";
+    let advice = "write `- ` only before the first key of a tenant";
     Err(item.error(report, expected(what, found, advice)))
 }

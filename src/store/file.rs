@@ -350,7 +350,7 @@ fn classify(path: &Path, error: StoreError) -> Problem {
 }
 
 fn later(schema: u64) -> String {
-    format!("a later version wrote it, in schema {schema}")
+    format!("it was written by a later version, in schema {schema}")
 }
 
 fn damaged(path: &Path, damage: String) -> StoreError {

@@ -95,7 +95,7 @@ pub enum StoreError {
         damage: String,
     },
     /// The database refuses.
-    #[error("the database refuses: {0}")]
+    #[error("the database failed: {0}")]
     Database(#[from] redb::Error),
     /// A row cannot be encoded.
     #[error("a row cannot be encoded: {0}")]
@@ -104,7 +104,7 @@ pub enum StoreError {
     #[error("expected the state in {0} to be open, but it was closed")]
     Closed(PathBuf),
     /// The disk does not answer.
-    #[error("expected an answer of the disk of {0}, but it hangs; check the disk")]
+    #[error("expected the disk of {0} to respond, but it hangs; check the disk")]
     Hangs(PathBuf),
 }
 

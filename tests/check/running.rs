@@ -123,11 +123,9 @@ async fn a_hanging_tenant_holds_up_nobody() {
 fn left(said: &Said) -> u32 {
     let (_, rest) = said
         .stdout
-        .split_once("are left, and ")
+        .split_once("are left this minute, and ")
         .expect("it says so");
-    let (left, _) = rest
-        .split_once(" of 1200 of this hour")
-        .expect("it says so");
+    let (left, _) = rest.split_once(" of 1200 this hour").expect("it says so");
     left.parse().expect("it is a number")
 }
 

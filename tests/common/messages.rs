@@ -21,8 +21,8 @@ messages! {
     FOREIGN_CERTIFICATE = "AADSTS700027: the certificate or its assertion was rejected; was the certificate uploaded to the application? (the sign-in host says: …)";
     ENDED_CERTIFICATE = "cannot use the client certificate: expected a certificate that is valid now, but found one that expired at … in `…`; create a new one and upload it to the application";
     EARLY_CERTIFICATE = "cannot use the client certificate: expected a certificate that is valid now, but found one that is valid only from … in `…`; check this machine's clock, or use it later";
-    OTHER_KEY = "expected the certificate of the key in `…`, but found that of another key in `…`; name the two that were made together";
-    ENCRYPTED_KEY = "expected a key without a password, but found an encrypted one in `…`; remove the password with `openssl pkey -in a.pem -out key.pem`, and let only the exporter read the file";
+    OTHER_KEY = "expected the certificate for the key in `…`, but found one for another key in `…`; name a certificate and a key that belong together";
+    ENCRYPTED_KEY = "expected a key without a password, but found an encrypted one in `…`; remove the password with `openssl pkey -in a.pem -out key.pem`, and make the file readable by the exporter only";
     PFX = "expected PEM text, but found a PFX (PKCS #12) file in `…`; convert it with `openssl pkcs12 -nodes -in a.pfx -out a.pem`";
     FEDERATED_SUBJECT = "AADSTS700213: no federated credential of the application matches the assertion's subject (the sign-in host says: …)";
     NO_IDENTITY = "the metadata service returned no token (HTTP 400 invalid_request: Identity not found); assign a system-assigned identity to this machine, or name a user-assigned one";

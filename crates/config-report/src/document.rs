@@ -103,7 +103,7 @@ mod tests {
         );
         assert_eq!(
             error(b"\na: !b 1"),
-            "app.yml:2: expected a value without a tag, but found a tag; remove the word with `!`"
+            "app.yml:2: expected a value without a tag, but found a tag; remove the word that begins with `!`"
         );
     }
 

@@ -277,7 +277,7 @@ impl<'n> Mapping<'n> {
             return expected("keys without `<<`", "a merge key", advice);
         }
         if let Some(advice) = self.home(key) {
-            return expected("a key of this section", "one of another", advice);
+            return expected("a key of this section", "a key of another section", advice);
         }
         let advice = match nearest(key, &self.known) {
             Some(known) => format!("did you mean `{known}`?"),

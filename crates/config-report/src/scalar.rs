@@ -175,7 +175,7 @@ impl YamlValue<'_> {
         let text = self.text(report, what)?;
         if text.is_empty() || text.contains('\0') {
             let found = if text.is_empty() {
-                "an empty one"
+                "an empty value"
             } else {
                 "one with a NUL"
             };
@@ -318,7 +318,7 @@ mod tests {
         };
         assert_eq!(path("key.pem"), Ok(PathBuf::from("/etc/key.pem")));
         assert_eq!(path("/run/key.pem"), Ok(PathBuf::from("/run/key.pem")));
-        for (text, found) in [("\"\"", "an empty one"), ("\"a\\0b\"", "one with a NUL")] {
+        for (text, found) in [("\"\"", "an empty value"), ("\"a\\0b\"", "one with a NUL")] {
             assert_eq!(
                 path(text).unwrap_err(),
                 format!("expected a file's path, but found {found}; name a file")

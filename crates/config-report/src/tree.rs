@@ -102,11 +102,11 @@ fn explain(info: &str, text: &str, line: usize) -> (usize, String, &'static str)
     let has = |wanted: fn(&str) -> bool| near.into_iter().find(|number| wanted(of(*number)));
     if let Some(line) = has(|line| line.contains('\t')) {
         let found = "a tab".to_owned();
-        return (line, found, "replace it by spaces");
+        return (line, found, "replace it with spaces");
     }
     if let Some(line) = has(|line| line.contains(is_invisible)) {
-        let found = "a non-breaking or other unusual blank".to_owned();
-        return (line, found, "replace it by a plain space");
+        let found = "a non-breaking or other unusual space".to_owned();
+        return (line, found, "replace it with a plain space");
     }
     if info.contains("simple key expect") {
         let is_text = |number: &usize| {
@@ -131,7 +131,7 @@ fn explain(info: &str, text: &str, line: usize) -> (usize, String, &'static str)
             "mapping values are not allowed",
             "align this line with those of the same section, and write a space after each colon",
         ),
-        ("in quoted scalar", "close the quote in the line before"),
+        ("in quoted scalar", "close the quote on the previous line"),
         ("unexpected character", "put the value in quotes"),
         (
             "alphabetic or numeric character",
@@ -233,8 +233,8 @@ impl Builder {
         if self.open.len() >= MAX_DEPTH {
             return malformed(
                 line,
-                &format!("at most {MAX_DEPTH} levels"),
-                "a deeper one",
+                &format!("at most {MAX_DEPTH} levels of nesting"),
+                "deeper nesting",
                 "nest lists and mappings less deeply",
             );
         }
@@ -271,7 +271,7 @@ impl Builder {
                 (None, _) => {
                     return malformed(
                         line,
-                        "a name as key",
+                        "a name as the key",
                         "a list, a mapping or nothing",
                         "write `key: value`",
                     );
@@ -289,7 +289,7 @@ impl Builder {
                 line,
                 &format!("at most {MAX_NODES} values"),
                 "more",
-                "remove anchors and aliases that multiply",
+                "remove anchors and aliases that multiply values",
             );
         }
         Ok(())
@@ -302,7 +302,7 @@ fn refuse_tag(tagged: bool, line: usize) -> Result<(), Malformed> {
             line,
             "a value without a tag",
             "a tag",
-            "remove the word with `!`",
+            "remove the word that begins with `!`",
         );
     }
     Ok(())

@@ -86,7 +86,7 @@ impl<'n> YamlValue<'n> {
         if let Data::Text(text) = &self.node.data {
             return Ok(text);
         }
-        let advice = "write one value after the colon";
+        let advice = "write a single value";
         Err(self.error(report, expected(what, self.node.kind(), advice)))
     }
 
@@ -192,7 +192,7 @@ impl<'n> YamlValue<'n> {
 }
 
 /// What to do about a value with a variable in it.
-const VARIABLES: &str = "write the value itself: variables are not replaced in this file";
+const VARIABLES: &str = "write the value itself: variables are not expanded in this file";
 
 /// Whether `text` holds what other programs replace by a variable's value.
 #[must_use]

@@ -144,7 +144,7 @@ pub fn advice(error: &io::Error) -> &'static str {
         ErrorKind::InvalidInput | ErrorKind::IsADirectory => "name a regular file",
         ErrorKind::FileTooLarge => "name the right file",
         ErrorKind::TimedOut => "check the file system that it is on",
-        _ => "check that it exists and who may read it",
+        _ => "check that it exists and can be read",
     }
 }
 

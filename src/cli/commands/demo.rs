@@ -24,7 +24,7 @@ pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::R
     } = demo;
     ensure!(
         flags.config_file.is_none(),
-        "expected no --config.file, but found one; the demo makes its own"
+        "expected no --config.file, but found one; the demo creates its own"
     );
     let clock = Clock::accelerated(speed);
     let mut options = Options::new(clock.clone());
@@ -55,7 +55,7 @@ pub(super) async fn run(demo: Demo, flags: Flags, process: Process) -> anyhow::R
     );
     writeln!(
         text,
-        "{} here.",
+        "{}.",
         humantime::format_duration(std::time::Duration::from_millis(u64::from(
             3_600_000 / speed
         )))

@@ -36,7 +36,7 @@ pub(super) fn read_expiry(
     })?;
     if expires < Clock::system().wall() {
         let text = format!(
-            "says that the secret expired at {expires}; create a new secret, or correct the date if there is one"
+            "says that the secret expired at {expires}; create a new secret, or correct the date if there already is a new one"
         );
         value.warn(report, text);
     }
@@ -93,9 +93,9 @@ pub(super) fn no_secret(section: &mut Mapping<'_>, report: &mut ConfigReport) ->
 fn read_inline(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<SecretString, Reported> {
     let text = value.text(report, "the secret's text")?;
     let found = if text.trim().is_empty() {
-        "an empty one"
+        "an empty value"
     } else if text.contains(char::is_control) {
-        "one of several lines"
+        "several lines"
     } else {
         if let Some(text) = SecretKind::ClientSecret.suspicion(text) {
             value.warn(report, text);
@@ -154,7 +154,7 @@ pub(super) fn identity(
             id.map(ManagedIdentity::ResourceId)
         }
         _ => {
-            let what = "one of `client_id`, `object_id` and `resource_id`, or none";
+            let what = "at most one of `client_id`, `object_id` and `resource_id`";
             Err(section.error(report, "", expected(what, "several", "keep one of them")))
         }
     };

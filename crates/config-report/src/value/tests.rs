@@ -61,8 +61,8 @@ e:
     assert_eq!(
         found,
         "\
-app.yml:1: a: expected a word, but found a list; write one value after the colon
-app.yml:2: b: expected a word, but found a mapping; write one value after the colon
+app.yml:1: a: expected a word, but found a list; write a single value
+app.yml:2: b: expected a word, but found a mapping; write a single value
 app.yml:3: d: expected a list of words, but found a single value; start each entry with `- `
 app.yml:5: e.f: is wrong"
     );

@@ -35,7 +35,7 @@ pub enum AccessError {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The thread that looks at them cannot be started.
-    #[error("expected to start a thread that watches the web configuration, but found: {0}")]
+    #[error("cannot start the thread that watches the web configuration: {0}")]
     Thread(#[source] io::Error),
 }
 
@@ -175,7 +175,7 @@ impl Shared {
         let reading = WebConfig::load(&self.path);
         let refused = match reading.result {
             Ok((config, _)) if config.drops_protection(&self.current.load()) => {
-                "expected TLS, passwords or client certificates as before, but found a file that protects nothing; restore it, or restart the exporter if everyone may come in; with TLS, `client_auth_type: NoClientCert` says so".to_owned()
+                "expected TLS, passwords or client certificates as before, but found a file that protects nothing; restore it, or restart the exporter if everyone is to have access; with TLS, `client_auth_type: NoClientCert` says so".to_owned()
             }
             Ok((config, warnings)) => {
                 for warning in warnings {

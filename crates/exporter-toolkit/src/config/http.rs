@@ -110,7 +110,7 @@ pub(super) fn rate_limit(
         Some(value) => value.parse(
             report,
             "a number of requests",
-            "write for instance `20`",
+            "write, for example, `20`",
             |text| text.parse().ok(),
         ),
         None => Ok(0),
@@ -118,8 +118,8 @@ pub(super) fn rate_limit(
     if interval.is_ok_and(|interval| !interval.is_zero()) && burst == Ok(0) {
         let text = expected(
             "at least 1 with an `interval`",
-            "0, with which every request is refused",
-            "set how many requests may come at once",
+            "0, which refuses every request",
+            "set how many requests may arrive at once",
         );
         section.error(report, "burst", text);
     }

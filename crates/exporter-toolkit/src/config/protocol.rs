@@ -79,7 +79,7 @@ fn versions(
     let mut bound = |key, default| match section.take(key) {
         None => Ok((default, None)),
         Some(value) => {
-            let advice = "raise it: this exporter does not speak older versions";
+            let advice = "write one of them; this exporter does not support older versions";
             let index = value.choice(report, advice, &[("TLS12", 0), ("TLS13", 1)])?;
             Ok((index, Some(value)))
         }
@@ -119,11 +119,11 @@ fn suites(
         let text = if LACKING_SUITES.contains(&text) {
             expected(
                 "a cipher suite with forward secrecy and authenticated encryption",
-                "one without, which this exporter lacks",
-                "remove it; the documentation lists those that there are",
+                "one without, which this exporter does not support",
+                "remove it; the documentation lists the supported ones",
             )
         } else {
-            let advice = "the documentation lists those that there are";
+            let advice = "the documentation lists the supported ones";
             expected("a cipher suite", "an unknown one", advice)
         };
         Err(item.error(report, text))
@@ -141,7 +141,7 @@ fn groups(
     ];
     let items = value.list(report, "a list of curves")?;
     collect_all(items.iter().map(|item| {
-        let advice = "write one of them; this exporter lacks `CurveP521`";
+        let advice = "write one of them; this exporter does not support `CurveP521`";
         item.choice(report, advice, &choices)
     }))
 }

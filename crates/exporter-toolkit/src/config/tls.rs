@@ -79,7 +79,7 @@ pub(super) fn read<'n>(
             if let (Some(authority), Ok((ClientAuth::NoClientCert, _))) = (&authority, auth) {
                 let text = expected(
                     "a `client_auth_type` that asks for certificates",
-                    "none, so that this has no use",
+                    "none, so this has no effect",
                     "add `client_auth_type: RequireAndVerifyClientCert`",
                 );
                 authority.value.error(report, text);
@@ -222,7 +222,7 @@ fn check_names(
     if !auth.is_required() {
         let text = expected(
             "`client_auth_type` to be `RequireAndVerifyClientCert` or `RequireAnyClientCert`",
-            "one with which a client need not have a certificate",
+            "one that does not require a client certificate",
             "set it, or remove this",
         );
         value.error(report, text);
@@ -253,7 +253,7 @@ fn trusted(
     let mut roots = RootCertStore::empty();
     let Some(pem) = authority else {
         if auth.verifies() {
-            let text = "there is no `client_ca_file`: every certificate under one of the system's roots is let in";
+            let text = "there is no `client_ca_file`: any certificate issued under one of the system's roots is accepted";
             section.warn(report, text);
             let system = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(system.certs);
@@ -273,7 +273,7 @@ fn trusted(
     let pinned: Vec<_> = certificates.collect();
     let (added, _) = roots.add_parsable_certificates(pinned.iter().cloned());
     if added == 0 {
-        let what = "certificates in PEM, of those who sign the clients'";
+        let what = "certificates in PEM of the authorities that sign client certificates";
         let advice = "convert them with `openssl x509 -inform der`";
         return Err(pem.value.error(report, expected(what, "none", advice)));
     }

@@ -77,12 +77,12 @@ fn hash(entry: &MappingEntry<'_>, report: &mut ConfigReport) -> Result<PasswordH
     };
     let cost = parts.get_cost();
     if !(4..=31).contains(&cost) {
-        let text = expected("a cost from 4 to 31", "another in the hash", advice);
+        let text = expected("a cost from 4 to 31", "another cost in the hash", advice);
         return Err(value.error(report, text));
     }
     if cost > HIGH_COST {
         let text = format!(
-            "the cost of this hash is {cost}: each check takes seconds or more; 10 to 12 are usual"
+            "the cost of this hash is {cost}: each check takes seconds or more; 10 to 12 is usual"
         );
         value.warn(report, text);
     }

@@ -36,7 +36,7 @@ impl ListenAddress {
 /// A text is not `:PORT`, `HOST:PORT` or `[IPv6]:PORT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "expected `:PORT`, `HOST:PORT` or `[IPv6]:PORT`, but found another form; write for instance `127.0.0.1:9100`"
+    "expected `:PORT`, `HOST:PORT` or `[IPv6]:PORT`, but found another form; write, for example, `127.0.0.1:9100`"
 )]
 pub struct ListenAddressError;
 

@@ -68,7 +68,7 @@ fn bind_advice(error: &io::Error) -> &'static str {
 pub enum ListenError {
     /// An address cannot be bound.
     #[error(
-        "expected to listen on {address}; {advice}", advice = bind_advice(source)
+        "cannot listen on {address}; {advice}", advice = bind_advice(source)
     )]
     Bind {
         /// The address.
@@ -83,7 +83,7 @@ pub enum ListenError {
     NoSockets,
     /// systemd passed on a socket of a kind that cannot be served.
     #[error(
-        "expected a TCP or UNIX stream socket from systemd, but found another as number {number}; see ListenStream= in its unit"
+        "expected a TCP or UNIX stream socket from systemd, but found another kind as number {number}; see ListenStream= in its unit"
     )]
     Kind {
         /// Which, counted from 1.
@@ -92,7 +92,7 @@ pub enum ListenError {
         source: Option<io::Error>,
     },
     /// A socket of systemd's cannot be used.
-    #[error("expected to use a socket of systemd, but found an error")]
+    #[error("cannot use a socket from systemd")]
     Socket(#[source] io::Error),
 }
 
