@@ -119,14 +119,14 @@ fn command() -> clap::Command {
 
 /// Flags that stand before or after a subcommand.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Flags of all commands")]
+#[command(next_help_heading = "Flags for all commands")]
 pub struct Flags {
-    /// Configuration file; without it, the exporter makes one tenant from `AZURE_TENANT_ID` and the like
+    /// Configuration file; without one, a single tenant is read from `AZURE_TENANT_ID` and related variables
     #[arg(long = "config.file", value_name = "FILE", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_CONFIG_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config_file: Option<PathBuf>,
 
-    /// How often to look whether the configuration file has changed, and to reload it then; 0s: never
+    /// How often to check the configuration file for changes, and reload it if it has changed; 0s: never
     #[arg(
         long = "config.auto-reload-interval",
         value_name = "DURATION",
@@ -144,12 +144,12 @@ pub struct Flags {
     #[command(flatten)]
     pub metrics: MetricsFlags,
 
-    /// Allow reloading the configuration by `POST /-/reload`
+    /// Allow reloading the configuration with `POST /-/reload`
     #[arg(long = "web.enable-lifecycle", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_WEB_ENABLE_LIFECYCLE")]
     pub enable_lifecycle: bool,
 
-    /// Which of several exporters this is, counted from 0 [default: 0 if there is only one]
+    /// Number of this shard, counting from 0 [default: 0 if there is only one]
     #[arg(long = "shard", value_name = "N", global = true)]
     #[arg(env = "DEFENDER_EXPORTER_SHARD")]
     pub shard: Option<u32>,
@@ -164,7 +164,7 @@ pub struct Flags {
     #[arg(env = "DEFENDER_EXPORTER_STORAGE_PATH", value_parser = storage)]
     pub storage_path: Option<Storage>,
 
-    /// Least severe level of messages to log
+    /// Minimum level of messages to log
     #[arg(
         long = "log.level",
         value_name = "LEVEL",
@@ -219,16 +219,16 @@ pub fn variables_name_a_tenant() -> bool {
 /// What the demo simulates.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Demo {
-    /// Scan definitions per tenant
+    /// Number of scan definitions per tenant
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub definitions: u32,
-    /// Tenants
+    /// Number of tenants
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub tenants: u32,
     /// How many times faster than real time the simulated world runs
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub speed: u32,
-    /// Make every fourth API call fail in some way, in an order that the seed decides
+    /// Make every fourth API call fail in some way, in an order determined by the seed
     #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "1")]
     pub chaos: Option<u64>,
 }
@@ -236,38 +236,38 @@ pub struct Demo {
 /// What to do instead of running the exporter.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run the exporter against a simulated Defender API; nothing else to set up
+    /// Run the exporter against a simulated Defender API; no setup needed
     Demo(Demo),
     /// Check sign-in, permissions and the API for each tenant, with at most 4 calls per tenant
     Check {
-        /// Only this tenant
+        /// Check only this tenant
         #[arg(long, value_name = "NAME", value_parser = |name: &str| Ok::<_, FlagError>(TenantName::new(name)))]
         tenant: Option<TenantName>,
-        /// For people or for scripts
+        /// Output format, for people or for scripts
         #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
         output: Output,
     },
-    /// Check the configuration files and the files that they name; no network
+    /// Check the configuration files and the files that they name, without using the network
     CheckConfig {
-        /// For people or for scripts
+        /// Output format, for people or for scripts
         #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
         output: Output,
     },
     /// Print reference documentation
     Docs {
-        /// Which
+        /// What to print
         #[arg(value_enum)]
         topic: Topic,
     },
-    /// Print a completion script
+    /// Print a shell completion script
     Completions {
-        /// For which shell
+        /// Shell to print the script for
         #[arg(value_enum)]
         shell: Shell,
     },
-    /// Ask a running exporter whether it is healthy: exit code 0 or 1
+    /// Ask a running exporter whether it is healthy; the exit code is 0 or 1
     Healthcheck {
-        /// Address of its health endpoint
+        /// URL of its health endpoint
         #[arg(long, default_value = "http://127.0.0.1:10063/-/healthy")]
         url: Url,
     },
@@ -287,7 +287,7 @@ pub enum Output {
 pub enum Topic {
     /// All metrics, with types, units and labels, in Markdown
     Metrics,
-    /// A JSON Schema of the configuration file, for editors
+    /// A JSON Schema for the configuration file, for editors
     Schema,
     /// The manual page, for `man`
     Man,
@@ -311,7 +311,7 @@ pub enum LogLevel {
 pub enum LogFormat {
     /// `key=value` pairs
     Logfmt,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -429,8 +429,8 @@ mod tests {
             help.find(words)
                 .unwrap_or_else(|| panic!("{words}: {help}"))
         };
-        assert!(place("--tenant") < place("Flags of all commands:"));
-        assert!(place("Flags of all commands:") < place("--config.file"));
+        assert!(place("--tenant") < place("Flags for all commands:"));
+        assert!(place("Flags for all commands:") < place("--config.file"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::metrics::TelemetryPath;
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct WebFlags<const PORT: u16> {
-    /// Address to listen on; may be given several times
+    /// Address to listen on; can be given multiple times
     #[arg(
         id = "web.listen-address",
         long = "web.listen-address",
@@ -35,7 +35,7 @@ pub struct WebFlags<const PORT: u16> {
     // By its whole path, so that clap asks the parser for all of it: an empty text is no file.
     pub config_file: std::option::Option<PathBuf>,
 
-    /// Listen on the sockets that systemd passes on, instead of addresses
+    /// Listen on the sockets passed by systemd, instead of on addresses
     #[arg(id = "web.systemd-socket", long = "web.systemd-socket", global = true)]
     pub systemd_socket: bool,
 }
@@ -53,7 +53,7 @@ pub struct MetricsFlags {
     #[arg(default_value = "/metrics", global = true)]
     pub telemetry_path: TelemetryPath,
 
-    /// How many scrapes are served at once; 0: no limit
+    /// Maximum number of scrapes served at once; 0: no limit
     #[arg(
         id = "web.max-requests",
         long = "web.max-requests",

@@ -111,7 +111,7 @@ pub fn refuse(error: &clap::Error, signals: Signals) -> ExitCode {
 #[must_use]
 pub fn no_signals(error: io::Error) -> anyhow::Error {
     anyhow::Error::new(error).context(
-        "expected to install signal handlers, but the system refuses them; raise its limits on open files (`ulimit -n`) and on processes (`ulimit -u`)",
+        "expected to install signal handlers, but the system refused; raise its limits on open files (`ulimit -n`) and on processes (`ulimit -u`)",
     )
 }
 

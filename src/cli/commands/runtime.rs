@@ -57,14 +57,14 @@ pub(super) fn start(Threads { workers, blocking }: Threads) -> anyhow::Result<Ru
     let threads = workers + blocking + OTHERS;
     let problem = || {
         format!(
-            "expected to start {threads} threads, but the system refuses one; raise its limits on processes (`ulimit -u`, pids.max) and on memory"
+            "expected to start {threads} threads, but the system refused one; raise its limits on processes (`ulimit -u`, pids.max) and on memory"
         )
     };
     // Where one of these is refused to it, the runtime panics.
     raise_file_limit();
     probe_files().with_context(|| {
         format!(
-            "expected to open {FILES} files, but the system refuses one; raise its limit on open files (`ulimit -Hn`)"
+            "expected to open {FILES} files, but the system refused one; raise its limit on open files (`ulimit -Hn`)"
         )
     })?;
     probe_threads(threads).with_context(problem)?;
