@@ -78,7 +78,7 @@ async fn when_a_failing_collector_tries_again_is_shown() {
         assert_eq!(metrics.value(NEXT, &[collector]), Some(0.0));
     }
     let (_, page) = exporter.get("/").await;
-    assert!(page.contains("Next try: <time"), "{page}");
+    assert!(page.contains("Next attempt: <time"), "{page}");
 }
 
 /// Permissions spread slowly, and a token has those of the moment when it was made.
@@ -301,7 +301,7 @@ async fn the_end_of_an_endpoint_is_noticed() {
     assert_eq!(metrics.value(SUNSET, &["\"agents\""]), None);
     let (_, page) = exporter.get("/").await;
     assert!(
-        page.contains("the service will end it, <time datetime=\"2027-02-01T"),
+        page.contains("the service will retire it, <time datetime=\"2027-02-01T"),
         "{page}"
     );
 

@@ -13,7 +13,7 @@ pub(super) fn not_ready(tenants: &Tenants, expected: &[TenantName]) -> Vec<Strin
             health.up.is_none() && !health.held_back && view.definitions.is_empty()
         })
     };
-    let reason = |name| format!("tenant {name}: its first poll has not ended");
+    let reason = |name| format!("tenant {name}: its first poll has not finished");
     expected.iter().filter(waiting).map(reason).collect()
 }
 

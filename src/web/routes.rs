@@ -269,7 +269,10 @@ mod tests {
         let response = ask(&router, "GET", "/-/ready", &[]).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         let reasons = text(response).await;
-        assert_eq!(reasons, "tenant fabrikam: its first poll has not ended\n");
+        assert_eq!(
+            reasons,
+            "tenant fabrikam: its first poll has not finished\n"
+        );
         let mut view = tenant("fabrikam", &state.clock);
         view.health.up = Some(false);
         state.snapshot.publish(view);

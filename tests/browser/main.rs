@@ -322,7 +322,7 @@ async fn axe_finds_nothing_in_light_and_dark_narrow_and_wide() {
         let texts = browser.texts(".problems li").await;
         texts
             .iter()
-            .any(|text| text.contains("access is refused"))
+            .any(|text| text.contains("access is denied"))
             .then_some(())
     })
     .await;

@@ -14,7 +14,7 @@ use crate::polling::snapshot::TenantView;
 pub(super) fn unknown() -> Markup {
     html! {
         h1 { "No such definition" }
-        p { "The exporter knows no definition by this tenant and id. It may have been removed, or be excluded by the configuration." }
+        p { "The exporter knows of no definition with this tenant and id. It may have been removed, or excluded by the configuration." }
         p { a href="./" { "All definitions" } }
     }
 }
@@ -27,7 +27,7 @@ pub(super) fn body(tenant: &TenantView, row: &Row, now: Timestamp) -> Markup {
         nav aria-label="Breadcrumb" { a href="./" { "All definitions" } }
         h1 {
             @match definition.scan_name.trim() {
-                "" => "Definition without a name",
+                "" => "Unnamed definition",
                 _ => (prose(&definition.scan_name)),
             }
         }
@@ -37,8 +37,8 @@ pub(super) fn body(tenant: &TenantView, row: &Row, now: Timestamp) -> Markup {
         }
         @if !status.is_well() {
             section.problems aria-labelledby="problems-title" {
-                h2 #problems-title { "What is shown may be old" }
-                p { "Polling of " (name(tenant.name.as_str())) " does not go as it should." }
+                h2 #problems-title { "The data shown may be out of date" }
+                p { "Polling of " (name(tenant.name.as_str())) " is failing, at least in part." }
                 ul { @for failure in &status.failures { li { (problem(failure, now)) } } }
             }
         }
@@ -76,7 +76,7 @@ fn facts(row: &Row, now: Timestamp) -> Markup {
             }
             (fact("Active", &html! { @if definition.is_active { "yes" } @else { "no" } }))
             (fact("Scan type", &name_or(row.scan_type().unwrap_or_default(), "none")))
-            (fact("Targets named by", &name_or(definition.target_type.as_ref().map_or("", TargetType::as_str), "unknown")))
+            (fact("Targets identified by", &name_or(definition.target_type.as_ref().map_or("", TargetType::as_str), "unknown")))
             (fact("Targets scanned", &targets(row.view.targets)))
             (fact("Agent", &agent(row, now)))
             @if let Some(reason) = &definition.failure_reason {
@@ -136,15 +136,15 @@ fn sessions(row: &Row, now: Timestamp) -> Markup {
         @if known.is_empty() {
             p.empty {
                 @match &row.view.last_run {
-                    Some(run) => { "The service names a run of " (moment(run.at)) " (" (word(run)) "); its history has not been fetched yet." }
-                    None => "No session is known: it never ran.",
+                    Some(run) => { "The service lists a run at " (moment(run.at)) " (" (word(run)) "); its history has not been fetched yet." }
+                    None => "No sessions are known: it has never run.",
                 }
             }
         } @else {
             (timeline(row, now))
             div.scroll role="region" aria-labelledby="sessions-caption" tabindex="0" {
                 table.sessions {
-                    caption #sessions-caption { "The newest known sessions, the newest first" }
+                    caption #sessions-caption { "The latest known sessions, newest first" }
                     thead { tr {
                         @for title in ["When", "Age", "Gap", "Status", "Targets", "What went wrong"] { th scope="col" { (title) } }
                     } }

@@ -136,7 +136,7 @@ fn problems(status: &Status) -> Markup {
     html! {
         @if !troubled.is_empty() {
             section.problems aria-labelledby="problems-title" {
-                h2 #problems-title { "What is wrong with polling" }
+                h2 #problems-title { "Problems with polling" }
                 @for tenant in troubled {
                     h3 { (name(tenant.view.name.as_str())) }
                     ul { @for failure in &tenant.failures { li { (problem(failure, status.now)) } } }
@@ -224,8 +224,8 @@ fn results(status: &Status, query: &Query) -> Markup {
     html! {
         @if status.rows.is_empty() {
             p.empty {
-                @if status.definitions == 0 { "No definition is known yet." }
-                @else { "No definition matches. " a href=(Query::default().link(|_| ())) { "Show all" } }
+                @if status.definitions == 0 { "No definitions are known yet." }
+                @else { "No definitions match. " a href=(Query::default().link(|_| ())) { "Show all" } }
             }
         } @else {
             div.scroll role="region" aria-labelledby="definitions-caption" tabindex="0" {
@@ -336,7 +336,7 @@ fn tenants(status: &Status, query: &Query) -> Markup {
         div.scroll role="region" aria-labelledby="tenants-caption" tabindex="0" {
             table.tenants {
                 caption #tenants-caption {
-                    "Tenants, their data and their budget of calls, those with a problem first"
+                    "Tenants, their data and their call budgets; those with problems first"
                 }
                 thead { tr {
                     @for title in ["Tenant", "Polling", "Data age", "Definitions", "Agents", "Calls this minute", "Calls this hour"] {
@@ -354,12 +354,12 @@ fn agents(status: &Status, query: &Query) -> Markup {
     let listed = listed(&status.agents, query);
     html! {
         @if listed.is_empty() {
-            p.empty { "No agent is known." }
+            p.empty { "No agents are known." }
         } @else {
             div.scroll role="region" aria-labelledby="agents-caption" tabindex="0" {
                 table.agents {
                     caption #agents-caption {
-                        "Scanning agents, the one that has been silent longest first"
+                        "Scanning agents; the one that has been silent longest first"
                     }
                     thead { tr {
                         @for title in ["Agent", "Tenant", "Last seen", "Active scans", "Scanner"] {
@@ -411,7 +411,7 @@ fn tenant(tenant: &TenantStatus, now: Timestamp, query: &Query) -> Markup {
             td data-label="Polling" {
                 span.condition.(class) { (word) }
                 @if let Some(until) = tenant.throttled_until { small { "throttled until " (moment(until)) } }
-                @if let Some(until) = tenant.reserve_until { small { "slower until " (moment(until)) ": which calls were made before is not known" } }
+                @if let Some(until) = tenant.reserve_until { small { "slower until " (moment(until)) ": it is not known which calls were made before" } }
                 (gaps(&view.health))
                 (endings(&view.health))
                 @if let Some(at) = view.health.credential_expiry {

@@ -109,7 +109,7 @@ async fn everything_is_escaped_and_said_in_words() {
             "&lt;b&gt;",
             "<small class=\"id\"><bdi>../&lt;i&gt;?#&amp;&quot;'\u{fffd}</bdi></small>",
             "definition?tenant=contoso&amp;id=..%2F%3Ci%3E%3F%23%26%22%27%00",
-            "The history of scans: access is refused. </strong><bdi>no &lt;permission&gt;</bdi>",
+            "The history of scans: access is denied. </strong><bdi>no &lt;permission&gt;</bdi>",
             "throttled until <time datetime=\"2026-09-21T",
             "2 d 3 h ago",
             "<span class=\"condition failed\">failed</span>",
@@ -136,7 +136,7 @@ async fn a_definition_has_a_page_whatever_its_id() {
         let page = text(response).await;
         contains(
             &page,
-            &["What is shown may be old", "no &lt;permission&gt;"],
+            &["The data shown may be out of date", "no &lt;permission&gt;"],
         );
         if !view.recent.is_empty() {
             contains(
@@ -203,7 +203,7 @@ async fn a_list_that_is_incomplete_says_so_and_why() {
     for (why, words) in [
         (
             Incomplete::Endless,
-            "the service sends pages without an end",
+            "the service keeps sending pages without end",
         ),
         (Incomplete::CutShort, "the service cut it short"),
         (
@@ -218,7 +218,7 @@ async fn a_list_that_is_incomplete_says_so_and_why() {
         state.snapshot.publish(view);
         let page = text(status_page(State(Pages::new(state)), RawQuery(None)).await).await;
         let expected = format!(
-            "<small>The list of agents may be incomplete: {words}. What was deleted may still be shown.</small>"
+            "<small>The list of agents may be incomplete: {words}. Deleted items may still be shown.</small>"
         );
         contains(&page, &[&expected]);
         assert!(!page.contains("The list of definitions may be"));
@@ -244,7 +244,7 @@ async fn nothing_is_well_where_nothing_can_be_polled() {
             "AADSTS7000215",
             "Set <code>&lt;this&gt;</code>.",
             ", for 1 min.",
-            "No agent is known.",
+            "No agents are known.",
         ],
     );
 }
@@ -257,7 +257,7 @@ async fn nothing_known_is_a_page_too() {
     contains(
         &page,
         &[
-            "No definition is known yet.",
+            "No definitions are known yet.",
             "No tenant has been polled yet.",
         ],
     );

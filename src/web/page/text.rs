@@ -125,7 +125,7 @@ pub(super) fn problem((of, health): &(Collector, &CollectorHealth), now: Timesta
             p { (advice(failure.advice)) }
             p { small {
                 "Since " (moment(failure.since)) ", for " (rough(now.since(failure.since))) "."
-                @if let Some(at) = health.next_attempt { " Next try: " (moment(at)) "." }
+                @if let Some(at) = health.next_attempt { " Next attempt: " (moment(at)) "." }
             } }
         }
     }
@@ -148,7 +148,7 @@ pub(super) fn endings(health: &Health) -> Markup {
             @if said != Lifecycle::default() {
                 small {
                     (collector(*of)) ": the service "
-                    @if said.is_gone { "has ended it" } @else { "will end it" }
+                    @if said.is_gone { "has retired it" } @else { "will retire it" }
                     @if let Some(at) = said.sunset { ", " (moment(at)) }
                 }
             }
@@ -159,7 +159,7 @@ pub(super) fn endings(health: &Health) -> Markup {
 /// Which lists are incomplete, and what that means.
 pub(super) fn gaps(health: &Health) -> Markup {
     let why = |incomplete| match incomplete {
-        Incomplete::Endless => "the service sends pages without an end",
+        Incomplete::Endless => "the service keeps sending pages without end",
         Incomplete::CutShort => "the service cut it short",
         Incomplete::RefusedLink => "the link to its next page cannot be followed",
         Incomplete::Unreadable => "some of its records cannot be read",
@@ -169,7 +169,7 @@ pub(super) fn gaps(health: &Health) -> Markup {
             @if let Some(incomplete) = health.collector(*of).incomplete {
                 small {
                     (collector(*of)) " may be incomplete: " (why(incomplete))
-                    ". What was deleted may still be shown."
+                    ". Deleted items may still be shown."
                 }
             }
         }
@@ -179,14 +179,14 @@ pub(super) fn gaps(health: &Health) -> Markup {
 /// Why it could not.
 pub(super) const fn reason(reason: Reason) -> &'static str {
     match reason {
-        Reason::Auth => "signing in fails",
-        Reason::Forbidden => "access is refused",
-        Reason::Throttled => "the service asks for a pause",
-        Reason::Timeout => "no answer comes in time",
-        Reason::Connect => "there is no connection",
-        Reason::Server => "the service fails",
-        Reason::Client => "the service refuses the request",
-        Reason::Decode => "the answer cannot be read",
+        Reason::Auth => "sign-in failed",
+        Reason::Forbidden => "access is denied",
+        Reason::Throttled => "the service is throttling requests",
+        Reason::Timeout => "the request timed out",
+        Reason::Connect => "the connection failed",
+        Reason::Server => "the service failed",
+        Reason::Client => "the service refused the request",
+        Reason::Decode => "the response cannot be read",
     }
 }
 

@@ -156,7 +156,7 @@ impl MetricsHandler {
                 return (StatusCode::INTERNAL_SERVER_ERROR, reason).into_response();
             }
             Err(_) => {
-                let reason = "the metrics took too long\n";
+                let reason = "rendering the metrics took too long\n";
                 return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
             }
         };
