@@ -114,7 +114,7 @@ catalog! {
         SCAN_TARGETS_SUCCEEDED: Gauge "defender_scan_targets_succeeded" ["tenant", "definition_id"]
             "Targets of the newest session that were scanned successfully; absent if unknown. Cached from the last poll.";
         SCAN_SESSIONS: Counter "defender_scan_sessions_total" ["tenant", "definition_id", "status"]
-            "Sessions that have ended since the exporter first saw the definition, except those in the first answer that held any. Each counts once: when its status is final, or as unknown if it is still not final a day after it was first seen. A later correction by the service changes the status of the run, but not this counter. Survives restarts. Cached from the last poll.";
+            "Sessions that have ended since the exporter first saw the definition, except those in the first response that contained any. Each counts once: when its status is final, or as unknown if it is still not final a day after it was first seen. A later correction by the service changes the status of the run, but not this counter. Survives restarts. Cached from the last poll.";
         SCAN_TROUBLESHOOT: Gauge "defender_scan_troubleshoot_mode" ["tenant", "definition_id"]
             "1 while the definition is in troubleshoot mode, else 0; absent if the service does not say. Cached from the last poll.";
         SCAN_INFO: Info "defender_scan_definition_info" ["tenant", "definition_id", "scan_name", "scan_type", "target_type", "agent_id"]
@@ -122,7 +122,7 @@ catalog! {
     }
     "Scans, per tenant" {
         TARGET_SECONDS: Histogram "defender_scan_target_duration_seconds" ["tenant"]
-            "How long it took to scan single targets; each session counts once. Cached from the last poll.";
+            "How long it took to scan individual targets; each session counts once. Cached from the last poll.";
     }
     "Agents" {
         AGENT_SEEN: Gauge "defender_scan_agent_last_seen_timestamp_seconds" ["tenant", "agent_id"]
@@ -136,51 +136,51 @@ catalog! {
         UP: Gauge "defender_up" ["tenant"]
             "1 if the last poll of the tenant's scans succeeded; 0 if it failed, in which case the cached values are the last good ones; absent until the first poll has ended.";
         TENANT_INFO: Info "defender_tenant_info" ["tenant", "tenant_id", "cloud"]
-            "What the configuration says of a tenant: its directory, its cloud, and the keys of labels, to join and route by.";
+            "What the configuration says about a tenant: its directory, its cloud, and the keys under labels, to join and route by.";
         LAST_SUCCESS: Gauge "defender_collector_last_success_timestamp_seconds" ["tenant", "collector"]
             "Unix time of the collector's last success; absent if there was none, and for sessions, which are fetched only when there are new ones. Cached from the last poll.";
         DURATION: Gauge "defender_collector_duration_seconds" ["tenant", "collector"]
             "How long the collector's last successful round took, from the first page to the last; absent if there was none, and for sessions. Cached from the last poll.";
         ERRORS: Counter "defender_collector_errors_total" ["tenant", "collector", "reason"]
-            "Attempts to fetch a list or a batch of history that failed, by reason. Cached from the last poll.";
+            "Failed attempts to fetch a list or a batch of history, by reason. Cached from the last poll.";
         NEXT_ATTEMPT: Gauge "defender_collector_next_attempt_timestamp_seconds" ["tenant", "collector"]
-            "Unix time at which a failing collector tries again, or later if the budget does not allow it; 0 if the collector is not failing. Cached from the last poll.";
+            "Unix time at which a failing collector retries, or later if the budget does not allow it; 0 if the collector is not failing. Cached from the last poll.";
         DEFINITIONS: Gauge "defender_definitions" ["tenant", "state"]
             "Definitions by state; one in quarantine, for which the service refuses to answer, counts as active or inactive as well. Cached from the last poll.";
         DEFINITIONS_DROPPED: Gauge "defender_definitions_dropped" ["tenant"]
-            "Definitions of the last list that are beyond definitions.limit, and so are neither published nor kept. Cached from the last poll.";
+            "Definitions in the last list that are beyond definitions.limit, and so are neither published nor kept. Cached from the last poll.";
         REQUESTS: Counter "defender_api_requests_total" ["tenant", "endpoint", "code"]
-            "Requests to the API by HTTP status; the code is none where no answer came. Cached from the last poll.";
+            "Requests to the API by HTTP status; the code is none if there was no response. Cached from the last poll.";
         REQUEST_SECONDS: Histogram "defender_api_request_duration_seconds" ["tenant", "endpoint"]
             "How long requests to the API took, answered or not. Cached from the last poll.";
         SKIPPED: Counter "defender_api_records_skipped_total" ["tenant", "endpoint", "reason"]
-            "Records of answers that were left out: unreadable, with the same id as another, or about an id that was not asked for. Cached from the last poll.";
+            "Records in responses that were skipped: unreadable, with the same id as another, or about an id that was not requested. Cached from the last poll.";
         VALUES_UNREADABLE: Counter "defender_api_values_unreadable_total" ["tenant", "endpoint"]
-            "Values of records that could not be read and so count as absent, such as a time of an unknown form. The log names their properties. Cached from the last poll.";
+            "Values in records that could not be read and so count as absent, such as a time in an unknown format. The log names their properties. Cached from the last poll.";
         LINKS_REFUSED: Counter "defender_api_links_refused_total" ["tenant"]
-            "Links to next pages that were not followed because they lead out of the API or are not valid. What the pages of a list brought is used, and nothing vanishes; a batch of history is fetched in smaller parts. Cached from the last poll.";
+            "Links to next pages that were not followed because they lead outside the API or are not valid. What was fetched of a list is used, and nothing is removed; a batch of history is fetched in smaller parts. Cached from the last poll.";
         SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
-            "Unix time at which the endpoint ends, as the service announces in the header Sunset; without that header, the time of its first answer 410; absent if there was neither. Cached from the last poll.";
+            "Unix time at which the endpoint is retired, as the service announces in the Sunset header; without that header, the time of its first response with status 410; absent if there was neither. Cached from the last poll.";
         TRUNCATED: Counter "defender_api_truncated_total" ["tenant", "endpoint"]
-            "Answers that stopped at a cap of the API without a link to the rest. Cached from the last poll.";
+            "Responses that stopped at a cap of the API without a link to the rest. Cached from the last poll.";
         ENDLESS: Counter "defender_api_endless_total" ["tenant", "endpoint"]
-            "Rounds of pages that were stopped because a page brought nothing new, or the links to next pages did not end. What the pages brought is used, and nothing vanishes. Cached from the last poll.";
+            "Rounds of pages that were stopped because a page contained nothing new, or the links to next pages did not end. What was fetched is used, and nothing is removed. Cached from the last poll.";
         QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "endpoint", "window"]
             "Calls that the exporter allows itself in the window: its share of the API's limit. The label endpoint is present only with quota.scope: endpoint.";
         QUOTA_USED: Gauge "defender_api_quota_used" ["tenant", "endpoint", "window"]
-            "Calls that count against the limit now, worked out at each scrape, with the same labels as defender_api_quota_limit.";
+            "Calls that count against the limit now, computed at each scrape, with the same labels as defender_api_quota_limit.";
         QUOTA_RESERVE: Gauge "defender_api_quota_reserve" ["tenant"]
-            "1 while it is not known how many calls were made before, so that polling keeps to the calls that quota.use leaves to others; else 0.";
+            "1 while it is not known how many calls were made before, so that polling is limited to the calls that quota.use leaves to others; else 0.";
         RESTARTS: Counter "defender_exporter_poller_restarts_total" ["tenant"]
-            "How often the polling of the tenant was restarted after an error of the exporter itself.";
+            "How often polling of the tenant was restarted after an internal error of the exporter.";
         THROTTLED_UNTIL: Gauge "defender_api_throttled_until_timestamp_seconds" ["tenant"]
-            "Unix time until which the service asked for a pause; 0 if there is none. Cached from the last poll.";
+            "Unix time until which the service is throttling requests; 0 if it is not. Cached from the last poll.";
         BATCH_SIZE: Gauge "defender_api_batch_size" ["tenant"]
-            "The largest number of ids that is sent in one call, as learned from the service; absent before the first poll. Cached from the last poll.";
+            "The largest number of ids sent in one call, as learned from the service; absent before the first poll. Cached from the last poll.";
         TOKEN_EXPIRY: Gauge "defender_auth_token_expiry_timestamp_seconds" ["tenant"]
             "Unix time at which the current token expires; absent if there is none. Cached from the last poll.";
         AUTH_ERRORS: Counter "defender_auth_errors_total" ["tenant", "reason"]
-            "Failed attempts to get a token, by class of the error. Cached from the last poll.";
+            "Failed attempts to get a token, by reason. Cached from the last poll.";
         CERTIFICATE_EXPIRY: Gauge "defender_auth_certificate_expiry_timestamp_seconds" ["tenant"]
             "Unix time at which the client certificate expires; absent with other credentials. Cached from the last poll.";
         CREDENTIAL_EXPIRY: Gauge "defender_auth_credential_expiry_timestamp_seconds" ["tenant"]
@@ -198,15 +198,15 @@ catalog! {
         STORE_ERRORS: Counter "defender_exporter_store_errors_total" []
             "Failures to read or write the exporter's state on disk.";
         STORE_COMMITS: Histogram "defender_exporter_store_commit_duration_seconds" []
-            "How long it took to write changes of the exporter's state to disk, which calls to the API wait for.";
+            "How long it took to write changes to the exporter's state to disk, which calls to the API wait for.";
         LOG_LINES_DROPPED: Counter "defender_exporter_log_lines_dropped_total" []
-            "Log lines that were dropped because nobody read them in time.";
+            "Log lines that were dropped because they were not read in time.";
         HANDSHAKE_FAILURES: Counter "defender_exporter_tls_handshake_failures_total" ["reason"]
-            "Connections that ended before client and exporter had agreed on TLS, by reason.";
+            "Connections that ended before the TLS handshake was complete, by reason.";
         WEB_RELOAD_OK: Gauge "defender_exporter_web_config_last_reload_successful" []
-            "1 if the web configuration file and the files that it names were valid when they were last read, else 0; while it is 0, the former configuration stays in force.";
+            "1 if the web configuration file and the files that it names were valid when they were last read, else 0; while it is 0, the previous configuration stays in effect.";
         WEB_RELOAD_TIME: Gauge "defender_exporter_web_config_last_reload_success_timestamp_seconds" []
-            "Unix time at which a valid web configuration was last read; without such a file, the time of the start.";
+            "Unix time at which a valid web configuration was last read; without such a file, the time at which the exporter started.";
         CPU: Counter "process_cpu_seconds_total" []
             "Total user and system CPU time spent in seconds.";
         OPEN_FDS: Gauge "process_open_fds" []

@@ -95,12 +95,12 @@ fn excluding() -> String {
     let unneeded = quoted(config::unneeded_metrics());
     format!(
         "\n`metrics.exclude` in the [configuration](configuration.md#metrics-that-are-not-published) \
-         takes the names of this page, and these metrics are not published then. No shipped alert \
-         and no dashboard needs {unneeded}; for any other one a warning says which do. \
+         takes names from this page; these metrics are then not published. No shipped alert \
+         and no dashboard needs {unneeded}; for any other one, a warning says which do. \
          [scaling.md](scaling.md#what-a-definition-costs-prometheus) says what a definition costs \
          Prometheus, metric by metric.\n\n\
          With `metrics.created_timestamps`, OpenMetrics says \
-         [when counters began](configuration.md#when-counters-began), by lines that end with `_created`.\n"
+         [when counters began](configuration.md#when-counters-began), in lines that end with `_created`.\n"
     )
 }
 
