@@ -137,7 +137,9 @@ fn it_is_said_once_where_the_environment_changes_something() {
         for warning in warnings {
             let text = warning.to_string();
             assert!(
-                text.contains(&format!("AZURE_AUTHORITY_HOST: names {host}")),
+                text.contains(&format!(
+                    "AZURE_AUTHORITY_HOST: makes {host} the sign-in host"
+                )),
                 "{text}"
             );
         }

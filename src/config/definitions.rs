@@ -81,7 +81,7 @@ fn read_rule(value: &YamlValue<'_>, report: &mut ConfigReport) -> Rule {
                 }
                 Err(reason) => {
                     let found = format!("{}: {reason}", excerpt(&text));
-                    let advice = "correct it; special characters are matched literally after `\\`";
+                    let advice = "correct it; escape special characters with `\\`";
                     item.error(report, expected("a regular expression", &found, advice));
                 }
             }

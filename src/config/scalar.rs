@@ -95,7 +95,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 pub(super) fn proxy(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<Url, Reported> {
     let what = "an address such as `http://proxy:3128`";
     proxy_url(value.text(report, what)?).map_err(|found| {
-        let advice = "write `http` or `https`, host and port";
+        let advice = "write `http` or `https`, the host and the port";
         value.error(report, expected(what, found, advice))
     })
 }

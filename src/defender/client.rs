@@ -241,7 +241,7 @@ impl Client {
         };
         if !next.has_host() || !is_below(&next) || !is_below(&url) {
             let origin = next.origin().ascii_serialization();
-            return Err(format!("leads to {origin}, outside of {ROOT}/"));
+            return Err(format!("leads to {origin}, outside {ROOT}/"));
         }
         Ok(url)
     }

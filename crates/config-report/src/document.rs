@@ -99,7 +99,7 @@ mod tests {
         assert!(form.starts_with(start), "{form}");
         assert_eq!(
             error(b"a: 1\n---\nb: 2"),
-            "app.yml:2: expected one document, but found a second; remove what follows `---`"
+            "app.yml:2: expected one document, but found a second one; remove what follows `---`"
         );
         assert_eq!(
             error(b"\na: !b 1"),

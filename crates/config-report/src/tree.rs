@@ -182,7 +182,7 @@ impl Builder {
                     return malformed(
                         line,
                         "one document",
-                        "a second",
+                        "a second one",
                         "remove what follows `---`",
                     );
                 }
@@ -234,7 +234,7 @@ impl Builder {
             return malformed(
                 line,
                 &format!("at most {MAX_DEPTH} levels of nesting"),
-                "deeper nesting",
+                "more",
                 "nest lists and mappings less deeply",
             );
         }

@@ -62,7 +62,7 @@ fn verdict(status: &Status) -> Markup {
                 (0, 0) if up == tenants => "No scan needs attention. ",
                 (0, 0) if status.definitions == 0 => "No scans are known. ",
                 (0, 0) => "No known scan needs attention. ",
-                (0, overdue) => { strong { (count(overdue, "definition")) " overdue" } ", all others are fine. " }
+                (0, overdue) => { strong { (count(overdue, "definition")) " overdue" } "; all others are fine. " }
                 (troubled, overdue) => {
                     strong {
                         (troubled) " of " (count(status.definitions, "scan"))

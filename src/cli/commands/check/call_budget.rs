@@ -72,7 +72,7 @@ impl CallBudget {
             CallLog::Missing(why) | CallLog::Unknown(why) => why,
         };
         let note = format!(
-            "{why}; so the calls of this check, at most {CALLS} per tenant, are not recorded, and come out of the reserve that quota.use leaves"
+            "{why}, so the calls of this check, at most {CALLS} per tenant, are not recorded, and come out of the reserve that quota.use leaves"
         );
         let bare: Vec<&str> = tenants
             .iter()
