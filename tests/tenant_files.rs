@@ -343,7 +343,7 @@ async fn a_folder_that_is_gone_takes_no_tenant_along() {
     let (status, text) = exporter.reload().await;
     assert_eq!(status, 500, "{text}");
     assert!(
-        text.contains("tenants`: No such file or directory (os error 2); make it"),
+        text.contains("tenants`: No such file or directory (os error 2); create it"),
         "{text}"
     );
     exporter.next_polls(&simulator, 1).await;
