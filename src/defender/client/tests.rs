@@ -190,7 +190,7 @@ async fn a_link_that_is_refused_ends_the_round_there() {
     let page = reply.result.expect("a page");
     assert_eq!((page.items.len(), &page.next), (1, &None));
     let to = page.refused_link.expect("it is said");
-    assert_eq!(to, "leads to https://[redacted].example, outside of /api/");
+    assert_eq!(to, "leads to https://[redacted].example, outside /api/");
     let reply = bench.definitions(Some("https://evil.example/x")).await;
     let error = reply.result.expect_err("it is not asked for");
     assert!(matches!(error, ApiError::RefusedLink(_)));
