@@ -25,7 +25,7 @@ const EMPTY: [(&str, &str, &str); 3] = [
         "no certificate is in use, and nobody said when the secret ends",
     ),
     (
-        "What ends soon",
+        "Expiring soon",
         "credential_expiry",
         "for the same reason, and all tokens are renewed",
     ),

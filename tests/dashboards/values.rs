@@ -150,7 +150,7 @@ pub async fn lists_equal_the_world(day: &Day) {
             ))
         })
         .collect();
-    let found = names(&shown(day, &fleet, "Overdue, the worst first", 0, ".+").await);
+    let found = names(&shown(day, &fleet, "Overdue, worst first", 0, ".+").await);
     assert_eq!(
         found.keys().collect::<Vec<_>>(),
         expected.keys().collect::<Vec<_>>()
@@ -172,7 +172,7 @@ pub async fn lists_equal_the_world(day: &Day) {
             &shown(
                 day,
                 &fleet,
-                "Failed or partial, what broke last first",
+                "Failed or partial, most recent first",
                 0,
                 ".+"
             )
@@ -186,7 +186,7 @@ pub async fn lists_equal_the_world(day: &Day) {
             *tenant == format!("tenant-{number}") && status(known) == Some(0)
         })
     };
-    let found = shown(day, &fleet, "Tenants, the most trouble first", 3, ".+").await;
+    let found = shown(day, &fleet, "Tenants, most problems first", 3, ".+").await;
     let found: BTreeMap<_, _> = found
         .iter()
         .map(|series| (series.label("tenant").to_owned(), series.last()))
@@ -271,13 +271,13 @@ pub async fn exporter_equals_the_world(day: &Day) {
         ("Exporters down", 0.0),
         ("Not polled", 1.0),
         ("Paused", 0.0),
-        ("Bad files", 0.0),
+        ("Invalid files", 0.0),
     ] {
         same(one(day, &exporter, title, ".+").await, expected, title);
     }
     assert!(one(day, &exporter, "Oldest data", ".+").await < 60.0);
     let definitions: Vec<_> = day.world[1].definitions.iter().collect();
-    let found = shown(day, &exporter, "Tenants, the oldest data first", 6, ".+").await;
+    let found = shown(day, &exporter, "Tenants, oldest data first", 6, ".+").await;
     let found = found
         .iter()
         .find(|series| series.label("tenant") == "tenant-1");
