@@ -100,7 +100,7 @@ async fn pages_without_an_end_are_published_counted_and_cost_a_call_or_two() {
         assert_eq!(within, Some(rounds * pages), "{kind:?}");
         let said = exporter.process.output();
         let lists = said.lines().filter(|line| {
-            line.contains("the next links never end") && line.contains("collector=definitions")
+            line.contains("the links to next pages never end") && line.contains("collector=definitions")
         });
         assert_eq!(lists.count(), 1, "it is said once");
     }
@@ -145,7 +145,7 @@ async fn what_pages_that_were_not_read_hold_does_not_vanish() {
         (shown(&exporter.metrics().await).len() == 11).then_some(())
     })
     .await;
-    exporter.says("the answers are whole again").await;
+    exporter.says("responses are complete again").await;
     let (_, page) = exporter.get("/").await;
     assert!(!page.contains("The list of definitions may be"), "{page}");
 }
@@ -305,7 +305,7 @@ async fn the_rest_of_history_behind_a_cap_is_asked_for() {
         let new = counted.filter(|line| !line.ends_with(" 0")).count();
         assert!(new < 50, "{skip:?}: {new} of 4 096 seemed new to a part");
         let said = exporter.process.output();
-        assert_eq!(said.matches("the answer stopped at a cap").count(), 1);
+        assert_eq!(said.matches("the response was truncated").count(), 1);
         if skip == Skip::Ignored {
             let exporter = exporter.kill_and_restart().await;
             exporter.ready().await;

@@ -221,7 +221,7 @@ async fn links_to_another_origin_are_asked_of_our_own() {
     let said = exporter.process.output();
     assert_eq!(said.matches("it was not followed").count(), 1, "{said}");
     simulator.set_fault(Endpoint::Definitions, None);
-    exporter.says("the answers are whole again").await;
+    exporter.says("responses are complete again").await;
     let fault = Fault::NextLink(format!("http://{address}/elsewhere/api/x"));
     simulator.set_fault(Endpoint::Definitions, Some(fault));
     eventually("it is said of each change", async || {

@@ -162,7 +162,7 @@ catalog! {
         SUNSET: Gauge "defender_api_sunset_timestamp_seconds" ["tenant", "endpoint"]
             "Unix time at which the endpoint is retired, as the service announces in the Sunset header; without that header, the time of its first response with status 410; absent if there was neither. Cached from the last poll.";
         TRUNCATED: Counter "defender_api_truncated_total" ["tenant", "endpoint"]
-            "Responses that stopped at a cap of the API without a link to the rest. Cached from the last poll.";
+            "Responses that the API truncated without a link to the next page. Cached from the last poll.";
         ENDLESS: Counter "defender_api_endless_total" ["tenant", "endpoint"]
             "Rounds of pages that were stopped because a page contained nothing new, or the links to next pages did not end. What was fetched is used, and nothing is removed. Cached from the last poll.";
         QUOTA_LIMIT: Gauge "defender_api_quota_limit" ["tenant", "endpoint", "window"]

@@ -67,7 +67,7 @@ async fn pictures_for_the_documentation() {
     simulator.set_tenant_fault(1, Endpoint::Definitions, Some(refusal));
     eventually("the refusal is told", async || {
         let page = exporter.get("/").await.1;
-        page.contains("access is refused").then_some(())
+        page.contains("access is denied").then_some(())
     })
     .await;
     take("failing", "/").await;

@@ -61,15 +61,15 @@ messages! {
     TIMEOUT = "no response within the time limit";
     BROKEN = "the connection failed: …";
     UNREADABLE = "the response cannot be read: …";
-    LEFT_OUT = "records of an answer cannot be read and are left out";
-    UNRELATED = "records about ids that were not asked for are left out";
+    LEFT_OUT = "records in a response cannot be read and are ignored";
+    UNRELATED = "records about ids that were not requested are ignored";
     TOO_LARGE = "the response is larger than 67108864 bytes";
     FOREIGN_PAGE = "the link to the next page …; it was not followed";
     NO_VERSION = "expected a list in version … of the API, as set by api_version, but found none: HTTP 404…";
     GONE = "the request was refused: HTTP 410…";
-    ENDLESS = "the next links never end; what the pages brought is used, and nothing vanishes";
-    CUT = "the answer stopped at a cap without a link to the rest, and $skip brought no more; …";
-    CONTINUED = "the answer stopped at a cap without a link to the rest; the rest came with $skip";
+    ENDLESS = "the links to next pages never end; the pages fetched so far are used, and no known record is removed";
+    CUT = "the response was truncated without a link to the next page, and $skip returned nothing more; …";
+    CONTINUED = "the response was truncated without a link to the next page; the rest was fetched with $skip";
 }
 
 /// Whether `pattern` is somewhere in `text`.

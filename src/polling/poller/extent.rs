@@ -40,20 +40,20 @@ impl Extent {
 
     fn text(self, collector: Collector) -> &'static str {
         match self {
-            Self::Whole => "the answers are whole again",
+            Self::Whole => "responses are complete again",
             Self::Continued => {
-                "the answer stopped at a cap without a link to the rest; the rest came with $skip"
+                "the response was truncated without a link to the next page; the rest was fetched with $skip"
             }
-            Self::Unreadable => "records cannot be read, so nothing vanishes",
+            Self::Unreadable => "records cannot be read, so no known record is removed",
             Self::Truncated if collector.payer() == Collector::History => {
-                "the answer stopped at a cap without a link to the rest, and $skip brought no more; it is asked for in smaller batches, and of a single id what came is used"
+                "the response was truncated without a link to the next page, and $skip returned nothing more; the ids are requested in smaller batches, and for a single id the partial response is used"
             }
             Self::Truncated => {
-                "the answer stopped at a cap without a link to the rest, and $skip brought no more; what came is used, and nothing vanishes"
+                "the response was truncated without a link to the next page, and $skip returned nothing more; the partial response is used, and no known record is removed"
             }
-            Self::Refused => "the link to the next page is refused",
+            Self::Refused => "the link to the next page was rejected",
             Self::Endless => {
-                "the next links never end; what the pages brought is used, and nothing vanishes"
+                "the links to next pages never end; the pages fetched so far are used, and no known record is removed"
             }
         }
     }

@@ -65,9 +65,9 @@ impl Poller {
             return;
         }
         let what = if reason == Skipped::Unrelated {
-            "records about ids that were not asked for are left out"
+            "records about ids that were not requested are ignored"
         } else {
-            "records of an answer cannot be read and are left out"
+            "records in a response cannot be read and are ignored"
         };
         tracing::warn!(tenant = %self.tenant.name(), collector = collector.as_label(), records, "{what}");
     }

@@ -99,7 +99,7 @@ fn summary(status: &Status, query: &Query) -> Markup {
     html! {
         ul.tiles aria-label="Summary" {
             li { a.tile href=(plain.link(|_| ())) aria-current=[all.then_some("true")] {
-                strong { (status.definitions) } " definitions"
+                strong { (status.definitions) } (if status.definitions == 1 { " definition" } else { " definitions" })
             } }
             @for (condition, count) in status.counts {
                 @let current = query.condition == Some(condition);
