@@ -100,7 +100,8 @@ async fn pages_without_an_end_are_published_counted_and_cost_a_call_or_two() {
         assert_eq!(within, Some(rounds * pages), "{kind:?}");
         let said = exporter.process.output();
         let lists = said.lines().filter(|line| {
-            line.contains("the links to next pages never end") && line.contains("collector=definitions")
+            line.contains("the links to next pages never end")
+                && line.contains("collector=definitions")
         });
         assert_eq!(lists.count(), 1, "it is said once");
     }

@@ -168,16 +168,7 @@ pub async fn lists_equal_the_world(day: &Day) {
         })
         .collect();
     assert_eq!(
-        names(
-            &shown(
-                day,
-                &fleet,
-                "Failed or partial, most recent first",
-                0,
-                ".+"
-            )
-            .await
-        ),
+        names(&shown(day, &fleet, "Failed or partial, most recent first", 0, ".+").await),
         expected
     );
 
