@@ -311,7 +311,7 @@ async fn the_end_of_an_endpoint_is_noticed() {
     })
     .await;
     let said = exporter.process.output();
-    let line = "the service announces the end of an endpoint";
+    let line = "the API announces the retirement of an endpoint";
     assert_eq!(said.matches(line).count(), 1, "{said}");
 
     let gone = Fault::error(410, "Gone", "Use Microsoft Graph");

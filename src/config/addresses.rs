@@ -132,7 +132,13 @@ fn read_scope(value: &YamlValue<'_>, report: &mut ConfigReport) -> Result<String
     let what = "a scope that ends with `/.default`";
     let fits = |text: &str| text.len() > 9 && text.ends_with("/.default");
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
-    value.parse(report, what, "append it to the API's address", |text| {
+    let has_breaks = value.text(report, what)?.contains(char::is_whitespace);
+    let advice = if has_breaks {
+        "remove blanks and line breaks"
+    } else {
+        "append it to the API's address"
+    };
+    value.parse(report, what, advice, |text| {
         (fits(text) && plain(text)).then(|| text.to_owned())
     })
 }

@@ -19,7 +19,7 @@ pub(super) fn read(
     let ids = match section.take("ids") {
         Some(value) => read_texts(&value, report, "a definition's id")
             .iter()
-            .map(|(_, text)| DefinitionId::new(text))
+            .map(|(_, text)| DefinitionId::new(text.trim()))
             .collect(),
         None => defaults.ids.clone(),
     };

@@ -40,11 +40,25 @@ pub(super) struct Named {
 
 /// A path as errors repeat it: someone may have written a secret in its place.
 pub(super) fn path_excerpt(path: &Path) -> String {
-    let text = path.display().to_string();
-    if looks_secret(&text) {
-        return "what looks like a secret".to_owned();
+    if may_be_secret(path) {
+        return "a path that may be a secret and is not shown".to_owned();
     }
-    format!("`{text}`")
+    format!("`{}`", path.display())
+}
+
+/// Whether `path` may be a secret: it looks like one, or its last part is nothing that files are
+/// usually called. Looks at no file.
+fn may_be_secret(path: &Path) -> bool {
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else {
+        return false;
+    };
+    let has = |wanted: fn(char) -> bool| name.contains(wanted);
+    let is_usual = name
+        .chars()
+        .all(|c| c.is_alphanumeric() || "._-".contains(c))
+        && (name.len() <= 16 || !(has(char::is_uppercase) && has(char::is_numeric)))
+        && (name.len() <= 24 || has(|c| "._-".contains(c)));
+    !is_usual || looks_secret(&path.to_string_lossy())
 }
 
 impl ReadContext<'_> {
@@ -91,7 +105,7 @@ impl ReadContext<'_> {
         kind: SecretKind,
     ) -> Result<PathBuf, Reported> {
         let path = self.path(value, report)?;
-        if looks_secret(value.text(report, "a file's path")?) && !path.exists() {
+        if may_be_secret(&path) && !path.exists() {
             let found = "what looks like the secret itself";
             let advice = "write it into a file, and name that file here";
             let text = expected("the path of a file with the secret", found, advice);

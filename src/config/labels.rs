@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use config_report::{ConfigReport, MappingEntry, Reported, YamlValue, collect_all, expected};
+use config_report::{
+    ConfigReport, MappingEntry, Reported, YamlValue, collect_all, expected, looks_secret,
+};
 
 /// The most labels a tenant may have; Prometheus is usually told to allow about 30 a series.
 const MOST: usize = 20;
@@ -75,11 +77,17 @@ fn read_label(
         let advice = "write a value after the colon, or remove the label";
         return Err(entry.error(report, expected(&what, "nothing", advice)));
     };
-    let text = value.parse(report, &what, "write them after the colon", |text| {
+    let text = value.parse(report, &what, "change or remove the label", |text| {
         let length = text.chars().count();
         ((1..=LONGEST).contains(&length) && !text.contains(char::is_control))
             .then(|| text.to_owned())
     });
+    if text.as_deref().is_ok_and(looks_secret) {
+        value.warn(
+            report,
+            "looks like a secret, and labels are published; remove it if it is one",
+        );
+    }
     Ok((name?, text?))
 }
 

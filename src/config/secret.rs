@@ -7,6 +7,7 @@ use config_report::has_placeholder;
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
+use super::files::path_excerpt;
 use super::scalar::is_guid;
 use exporter_toolkit::small_file::{self, Content};
 
@@ -37,7 +38,7 @@ impl PartialEq for SecretSource {
 pub enum SecretFileError {
     /// It cannot be opened or read.
     #[error(
-        "expected a readable file, but found `{path}`: {source}; {advice}", advice = small_file::advice(source)
+        "expected a readable file, but found {shown}: {source}; {advice}", shown = path_excerpt(path), advice = small_file::advice(source)
     )]
     Unreadable {
         /// The file.
