@@ -227,7 +227,7 @@ async fn azures_variables_are_read_again() {
     };
     says("message=polling").await;
     exporter.signal("HUP");
-    says("what it was started with").await;
+    says("command line and environment").await;
     says("unchanged=1").await;
 }
 

@@ -43,10 +43,7 @@ impl Default for Defaults {
 /// What is known of the keys around those of the section.
 const LAYOUT: Layout = {
     let [credential, definitions, poll, quota, whole] = ELSEWHERE;
-    let own: (&str, &[&str]) = (
-        "each tenant has its own: move it there",
-        &["name", "tenant_id"],
-    );
+    let own: (&str, &[&str]) = ("move it to each tenant", &["name", "tenant_id"]);
     Layout {
         sections: SECTIONS,
         elsewhere: &[own, credential, definitions, poll, quota, whole],

@@ -1,7 +1,7 @@
 //! Single values that are this exporter's: names, ids, addresses.
 
 use config_report::{ConfigReport, Reported, YamlValue, excerpt, expected};
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 /// Whether `text` is a directory's GUID or domain.
 pub(super) fn is_directory(text: &str) -> bool {
@@ -46,13 +46,18 @@ pub(super) fn origin(text: &str, scheme: Scheme) -> Result<Url, String> {
     if has_breaks(text) {
         return wrong("one with a line break or a tab", "remove it");
     }
-    let Ok(url) = Url::parse(text) else {
-        let advice = if has_zone(text) {
-            "URLs cannot have zones; use a host name, or an address that is not link-local"
-        } else {
-            "write the scheme and the host"
-        };
-        return wrong(&excerpt(text), advice);
+    let url = match Url::parse(text) {
+        Ok(url) if url.port() != Some(0) => url,
+        found => {
+            let advice = match found {
+                Ok(_) | Err(ParseError::InvalidPort) => "write a port from 1 to 65535",
+                Err(_) if has_zone(text) => {
+                    "URLs cannot have zones; use a host name, or an address that is not link-local"
+                }
+                Err(_) => "write the scheme and the host",
+            };
+            return wrong(&excerpt(text), advice);
+        }
     };
     if !url.username().is_empty() || url.password().is_some() {
         return wrong(
@@ -109,14 +114,19 @@ pub fn proxy_url(text: &str) -> Result<Url, &'static str> {
         return Err("a line break or a tab");
     }
     let url = match Url::parse(text) {
+        _ if text.is_empty() => return Err("nothing"),
+        _ if !text.contains("://") => return Err("no scheme"),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => return Err("another scheme"),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => return Err("no host"),
         Ok(url) if !matches!(url.path(), "" | "/") => return Err("a path"),
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
             return Err("a query or fragment");
         }
+        Ok(url) if url.port() == Some(0) => return Err("port 0"),
         Ok(url) => url,
         Err(_) if has_zone(text) => return Err("an address with a zone, which URLs do not have"),
+        Err(_) if text.contains('@') => return Err("characters that must be percent-encoded"),
+        Err(ParseError::InvalidPort) => return Err("a port that is not from 1 to 65535"),
         Err(_) => return Err("something else"),
     };
     // The HTTP library reads it so, and goes to the hosts directly if it cannot.
@@ -124,7 +134,7 @@ pub fn proxy_url(text: &str) -> Result<Url, &'static str> {
     if uri.is_ok_and(|uri| uri.authority().is_some()) {
         Ok(url)
     } else {
-        Err("letters that must be percent-encoded")
+        Err("characters that must be percent-encoded")
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn read(
     if let (Ok(tenant_id), Some(client_id)) = (&tenant_id, credential.credential.client_id())
         && tenant_id.eq_ignore_ascii_case(client_id)
     {
-        let text = "has the same id as `tenant_id` and as `client_id`; copy both from the application's overview page";
+        let text = "`tenant_id` and `client_id` are the same id; copy both from the application's overview page";
         value.warn(report, text);
     }
     let addresses = addresses?;
@@ -178,12 +178,12 @@ fn read_name(section: &mut Mapping<'_>, report: &mut ConfigReport) -> Result<Ten
     let what = "1 to 64 letters, digits, `_`, `.` or `-`";
     let value = section.require(report, "name", what)?;
     let parse = |text: &str| is_name(text).then(|| TenantName::new(text));
-    value.parse(
-        report,
-        what,
-        "shorten it, or replace any other characters",
-        parse,
-    )
+    let advice = if value.text(report, what)?.is_empty() {
+        "write a name"
+    } else {
+        "shorten it, or replace any other characters"
+    };
+    value.parse(report, what, advice, parse)
 }
 
 fn read_tenant_id(

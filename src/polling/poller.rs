@@ -323,7 +323,9 @@ impl Poller {
 
     fn log_first_poll(&mut self, took: Duration) {
         let view = self.tenant.view();
-        let (definitions, agents) = (view.distinct_definitions().count(), view.agents.len());
+        let definitions = view.distinct_definitions().count();
+        // They may come later.
+        let agents = view.health.agents.last_success.map(|_| view.agents.len());
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let took = humantime::format_duration(Duration::from_millis(millis));
         tracing::info!(tenant = %self.tenant.name(), definitions, agents, %took, "first poll succeeded");

@@ -92,9 +92,12 @@ impl YamlValue<'_> {
         range: RangeInclusive<T>,
     ) -> Result<T, Reported> {
         let what = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parse(report, &what, "choose one in that range", |text| {
-            digits(text).filter(|number| range.contains(number))
-        })
+        self.parse(
+            report,
+            &what,
+            "write digits only, and a number in that range",
+            |text| digits(text).filter(|number| range.contains(number)),
+        )
     }
 
     /// A whole percentage in `range`, such as `80%`.

@@ -131,7 +131,7 @@ impl Exporter {
         let mut supervisor = Supervisor::new(around, shutdown.clone());
         let tenants = supervisor.apply_with(&config, http?).await?.added;
         in_force.set(config);
-        let start = || "what it was started with".to_owned();
+        let start = || "command line and environment".to_owned();
         let file = flags.config_file.as_ref();
         let origin = file.map_or_else(start, |file| file.display().to_string());
         let reloads = Reloads {
