@@ -58,18 +58,8 @@ impl WebDriverCompatibleCommand for Extension {
 impl Browser {
     /// Starts one that is to show pages of the server at `url` alone.
     pub async fn start(url: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
-        let profile = folder.path().join("profile");
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").process_group(0);
-        let driver = Process::start(folder, &mut command);
-        let port = eventually("chromedriver listens", async || {
-            let output = driver.output();
-            let after = output.split("started successfully on port ").nth(1)?;
-            let end = after.find(|c: char| !c.is_ascii_digit())?;
-            Some(after[..end].to_owned())
-        })
-        .await;
+        let (driver, port) = Self::driver().await;
+        let profile = driver.folder.path().join("profile");
         let minutes = json!({ "script": 300_000, "pageLoad": 300_000 });
         let capabilities = json!({
             "timeouts": minutes,
@@ -99,6 +89,31 @@ impl Browser {
             driver,
             origin: url.to_owned(),
         }
+    }
+
+    /// A driver, and its port. It takes a free port of IPv4 and wants the same of IPv6, and ends
+    /// if something else has that: then another is started.
+    async fn driver() -> (Process, String) {
+        for _ in 0..5 {
+            let folder = tempfile::tempdir().expect("a folder can be made");
+            let mut command = Command::new("chromedriver");
+            command.arg("--port=0").process_group(0);
+            let mut driver = Process::start(folder, &mut command);
+            let port = eventually("chromedriver listens, or ends", async || {
+                let output = driver.output();
+                let after = output.split("started successfully on port ").nth(1);
+                let end = after.and_then(|after| after.find(|c: char| !c.is_ascii_digit()));
+                match (after, end) {
+                    (Some(after), Some(end)) => Some(Some(after[..end].to_owned())),
+                    _ => (!driver.is_running()).then_some(None),
+                }
+            })
+            .await;
+            if let Some(port) = port {
+                return (driver, port);
+            }
+        }
+        panic!("chromedriver does not start");
     }
 
     /// Opens a page of the server.
