@@ -40,6 +40,7 @@
 //! | --- | --- | --- |
 //! | [`clock`] | 0 | wall-clock time and time since boot; the only reader of either: `crates/clock` |
 //! | [`backoff`] | 0 | growing waits after failures |
+//! | `durations` | 0 | durations as people read them in the log |
 //! | [`shutdown`] | 0 | signals, cancellation, grace period |
 //! | `parallel` | 1 | the same work on many things, shared among the cores |
 //! | [`model`] | 1 | definitions, sessions, agents, statuses, identifiers; one definition's runs; how polling goes |
@@ -59,6 +60,7 @@ pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod defender;
+mod durations;
 pub mod exposition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -34,6 +34,7 @@ use self::signing_in::LogDedup;
 use crate::budget::{Budget, Slot};
 use crate::clock::{Clock, Uptime};
 use crate::defender::{Answer, ApiError, Bearer, Client, FromWire, TokenSource};
+use crate::durations;
 use crate::model::health::Collector;
 use crate::model::{Agent, Definition, DefinitionId, Session, SessionDetails, SessionId};
 use crate::polling::snapshot::Snapshot;
@@ -326,8 +327,7 @@ impl Poller {
         let definitions = view.distinct_definitions().count();
         // They may come later.
         let agents = view.health.agents.last_success.map(|_| view.agents.len());
-        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let took = humantime::format_duration(Duration::from_millis(millis));
+        let took = durations::in_millis(took);
         tracing::info!(tenant = %self.tenant.name(), definitions, agents, %took, "first poll succeeded");
     }
 
@@ -396,7 +396,7 @@ impl Poller {
         }
         if let Some(failure) = health.failure.take() {
             let after = self.clock.uptime().since(failure.since_uptime);
-            let after = humantime::format_duration(Duration::from_secs(after.as_secs()));
+            let after = durations::in_seconds(after);
             tracing::info!(tenant = %self.tenant.name(), collector = collector.as_label(), %after, "polling works again");
         }
     }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Store, StoreEvent};
 use crate::clock::Uptime;
+use crate::durations;
 
 /// How often the disk and the questions of other processes are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -43,7 +44,7 @@ impl Store {
                     (self.0.on_event)(StoreEvent::Failed);
                 }
                 if !self.0.hangs.send_replace(true) {
-                    let after = humantime::format_duration(Duration::from_secs(busy.as_secs()));
+                    let after = durations::in_seconds(busy);
                     tracing::error!(path = %self.0.path.display(), %after, "the disk does not respond: no API calls are made until it does; cached data is still served");
                 }
             } else if busy < BUSY {

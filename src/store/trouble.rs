@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::StoreError;
 use crate::clock::Uptime;
+use crate::durations;
 
 /// Without a failure for so long, it is over.
 const OVER: Duration = Duration::from_mins(1);
@@ -66,8 +67,7 @@ impl Trouble {
         let is_new = self.slow.is_none_or(|said| now.since(said) >= AGAIN);
         if took >= SLOW && is_new {
             self.slow = Some(now);
-            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            let took = humantime::format_duration(Duration::from_millis(millis));
+            let took = durations::in_millis(took);
             tracing::warn!(path = %path.display(), %took, "the disk is slow: each API call waits until it is recorded");
         }
         self.look(path, now);
@@ -77,8 +77,7 @@ impl Trouble {
     pub(super) fn look(&mut self, path: &Path, now: Uptime) {
         let over = |failing: &mut Failing| failing.works && now.since(failing.last) >= OVER;
         if let Some(failing) = self.failing.take_if(over) {
-            let lasted = failing.last.since(failing.since);
-            let after = humantime::format_duration(Duration::from_secs(lasted.as_secs()));
+            let after = durations::in_seconds(failing.last.since(failing.since));
             tracing::info!(path = %path.display(), failures = failing.failures, %after, "the state can be written again");
         }
     }
