@@ -22,9 +22,9 @@ use tokio::sync::oneshot;
 use super::file::{self, FileStamp, Opening};
 use super::handle::{Change, Handle, Job, Part, Priority, Signs, Write};
 use super::rows::{self, BudgetRow, Stamp, millis};
-use super::tenant::{put_budget, put_calls, put_leases};
+use super::tenant::put_budget;
 use super::trouble::Trouble;
-use super::{HeldBudgets, OnEvent, STAMPS, StoreError, StoreEvent};
+use super::{HeldBudgets, OnEvent, STAMPS, StoreError, StoreEvent, call_log};
 use crate::clock::{Clock, Uptime};
 
 /// How often the file is looked at when nothing is to be written.
@@ -136,16 +136,19 @@ impl Disk {
         };
         let budgets = self.held.budgets();
         file::caught(&self.path, || {
-            let writing = database.begin_write().map_err(redb::Error::from)?;
+            let writing = database.begin_write()?;
             put_stamp(&writing, "created", &now)?;
             for (key, budget) in &budgets {
                 let row = BudgetRow::new(now.clone(), false, budget.reserve());
                 put_budget(&writing, key, &row)?;
                 // In this order: what is taken meanwhile is written as a call.
-                put_leases(&writing, key, &budget.leased())?;
-                put_calls(&writing, key, &budget.calls(), self.boot_id.as_deref())?;
+                let leased = budget.leased();
+                let calls = budget.calls();
+                let calls = call_log::made(&calls, self.boot_id.as_deref());
+                let calls: Vec<_> = call_log::leased(leased).chain(calls).collect();
+                call_log::change(&writing, key.as_str(), 0, &calls)?;
             }
-            writing.commit().map_err(redb::Error::from)?;
+            writing.commit()?;
             Ok(())
         })?;
         self.is_new = false;
@@ -332,12 +335,10 @@ impl Disk {
         };
         // A file that was damaged under our hands may run into the library's assertions.
         file::caught(&path, || {
-            let mut writing = database.begin_write().map_err(redb::Error::from)?;
-            writing
-                .set_durability(Durability::Immediate)
-                .map_err(redb::Error::from)?;
+            let mut writing = database.begin_write()?;
+            writing.set_durability(Durability::Immediate)?;
             changes.iter().try_for_each(|change| change(&writing))?;
-            writing.commit().map_err(redb::Error::from)?;
+            writing.commit()?;
             Ok(())
         })?;
         stamp.grew(&path);
@@ -379,9 +380,7 @@ impl Disk {
 }
 
 fn put_stamp(writing: &WriteTransaction, name: &str, stamp: &Stamp) -> Result<(), StoreError> {
-    let mut stamps = writing.open_table(STAMPS).map_err(redb::Error::from)?;
-    stamps
-        .insert(name, rows::encode(stamp)?.as_slice())
-        .map_err(redb::Error::from)?;
+    let mut stamps = writing.open_table(STAMPS)?;
+    stamps.insert(name, rows::encode(stamp)?.as_slice())?;
     Ok(())
 }

@@ -12,7 +12,8 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableTable as _, TableDefinition};
 
 use super::{
-    AGENTS, BUDGETS, CALLS, DEFINITIONS, OnEvent, STAMPS, StoreError, StoreEvent, TENANTS, migrate,
+    AGENTS, BUDGETS, DEFINITIONS, OnEvent, STAMPS, StoreError, StoreEvent, TENANTS, call_log,
+    migrate,
 };
 use crate::clock::Clock;
 
@@ -23,7 +24,7 @@ const SCHEMA: &str = "schema";
 /// The version of the rows. A change to a row's shape that its numbered fields do not allow
 /// for raises it and adds a migration to `migrate`, and a file of the former version to
 /// `tests/fixtures`.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 /// Pages kept in memory, in bytes: state is read once, at the start.
 const CACHE: usize = 2 * 1024 * 1024;
@@ -229,10 +230,8 @@ fn try_open(path: &Path) -> Result<Opened, Problem> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE);
     let opened = caught(path, || {
-        let backend = FileBackend::new(file).map_err(redb::Error::from)?;
-        let database = builder
-            .create_with_backend(backend)
-            .map_err(redb::Error::from)?;
+        let backend = FileBackend::new(file)?;
+        let database = builder.create_with_backend(backend)?;
         let schema = schema(&database)?;
         Ok((database, schema))
     });
@@ -282,16 +281,16 @@ fn warn_without_locks(path: &Path, file: &File) {
 /// The schema of a file that is left as it is.
 fn read_schema(path: &Path) -> Result<Option<u64>, StoreError> {
     caught(path, || {
-        let database = Database::open(path).map_err(redb::Error::from)?;
-        let writing = database.begin_write().map_err(redb::Error::from)?;
-        let meta = writing.open_table(META).map_err(redb::Error::from)?;
-        let row = meta.get(SCHEMA).map_err(redb::Error::from)?;
+        let database = Database::open(path)?;
+        let writing = database.begin_write()?;
+        let meta = writing.open_table(META)?;
+        let row = meta.get(SCHEMA)?;
         Ok(row.map(|row| row.value()))
     })
 }
 
 /// The file's schema. A new file gets the tables and this program's; an older one is migrated.
-fn schema(database: &Database) -> Result<u64, redb::Error> {
+fn schema(database: &Database) -> Result<u64, StoreError> {
     let writing = database.begin_write()?;
     let known = {
         let meta = writing.open_table(META)?;
@@ -303,10 +302,10 @@ fn schema(database: &Database) -> Result<u64, redb::Error> {
         return Ok(later);
     }
     if let Some(from @ 1..VERSION) = known {
-        migrate::to_3(&writing, from)?;
+        migrate::run(&writing, from)?;
     }
     writing.open_table(META)?.insert(SCHEMA, VERSION)?;
-    writing.open_table(CALLS)?;
+    writing.open_table(call_log::CALLS)?;
     writing.open_table(BUDGETS)?;
     writing.open_table(DEFINITIONS)?;
     writing.open_table(TENANTS)?;

@@ -1,19 +1,21 @@
 //! Rows of a damaged state, for fuzzers and their tests.
 
 use super::Loaded;
-use super::rows::{self, BudgetRow, CallRow, DefinitionRow, TenantRow};
+use super::call_log;
+use super::rows::{self, BudgetRow, DefinitionRow, TenantRow};
 use crate::clock::Uptime;
 use crate::model::DefinitionId;
 
 /// What would be loaded if every row were these bytes.
 pub(crate) fn loaded(data: &[u8]) -> Loaded {
-    let call = rows::read::<CallRow>("contoso", data);
+    let calls = call_log::decode("contoso", data);
     let definition = rows::read::<DefinitionRow<'_>>("contoso", data);
     let budget = rows::read::<BudgetRow>("contoso", data);
     Loaded {
-        calls: call
-            .map(|row| (0, row.call(Some("boot"), Uptime::default())))
+        calls: calls
             .into_iter()
+            .flatten()
+            .map(|(number, row)| (number, row.call(Some("boot"), Uptime::default())))
             .collect(),
         reserve: budget.map(|row| row.reserve()).unwrap_or_default(),
         tenant: rows::read::<TenantRow>("contoso", data).map(Into::into),

@@ -11,10 +11,10 @@ use super::agent_row::AgentRow;
 use super::disk::Disk;
 use super::file;
 use super::handle::{Job, Priority};
-use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
+use super::rows::{self, BudgetRow, DefinitionRow, Stamp, TenantRow};
 use super::{
-    AGENTS, BUDGETS, CALLS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS,
-    TenantState, prune,
+    AGENTS, BUDGETS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS, TenantState,
+    call_log, prune,
 };
 use crate::budget::{BudgetKey, Call, Reserve};
 use crate::clock::Uptime;
@@ -166,26 +166,25 @@ fn read(
     now: Uptime,
 ) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
-    let reading = database.begin_read().map_err(redb::Error::from)?;
+    let reading = database.begin_read()?;
     let name = tenant.as_str();
 
-    let calls = reading.open_table(CALLS).map_err(redb::Error::from)?;
+    let log = reading.open_table(call_log::CALLS)?;
+    let mut is_whole = true;
     // Schema 2 kept calls by the name of the tenant.
     for owner in [budget.as_str(), name] {
         let next = loaded.calls.last().map_or(0, |(number, _)| number + 1);
-        let rows = calls.range((owner, 0)..=(owner, u64::MAX));
-        for row in rows.map_err(redb::Error::from)? {
-            let (key, value) = row.map_err(redb::Error::from)?;
-            if let Some(row) = rows::read::<CallRow>(name, value.value()) {
-                let number = next.saturating_add(key.value().1);
-                loaded.calls.push((number, row.call(boot_id, now)));
-            }
-        }
+        let (calls, are_all) = call_log::read(&log, owner)?;
+        is_whole &= are_all;
+        let calls = calls.into_iter();
+        loaded.calls.extend(
+            calls.map(|(number, row)| (next.saturating_add(number), row.call(boot_id, now))),
+        );
     }
 
-    let definitions = reading.open_table(DEFINITIONS).map_err(redb::Error::from)?;
-    for row in definitions.range((name, "")..).map_err(redb::Error::from)? {
-        let (key, value) = row.map_err(redb::Error::from)?;
+    let definitions = reading.open_table(DEFINITIONS)?;
+    for row in definitions.range((name, "")..)? {
+        let (key, value) = row?;
         let (owner, id) = key.value();
         if owner != name {
             break;
@@ -203,27 +202,27 @@ fn read(
         }
     }
 
-    let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
-    let row = tenants.get(name).map_err(redb::Error::from)?;
+    let tenants = reading.open_table(TENANTS)?;
+    let row = tenants.get(name)?;
     let row = row.and_then(|row| rows::read::<TenantRow>(name, row.value()));
     loaded.tenant = row.map(TenantState::from);
 
     // A version that knew no such table left the agents in the tenant's row.
     if let Some(tenant) = loaded.tenant.as_mut().filter(|it| it.agents.is_empty()) {
-        let agents = reading.open_table(AGENTS).map_err(redb::Error::from)?;
-        let row = agents.get(name).map_err(redb::Error::from)?;
+        let agents = reading.open_table(AGENTS)?;
+        let row = agents.get(name)?;
         let row = row.and_then(|row| rows::read::<Vec<AgentRow>>(name, row.value()));
         tenant.agents = row.into_iter().flatten().map(Agent::from).collect();
     }
 
-    let stamps = reading.open_table(STAMPS).map_err(redb::Error::from)?;
+    let stamps = reading.open_table(STAMPS)?;
     let age = |name: &str| -> Result<Option<Duration>, StoreError> {
-        let row = stamps.get(name).map_err(redb::Error::from)?;
+        let row = stamps.get(name)?;
         let stamp = row.and_then(|row| rows::read::<Stamp>(name, row.value()));
         Ok(stamp.and_then(|stamp| stamp.age_in(boot_id, now)))
     };
-    let budgets = reading.open_table(BUDGETS).map_err(redb::Error::from)?;
-    let row = budgets.get(budget.as_str()).map_err(redb::Error::from)?;
+    let budgets = reading.open_table(BUDGETS)?;
+    let row = budgets.get(budget.as_str())?;
     let row = row.and_then(|row| rows::read::<BudgetRow>(name, row.value()));
     if let Some(row) = row {
         let since = row.stamp.age_in(boot_id, now);
@@ -240,6 +239,10 @@ fn read(
         let row = loaded.tenant.as_ref().filter(|row| row.directory.is_none());
         loaded.gap = row.and_then(|row| row.stamp.age_in(boot_id, now));
         loaded.is_complete = loaded.gap.is_some() || age("created")?.is_some_and(|age| age >= HOUR);
+    }
+    if !is_whole {
+        // Many calls may be missing: as if another exporter had made them.
+        (loaded.gap, loaded.is_complete) = (None, false);
     }
     Ok(loaded)
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | 2 | a scan ends with its newest sessions; they are learned anew from history |
 //! | 3 | rows are CBOR with numbered fields; they were postcard, in the order of live types |
+//! | 4 | a row has many calls; each had a row of its own |
 //!
 //! The types here are the layouts of schemas 1 and 2, and so are never changed: postcard
 //! knows fields by their order alone.
@@ -15,11 +16,10 @@ use redb::{Key, ReadableTable as _, TableDefinition, Value, WriteTransaction};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::agent_row::AgentRow;
-use super::rows::{
-    self, CallRow, CollectorRow, CountRow, DefinitionRow, HistogramRow, Stamp, TenantRow,
-};
+use super::call_log::{self, CallRow};
+use super::rows::{self, CollectorRow, CountRow, DefinitionRow, HistogramRow, Stamp, TenantRow};
 use super::scan_row::{CountsRow, RunRow, ScanRow, SessionRow, StatusRow};
-use super::{CALLS, DEFINITIONS, TENANTS};
+use super::{DEFINITIONS, StoreError, TENANTS};
 
 /// Labels in the order of their enums at the time of schemas 1 and 2.
 const COLLECTORS: [&str; 3] = ["definitions", "history", "agents"];
@@ -167,8 +167,37 @@ struct Tenant {
 /// Collector, boot id, sent and answered.
 type Call = (Member, Option<String>, u64, Option<u64>);
 
-/// Brings all rows from schema 1 or 2, which is `from`, to 3. A row that cannot be read is left out.
-pub(super) fn to_3(writing: &WriteTransaction, from: u64) -> Result<(), redb::Error> {
+/// A row for each call, until schema 3.
+const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls");
+
+/// Brings all rows from an older schema to this one. A row that cannot be read is left out.
+pub(super) fn run(writing: &WriteTransaction, from: u64) -> Result<(), StoreError> {
+    if from < 3 {
+        to_3(writing, from)?;
+    }
+    // Of whose budget those of schema 2 are follows when the tenant is loaded: until then they are
+    // kept by its name.
+    let mut calls = BTreeMap::<_, Vec<_>>::new();
+    for entry in writing.open_table(CALLS)?.iter()? {
+        let (key, row) = entry?;
+        let (owner, number) = key.value();
+        let call = if from < 3 {
+            read(owner, row.value()).map(call_row)
+        } else {
+            rows::read(owner, row.value())
+        };
+        let of = calls.entry(owner.to_owned()).or_default();
+        of.extend(call.map(|call| (number, Some(call))));
+    }
+    writing.delete_table(CALLS)?;
+    for (owner, calls) in calls {
+        call_log::change(writing, &owner, 0, &calls)?;
+    }
+    Ok(())
+}
+
+/// Definitions and tenants, from schema 1 or 2, which is `from`, to 3.
+fn to_3(writing: &WriteTransaction, from: u64) -> Result<(), StoreError> {
     rewrite(writing, DEFINITIONS, |(tenant, id), row| {
         let (scan, times): (Scan2, Times) = if from == 1 {
             let (scan, times) = read(tenant, row)?;
@@ -185,18 +214,16 @@ pub(super) fn to_3(writing: &WriteTransaction, from: u64) -> Result<(), redb::Er
     rewrite(writing, TENANTS, |tenant, row| {
         let row = tenant_row(read(tenant, row)?);
         Some((tenant.to_owned(), rows::encode(&row).ok()?))
-    })?;
-    // Of whose budget they are follows when the tenant is loaded: until then by its name.
-    rewrite(writing, CALLS, |(tenant, number), row| {
-        let (collector, boot_id, sent_ms, answered_ms): Call = read(tenant, row)?;
-        let row = CallRow {
-            collector: collector.label(&COLLECTORS),
-            boot_id,
-            sent_ms,
-            answered_ms,
-        };
-        Some(((tenant.to_owned(), number), rows::encode(&row).ok()?))
     })
+}
+
+fn call_row((collector, boot_id, sent_ms, answered_ms): Call) -> CallRow {
+    CallRow {
+        collector: collector.label(&COLLECTORS),
+        boot_id,
+        sent_ms,
+        answered_ms,
+    }
 }
 
 fn read<T: DeserializeOwned>(tenant: &str, row: &[u8]) -> Option<T> {
@@ -212,7 +239,7 @@ fn rewrite<K, O>(
     writing: &WriteTransaction,
     table: TableDefinition<K, &[u8]>,
     row: impl Fn(K::SelfType<'_>, &[u8]) -> Option<(O, Vec<u8>)>,
-) -> Result<(), redb::Error>
+) -> Result<(), StoreError>
 where
     K: Key + 'static,
     O: OwnedKey<K>,
@@ -244,12 +271,6 @@ impl OwnedKey<&'static str> for String {
 impl OwnedKey<(&'static str, &'static str)> for (String, String) {
     fn borrowed(&self) -> (&str, &str) {
         (&self.0, &self.1)
-    }
-}
-
-impl OwnedKey<(&'static str, u64)> for (String, u64) {
-    fn borrowed(&self) -> (&str, u64) {
-        (&self.0, self.1)
     }
 }
 

@@ -2,7 +2,7 @@
 //! and per tenant what was learned.
 //!
 //! ```text
-//! calls        (budget, number)      one call, or one that may be made; durable before its request leaves
+//! call_log     (budget, number / 64) calls, and those that may be made; durable before a request leaves
 //! budgets      budget                who held it until when, and whether it runs on the reserve
 //! definitions  (tenant, definition)  a scan with its counters, when it was fetched
 //! tenants      tenant                counters, batch size, pause
@@ -22,6 +22,7 @@
 mod agent_row;
 mod ask;
 mod attend;
+mod call_log;
 mod disk;
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -58,7 +59,6 @@ use crate::model::histogram::Histogram;
 use crate::model::runs::RunHistory;
 use crate::model::{Agent, DefinitionId, TenantName};
 
-const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls");
 const BUDGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("budgets");
 const DEFINITIONS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("definitions");
 const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
@@ -107,6 +107,18 @@ pub enum StoreError {
     #[error("expected the disk of {0} to respond, but it hangs; check the disk")]
     Hangs(PathBuf),
 }
+
+macro_rules! database_errors {
+    ($($error:ident)*) => {$(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                Self::Database(error.into())
+            }
+        }
+    )*};
+}
+
+database_errors!(CommitError DatabaseError SetDurabilityError StorageError TableError TransactionError);
 
 /// Something that happened to the state, to be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 use super::disk::Disk;
 use super::handle::Priority;
 use super::rows::{self, BudgetRow, TenantRow};
-use super::{AGENTS, BUDGETS, CALLS, DEFINITIONS, Store, StoreError, TENANTS};
+use super::{AGENTS, BUDGETS, DEFINITIONS, Store, StoreError, TENANTS, call_log};
 use crate::budget::BudgetKey;
 use crate::clock::Clock;
 use crate::model::TenantName;
@@ -64,11 +64,11 @@ fn removed(
         .into_iter()
         .map(|(key, _)| key)
         .collect();
-    let reading = disk.database()?.begin_read().map_err(redb::Error::from)?;
+    let reading = disk.database()?.begin_read()?;
     let mut old = (Vec::new(), Vec::new());
-    let tenants = reading.open_table(TENANTS).map_err(redb::Error::from)?;
-    for row in tenants.iter().map_err(redb::Error::from)? {
-        let (name, row) = row.map_err(redb::Error::from)?;
+    let tenants = reading.open_table(TENANTS)?;
+    for row in tenants.iter()? {
+        let (name, row) = row?;
         let name = name.value();
         if configured.contains(&TenantName::new(name)) {
             continue;
@@ -78,9 +78,9 @@ fn removed(
             old.0.push(name.to_owned());
         }
     }
-    let budgets = reading.open_table(BUDGETS).map_err(redb::Error::from)?;
-    for row in budgets.iter().map_err(redb::Error::from)? {
-        let (budget, row) = row.map_err(redb::Error::from)?;
+    let budgets = reading.open_table(BUDGETS)?;
+    for row in budgets.iter()? {
+        let (budget, row) = row?;
         let row = rows::read::<BudgetRow>(budget.value(), row.value());
         let is_held = held.contains(&BudgetKey::new(budget.value()));
         if !is_held && row.is_some_and(|row| row.stamp.age(clock) >= KEPT) {
@@ -92,27 +92,21 @@ fn removed(
 
 /// Forgets what is known of a tenant.
 pub(super) fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), StoreError> {
-    let mut tenants = writing.open_table(TENANTS).map_err(redb::Error::from)?;
-    tenants.remove(tenant).map_err(redb::Error::from)?;
-    let mut agents = writing.open_table(AGENTS).map_err(redb::Error::from)?;
-    agents.remove(tenant).map_err(redb::Error::from)?;
-    let mut definitions = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+    let mut tenants = writing.open_table(TENANTS)?;
+    tenants.remove(tenant)?;
+    let mut agents = writing.open_table(AGENTS)?;
+    agents.remove(tenant)?;
+    let mut definitions = writing.open_table(DEFINITIONS)?;
     // The first name behind: no name holds a zero byte.
     let behind = format!("{tenant}\0");
-    definitions
-        .retain_in((tenant, "")..(behind.as_str(), ""), |_, _| false)
-        .map_err(redb::Error::from)?;
+    definitions.retain_in((tenant, "")..(behind.as_str(), ""), |_, _| false)?;
     Ok(())
 }
 
 fn forget_budget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
-    let mut budgets = writing.open_table(BUDGETS).map_err(redb::Error::from)?;
-    budgets.remove(budget).map_err(redb::Error::from)?;
-    let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
-    calls
-        .retain_in((budget, 0)..=(budget, u64::MAX), |_, _| false)
-        .map_err(redb::Error::from)?;
-    Ok(())
+    let mut budgets = writing.open_table(BUDGETS)?;
+    budgets.remove(budget)?;
+    call_log::forget(writing, budget)
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use super::{DefinitionState, StoreError, TenantState};
-use crate::budget::{Call, Reserve};
+use crate::budget::Reserve;
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::model::Agent;
 use crate::model::health::{
-    AuthReason, Collector, CollectorHealth, Lifecycle, REQUEST_SECONDS, Reason, Skipped,
+    AuthReason, CollectorHealth, Lifecycle, REQUEST_SECONDS, Reason, Skipped,
 };
 use crate::model::histogram::Histogram;
 use crate::model::view::TARGET_SECONDS;
@@ -79,61 +79,6 @@ impl Stamp {
         let then = moment(self.uptime_ms);
         let same_boot = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
         (same_boot && then <= now).then(|| now.since(then))
-    }
-}
-
-/// A call. Uptimes count only in the boot in which they were taken.
-#[derive(Debug, Encode, Decode)]
-pub(super) struct CallRow {
-    /// The label of the collector.
-    #[n(0)]
-    pub(super) collector: String,
-    #[n(1)]
-    pub(super) boot_id: Option<String>,
-    #[n(2)]
-    pub(super) sent_ms: u64,
-    #[n(3)]
-    pub(super) answered_ms: Option<u64>,
-}
-
-impl CallRow {
-    pub(super) fn of(call: &Call, boot_id: Option<String>) -> Self {
-        Self {
-            collector: call.collector.as_label().to_owned(),
-            boot_id,
-            sent_ms: millis(call.sent),
-            // Rounded up: an answer must not seem earlier than it was.
-            answered_ms: call.answered.map(|at| millis(at).saturating_add(1)),
-        }
-    }
-
-    /// A call that may have been made at any time since: of no boot, so it counts from the
-    /// restart, for every version that reads the row.
-    pub(super) fn leased(collector: Collector) -> Self {
-        Self {
-            collector: collector.as_label().to_owned(),
-            boot_id: None,
-            sent_ms: 0,
-            answered_ms: None,
-        }
-    }
-
-    /// The call, as far as this boot can tell: of another boot, or from the
-    /// future, it has no answer yet, and so counts from now.
-    pub(super) fn call(&self, boot_id: Option<&str>, now: Uptime) -> Call {
-        let same_boot = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
-        let collector = Collector::from_label(&self.collector).unwrap_or(Collector::History);
-        let sent = moment(self.sent_ms);
-        let (sent, answered) = if same_boot && sent <= now {
-            (sent, self.answered_ms.map(moment))
-        } else {
-            (now, None)
-        };
-        Call {
-            collector,
-            sent,
-            answered,
-        }
     }
 }
 
@@ -413,6 +358,6 @@ fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn moment(millis: u64) -> Uptime {
+pub(super) fn moment(millis: u64) -> Uptime {
     Uptime::from_boot(Duration::from_millis(millis))
 }

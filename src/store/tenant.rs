@@ -8,14 +8,13 @@ use tokio::sync::oneshot;
 
 use super::agent_row::AgentRow;
 use super::handle::Priority;
-use super::rows::{self, BudgetRow, CallRow, DefinitionRow, Stamp, TenantRow};
+use super::rows::{self, BudgetRow, DefinitionRow, Stamp, TenantRow};
 use super::{
-    AGENTS, BUDGETS, CALLS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError,
-    TENANTS, TenantState,
+    AGENTS, BUDGETS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,
+    TenantState, call_log,
 };
 use crate::budget::{Budget, BudgetKey, Call, CallLog, Lease, Returned};
 use crate::clock::Uptime;
-use crate::model::health::Collector;
 use crate::model::{DefinitionId, TenantName};
 
 /// One tenant's part of the store.
@@ -157,18 +156,13 @@ impl TenantStore {
         held.lock().insert(self.budget.clone(), budget.downgrade());
         let now = self.store.0.clock.uptime();
         let row = BudgetRow::new(self.stamp(now), false, budget.reserve());
-        let (key, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
-        let (tenant, calls) = (self.tenant.clone(), budget.calls());
+        let (key, tenant) = (self.budget.clone(), self.tenant.clone());
+        let calls: Vec<_> = call_log::made(&budget.calls(), self.boot_id()).collect();
         drop(self.store.write(Priority::Now, move |writing| {
             put_budget(writing, &key, &row)?;
-            put_calls(writing, &key, &calls, boot_id.as_deref())?;
+            call_log::change(writing, key.as_str(), 0, &calls)?;
             // Schema 2 kept calls by the name of the tenant.
-            let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
-            let name = tenant.as_str();
-            table
-                .retain_in((name, 0)..=(name, u64::MAX), |_, _| false)
-                .map_err(redb::Error::from)?;
-            Ok(())
+            call_log::forget(writing, tenant.as_str())
         }));
     }
 
@@ -177,75 +171,54 @@ impl TenantStore {
         self.store.0.disk.held().lock().remove(&self.budget);
         let now = self.store.0.clock.uptime();
         let row = BudgetRow::new(self.stamp(now), true, budget.reserve());
-        let (key, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
+        let key = self.budget.clone();
         let Returned { settled, unused } = budget.give_back();
+        let calls = call_log::made(&settled, self.boot_id());
+        let unused = unused.into_iter().map(|number| (number, None));
+        let calls: Vec<_> = calls.chain(unused).collect();
         drop(self.store.write(Priority::Later, move |writing| {
             put_budget(writing, &key, &row)?;
-            put_calls(writing, &key, &settled, boot_id.as_deref())?;
-            let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
-            for number in &unused {
-                let key = (key.as_str(), *number);
-                table.remove(key).map_err(redb::Error::from)?;
-            }
-            Ok(())
+            call_log::change(writing, key.as_str(), 0, &calls)
         }));
     }
 
-    fn put(
+    fn boot_id(&self) -> Option<&str> {
+        self.store.0.boot_id.as_deref()
+    }
+
+    fn log(
         &self,
         priority: Priority,
-        number: u64,
-        call: &Call,
         oldest: u64,
+        calls: Vec<call_log::Change>,
     ) -> oneshot::Receiver<bool> {
         let key = self.budget.clone();
-        let row = rows::encode(&CallRow::of(call, self.store.0.boot_id.clone()));
         self.store.write(priority, move |writing| {
-            let row = row
-                .as_ref()
-                .map_err(|error| StoreError::Encode(error.to_string()))?;
-            let budget = key.as_str();
-            let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
-            calls
-                .retain_in((budget, 0)..(budget, oldest), |_, _| false)
-                .map_err(redb::Error::from)?;
-            calls
-                .insert((budget, number), row.as_slice())
-                .map_err(redb::Error::from)?;
-            Ok(())
+            call_log::change(writing, key.as_str(), oldest, &calls)
         })
     }
 }
 
 impl CallLog for TenantStore {
     fn sent(&self, number: u64, call: &Call, oldest: u64) -> BoxFuture<'static, bool> {
-        let written = self.put(Priority::Now, number, call, oldest);
+        let call = call_log::made(&[(number, *call)], self.boot_id()).collect();
+        let written = self.log(Priority::Now, oldest, call);
         Box::pin(async move { written.await.unwrap_or(false) })
     }
 
     fn answered(&self, number: u64, call: &Call) {
-        drop(self.put(Priority::WithTheNext, number, call, 0));
+        let call = call_log::made(&[(number, *call)], self.boot_id()).collect();
+        drop(self.log(Priority::WithTheNext, 0, call));
     }
 
     fn lease(&self, lease: Lease) -> BoxFuture<'static, bool> {
         if !self.leases {
             return Box::pin(ready(false));
         }
-        let (key, boot_id) = (self.budget.clone(), self.store.0.boot_id.clone());
-        let written = self
-            .store
-            .write(Priority::Grouped(self.delay), move |writing| {
-                let mut calls = writing.open_table(CALLS).map_err(redb::Error::from)?;
-                let budget = key.as_str();
-                calls
-                    .retain_in((budget, 0)..(budget, lease.oldest), |_, _| false)
-                    .map_err(redb::Error::from)?;
-                drop(calls);
-                put_calls(writing, &key, &lease.settled, boot_id.as_deref())?;
-                let numbers = lease.numbers.clone();
-                let leased: Vec<_> = numbers.map(|number| (number, lease.collector)).collect();
-                put_leases(writing, &key, &leased)
-            });
+        let settled = call_log::made(&lease.settled, self.boot_id());
+        let leased = lease.numbers.map(|number| (number, lease.collector));
+        let calls = settled.chain(call_log::leased(leased)).collect();
+        let written = self.log(Priority::Grouped(self.delay), lease.oldest, calls);
         Box::pin(async move { written.await.unwrap_or(false) })
     }
 
@@ -259,42 +232,8 @@ pub(super) fn put_budget(
     budget: &BudgetKey,
     row: &BudgetRow,
 ) -> Result<(), StoreError> {
-    let mut budgets = writing.open_table(BUDGETS).map_err(redb::Error::from)?;
-    budgets
-        .insert(budget.as_str(), rows::encode(row)?.as_slice())
-        .map_err(redb::Error::from)?;
-    Ok(())
-}
-
-pub(super) fn put_calls(
-    writing: &WriteTransaction,
-    budget: &BudgetKey,
-    calls: &[(u64, Call)],
-    boot_id: Option<&str>,
-) -> Result<(), StoreError> {
-    let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
-    for (number, call) in calls {
-        let row = rows::encode(&CallRow::of(call, boot_id.map(str::to_owned)))?;
-        table
-            .insert((budget.as_str(), *number), row.as_slice())
-            .map_err(redb::Error::from)?;
-    }
-    Ok(())
-}
-
-/// Writes calls that may be made, but have no time yet.
-pub(super) fn put_leases(
-    writing: &WriteTransaction,
-    budget: &BudgetKey,
-    leased: &[(u64, Collector)],
-) -> Result<(), StoreError> {
-    let mut table = writing.open_table(CALLS).map_err(redb::Error::from)?;
-    for (number, collector) in leased {
-        let row = rows::encode(&CallRow::leased(*collector))?;
-        table
-            .insert((budget.as_str(), *number), row.as_slice())
-            .map_err(redb::Error::from)?;
-    }
+    let mut budgets = writing.open_table(BUDGETS)?;
+    budgets.insert(budget.as_str(), rows::encode(row)?.as_slice())?;
     Ok(())
 }
 
@@ -307,27 +246,26 @@ fn put_tenant(
     definitions: &[(DefinitionId, Option<Vec<u8>>)],
 ) -> Result<(), StoreError> {
     if let Some((tenant, agents)) = tenant {
-        let mut table = writing.open_table(TENANTS).map_err(redb::Error::from)?;
-        table.insert(name, tenant).map_err(redb::Error::from)?;
+        let mut table = writing.open_table(TENANTS)?;
+        table.insert(name, tenant)?;
         drop(table);
-        let mut table = writing.open_table(AGENTS).map_err(redb::Error::from)?;
-        let saved = table.get(name).map_err(redb::Error::from)?;
+        let mut table = writing.open_table(AGENTS)?;
+        let saved = table.get(name)?;
         let differs = saved.is_none_or(|saved| saved.value() != agents);
         if differs {
-            table.insert(name, agents).map_err(redb::Error::from)?;
+            table.insert(name, agents)?;
         }
     }
     if definitions.is_empty() {
         return Ok(());
     }
-    let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+    let mut table = writing.open_table(DEFINITIONS)?;
     for (id, row) in definitions {
         let key = (name, id.as_str());
         match row {
             Some(row) => table.insert(key, row.as_slice()).map(drop),
             None => table.remove(key).map(drop),
-        }
-        .map_err(redb::Error::from)?;
+        }?;
     }
     Ok(())
 }

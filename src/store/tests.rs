@@ -195,11 +195,9 @@ async fn many_tenants_are_read_in_their_order_and_a_damaged_row_costs_itself_alo
         assert!(of.save(saved).await.is_empty());
     }
     let damaged = store.write(Priority::Now, |writing| {
-        let mut table = writing.open_table(DEFINITIONS).map_err(redb::Error::from)?;
+        let mut table = writing.open_table(DEFINITIONS)?;
         let row = ("tenant-40", "00020");
-        table
-            .insert(row, &b"no row"[..])
-            .map_err(redb::Error::from)?;
+        table.insert(row, &b"no row"[..])?;
         Ok(())
     });
     assert_eq!(damaged.await, Ok(true));
@@ -300,6 +298,27 @@ async fn how_long_a_budget_was_in_other_hands_is_known() {
         .await;
     let other = other.expect("it can be read");
     assert_eq!((other.gap, other.is_complete), (None, true));
+}
+
+/// Calls may be missing: as if another exporter had made them.
+#[tokio::test]
+async fn a_budget_with_a_damaged_log_of_calls_runs_on_the_reserve() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = clock();
+    let store = open(folder.path(), &clock).await;
+    let budget = hold(&store, &clock, Limits::new(80, 1_200)).await;
+    call(&budget).await.expect("it can be written");
+    let known = load(&store).await;
+    assert!(known.is_complete && known.gap.is_some());
+    let damaged = store.write(Priority::Now, |writing| {
+        let mut table = writing.open_table(call_log::CALLS)?;
+        // A row that the answer of the call does not write anew.
+        table.insert((key().as_str(), 9), &b"no row"[..])?;
+        Ok(())
+    });
+    assert_eq!(damaged.await, Ok(true));
+    let damaged = load(&store).await;
+    assert_eq!((damaged.is_complete, damaged.gap), (false, None));
 }
 
 /// What was leased and not settled counts from the restart, once: the rows of the restart are
@@ -490,7 +509,7 @@ async fn a_state_that_an_earlier_version_moved_aside_is_in_force_again() {
     assert!(of.save(saved).await.is_empty());
     drop((of, store));
     let path = folder.path().join(STATE);
-    let aside = folder.path().join("state.redb.schema-3");
+    let aside = folder.path().join("state.redb.schema-4");
     fs::rename(&path, &aside).expect("as the earlier version does");
     write_schema(&path, 2);
     let store = open(folder.path(), &clock).await;
@@ -516,7 +535,7 @@ async fn a_file_that_is_lost_in_mid_life_is_written_anew_from_memory() {
         }),
         ("replaced", |path| {
             let other = path.with_file_name("other");
-            write_schema(&other, 3);
+            write_schema(&other, 4);
             fs::rename(other, path).expect("replaced");
         }),
     ];

@@ -1,0 +1,329 @@
+//! The log of calls: a row has many calls of one budget, because the file is written in pages
+//! that have room for many.
+//!
+//! ```text
+//! (budget, number / 64)  for each collector and boot: its calls, or those that may be made
+//! ```
+
+use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::StoreError;
+use super::rows::{self, millis, moment};
+use crate::budget::Call;
+use crate::clock::Uptime;
+use crate::model::health::Collector;
+
+pub(super) const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("call_log");
+
+/// Calls in one row, at most.
+const IN_ROW: u64 = 64;
+
+/// The number of a call, and its row; `None` if it is forgotten.
+pub(super) type Change = (u64, Option<CallRow>);
+
+/// A call. Uptimes count only in the boot in which they were taken.
+#[derive(Clone, Debug, PartialEq, Decode)]
+pub(super) struct CallRow {
+    /// The label of the collector.
+    #[n(0)]
+    pub(super) collector: String,
+    #[n(1)]
+    pub(super) boot_id: Option<String>,
+    #[n(2)]
+    pub(super) sent_ms: u64,
+    #[n(3)]
+    pub(super) answered_ms: Option<u64>,
+}
+
+/// Calls of one collector in one boot.
+#[derive(Debug, Encode, Decode)]
+struct GroupRow {
+    /// The label of the collector.
+    #[n(0)]
+    collector: String,
+    #[n(1)]
+    boot_id: Option<String>,
+    #[n(2)]
+    calls: Vec<TimesRow>,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct TimesRow {
+    #[n(0)]
+    number: u64,
+    #[n(1)]
+    sent_ms: u64,
+    #[n(2)]
+    answered_ms: Option<u64>,
+}
+
+impl CallRow {
+    pub(super) fn of(call: &Call, boot_id: Option<&str>) -> Self {
+        Self {
+            collector: call.collector.as_label().to_owned(),
+            boot_id: boot_id.map(str::to_owned),
+            sent_ms: millis(call.sent),
+            // Rounded up: an answer must not seem earlier than it was.
+            answered_ms: call.answered.map(|at| millis(at).saturating_add(1)),
+        }
+    }
+
+    /// A call that may have been made at any time since: of no boot, so it counts from the
+    /// restart.
+    pub(super) fn leased(collector: Collector) -> Self {
+        Self {
+            collector: collector.as_label().to_owned(),
+            boot_id: None,
+            sent_ms: 0,
+            answered_ms: None,
+        }
+    }
+
+    /// The call, as far as this boot can tell: of another boot, or from the
+    /// future, it has no answer yet, and so counts from now.
+    pub(super) fn call(&self, boot_id: Option<&str>, now: Uptime) -> Call {
+        let same_boot = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
+        let collector = Collector::from_label(&self.collector).unwrap_or(Collector::History);
+        let sent = moment(self.sent_ms);
+        let (sent, answered) = if same_boot && sent <= now {
+            (sent, self.answered_ms.map(moment))
+        } else {
+            (now, None)
+        };
+        Call {
+            collector,
+            sent,
+            answered,
+        }
+    }
+}
+
+/// Writes calls as they were made, and those that may be made, and forgets others: those that are
+/// `None`, and those with lower numbers than `oldest`.
+pub(super) fn change(
+    writing: &WriteTransaction,
+    budget: &str,
+    oldest: u64,
+    calls: &[Change],
+) -> Result<(), StoreError> {
+    let mut table = writing.open_table(CALLS)?;
+    table.retain_in((budget, 0)..(budget, oldest / IN_ROW), |_, _| false)?;
+    // Of this one, too, calls may be forgotten.
+    let mut rows = BTreeMap::from([(oldest / IN_ROW, BTreeMap::new())]);
+    for (number, call) in calls {
+        let row = rows.entry(number / IN_ROW).or_default();
+        row.insert(*number, call.clone());
+    }
+    for (row, changes) in rows {
+        let key = (budget, row);
+        let saved = table.get(key)?.map(|saved| saved.value().to_vec());
+        let mut calls = BTreeMap::new();
+        if let Some(saved) = &saved {
+            calls.extend(decode(budget, saved).into_iter().flatten());
+        }
+        for (number, call) in changes {
+            match call {
+                Some(call) => calls.insert(number, call),
+                None => calls.remove(&number),
+            };
+        }
+        calls.retain(|number, _| *number >= oldest);
+        if calls.is_empty() {
+            table.remove(key)?;
+            continue;
+        }
+        let row = encode(calls)?;
+        if saved.as_ref() != Some(&row) {
+            table.insert(key, row.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets all calls of a budget.
+pub(super) fn forget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
+    let mut table = writing.open_table(CALLS)?;
+    table.retain_in((budget, 0)..=(budget, u64::MAX), |_, _| false)?;
+    Ok(())
+}
+
+/// All calls of a budget, or of the tenant by whose name schema 2 kept them, and whether all of
+/// their rows could be read.
+pub(super) fn read(
+    table: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    owner: &str,
+) -> Result<(BTreeMap<u64, CallRow>, bool), StoreError> {
+    let (mut calls, mut is_whole) = (BTreeMap::new(), true);
+    for row in table.range((owner, 0)..=(owner, u64::MAX))? {
+        let row = decode(owner, row?.1.value());
+        is_whole &= row.is_some();
+        calls.extend(row.into_iter().flatten());
+    }
+    Ok((calls, is_whole))
+}
+
+fn encode(calls: BTreeMap<u64, CallRow>) -> Result<Vec<u8>, StoreError> {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for (number, call) in calls {
+        let group = groups.entry((call.collector, call.boot_id)).or_default();
+        group.push(TimesRow {
+            number,
+            sent_ms: call.sent_ms,
+            answered_ms: call.answered_ms,
+        });
+    }
+    let groups = groups
+        .into_iter()
+        .map(|((collector, boot_id), calls)| GroupRow {
+            collector,
+            boot_id,
+            calls,
+        });
+    rows::encode(&groups.collect::<Vec<_>>())
+}
+
+/// The calls of a row; that one cannot be read is logged.
+pub(super) fn decode(
+    owner: &str,
+    row: &[u8],
+) -> Option<impl Iterator<Item = (u64, CallRow)> + use<>> {
+    let groups = rows::read::<Vec<GroupRow>>(owner, row)?;
+    Some(groups.into_iter().flat_map(|group| {
+        let GroupRow {
+            collector,
+            boot_id,
+            calls,
+        } = group;
+        calls.into_iter().map(move |call| {
+            let row = CallRow {
+                collector: collector.clone(),
+                boot_id: boot_id.clone(),
+                sent_ms: call.sent_ms,
+                answered_ms: call.answered_ms,
+            };
+            (call.number, row)
+        })
+    }))
+}
+
+/// Calls as they were made.
+pub(super) fn made<'c>(
+    calls: impl IntoIterator<Item = &'c (u64, Call)>,
+    boot_id: Option<&str>,
+) -> impl Iterator<Item = Change> {
+    let calls = calls.into_iter();
+    calls.map(move |(number, call)| (*number, Some(CallRow::of(call, boot_id))))
+}
+
+/// Calls that may be made.
+pub(super) fn leased(
+    numbers: impl IntoIterator<Item = (u64, Collector)>,
+) -> impl Iterator<Item = Change> {
+    let numbers = numbers.into_iter();
+    numbers.map(|(number, collector)| (number, Some(CallRow::leased(collector))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use redb::backends::InMemoryBackend;
+    use redb::{Builder, Database, ReadableDatabase as _};
+
+    use super::*;
+
+    fn database() -> Database {
+        let memory = Builder::new().create_with_backend(InMemoryBackend::new());
+        memory.expect("it needs no disk")
+    }
+
+    fn write(database: &Database, budget: &str, oldest: u64, calls: &[Change]) {
+        let writing = database.begin_write().expect("nobody else writes");
+        change(&writing, budget, oldest, calls).expect("it can be written");
+        writing.commit().expect("it needs no disk");
+    }
+
+    fn saved(database: &Database, budget: &str) -> (BTreeMap<u64, CallRow>, bool) {
+        let reading = database.begin_read().expect("it needs no disk");
+        let table = reading.open_table(CALLS).expect("it was written");
+        read(&table, budget).expect("it can be read")
+    }
+
+    fn a_call(at: u64) -> CallRow {
+        let at = Uptime::from_boot(Duration::from_millis(at));
+        let call = Call {
+            collector: Collector::History,
+            sent: at,
+            answered: (at > Uptime::default()).then_some(at),
+        };
+        CallRow::of(&call, Some("boot"))
+    }
+
+    /// One that is leased, made in this boot or another, or forgotten.
+    fn any_change() -> impl Strategy<Value = Change> {
+        let row = prop_oneof![
+            Just(Some(CallRow::leased(Collector::Definitions))),
+            (0_u64..1 << 40).prop_map(|at| Some(a_call(at))),
+            (0_u64..9).prop_map(|at| Some(CallRow {
+                boot_id: None,
+                ..a_call(at)
+            })),
+            Just(None),
+        ];
+        (0..200_u64, row)
+    }
+
+    proptest! {
+        /// It is as if each call had a row of its own.
+        #[test]
+        fn calls_are_known_until_they_are_forgotten(
+            changes in prop::collection::vec(
+                (prop::collection::vec(any_change(), 0..20), 0..4_u64), 1..12
+            ),
+        ) {
+            let database = database();
+            let others = [(7, Some(a_call(7)))];
+            write(&database, "another", 0, &others);
+            let (mut expected, mut oldest) = (BTreeMap::new(), 0);
+            for (calls, forgotten) in changes {
+                oldest += 10 * forgotten;
+                write(&database, "budget", oldest, &calls);
+                for (number, call) in calls {
+                    match call {
+                        Some(call) => expected.insert(number, call),
+                        None => expected.remove(&number),
+                    };
+                }
+                expected.retain(|number, _| *number >= oldest);
+                prop_assert_eq!(saved(&database, "budget"), (expected.clone(), true));
+            }
+            let others = others.into_iter().filter_map(|(number, call)| Some((number, call?)));
+            prop_assert_eq!(saved(&database, "another").0, others.collect());
+        }
+    }
+
+    /// A damaged row costs its calls alone, and is told of, until it is written anew.
+    #[test]
+    fn a_damaged_row_is_noticed() {
+        let database = database();
+        let calls = [1, 100].map(|number| (number, Some(a_call(number))));
+        write(&database, "budget", 0, &calls);
+        let writing = database.begin_write().unwrap();
+        let mut table = writing.open_table(CALLS).unwrap();
+        table.insert(("budget", 0), &b"no row"[..]).unwrap();
+        drop(table);
+        writing.commit().unwrap();
+        let (known, is_whole) = saved(&database, "budget");
+        assert_eq!(
+            (known.into_keys().collect::<Vec<_>>(), is_whole),
+            (vec![100], false)
+        );
+        write(&database, "budget", 0, &calls);
+        assert_eq!(saved(&database, "budget").0.len(), 2);
+        assert!(saved(&database, "budget").1);
+    }
+}
