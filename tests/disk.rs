@@ -434,15 +434,16 @@ async fn a_state_of_an_older_version_publishes_what_it_did() {
             fs::File::create(state.join("state.redb")).expect("the folder can be written");
         let mut unpacked = flate2::read::GzDecoder::new(old.packed);
         std::io::copy(&mut unpacked, &mut file).expect("it is packed");
-        let mut text = "tenants:\n".to_owned();
-        for (number, [directory, application]) in (1..).zip(old.tenants) {
-            let api = old.api;
-            text += &format!(
+        let api = old.api;
+        let tenants = (1..).zip(old.tenants);
+        let tenants = tenants.map(|(number, [directory, application])| {
+            format!(
                 "  - {{name: demo-{number}, tenant_id: {directory}, \
                  api_base_url: '{api}', authority_host: 'https://127.0.0.1:1', \
                  credential: {{type: client_secret, client_id: {application}, client_secret: x}}}}\n"
-            );
-        }
+            )
+        });
+        let text = format!("tenants:\n{}", tenants.collect::<String>());
         fs::write(folder.path().join("exporter.yml"), text).expect("the folder can be written");
         let exporter = Exporter::start_adjusted(folder, |_| ()).await;
         let metrics = exporter.metrics().await;

@@ -12,8 +12,8 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableTable as _, TableDefinition};
 
 use super::{
-    AGENTS, BUDGETS, DEFINITIONS, OnEvent, STAMPS, StoreError, StoreEvent, TENANTS, call_log,
-    migrate,
+    AGENTS, BUDGETS, COLLECTORS, DEFINITIONS, OnEvent, STAMPS, StoreError, StoreEvent, TENANTS,
+    call_log, migrate,
 };
 use crate::clock::Clock;
 
@@ -309,6 +309,7 @@ fn schema(database: &Database) -> Result<u64, StoreError> {
     writing.open_table(BUDGETS)?;
     writing.open_table(DEFINITIONS)?;
     writing.open_table(TENANTS)?;
+    writing.open_table(COLLECTORS)?;
     writing.open_table(AGENTS)?;
     writing.open_table(STAMPS)?;
     writing.commit()?;

@@ -13,13 +13,13 @@ use super::file;
 use super::handle::{Job, Priority};
 use super::rows::{self, BudgetRow, DefinitionRow, Stamp, TenantRow};
 use super::{
-    AGENTS, BUDGETS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS, TenantState,
-    call_log, prune,
+    AGENTS, BUDGETS, COLLECTORS, DEFINITIONS, DefinitionState, STAMPS, Store, StoreError, TENANTS,
+    TenantState, call_log, prune,
 };
 use crate::budget::{BudgetKey, Call, Reserve};
 use crate::clock::Uptime;
 use crate::config;
-use crate::model::{Agent, DefinitionId, TenantName};
+use crate::model::{DefinitionId, TenantName};
 use crate::parallel;
 
 /// The span of the longest limit, in which calls count.
@@ -205,14 +205,22 @@ fn read(
     let tenants = reading.open_table(TENANTS)?;
     let row = tenants.get(name)?;
     let row = row.and_then(|row| rows::read::<TenantRow>(name, row.value()));
-    loaded.tenant = row.map(TenantState::from);
-
-    // A version that knew no such table left the agents in the tenant's row.
-    if let Some(tenant) = loaded.tenant.as_mut().filter(|it| it.agents.is_empty()) {
-        let agents = reading.open_table(AGENTS)?;
-        let row = agents.get(name)?;
-        let row = row.and_then(|row| rows::read::<Vec<AgentRow>>(name, row.value()));
-        tenant.agents = row.into_iter().flatten().map(Agent::from).collect();
+    if let Some(mut row) = row {
+        // Older versions left both in the tenant's row.
+        if row.agents.is_empty() {
+            let agents = reading.open_table(AGENTS)?.get(name)?;
+            let agents = agents.and_then(|row| rows::read::<Vec<AgentRow>>(name, row.value()));
+            row.agents = agents.unwrap_or_default();
+        }
+        if row.collectors.is_empty() {
+            let collectors = reading.open_table(COLLECTORS)?;
+            for collector in rows::COLLECTORS {
+                let collector = collectors.get((name, collector.as_label()))?;
+                let collector = collector.and_then(|row| rows::read(name, row.value()));
+                row.collectors.push(collector.unwrap_or_default());
+            }
+        }
+        loaded.tenant = Some(row.into());
     }
 
     let stamps = reading.open_table(STAMPS)?;

@@ -5,7 +5,8 @@
 //! call_log     (budget, number / 64) calls, and those that may be made; durable before a request leaves
 //! budgets      budget                who held it until when, and whether it runs on the reserve
 //! definitions  (tenant, definition)  a scan with its counters, when it was fetched
-//! tenants      tenant                counters, batch size, pause
+//! tenants      tenant                batch size, pause, counters that seldom change
+//! collectors   (tenant, collector)   counters that change with each call
 //! agents       tenant                its agents
 //! stamps       "alive", "created"    when this exporter last wrote, and when the file began
 //! meta         "schema"              the version of all of these
@@ -62,6 +63,7 @@ use crate::model::{Agent, DefinitionId, TenantName};
 const BUDGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("budgets");
 const DEFINITIONS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("definitions");
 const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
+const COLLECTORS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("collectors");
 const AGENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("agents");
 const STAMPS: TableDefinition<&str, &[u8]> = TableDefinition::new("stamps");
 

@@ -9,7 +9,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 use super::disk::Disk;
 use super::handle::Priority;
 use super::rows::{self, BudgetRow, TenantRow};
-use super::{AGENTS, BUDGETS, DEFINITIONS, Store, StoreError, TENANTS, call_log};
+use super::{AGENTS, BUDGETS, COLLECTORS, DEFINITIONS, Store, StoreError, TENANTS, call_log};
 use crate::budget::BudgetKey;
 use crate::clock::Clock;
 use crate::model::TenantName;
@@ -100,6 +100,8 @@ pub(super) fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), Sto
     // The first name behind: no name holds a zero byte.
     let behind = format!("{tenant}\0");
     definitions.retain_in((tenant, "")..(behind.as_str(), ""), |_, _| false)?;
+    let mut collectors = writing.open_table(COLLECTORS)?;
+    collectors.retain_in((tenant, "")..(behind.as_str(), ""), |_, _| false)?;
     Ok(())
 }
 

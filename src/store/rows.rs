@@ -15,13 +15,24 @@ use crate::budget::Reserve;
 use crate::clock::{Clock, Timestamp, Uptime};
 use crate::model::Agent;
 use crate::model::health::{
-    AuthReason, CollectorHealth, Lifecycle, REQUEST_SECONDS, Reason, Skipped,
+    AuthReason, Collector, CollectorHealth, Lifecycle, REQUEST_SECONDS, Reason, Skipped,
 };
 use crate::model::histogram::Histogram;
 use crate::model::view::TARGET_SECONDS;
 
 use super::agent_row::AgentRow;
 use super::scan_row::ScanRow;
+
+/// The order of [`TenantState::collectors`].
+pub(super) const COLLECTORS: [Collector; 4] = [
+    Collector::Definitions,
+    Collector::History,
+    Collector::Agents,
+    Collector::Sessions,
+];
+
+/// How old the row of a tenant that is polled may become.
+const RENEWED: Duration = Duration::from_hours(1);
 
 /// Encodes a row.
 pub(super) fn encode<T: Encode<()>>(row: &T) -> Result<Vec<u8>, StoreError> {
@@ -161,13 +172,13 @@ pub(super) struct TenantRow {
     pub(super) batch_size: usize,
     #[n(2)]
     pub(super) pause_ms: Option<u64>,
-    /// Older versions kept the agents here, and this one in a row of their own: they change
-    /// seldom, and the rest at each poll.
+    /// Older versions kept the agents here, and this one in a row of their own.
     #[n(3)]
     pub(super) agents: Vec<AgentRow>,
     #[n(4)]
     pub(super) target_seconds: HistogramRow,
-    /// Definitions, history, agents, sessions; an older version wrote the first three.
+    /// Older versions kept the [`COLLECTORS`] here, and this one in rows of their own: one
+    /// changes with each call, and little else does.
     #[n(5)]
     pub(super) collectors: Vec<CollectorRow>,
     /// By label.
@@ -193,13 +204,27 @@ impl From<&TenantState> for TenantRow {
             pause_ms: state.pause.map(whole_millis),
             agents: Vec::new(),
             target_seconds: HistogramRow::from(&state.target_seconds),
-            collectors: state.collectors.iter().map(CollectorRow::from).collect(),
+            collectors: Vec::new(),
             auth_errors: counts(&state.auth_errors, |reason| reason.as_label().to_owned()),
             directory: state.directory.clone(),
             restarts: state.restarts,
             links_refused: state.links_refused,
             created_ms: state.created.map(Timestamp::unix_millis),
         }
+    }
+}
+
+impl TenantRow {
+    /// Whether it says more than what is saved, beside its time, or that is so old that it would
+    /// seem to be of a tenant that is no longer polled.
+    pub(super) fn outdates(&self, saved: Self) -> Result<bool, StoreError> {
+        let age = self.stamp.wall_ms.abs_diff(saved.stamp.wall_ms);
+        // Until when a pause lasts follows from the stamp.
+        if self.pause_ms.is_some() || Duration::from_millis(age) >= RENEWED {
+            return Ok(true);
+        }
+        let stamp = self.stamp.clone();
+        Ok(encode(self)? != encode(&Self { stamp, ..saved })?)
     }
 }
 

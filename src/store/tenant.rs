@@ -1,5 +1,6 @@
 //! One tenant's part of the store: its calls, and what changed of it.
 
+use std::iter::zip;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
@@ -8,13 +9,14 @@ use tokio::sync::oneshot;
 
 use super::agent_row::AgentRow;
 use super::handle::Priority;
-use super::rows::{self, BudgetRow, DefinitionRow, Stamp, TenantRow};
+use super::rows::{self, BudgetRow, CollectorRow, DefinitionRow, Stamp, TenantRow};
 use super::{
-    AGENTS, BUDGETS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError, TENANTS,
-    TenantState, call_log,
+    AGENTS, BUDGETS, COLLECTORS, Changes, DEFINITIONS, DefinitionState, ROWS, Store, StoreError,
+    TENANTS, TenantState, call_log,
 };
 use crate::budget::{Budget, BudgetKey, Call, CallLog, Lease, Returned};
 use crate::clock::Uptime;
+use crate::model::health::Collector;
 use crate::model::{DefinitionId, TenantName};
 
 /// One tenant's part of the store.
@@ -109,17 +111,13 @@ impl TenantStore {
             Ok((id.clone(), row))
         });
         let definitions: Vec<_> = definitions.collect::<Result<_, StoreError>>()?;
-        let tenant = tenant.map(|tenant| {
-            let agents: Vec<_> = tenant.agents.iter().map(AgentRow::from).collect();
-            let tenant = rows::encode(&TenantRow::from(tenant))?;
-            Ok::<_, StoreError>((tenant, rows::encode(&agents)?))
-        });
-        let tenant = tenant.transpose()?;
+        let tenant = tenant.map(TenantRows::of).transpose()?;
         let name = self.tenant.clone();
         Ok(self.store.write(priority, move |writing| {
-            let tenant = tenant.as_ref();
-            let tenant = tenant.map(|(tenant, agents)| (tenant.as_slice(), agents.as_slice()));
-            put_tenant(writing, name.as_str(), tenant, &definitions)
+            if let Some(tenant) = &tenant {
+                tenant.put(writing, name.as_str())?;
+            }
+            put_definitions(writing, name.as_str(), &definitions)
         }))
     }
 
@@ -237,25 +235,62 @@ pub(super) fn put_budget(
     Ok(())
 }
 
-/// Writes the encoded rows of a tenant and its agents, and of its definitions, of which `None`
-/// is removed.
-fn put_tenant(
+/// What is written of a tenant: each only if it has changed, because most polls change one.
+struct TenantRows {
+    tenant: TenantRow,
+    agents: Vec<u8>,
+    collectors: Vec<(Collector, Vec<u8>)>,
+}
+
+impl TenantRows {
+    fn of(tenant: &TenantState) -> Result<Self, StoreError> {
+        let agents: Vec<_> = tenant.agents.iter().map(AgentRow::from).collect();
+        let collectors = zip(rows::COLLECTORS, &tenant.collectors);
+        let collectors = collectors
+            .map(|(collector, health)| Ok((collector, rows::encode(&CollectorRow::from(health))?)));
+        Ok(Self {
+            tenant: TenantRow::from(tenant),
+            agents: rows::encode(&agents)?,
+            collectors: collectors.collect::<Result<_, StoreError>>()?,
+        })
+    }
+
+    fn put(&self, writing: &WriteTransaction, name: &str) -> Result<(), StoreError> {
+        let mut table = writing.open_table(TENANTS)?;
+        let saved = table.get(name)?;
+        let saved = saved.and_then(|saved| rows::read::<TenantRow>(name, saved.value()));
+        let is_outdated = saved.map(|saved| self.tenant.outdates(saved));
+        if is_outdated.transpose()?.unwrap_or(true) {
+            table.insert(name, rows::encode(&self.tenant)?.as_slice())?;
+        }
+        put_changed(&mut writing.open_table(AGENTS)?, &name, &self.agents)?;
+        let mut table = writing.open_table(COLLECTORS)?;
+        for (collector, row) in &self.collectors {
+            put_changed(&mut table, &(name, collector.as_label()), row)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a row unless it is saved already.
+fn put_changed<K: redb::Key + 'static>(
+    table: &mut redb::Table<'_, K, &'static [u8]>,
+    key: &K::SelfType<'_>,
+    row: &[u8],
+) -> Result<(), StoreError> {
+    let saved = table.get(key)?;
+    if saved.is_none_or(|saved| saved.value() != row) {
+        table.insert(key, row)?;
+    }
+    Ok(())
+}
+
+/// Writes the encoded rows of a tenant's definitions, of which `None` is removed.
+fn put_definitions(
     writing: &WriteTransaction,
     name: &str,
-    tenant: Option<(&[u8], &[u8])>,
     definitions: &[(DefinitionId, Option<Vec<u8>>)],
 ) -> Result<(), StoreError> {
-    if let Some((tenant, agents)) = tenant {
-        let mut table = writing.open_table(TENANTS)?;
-        table.insert(name, tenant)?;
-        drop(table);
-        let mut table = writing.open_table(AGENTS)?;
-        let saved = table.get(name)?;
-        let differs = saved.is_none_or(|saved| saved.value() != agents);
-        if differs {
-            table.insert(name, agents)?;
-        }
-    }
     if definitions.is_empty() {
         return Ok(());
     }
@@ -263,9 +298,9 @@ fn put_tenant(
     for (id, row) in definitions {
         let key = (name, id.as_str());
         match row {
-            Some(row) => table.insert(key, row.as_slice()).map(drop),
-            None => table.remove(key).map(drop),
-        }?;
+            Some(row) => table.insert(key, row.as_slice())?,
+            None => table.remove(key)?,
+        };
     }
     Ok(())
 }

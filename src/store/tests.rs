@@ -321,6 +321,54 @@ async fn a_budget_with_a_damaged_log_of_calls_runs_on_the_reserve() {
     assert_eq!((damaged.is_complete, damaged.gap), (false, None));
 }
 
+/// A poll changes the counters of a collector, and seldom anything else.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_tenant_is_written_when_it_changes() {
+    type Step = (&'static str, u64, fn(&mut TenantState), bool);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = clock();
+    let store = open(folder.path(), &clock).await;
+    let of = store.of(&name(), &key());
+    let mut expected = clock.uptime();
+    let mut changes = changes(&of, expected, 0);
+    let save = async |changes: &mut Changes| {
+        changes.tenant.stamp = of.stamp(clock.uptime());
+        assert!(of.save(changes.clone()).await.is_empty());
+        tokio::time::advance(Duration::from_mins(1)).await;
+        load(&store).await.tenant.expect("it was saved")
+    };
+    let steps: [Step; 8] = [
+        ("the first", 0, |_| (), true),
+        ("nothing new", 0, |_| (), false),
+        ("a call", 0, |it| it.collectors[1].truncated += 1, false),
+        ("a restart", 0, |it| it.restarts += 1, true),
+        (
+            "a pause",
+            0,
+            |it| it.pause = Some(Duration::from_mins(5)),
+            true,
+        ),
+        ("the same for longer", 0, |_| (), true),
+        ("an hour later", 60, |it| it.pause = None, true),
+        ("another", 60, |_| (), true),
+    ];
+    changes.tenant.pause = None;
+    for (step, minutes, change, is_written) in steps {
+        tokio::time::advance(Duration::from_mins(minutes)).await;
+        change(&mut changes.tenant);
+        let now = clock.uptime();
+        if is_written {
+            expected = now;
+        }
+        let known = save(&mut changes).await;
+        assert_eq!(known.stamp.uptime_ms, rows::millis(expected), "{step}");
+        let truncated = changes.tenant.collectors[1].truncated;
+        assert_eq!(known.collectors[1].truncated, truncated, "{step}");
+        assert_eq!(known.restarts, changes.tenant.restarts, "{step}");
+        assert_eq!(known.pause, changes.tenant.pause, "{step}");
+    }
+}
+
 /// What was leased and not settled counts from the restart, once: the rows of the restart are
 /// of calls, so that the next one does not count them anew. A release costs nothing.
 #[tokio::test(start_paused = true)]
