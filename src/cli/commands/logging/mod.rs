@@ -17,10 +17,12 @@ use std::thread;
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{Layer, fmt};
 
 use crate::cli::printable;
 use crate::cli::stderr::Lines;
@@ -39,13 +41,15 @@ const LIBRARY_LINES: usize = 16;
 /// that use the crate `log` are not heard: what they know is in the errors that they return.
 pub(super) fn start(level: LogLevel, format: LogFormat) -> io::Result<Lines> {
     let level = match level {
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warn => "warn",
-        LogLevel::Error => "error",
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
     };
-    let libraries = if level == "error" { "error" } else { "warn" };
-    let filter = EnvFilter::new(format!("{libraries},{OWN}={level}"));
+    let libraries = level.min(LevelFilter::WARN);
+    let filter = Targets::new()
+        .with_default(libraries)
+        .with_target(OWN, level);
     let lines = Lines::start(io::stderr(), |lines| {
         tracing::warn!(
             lines,
