@@ -215,7 +215,7 @@ fn read(
         if row.collectors.is_empty() {
             let collectors = reading.open_table(COLLECTORS)?;
             for collector in rows::COLLECTORS {
-                let collector = collectors.get((name, collector.as_label()))?;
+                let collector = collectors.get((collector.as_label(), name))?;
                 let collector = collector.and_then(|row| rows::read(name, row.value()));
                 row.collectors.push(collector.unwrap_or_default());
             }

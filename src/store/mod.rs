@@ -6,7 +6,7 @@
 //! budgets      budget                who held it until when, and whether it runs on the reserve
 //! definitions  (tenant, definition)  a scan with its counters, when it was fetched
 //! tenants      tenant                batch size, pause, counters that seldom change
-//! collectors   (tenant, collector)   counters that change with each call
+//! collectors   (collector, tenant)   counters that change with each call
 //! agents       tenant                its agents
 //! stamps       "alive", "created"    when this exporter last wrote, and when the file began
 //! meta         "schema"              the version of all of these

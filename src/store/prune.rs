@@ -101,7 +101,9 @@ pub(super) fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), Sto
     let behind = format!("{tenant}\0");
     definitions.retain_in((tenant, "")..(behind.as_str(), ""), |_, _| false)?;
     let mut collectors = writing.open_table(COLLECTORS)?;
-    collectors.retain_in((tenant, "")..(behind.as_str(), ""), |_, _| false)?;
+    for collector in rows::COLLECTORS {
+        collectors.remove((collector.as_label(), tenant))?;
+    }
     Ok(())
 }
 
@@ -139,18 +141,24 @@ mod tests {
             .await;
         let loaded = loaded.unwrap();
         let owner = tenant.as_str().to_owned();
-        let agents = store.run(move |disk| {
+        let others = store.run(move |disk| {
             let reading = disk.database().unwrap().begin_read().unwrap();
             let agents = reading.open_table(AGENTS).unwrap();
-            agents.get(owner.as_str()).unwrap().is_some()
+            let collectors = reading.open_table(COLLECTORS).unwrap();
+            let is_of = |label: &str| collectors.get((label, owner.as_str())).unwrap().is_some();
+            let collectors = Collector::ALL.iter().filter(|it| is_of(it.as_label()));
+            let agents = agents.get(owner.as_str()).unwrap().is_some();
+            (usize::from(agents), collectors.count())
         });
+        let (agents, collectors) = others.await.unwrap();
         let rows = [
             usize::from(loaded.tenant.is_some()),
             loaded.definitions.len(),
-            usize::from(agents.await.unwrap()),
+            agents,
+            collectors / Collector::ALL.len(),
         ];
-        assert!(rows == [1; 3] || rows == [0; 3], "{name}: {rows:?}");
-        rows == [1; 3]
+        assert!(rows == [1; 4] || rows == [0; 4], "{name}: {rows:?}");
+        rows == [1; 4]
     }
 
     #[tokio::test(start_paused = true)]

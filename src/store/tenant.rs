@@ -264,9 +264,10 @@ impl TenantRows {
             table.insert(name, rows::encode(&self.tenant)?.as_slice())?;
         }
         put_changed(&mut writing.open_table(AGENTS)?, &name, &self.agents)?;
+        // Rows that change at the same time are neighbours, and so share pages of the file.
         let mut table = writing.open_table(COLLECTORS)?;
         for (collector, row) in &self.collectors {
-            put_changed(&mut table, &(name, collector.as_label()), row)?;
+            put_changed(&mut table, &(collector.as_label(), name), row)?;
         }
         Ok(())
     }
