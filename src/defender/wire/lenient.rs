@@ -41,7 +41,8 @@ impl<'de> Scalar<'de> {
     pub(super) fn text(self) -> Read<Cow<'de, str>> {
         match self {
             Self::Text(text) if text.chars().all(char::is_whitespace) => Ok(None),
-            Self::Text(text) if text.contains('\0') => {
+            // JSON has NUL only as an escape.
+            Self::Text(Cow::Owned(text)) if text.contains('\0') => {
                 Ok(Some(text.replace('\0', "\u{fffd}").into()))
             }
             Self::Text(text) => Ok(Some(text)),

@@ -1,5 +1,6 @@
 //! How the values of properties are read.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,15 @@ pub(super) fn session_id(value: Id) -> Read<SessionId> {
 }
 
 pub(super) fn text(value: Scalar) -> Read<Arc<str>> {
-    Ok(value.text()?.map(|text| cut(&text, LONGEST_TEXT).into()))
+    Ok(borrowed(value)?.map(Arc::from))
+}
+
+/// A text that is not kept.
+pub(super) fn borrowed(value: Scalar<'_>) -> Read<Cow<'_, str>> {
+    Ok(value.text()?.map(|text| match text {
+        Cow::Borrowed(text) => cut(text, LONGEST_TEXT).into(),
+        Cow::Owned(text) => cut(&text, LONGEST_TEXT).to_owned().into(),
+    }))
 }
 
 /// The first `limit` characters.
@@ -100,14 +109,14 @@ pub(super) fn session_status(value: Scalar) -> Read<ScanStatus> {
 
 fn status(value: Scalar, numbers: &[ScanStatus]) -> Read<ScanStatus> {
     let names = [
-        ("success", ScanStatus::Success),
-        ("succeeded", ScanStatus::Success),
-        ("partialsuccess", ScanStatus::PartialSuccess),
-        ("fail", ScanStatus::Failure),
-        ("failed", ScanStatus::Failure),
-        ("failure", ScanStatus::Failure),
+        ("success", &ScanStatus::Success),
+        ("succeeded", &ScanStatus::Success),
+        ("partialsuccess", &ScanStatus::PartialSuccess),
+        ("fail", &ScanStatus::Failure),
+        ("failed", &ScanStatus::Failure),
+        ("failure", &ScanStatus::Failure),
     ];
-    member(value, numbers, &names, unknown)
+    member(value, numbers, names, unknown)
 }
 
 /// What the service says that is none of the known: whoever writes it, words that could be a
@@ -125,24 +134,20 @@ fn unknown(text: Arc<str>) -> ScanStatus {
 }
 
 pub(super) fn scan_type(value: Scalar) -> Read<ScanType> {
-    let numbers = [
+    let numbers = &[
         ScanType::Network,
         ScanType::Windows,
         ScanType::Linux,
         ScanType::AdvancedActive,
     ];
-    let names = numbers
-        .each_ref()
-        .map(|member| (member.as_str(), member.clone()));
-    member(value, &numbers, &names, ScanType::Other)
+    let names = numbers.iter().map(|member| (member.as_str(), member));
+    member(value, numbers, names, ScanType::Other)
 }
 
 pub(super) fn target_type(value: Scalar) -> Read<TargetType> {
     let names = [TargetType::Ip, TargetType::Hostname, TargetType::Combined];
-    let names = names
-        .each_ref()
-        .map(|member| (member.as_str(), member.clone()));
-    member(value, &[], &names, TargetType::Other)
+    let names = names.iter().map(|member| (member.as_str(), member));
+    member(value, &[], names, TargetType::Other)
 }
 
 /// The enum's member of that number or name; what is neither is `other`.
@@ -151,10 +156,10 @@ pub(super) fn target_type(value: Scalar) -> Read<TargetType> {
     clippy::cast_sign_loss,
     reason = "whole, and not negative"
 )]
-fn member<T: Clone>(
+fn member<'n, T: Clone + 'n>(
     value: Scalar,
     numbers: &[T],
-    names: &[(&str, T)],
+    names: impl IntoIterator<Item = (&'n str, &'n T)>,
     other: fn(Arc<str>) -> T,
 ) -> Read<T> {
     let number = match &value {
@@ -165,11 +170,13 @@ fn member<T: Clone>(
     if let Some(known) = number.and_then(|number| numbers.get(number)) {
         return Ok(Some(known.clone()));
     }
-    let text = text(value)?;
+    let text = borrowed(value)?;
     Ok(text.map(|text| {
-        let mut known = names.iter().filter(|(name, _)| names_alike(&text, name));
+        let mut known = names
+            .into_iter()
+            .filter(|(name, _)| names_alike(&text, name));
         let known = known.next().map(|(_, known)| known.clone());
-        known.unwrap_or_else(|| other(text))
+        known.unwrap_or_else(|| other(text.into()))
     }))
 }
 
