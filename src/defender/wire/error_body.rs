@@ -9,6 +9,8 @@
 //! | RFC 9457 | `{"title", "detail"}` |
 //! | Front Door and other gateways | HTML, or plain text |
 
+use std::cell::OnceCell;
+
 use serde::de::MapAccess;
 
 use super::json;
@@ -56,21 +58,17 @@ impl ErrorBody {
     }
 }
 
-fn object<R: Record>(body: &[u8]) -> Option<R::Item> {
-    json::<R>(body).ok()?.one().ok().flatten()
+fn object<R: for<'de> Record<'de, Item = R>>(body: &[u8]) -> Option<R> {
+    json::<R>(body, &OnceCell::new()).ok()?.one().ok().flatten()
 }
 
 #[derive(Default)]
 struct Outer(Option<ErrorBody>);
 
-impl Record for Outer {
+impl<'de> Record<'de> for Outer {
     type Item = Self;
 
-    fn property<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &[u8],
-        map: &mut A,
-    ) -> Result<(), A::Error> {
+    fn property<A: MapAccess<'de>>(&mut self, name: &[u8], map: &mut A) -> Result<(), A::Error> {
         if is(name, "error") {
             self.0 = map.next_value::<Shape<ErrorBody>>()?.one().ok().flatten();
             return Ok(());
@@ -83,14 +81,10 @@ impl Record for Outer {
     }
 }
 
-impl Record for ErrorBody {
+impl<'de> Record<'de> for ErrorBody {
     type Item = Self;
 
-    fn property<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &[u8],
-        map: &mut A,
-    ) -> Result<(), A::Error> {
+    fn property<A: MapAccess<'de>>(&mut self, name: &[u8], map: &mut A) -> Result<(), A::Error> {
         let any = |known: &[&str]| known.iter().any(|known| is(name, known));
         let field = if any(&["code", "error"]) {
             &mut self.code

@@ -19,6 +19,8 @@ mod shape;
 mod unknown;
 mod unread;
 
+use std::cell::OnceCell;
+
 use serde::Deserialize;
 use serde::de::MapAccess;
 
@@ -164,12 +166,13 @@ impl<T: FromWire> Page<T> {
     /// # Errors
     /// [`DecodeError`], if the body is not JSON, or has no list `value`.
     pub fn read(body: &[u8], as_of: Timestamp) -> Result<Self, DecodeError> {
-        let envelope = json::<Envelope<T>>(body)?.one().ok().flatten();
+        let mended = OnceCell::new();
+        let envelope = json::<Envelope<T>>(body, &mended)?.one().ok().flatten();
         let envelope = envelope.unwrap_or_default();
         if envelope.is_error {
             return Err(DecodeError::WithError);
         }
-        let names = unknown::<T::Record>(body);
+        let names = unknown::<T::Record<'_>>(body);
         let (next, mut list) = match (envelope.value, Found::of(envelope.alone)) {
             (Some(list), _) => (envelope.next, list),
             (None, alone) if T::ALONE && alone.is_one() => (Ok(None), List::of(alone)),
@@ -195,16 +198,16 @@ impl<T: FromWire> Page<T> {
     }
 }
 
-struct Envelope<T: FromWire> {
+struct Envelope<'de, T: FromWire> {
     value: Option<List<T>>,
     next: Read<NextLink>,
     /// Whether there is an error beside the list.
     is_error: bool,
     /// The record itself, where it comes without a list around it.
-    alone: T::Record,
+    alone: T::Record<'de>,
 }
 
-impl<T: FromWire> Default for Envelope<T> {
+impl<T: FromWire> Default for Envelope<'_, T> {
     fn default() -> Self {
         Self {
             value: None,
@@ -215,17 +218,13 @@ impl<T: FromWire> Default for Envelope<T> {
     }
 }
 
-impl<T: FromWire> Record for Envelope<T> {
+impl<'de, T: FromWire> Record<'de> for Envelope<'de, T> {
     type Item = Self;
 
-    fn property<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &[u8],
-        map: &mut A,
-    ) -> Result<(), A::Error> {
+    fn property<A: MapAccess<'de>>(&mut self, name: &[u8], map: &mut A) -> Result<(), A::Error> {
         if is(name, "value") {
             // What comes twice is one list in two parts.
-            if let Ok(Some(list)) = map.next_value::<Shape<T::Record>>()?.many() {
+            if let Ok(Some(list)) = map.next_value::<Shape<T::Record<'de>>>()?.many() {
                 self.value.get_or_insert_default().append(list);
             }
         } else if LINKS.iter().any(|link| is(name, link)) {
@@ -250,7 +249,11 @@ impl<T: FromWire> Record for Envelope<T> {
     }
 }
 
-fn json<R: Record>(body: &[u8]) -> Result<Shape<R>, DecodeError> {
+/// What a body holds, or `mended`, to which it is mended where it must be.
+fn json<'de, R: Record<'de>>(
+    body: &'de [u8],
+    mended: &'de OnceCell<String>,
+) -> Result<Shape<'de, R>, DecodeError> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let first = body.trim_ascii_start().first();
     match first {
@@ -260,13 +263,13 @@ fn json<R: Record>(body: &[u8]) -> Result<Shape<R>, DecodeError> {
     }
     match parse(body) {
         Err(DecodeError::Syntax { .. }) if matches!(first, Some(b'{' | b'[')) => {
-            parse(mend(body).as_bytes())
+            parse(mended.get_or_init(|| mend(body)).as_bytes())
         }
         parsed => parsed,
     }
 }
 
-fn parse<R: Record>(body: &[u8]) -> Result<Shape<R>, DecodeError> {
+fn parse<'de, R: Record<'de>>(body: &'de [u8]) -> Result<Shape<'de, R>, DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     Shape::deserialize(&mut deserializer)
         .and_then(|shape| deserializer.end().map(|()| shape))

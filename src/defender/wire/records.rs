@@ -3,6 +3,7 @@
 //! Facts: the service's `$metadata` (namespace `microsoft.windowsDefenderATP.api`)
 //! and the reference pages, which spell and name some properties differently.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::de::MapAccess;
 
 use super::errors::failure_reason;
 use super::lenient::Unreadable;
-use super::read::{count, flag, id, latest_status, scan_type, target_type, text, time};
+use super::read::{borrowed, count, flag, id, latest_status, scan_type, target_type, text, time};
 use super::shape::{Record, Shape, is, skip};
 use crate::clock::Timestamp;
 use crate::model::{
@@ -21,7 +22,7 @@ use crate::model::{
 pub trait FromWire: Sized {
     /// Its record.
     #[expect(private_bounds, reason = "sealed: only the types below")]
-    type Record: Record<Item = Self>;
+    type Record<'de>: Record<'de, Item = Self>;
     /// Whether the answer may be one record without a list around it.
     const ALONE: bool = false;
     /// The properties of the time without which all records together mean nothing.
@@ -37,7 +38,7 @@ pub trait FromWire: Sized {
 }
 
 impl FromWire for Definition {
-    type Record = DefinitionRecord;
+    type Record<'de> = DefinitionRecord<'de>;
     const TIMES: &[&str] = &["latestScan", "executionDateTime"];
 
     fn has_time(&self) -> bool {
@@ -50,7 +51,7 @@ impl FromWire for Definition {
 }
 
 impl FromWire for Agent {
-    type Record = AgentRecord;
+    type Record<'de> = AgentRecord;
     /// "Get agent by id" is documented with a list; an object would be usual.
     const ALONE: bool = true;
 
@@ -63,21 +64,21 @@ impl FromWire for Agent {
 /// Declares a record: its fields, the names of each, how it is read; the names of those that
 /// are of no use; the records within it; then what it becomes.
 macro_rules! record {
-    ($name:ident {
+    ($name:ident $(<$life:lifetime>)? {
         $($field:ident: $kind:ty = $($property:literal)|+ => $read:expr,)+
         $(; unused = $($unused:literal)|+)?
         $(; within = $within:expr)?
     } => $item:ty: $build:expr) => {
         #[derive(Default)]
-        pub struct $name {
+        pub struct $name $(<$life>)? {
             $($field: Option<$kind>,)+
             unreadable: Vec<&'static str>,
         }
 
-        impl Record for $name {
+        impl<'de> Record<'de> for $name $(<$life>)? {
             type Item = $item;
 
-            fn property<'de, A: MapAccess<'de>>(
+            fn property<A: MapAccess<'de>>(
                 &mut self,
                 name: &[u8],
                 map: &mut A,
@@ -116,18 +117,18 @@ mod session;
 
 // `scanAuthenticationParams` is left out on purpose. `target` and `createdBy` are read to keep
 // them out of the reason for a failure, and not kept.
-record! { DefinitionRecord {
+record! { DefinitionRecord<'de> {
     id: DefinitionId = "id" => id(DefinitionId::new),
     scan_name: Arc<str> = "scanName" => text,
     scan_type: ScanType = "scanType" => scan_type,
     target_type: TargetType = "targetType" => target_type,
     is_active: bool = "isActive" => flag,
     interval_hours: u32 = "intervalInHours" => count,
-    agent: ScannerAgent = "scannerAgent" => Shape::<ScannerAgent>::one,
-    latest: LatestScan = "latestScan" => Shape::<LatestScan>::one,
+    agent: ScannerAgent<'de> = "scannerAgent" => Shape::<ScannerAgent>::one,
+    latest: LatestScan<'de> = "latestScan" => Shape::<LatestScan>::one,
     troubleshoot_mode: bool = "isTroubleshootMode" => flag,
-    target: Arc<str> = "target" => text,
-    created_by: Arc<str> = "createdBy" => text,
+    target: Cow<'de, str> = "target" => borrowed,
+    created_by: Cow<'de, str> = "createdBy" => borrowed,
     ; unused = "orgId" | "advancedActiveConfiguration" | "scanAuthenticationParams"
     ; within = |record| {
         let latest = record.latest.iter().flat_map(Record::unreadable);
@@ -147,7 +148,7 @@ record! { DefinitionRecord {
     latest: record.latest.and_then(LatestScan::run),
 }) }
 
-impl DefinitionRecord {
+impl DefinitionRecord<'_> {
     fn failure_reason(&self) -> Option<Arc<str>> {
         let text = self.latest.as_ref()?.failure_reason.as_deref();
         let agent = self.agent.as_ref().and_then(|agent| agent.name.as_deref());
@@ -159,19 +160,19 @@ impl DefinitionRecord {
 }
 
 // Of a definition's agent only the id is kept: the list of agents has the rest.
-record! { ScannerAgent {
+record! { ScannerAgent<'de> {
     id: AgentId = "id" => id(AgentId::new),
-    name: Arc<str> = "machineName" => text,
+    name: Cow<'de, str> = "machineName" => borrowed,
 } => Self: Some }
 
 // A run without a time cannot be told from any other.
-record! { LatestScan {
+record! { LatestScan<'de> {
     status: ScanStatus = "status" => latest_status,
     at: Timestamp = "executionDateTime" => time,
-    failure_reason: Arc<str> = "failureReason" => text,
+    failure_reason: Cow<'de, str> = "failureReason" => borrowed,
 } => Self: Some }
 
-impl LatestScan {
+impl LatestScan<'_> {
     fn run(self) -> Option<Run> {
         Some(Run {
             at: self.at?,

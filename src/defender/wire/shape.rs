@@ -14,17 +14,13 @@ use super::lenient::{Read, Unreadable};
 use super::unread::Unread;
 
 /// Something that is read from an object, property by property.
-pub(super) trait Record: Default {
+pub(super) trait Record<'de>: Default {
     /// What becomes of it.
     type Item;
 
     /// Takes the property `name`, which may be spelled in any case. Must take `map`'s
     /// value exactly once.
-    fn property<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &[u8],
-        map: &mut A,
-    ) -> Result<(), A::Error>;
+    fn property<A: MapAccess<'de>>(&mut self, name: &[u8], map: &mut A) -> Result<(), A::Error>;
 
     /// The properties, known by name, whose values cannot be read: one for each such value.
     fn unreadable(&self) -> Vec<&'static str> {
@@ -46,7 +42,7 @@ pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> 
 }
 
 /// Where an object or a list of objects is expected: what was found.
-pub(super) enum Shape<R: Record> {
+pub(super) enum Shape<'de, R: Record<'de>> {
     /// `null`.
     Nothing,
     /// A plain value.
@@ -106,7 +102,7 @@ impl<T> List<T> {
 }
 
 impl<T> Found<T> {
-    pub(super) fn of<R: Record<Item = T>>(record: R) -> Self {
+    pub(super) fn of<'de, R: Record<'de, Item = T>>(record: R) -> Self {
         Self {
             unreadable: record.unreadable(),
             item: record.item(),
@@ -127,7 +123,7 @@ impl<T> Found<T> {
     }
 }
 
-impl<R: Record> Shape<R> {
+impl<'de, R: Record<'de>> Shape<'de, R> {
     /// The object, if it is one.
     pub(super) fn one(self) -> Read<R::Item> {
         match self {
@@ -148,16 +144,16 @@ impl<R: Record> Shape<R> {
     }
 }
 
-impl<'de, R: Record> Deserialize<'de> for Shape<R> {
+impl<'de, R: Record<'de>> Deserialize<'de> for Shape<'de, R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ShapeVisitor::<R, true>(PhantomData))
     }
 }
 
 /// A list's element, which is no list itself.
-struct Element<R: Record>(Found<R::Item>);
+struct Element<'de, R: Record<'de>>(Found<R::Item>);
 
-impl<'de, R: Record> Deserialize<'de> for Element<R> {
+impl<'de, R: Record<'de>> Deserialize<'de> for Element<'de, R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let shape = deserializer.deserialize_any(ShapeVisitor::<R, false>(PhantomData));
         shape.map(|shape| match shape {
@@ -204,49 +200,49 @@ impl<'de> Visitor<'de> for NameVisitor {
 /// `LISTS`: whether a list is read; inside a list, another is not.
 struct ShapeVisitor<R, const LISTS: bool>(PhantomData<R>);
 
-impl<'de, R: Record, const LISTS: bool> Visitor<'de> for ShapeVisitor<R, LISTS> {
-    type Value = Shape<R>;
+impl<'de, R: Record<'de>, const LISTS: bool> Visitor<'de> for ShapeVisitor<R, LISTS> {
+    type Value = Shape<'de, R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_unit<E>(self) -> Result<Shape<R>, E> {
+    fn visit_unit<E>(self) -> Result<Shape<'de, R>, E> {
         Ok(Shape::Nothing)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Shape<R>, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Shape<'de, R>, E> {
         Ok(Shape::Other)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Shape<R>, E> {
+    fn visit_i64<E>(self, _: i64) -> Result<Shape<'de, R>, E> {
         Ok(Shape::Other)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Shape<R>, E> {
+    fn visit_u64<E>(self, _: u64) -> Result<Shape<'de, R>, E> {
         Ok(Shape::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Shape<R>, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<Shape<'de, R>, E> {
         Ok(Shape::Other)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Shape<R>, E> {
+    fn visit_str<E>(self, _: &str) -> Result<Shape<'de, R>, E> {
         Ok(Shape::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Shape<R>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Shape<'de, R>, A::Error> {
         if !LISTS {
             return IgnoredAny.visit_seq(elements).map(|_| Shape::Other);
         }
         let mut list = List::default();
-        while let Some(Element::<R>(found)) = elements.next_element()? {
+        while let Some(Element::<'de, R>(found)) = elements.next_element()? {
             list.push(found);
         }
         Ok(Shape::Many(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape<R>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape<'de, R>, A::Error> {
         let mut record = R::default();
         while let Some(Name(name)) = map.next_key()? {
             record.property(&name, &mut map)?;

@@ -17,7 +17,7 @@ const MOST: usize = 10;
 const LONGEST: usize = 64;
 
 /// The names of unknown properties in the answer's first records and around them.
-pub(super) fn unknown<R: Record>(body: &[u8]) -> Vec<String> {
+pub(super) fn unknown<'de, R: Record<'de>>(body: &'de [u8]) -> Vec<String> {
     let mut names = BTreeSet::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     // Whether the answer can be read at all is not the question here.
@@ -31,7 +31,7 @@ struct Names<'n, R> {
     record: PhantomData<R>,
 }
 
-impl<'n, R: Record> Names<'n, R> {
+impl<'n, R> Names<'n, R> {
     fn into(names: &'n mut BTreeSet<String>) -> Self {
         Self {
             names,
@@ -42,14 +42,14 @@ impl<'n, R: Record> Names<'n, R> {
     fn add(&mut self, name: &[u8]) {
         // "@odata.context" and the like.
         let is_annotation = name.starts_with(b"@") || name.starts_with(b"odata.");
-        if !R::knows(name) && !is_annotation && self.names.len() < MOST {
+        if !is_annotation && self.names.len() < MOST {
             let name = scrub(&String::from_utf8_lossy(name), &[]);
             self.names.insert(name.chars().take(LONGEST).collect());
         }
     }
 }
 
-impl<'de, R: Record> DeserializeSeed<'de> for Names<'_, R> {
+impl<'de, R: Record<'de>> DeserializeSeed<'de> for Names<'_, R> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -58,7 +58,7 @@ impl<'de, R: Record> DeserializeSeed<'de> for Names<'_, R> {
 }
 
 /// What is neither a list nor an object is an error of the default implementations.
-impl<'de, R: Record> Visitor<'de> for Names<'_, R> {
+impl<'de, R: Record<'de>> Visitor<'de> for Names<'_, R> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +82,9 @@ impl<'de, R: Record> Visitor<'de> for Names<'_, R> {
             if is(&name, "value") {
                 map.next_value_seed(Names::<R>::into(self.names))?;
             } else {
-                self.add(&name);
+                if !R::knows(&name) {
+                    self.add(&name);
+                }
                 map.next_value::<IgnoredAny>()?;
             }
         }

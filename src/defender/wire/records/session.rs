@@ -1,5 +1,6 @@
 //! Sessions: as history by definition tells of them, and as history by session does.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde::de::MapAccess;
 
 use super::super::errors::{FailedTarget, session_errors};
 use super::super::lenient::{Read, Unreadable};
-use super::super::read::{count, id, length, session_id, session_status, text, time};
+use super::super::read::{borrowed, count, id, length, session_id, session_status, time};
 use super::super::shape::{Record, Shape, is, skip};
 use super::{FromWire, unknown};
 use crate::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::model::{
 };
 
 impl FromWire for Session {
-    type Record = SessionRecord;
+    type Record<'de> = SessionRecord<'de>;
 
     fn forget_after(&mut self, latest: Timestamp) {
         self.last_scanned.take_if(|at| *at > latest);
@@ -24,12 +25,12 @@ impl FromWire for Session {
 }
 
 impl FromWire for SessionDetails {
-    type Record = DetailsRecord;
+    type Record<'de> = DetailsRecord<'de>;
 
     fn forget_after(&mut self, _latest: Timestamp) {}
 }
 
-record! { SessionRecord {
+record! { SessionRecord<'de> {
     definition_id: DefinitionId
         = "scanDefinitionId" | "scanDefinitionIds" => id(DefinitionId::new),
     id: SessionId = "sessionId" | "sessionIds" => session_id,
@@ -37,8 +38,8 @@ record! { SessionRecord {
     status: ScanStatus = "scanStatus" => session_status,
     targets: u32 = "numberOfTargets" => count,
     targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
-    scanned: Vec<TargetRecord> = "scannedTargets" | "listScannedTargets" => scanned_targets,
-    error: Arc<str> = "generalErrorMessage" => text,
+    scanned: Vec<TargetRecord<'de>> = "scannedTargets" | "listScannedTargets" => scanned_targets,
+    error: Cow<'de, str> = "generalErrorMessage" => borrowed,
     ; unused = "orgId" | "scannerId"
     ; within = |record| within(record.scanned.as_ref())
 } => Session: |record| {
@@ -54,12 +55,12 @@ record! { SessionRecord {
 } }
 
 // Which definition it is of, and how it went, is known of a session that is asked for by its id.
-record! { DetailsRecord {
+record! { DetailsRecord<'de> {
     id: SessionId = "sessionId" | "sessionIds" => session_id,
     targets: u32 = "numberOfTargets" => count,
     targets_succeeded: u32 = "numberOfSuccessfullyScannedTargets" => count,
-    scanned: Vec<TargetRecord> = "scannedTargets" | "listScannedTargets" => scanned_targets,
-    error: Arc<str> = "generalErrorMessage" => text,
+    scanned: Vec<TargetRecord<'de>> = "scannedTargets" | "listScannedTargets" => scanned_targets,
+    error: Cow<'de, str> = "generalErrorMessage" => borrowed,
     ; unused = "scanDefinitionId" | "scanDefinitionIds" | "lastScanned" | "scanStatus" | "orgId"
         | "scannerId"
     ; within = |record| within(record.scanned.as_ref())
@@ -70,16 +71,16 @@ record! { DetailsRecord {
     })
 } }
 
-record! { TargetRecord {
+record! { TargetRecord<'de> {
     duration: Duration = "scanDuration" => length,
-    ip: Arc<str> = "ip" => text,
-    hostname: Arc<str> = "hostname" => text,
+    ip: Cow<'de, str> = "ip" => borrowed,
+    hostname: Cow<'de, str> = "hostname" => borrowed,
     status: ScanStatus = "scanStatus" => session_status,
-    error: Arc<str> = "errorMessage" => text,
+    error: Cow<'de, str> = "errorMessage" => borrowed,
 } => Self: Some }
 
 /// What cannot be read of targets.
-fn within(scanned: Option<&Vec<TargetRecord>>) -> Vec<&'static str> {
+fn within(scanned: Option<&Vec<TargetRecord<'_>>>) -> Vec<&'static str> {
     let scanned = scanned.into_iter().flatten();
     scanned.flat_map(Record::unreadable).collect()
 }
@@ -87,7 +88,7 @@ fn within(scanned: Option<&Vec<TargetRecord>>) -> Vec<&'static str> {
 fn details(
     total: Option<u32>,
     succeeded: Option<u32>,
-    scanned: Option<Vec<TargetRecord>>,
+    scanned: Option<Vec<TargetRecord<'_>>>,
     error: Option<&str>,
 ) -> Details {
     let scanned = scanned.unwrap_or_default();
@@ -98,14 +99,14 @@ fn details(
     }
 }
 
-fn durations(scanned: &[TargetRecord]) -> Vec<Duration> {
+fn durations(scanned: &[TargetRecord<'_>]) -> Vec<Duration> {
     scanned
         .iter()
         .filter_map(|target| target.duration)
         .collect()
 }
 
-fn errors(general: Option<&str>, scanned: &[TargetRecord]) -> Option<Arc<SessionErrors>> {
+fn errors(general: Option<&str>, scanned: &[TargetRecord<'_>]) -> Option<Arc<SessionErrors>> {
     let targets = scanned.iter().map(|target| FailedTarget {
         names: [target.ip.as_deref(), target.hostname.as_deref()],
         status: target.status.as_ref(),
@@ -114,6 +115,6 @@ fn errors(general: Option<&str>, scanned: &[TargetRecord]) -> Option<Arc<Session
     session_errors(general, &targets.collect::<Vec<_>>())
 }
 
-fn scanned_targets(value: Shape<TargetRecord>) -> Read<Vec<TargetRecord>> {
+fn scanned_targets<'de>(value: Shape<'de, TargetRecord<'de>>) -> Read<Vec<TargetRecord<'de>>> {
     Ok(value.many()?.map(|list| list.items))
 }
