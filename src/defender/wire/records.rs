@@ -95,10 +95,10 @@ macro_rules! record {
                 skip(map)
             }
 
-            fn unreadable(&self) -> Vec<&'static str> {
-                let within: [fn(&Self) -> Vec<&'static str>; _] = [|_| Vec::new() $(, $within)?];
-                let within = within.into_iter().flat_map(|within| within(self));
-                self.unreadable.iter().copied().chain(within).collect()
+            fn unreadable(&self, into: &mut Vec<&'static str>) {
+                into.extend(&self.unreadable);
+                $(let within: fn(&Self, &mut Vec<&'static str>) = $within;
+                within(self, into);)?
             }
 
             fn knows(name: &[u8]) -> bool {
@@ -130,9 +130,9 @@ record! { DefinitionRecord<'de> {
     target: Cow<'de, str> = "target" => borrowed,
     created_by: Cow<'de, str> = "createdBy" => borrowed,
     ; unused = "orgId" | "advancedActiveConfiguration" | "scanAuthenticationParams"
-    ; within = |record| {
-        let latest = record.latest.iter().flat_map(Record::unreadable);
-        latest.chain(record.agent.iter().flat_map(Record::unreadable)).collect()
+    ; within = |record, into| {
+        record.latest.iter().for_each(|latest| latest.unreadable(into));
+        record.agent.iter().for_each(|agent| agent.unreadable(into));
     }
 } => Definition: |record| Some(Definition {
     failure_reason: record.failure_reason(),

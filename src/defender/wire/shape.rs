@@ -22,10 +22,8 @@ pub(super) trait Record<'de>: Default {
     /// value exactly once.
     fn property<A: MapAccess<'de>>(&mut self, name: &[u8], map: &mut A) -> Result<(), A::Error>;
 
-    /// The properties, known by name, whose values cannot be read: one for each such value.
-    fn unreadable(&self) -> Vec<&'static str> {
-        Vec::new()
-    }
+    /// Adds the properties, known by name, whose values cannot be read: one for each such value.
+    fn unreadable(&self, _into: &mut Vec<&'static str>) {}
 
     /// Whether `name` is read, or known to be of no use.
     fn knows(_name: &[u8]) -> bool {
@@ -103,9 +101,11 @@ impl<T> List<T> {
 
 impl<T> Found<T> {
     pub(super) fn of<'de, R: Record<'de, Item = T>>(record: R) -> Self {
+        let mut unreadable = Vec::new();
+        record.unreadable(&mut unreadable);
         Self {
-            unreadable: record.unreadable(),
             item: record.item(),
+            unreadable,
         }
     }
 

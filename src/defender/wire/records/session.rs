@@ -41,7 +41,7 @@ record! { SessionRecord<'de> {
     scanned: Vec<TargetRecord<'de>> = "scannedTargets" | "listScannedTargets" => scanned_targets,
     error: Cow<'de, str> = "generalErrorMessage" => borrowed,
     ; unused = "orgId" | "scannerId"
-    ; within = |record| within(record.scanned.as_ref())
+    ; within = |record, into| within(record.scanned.as_ref(), into)
 } => Session: |record| {
     let says_something =
         record.id.is_some() || record.last_scanned.is_some() || record.status.is_some();
@@ -63,7 +63,7 @@ record! { DetailsRecord<'de> {
     error: Cow<'de, str> = "generalErrorMessage" => borrowed,
     ; unused = "scanDefinitionId" | "scanDefinitionIds" | "lastScanned" | "scanStatus" | "orgId"
         | "scannerId"
-    ; within = |record| within(record.scanned.as_ref())
+    ; within = |record, into| within(record.scanned.as_ref(), into)
 } => SessionDetails: |record| {
     Some(SessionDetails {
         details: details(record.targets, record.targets_succeeded, record.scanned, record.error.as_deref()),
@@ -80,9 +80,9 @@ record! { TargetRecord<'de> {
 } => Self: Some }
 
 /// What cannot be read of targets.
-fn within(scanned: Option<&Vec<TargetRecord<'_>>>) -> Vec<&'static str> {
+fn within(scanned: Option<&Vec<TargetRecord<'_>>>, into: &mut Vec<&'static str>) {
     let scanned = scanned.into_iter().flatten();
-    scanned.flat_map(Record::unreadable).collect()
+    scanned.for_each(|target| target.unreadable(into));
 }
 
 fn details(
