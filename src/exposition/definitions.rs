@@ -113,7 +113,7 @@ impl Written for TenantDefinition {
         let chunks = FAMILIES.iter().map(|(metric, content)| {
             let mut text = String::new();
             if !metrics.publishes(metric.name) {
-                return Chunk::of(text);
+                return Chunk::of(&text);
             }
             let mut lines = SampleWriter::new(metric, &mut text);
             match content {
@@ -137,7 +137,7 @@ impl Written for TenantDefinition {
                     }
                 }
             }
-            Chunk::of(text)
+            Chunk::of(&text)
         });
         chunks.collect()
     }

@@ -175,7 +175,7 @@ mod tests {
             let text = sources
                 .iter()
                 .map(|Source(number, word)| format!("{number} {word}\n"));
-            vec![Chunk::of(text.collect())]
+            vec![Chunk::of(&text.collect::<String>())]
         }
     }
 

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::model::health::Collector;
 
 /// What the value of a sample is worked out from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum ValueSource {
     /// How long ago that was.
     Age(Timestamp),
@@ -47,11 +47,13 @@ impl Samples {
         self.values.push((self.starts.len(), source));
     }
 
-    /// The same, without the room that they might have grown into.
-    pub(super) fn packed(mut self) -> Self {
-        self.starts.shrink_to_fit();
-        self.values.shrink_to_fit();
-        self
+    /// A copy of the right size: it leaves fewer gaps in memory than what was grown and shrunk.
+    pub(super) fn packed(&self) -> Self {
+        Self {
+            starts: self.starts.clone(),
+            values: self.values.clone(),
+            last: Mutex::default(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

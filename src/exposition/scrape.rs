@@ -55,7 +55,7 @@ fn rest_of(
     let mut rest = String::new();
     own.write(&mut rest, format, metrics, wanted);
     rest.push_str(format.end());
-    Chunk::of(rest)
+    Chunk::of(&rest)
 }
 
 impl Scrape {

@@ -155,7 +155,7 @@ impl Written for Arc<TenantView> {
 
     fn render(tenants: &[Self], metrics: &Metrics) -> Vec<Chunk> {
         let chunks = FAMILIES.iter().map(|(metric, content)| match content {
-            _ if !metrics.publishes(metric.name) => Chunk::of(String::new()),
+            _ if !metrics.publishes(metric.name) => Chunk::of(""),
             Content::Lines(write) => {
                 let mut text = String::new();
                 let mut lines = SampleWriter::new(metric, &mut text);
@@ -163,7 +163,7 @@ impl Written for Arc<TenantView> {
                     lines.created(metrics.created(tenant.health.created));
                     write(&mut lines, tenant);
                 }
-                Chunk::of(text)
+                Chunk::of(&text)
             }
             Content::Used => Chunk::PerScrape(Arc::new(used(metric, tenants))),
         });

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,33 +14,43 @@ use time::format_description::well_known::Rfc3339;
 pub const AHEAD: Duration = Duration::from_hours(24);
 
 /// A moment of wall-clock time, in whole milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+///
+/// An optional one is as large: it is kept as the distance from a moment that is none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(NonZeroU64);
+
+/// The bit of the sign. With it the other way round, signed numbers are in the order of unsigned
+/// ones, and the least is zero.
+const SIGN: u64 = 1 << 63;
 
 impl Timestamp {
-    /// The moment `millis` milliseconds after the Unix epoch.
+    /// The moment `millis` milliseconds after the Unix epoch; for the least number, the one
+    /// after it.
     #[must_use]
     pub const fn from_unix_millis(millis: i64) -> Self {
-        Self(millis)
+        match NonZeroU64::new(millis.cast_unsigned() ^ SIGN) {
+            Some(distance) => Self(distance),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub const fn unix_millis(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// Seconds since the Unix epoch, as Prometheus wants them.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "exact below the year 280 000")]
     pub fn unix_seconds(self) -> f64 {
-        self.0 as f64 / 1000.0
+        self.unix_millis() as f64 / 1000.0
     }
 
     /// How long ago `earlier` was; zero if it lies in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        let millis = self.0.saturating_sub(earlier.0);
+        let millis = self.unix_millis().saturating_sub(earlier.unix_millis());
         Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 }
@@ -48,7 +59,7 @@ impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(saturating_millis(rhs)))
+        Self::from_unix_millis(self.unix_millis().saturating_add(saturating_millis(rhs)))
     }
 }
 
@@ -56,19 +67,28 @@ impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_sub(saturating_millis(rhs)))
+        Self::from_unix_millis(self.unix_millis().saturating_sub(saturating_millis(rhs)))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Timestamp")
+            .field(&self.unix_millis())
+            .finish()
     }
 }
 
 /// RFC 3339 in UTC, or the bare number of milliseconds outside the years 0 to 9999.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let formatted = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .ok()
-            .and_then(|moment| moment.format(&Rfc3339).ok());
+        let formatted =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.unix_millis()) * 1_000_000)
+                .ok()
+                .and_then(|moment| moment.format(&Rfc3339).ok());
         match formatted {
             Some(text) => f.write_str(&text),
-            None => write!(f, "{}ms", self.0),
+            None => write!(f, "{}ms", self.unix_millis()),
         }
     }
 }
@@ -222,15 +242,12 @@ impl Clock {
         match &self.0 {
             Source::System => {
                 let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
-                Timestamp(i64::try_from(now).unwrap_or(i64::MAX))
+                Timestamp::from_unix_millis(i64::try_from(now).unwrap_or(i64::MAX))
             }
             Source::Anchored(anchor) => {
                 let moment = anchor.wall + anchor.origin.elapsed() * anchor.speed;
-                Timestamp(
-                    moment
-                        .0
-                        .saturating_add(anchor.jumped.load(Ordering::Relaxed)),
-                )
+                let jumped = anchor.jumped.load(Ordering::Relaxed);
+                Timestamp::from_unix_millis(moment.unix_millis().saturating_add(jumped))
             }
         }
     }
@@ -329,6 +346,17 @@ mod tests {
         clock.jump(-5_000);
         assert_eq!(clock.wall(), Timestamp::from_unix_millis(-4_000));
         assert_eq!(clock.uptime(), before);
+    }
+
+    #[test]
+    fn moments_are_in_the_order_of_their_numbers_and_take_no_room_for_none() {
+        let numbers = [i64::MIN + 1, -1_000, -1, 0, 1, 1_000, i64::MAX];
+        let moments = numbers.map(Timestamp::from_unix_millis);
+        assert!(moments.is_sorted_by(|earlier, later| earlier < later));
+        assert_eq!(moments.map(Timestamp::unix_millis), numbers);
+        assert_eq!(Timestamp::from_unix_millis(i64::MIN), moments[0]);
+        assert_eq!(format!("{:?}", moments[1]), "Timestamp(-1000)");
+        assert_eq!(size_of::<Option<Timestamp>>(), size_of::<i64>());
     }
 
     #[test]
