@@ -4,11 +4,14 @@
 //! ```text
 //! (budget, number / 64)  for each collector and boot: its calls, or those that may be made
 //! ```
+//!
+//! Budgets have numbers in the order in which they were first held, because those that are held
+//! one after the other also call one after the other, and so share pages.
 
 use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::StoreError;
 use super::rows::{self, millis, moment};
@@ -16,7 +19,10 @@ use crate::budget::Call;
 use crate::clock::Uptime;
 use crate::model::health::Collector;
 
-pub(super) const CALLS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("call_log");
+pub(super) const CALLS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("call_log");
+
+/// The numbers of budgets, and by an empty name the next one.
+pub(super) const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
 
 /// Calls in one row, at most.
 const IN_ROW: u64 = 64;
@@ -109,8 +115,9 @@ pub(super) fn change(
     oldest: u64,
     calls: &[Change],
 ) -> Result<(), StoreError> {
+    let of = number(writing, budget)?;
     let mut table = writing.open_table(CALLS)?;
-    table.retain_in((budget, 0)..(budget, oldest / IN_ROW), |_, _| false)?;
+    table.retain_in((of, 0)..(of, oldest / IN_ROW), |_, _| false)?;
     // Of this one, too, calls may be forgotten.
     let mut rows = BTreeMap::from([(oldest / IN_ROW, BTreeMap::new())]);
     for (number, call) in calls {
@@ -118,7 +125,7 @@ pub(super) fn change(
         row.insert(*number, call.clone());
     }
     for (row, changes) in rows {
-        let key = (budget, row);
+        let key = (of, row);
         let saved = table.get(key)?.map(|saved| saved.value().to_vec());
         let mut calls = BTreeMap::new();
         if let Some(saved) = &saved {
@@ -145,19 +152,41 @@ pub(super) fn change(
 
 /// Forgets all calls of a budget.
 pub(super) fn forget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
-    let mut table = writing.open_table(CALLS)?;
-    table.retain_in((budget, 0)..=(budget, u64::MAX), |_, _| false)?;
+    let mut numbers = writing.open_table(NUMBERS)?;
+    let number = numbers.remove(budget)?.map(|number| number.value());
+    if let Some(number) = number {
+        let mut table = writing.open_table(CALLS)?;
+        table.retain_in((number, 0)..=(number, u64::MAX), |_, _| false)?;
+    }
     Ok(())
+}
+
+/// The number of a budget, which gets one if it has none.
+fn number(writing: &WriteTransaction, budget: &str) -> Result<u64, StoreError> {
+    let mut numbers = writing.open_table(NUMBERS)?;
+    let value = |name: &str| Ok::<_, StoreError>(numbers.get(name)?.map(|number| number.value()));
+    if let Some(number) = value(budget)? {
+        return Ok(number);
+    }
+    let next = value("")?.unwrap_or_default();
+    numbers.insert(budget, next)?;
+    numbers.insert("", next + 1)?;
+    Ok(next)
 }
 
 /// All calls of a budget, or of the tenant by whose name schema 2 kept them, and whether all of
 /// their rows could be read.
 pub(super) fn read(
-    table: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    reading: &ReadTransaction,
     owner: &str,
 ) -> Result<(BTreeMap<u64, CallRow>, bool), StoreError> {
     let (mut calls, mut is_whole) = (BTreeMap::new(), true);
-    for row in table.range((owner, 0)..=(owner, u64::MAX))? {
+    let number = reading.open_table(NUMBERS)?.get(owner)?;
+    let Some(number) = number.map(|number| number.value()) else {
+        return Ok((calls, is_whole));
+    };
+    let rows = reading.open_table(CALLS)?;
+    for row in rows.range((number, 0)..=(number, u64::MAX))? {
         let row = decode(owner, row?.1.value());
         is_whole &= row.is_some();
         calls.extend(row.into_iter().flatten());
@@ -249,8 +278,7 @@ mod tests {
 
     fn saved(database: &Database, budget: &str) -> (BTreeMap<u64, CallRow>, bool) {
         let reading = database.begin_read().expect("it needs no disk");
-        let table = reading.open_table(CALLS).expect("it was written");
-        read(&table, budget).expect("it can be read")
+        read(&reading, budget).expect("it can be read")
     }
 
     fn a_call(at: u64) -> CallRow {
@@ -314,7 +342,7 @@ mod tests {
         write(&database, "budget", 0, &calls);
         let writing = database.begin_write().unwrap();
         let mut table = writing.open_table(CALLS).unwrap();
-        table.insert(("budget", 0), &b"no row"[..]).unwrap();
+        table.insert((0, 0), &b"no row"[..]).unwrap();
         drop(table);
         writing.commit().unwrap();
         let (known, is_whole) = saved(&database, "budget");

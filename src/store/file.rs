@@ -306,6 +306,7 @@ fn schema(database: &Database) -> Result<u64, StoreError> {
     }
     writing.open_table(META)?.insert(SCHEMA, VERSION)?;
     writing.open_table(call_log::CALLS)?;
+    writing.open_table(call_log::NUMBERS)?;
     writing.open_table(BUDGETS)?;
     writing.open_table(DEFINITIONS)?;
     writing.open_table(TENANTS)?;

@@ -169,12 +169,11 @@ fn read(
     let reading = database.begin_read()?;
     let name = tenant.as_str();
 
-    let log = reading.open_table(call_log::CALLS)?;
     let mut is_whole = true;
     // Schema 2 kept calls by the name of the tenant.
     for owner in [budget.as_str(), name] {
         let next = loaded.calls.last().map_or(0, |(number, _)| number + 1);
-        let (calls, are_all) = call_log::read(&log, owner)?;
+        let (calls, are_all) = call_log::read(&reading, owner)?;
         is_whole &= are_all;
         let calls = calls.into_iter();
         loaded.calls.extend(

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! call_log     (budget, number / 64) calls, and those that may be made; durable before a request leaves
+//! numbers      budget                what `call_log` calls it
 //! budgets      budget                who held it until when, and whether it runs on the reserve
 //! definitions  (tenant, definition)  a scan with its counters, when it was fetched
 //! tenants      tenant                batch size, pause, counters that seldom change
