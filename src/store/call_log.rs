@@ -138,13 +138,11 @@ pub(super) fn change(
             };
         }
         calls.retain(|number, _| *number >= oldest);
-        if calls.is_empty() {
-            table.remove(key)?;
-            continue;
-        }
-        let row = encode(calls)?;
-        if saved.as_ref() != Some(&row) {
-            table.insert(key, row.as_slice())?;
+        let row = (!calls.is_empty()).then(|| encode(calls)).transpose()?;
+        match &row {
+            _ if row == saved => {}
+            Some(row) => drop(table.insert(key, row.as_slice())?),
+            None => drop(table.remove(key)?),
         }
     }
     Ok(())
