@@ -13,24 +13,32 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
-use super::StoreError;
 use super::rows::{self, millis, moment};
+use super::{BUDGETS, StoreError};
 use crate::budget::Call;
 use crate::clock::Uptime;
 use crate::model::health::Collector;
 
 pub(super) const CALLS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("call_log");
 
-/// The numbers of budgets, and by an empty name the next one.
+/// The numbers of budgets, or of tenants by whose names schema 2 kept calls; and by an empty
+/// name the next one.
 pub(super) const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
 
 /// Calls in one row, at most.
 const IN_ROW: u64 = 64;
 
-/// The number of a call, and its row; `None` if it is forgotten.
-pub(super) type Change = (u64, Option<CallRow>);
+/// The row under which one that cannot be read is kept: its calls are not known.
+const UNREADABLE: u64 = u64::MAX;
 
-/// A call. Uptimes count only in the boot in which they were taken.
+/// No call has this number, nor a higher one.
+const MOST: u64 = u64::MAX / 2;
+
+/// The number of a call, and what is known of it; `None` if it is forgotten.
+pub(super) type Entry = (u64, Option<CallRow>);
+
+/// A call: until schema 3, a row of its own. Uptimes count only in the boot in which they were
+/// taken.
 #[derive(Clone, Debug, PartialEq, Decode)]
 pub(super) struct CallRow {
     /// The label of the collector.
@@ -95,7 +103,7 @@ impl CallRow {
         let collector = Collector::from_label(&self.collector).unwrap_or(Collector::History);
         let sent = moment(self.sent_ms);
         let (sent, answered) = if same_boot && sent <= now {
-            (sent, self.answered_ms.map(moment))
+            (sent, self.answered_ms.map(|at| moment(at).min(now)))
         } else {
             (now, None)
         };
@@ -108,14 +116,15 @@ impl CallRow {
 }
 
 /// Writes calls as they were made, and those that may be made, and forgets others: those that are
-/// `None`, and those with lower numbers than `oldest`.
+/// `None`, and those with lower numbers than `oldest`. A row that cannot be read is replaced, but
+/// kept as a sign that calls are missing, until [`complete`] is called.
 pub(super) fn change(
     writing: &WriteTransaction,
     budget: &str,
     oldest: u64,
-    calls: &[Change],
+    calls: &[Entry],
 ) -> Result<(), StoreError> {
-    let of = number(writing, budget)?;
+    let of = budget_number(writing, budget)?;
     let mut table = writing.open_table(CALLS)?;
     table.retain_in((of, 0)..(of, oldest / IN_ROW), |_, _| false)?;
     // Of this one, too, calls may be forgotten.
@@ -129,7 +138,10 @@ pub(super) fn change(
         let saved = table.get(key)?.map(|saved| saved.value().to_vec());
         let mut calls = BTreeMap::new();
         if let Some(saved) = &saved {
-            calls.extend(decode(budget, saved).into_iter().flatten());
+            match decode(budget, row, saved) {
+                Some(known) => calls.extend(known),
+                None => drop(table.insert((of, UNREADABLE), saved.as_slice())?),
+            }
         }
         for (number, call) in changes {
             match call {
@@ -148,6 +160,24 @@ pub(super) fn change(
     Ok(())
 }
 
+/// Says that calls of the budget are missing, as `row` cannot be read.
+pub(super) fn incomplete(
+    writing: &WriteTransaction,
+    budget: &str,
+    row: &[u8],
+) -> Result<(), StoreError> {
+    let of = budget_number(writing, budget)?;
+    writing.open_table(CALLS)?.insert((of, UNREADABLE), row)?;
+    Ok(())
+}
+
+/// Says that all calls of the budget are known, or accounted for by its reserve.
+pub(super) fn complete(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
+    let of = budget_number(writing, budget)?;
+    writing.open_table(CALLS)?.remove((of, UNREADABLE))?;
+    Ok(())
+}
+
 /// Forgets all calls of a budget.
 pub(super) fn forget(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
     let mut numbers = writing.open_table(NUMBERS)?;
@@ -160,20 +190,19 @@ pub(super) fn forget(writing: &WriteTransaction, budget: &str) -> Result<(), Sto
 }
 
 /// The number of a budget, which gets one if it has none.
-fn number(writing: &WriteTransaction, budget: &str) -> Result<u64, StoreError> {
+fn budget_number(writing: &WriteTransaction, budget: &str) -> Result<u64, StoreError> {
     let mut numbers = writing.open_table(NUMBERS)?;
-    let value = |name: &str| Ok::<_, StoreError>(numbers.get(name)?.map(|number| number.value()));
-    if let Some(number) = value(budget)? {
-        return Ok(number);
+    if let Some(number) = numbers.get(budget)? {
+        return Ok(number.value());
     }
-    let next = value("")?.unwrap_or_default();
+    let next = numbers.get("")?.map_or(0, |number| number.value());
     numbers.insert(budget, next)?;
-    numbers.insert("", next + 1)?;
+    numbers.insert("", next.saturating_add(1))?;
     Ok(next)
 }
 
-/// All calls of a budget, or of the tenant by whose name schema 2 kept them, and whether all of
-/// their rows could be read.
+/// All calls of a budget, or of the tenant by whose name schema 2 kept them, and whether none is
+/// missing.
 pub(super) fn read(
     reading: &ReadTransaction,
     owner: &str,
@@ -181,11 +210,14 @@ pub(super) fn read(
     let (mut calls, mut is_whole) = (BTreeMap::new(), true);
     let number = reading.open_table(NUMBERS)?.get(owner)?;
     let Some(number) = number.map(|number| number.value()) else {
-        return Ok((calls, is_whole));
+        // Whoever holds a budget gives it one.
+        let is_held = reading.open_table(BUDGETS)?.get(owner)?.is_some();
+        return Ok((calls, !is_held));
     };
     let rows = reading.open_table(CALLS)?;
     for row in rows.range((number, 0)..=(number, u64::MAX))? {
-        let row = decode(owner, row?.1.value());
+        let (key, row) = row?;
+        let row = decode(owner, key.value().1, row.value());
         is_whole &= row.is_some();
         calls.extend(row.into_iter().flatten());
     }
@@ -212,12 +244,18 @@ fn encode(calls: BTreeMap<u64, CallRow>) -> Result<Vec<u8>, StoreError> {
     rows::encode(&groups.collect::<Vec<_>>())
 }
 
-/// The calls of a row; that one cannot be read is logged.
+/// The calls of a row, unless it cannot be read, or has calls of another one.
 pub(super) fn decode(
     owner: &str,
+    number: u64,
     row: &[u8],
 ) -> Option<impl Iterator<Item = (u64, CallRow)> + use<>> {
     let groups = rows::read::<Vec<GroupRow>>(owner, row)?;
+    let mut calls = groups.iter().flat_map(|group| &group.calls);
+    let is_its_own = |call: &TimesRow| call.number / IN_ROW == number && call.number < MOST;
+    if !calls.all(is_its_own) {
+        return None;
+    }
     Some(groups.into_iter().flat_map(|group| {
         let GroupRow {
             collector,
@@ -240,7 +278,7 @@ pub(super) fn decode(
 pub(super) fn made<'c>(
     calls: impl IntoIterator<Item = &'c (u64, Call)>,
     boot_id: Option<&str>,
-) -> impl Iterator<Item = Change> {
+) -> impl Iterator<Item = Entry> {
     let calls = calls.into_iter();
     calls.map(move |(number, call)| (*number, Some(CallRow::of(call, boot_id))))
 }
@@ -248,7 +286,7 @@ pub(super) fn made<'c>(
 /// Calls that may be made.
 pub(super) fn leased(
     numbers: impl IntoIterator<Item = (u64, Collector)>,
-) -> impl Iterator<Item = Change> {
+) -> impl Iterator<Item = Entry> {
     let numbers = numbers.into_iter();
     numbers.map(|(number, collector)| (number, Some(CallRow::leased(collector))))
 }
@@ -268,7 +306,7 @@ mod tests {
         memory.expect("it needs no disk")
     }
 
-    fn write(database: &Database, budget: &str, oldest: u64, calls: &[Change]) {
+    fn write(database: &Database, budget: &str, oldest: u64, calls: &[Entry]) {
         let writing = database.begin_write().expect("nobody else writes");
         change(&writing, budget, oldest, calls).expect("it can be written");
         writing.commit().expect("it needs no disk");
@@ -290,7 +328,7 @@ mod tests {
     }
 
     /// One that is leased, made in this boot or another, or forgotten.
-    fn any_change() -> impl Strategy<Value = Change> {
+    fn any_change() -> impl Strategy<Value = Entry> {
         let row = prop_oneof![
             Just(Some(CallRow::leased(Collector::Definitions))),
             (0_u64..1 << 40).prop_map(|at| Some(a_call(at))),
@@ -332,24 +370,45 @@ mod tests {
         }
     }
 
-    /// A damaged row costs its calls alone, and is told of, until it is written anew.
+    fn write_row(database: &Database, row: u64, bytes: &[u8]) {
+        let writing = database.begin_write().expect("nobody else writes");
+        let mut table = writing.open_table(CALLS).expect("it can be opened");
+        table.insert((0, row), bytes).expect("it needs no disk");
+        drop(table);
+        writing.commit().expect("it needs no disk");
+    }
+
+    /// A damaged row costs its calls alone, and is told of, also once others are written in its
+    /// place, until the one who knows says that all is well.
     #[test]
     fn a_damaged_row_is_noticed() {
-        let database = database();
         let calls = [1, 100].map(|number| (number, Some(a_call(number))));
-        write(&database, "budget", 0, &calls);
-        let writing = database.begin_write().unwrap();
-        let mut table = writing.open_table(CALLS).unwrap();
-        table.insert((0, 0), &b"no row"[..]).unwrap();
-        drop(table);
-        writing.commit().unwrap();
+        let of_another_row = encode(BTreeMap::from([(64, a_call(1))])).unwrap();
+        for damaged in [b"no row", of_another_row.as_slice()] {
+            let database = database();
+            write(&database, "budget", 0, &calls);
+            write_row(&database, 0, damaged);
+            let (known, is_whole) = saved(&database, "budget");
+            assert_eq!(known.into_keys().collect::<Vec<_>>(), [100]);
+            assert!(!is_whole);
+            write(&database, "budget", 0, &calls);
+            let (known, is_whole) = saved(&database, "budget");
+            assert_eq!((known.len(), is_whole), (2, false));
+            let writing = database.begin_write().unwrap();
+            complete(&writing, "budget").unwrap();
+            writing.commit().unwrap();
+            assert!(saved(&database, "budget").1);
+        }
+    }
+
+    /// Whoever wrote it, no number is so large that the next one is none.
+    #[test]
+    fn a_number_is_not_too_large() {
+        let database = database();
+        write(&database, "budget", 0, &[(1, Some(a_call(1)))]);
+        let largest = encode(BTreeMap::from([(u64::MAX, a_call(1))])).unwrap();
+        write_row(&database, u64::MAX / IN_ROW, &largest);
         let (known, is_whole) = saved(&database, "budget");
-        assert_eq!(
-            (known.into_keys().collect::<Vec<_>>(), is_whole),
-            (vec![100], false)
-        );
-        write(&database, "budget", 0, &calls);
-        assert_eq!(saved(&database, "budget").0.len(), 2);
-        assert!(saved(&database, "budget").1);
+        assert_eq!((known.len(), is_whole), (1, false));
     }
 }

@@ -24,7 +24,7 @@ use super::handle::{Change, Handle, Job, Part, Priority, Signs, Write};
 use super::rows::{self, BudgetRow, Stamp, millis};
 use super::tenant::put_budget;
 use super::trouble::Trouble;
-use super::{HeldBudgets, OnEvent, STAMPS, StoreError, StoreEvent, call_log};
+use super::{BUDGETS, HeldBudgets, OnEvent, STAMPS, StoreError, StoreEvent, call_log};
 use crate::clock::{Clock, Uptime};
 
 /// How often the file is looked at when nothing is to be written.
@@ -138,6 +138,7 @@ impl Disk {
         file::caught(&self.path, || {
             let writing = database.begin_write()?;
             put_stamp(&writing, "created", &now)?;
+            writing.open_table(BUDGETS)?.retain(|_, _| false)?;
             for (key, budget) in &budgets {
                 let row = BudgetRow::new(now.clone(), false, budget.reserve());
                 put_budget(&writing, key, &row)?;
@@ -190,8 +191,9 @@ impl Disk {
         match job {
             Job::Write(write) => match write.priority {
                 Priority::WithTheNext => self.waiting.push(write),
-                Priority::Grouped(within) => self.group(write, within),
-                Priority::Now | Priority::Later => batch.push(write),
+                // What comes before it is about to be written.
+                Priority::Grouped(within) if batch.is_empty() => self.group(write, within),
+                Priority::Grouped(_) | Priority::Now | Priority::Later => batch.push(write),
             },
             Job::Run(run) => {
                 // In the order in which they were sent: it sees what was written before.
@@ -270,13 +272,15 @@ impl Disk {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
+        // In the order in which they were sent.
+        let are_written = self.commit(waiting.iter().chain(&batch));
         let (now, later): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|write| write.priority == Priority::Now);
-        let all = now.iter().chain(&later).chain(&waiting);
-        let (now_written, rest_written) = if self.commit(all) {
+        let is_all = now.is_empty() || (later.is_empty() && waiting.is_empty());
+        let (now_written, rest_written) = if are_written {
             (true, true)
-        } else if now.is_empty() || (later.is_empty() && waiting.is_empty()) {
+        } else if is_all {
             (false, false)
         } else {
             (self.commit(now.iter()), false)

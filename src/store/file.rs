@@ -45,7 +45,7 @@ pub(super) enum Opening {
 pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) stamp: FileStamp,
-    /// Whether it was made just now.
+    /// Whether it was made just now, or is in force again after another one.
     pub(super) is_new: bool,
 }
 
@@ -79,9 +79,13 @@ pub(super) fn open(
         .mode(0o700)
         .create(folder);
     made.map_err(|source| io_error(folder, source))?;
-    take_back(path, clock)?;
+    // The calls that the earlier version made are not known: as if the file began now.
+    let is_back = take_back(path, clock)?;
     match try_open(path) {
-        Ok(opened) => return Ok(Some(opened)),
+        Ok(opened) => {
+            let is_new = opened.is_new || is_back;
+            return Ok(Some(Opened { is_new, ..opened }));
+        }
         Err(Problem::Fatal(error)) => return Err(error),
         Err(Problem::Damaged(damage)) => {
             let aside = move_aside(path, "damaged", clock)?;
@@ -104,22 +108,22 @@ pub(super) fn open(
 
 /// An earlier version moved our file aside when it was rolled back to: now that we are back,
 /// ours is in force again, and what the earlier version wrote is kept.
-fn take_back(path: &Path, clock: &Clock) -> Result<(), StoreError> {
+fn take_back(path: &Path, clock: &Clock) -> Result<bool, StoreError> {
     let ours = of_schema(path, VERSION);
     if !ours.try_exists().unwrap_or(false) {
-        return Ok(());
+        return Ok(false);
     }
     let found = if path.try_exists().unwrap_or(false) {
         match read_schema(path) {
             Ok(Some(schema)) => Some(schema),
             // Damaged, in use, or empty: opening it says so.
-            Ok(None) | Err(_) => return Ok(()),
+            Ok(None) | Err(_) => return Ok(false),
         }
     } else {
         None
     };
     match found {
-        Some(schema) if schema >= VERSION => return Ok(()),
+        Some(schema) if schema >= VERSION => return Ok(false),
         Some(schema) => {
             move_aside(path, &format!("schema-{schema}"), clock)?;
         }
@@ -127,7 +131,7 @@ fn take_back(path: &Path, clock: &Clock) -> Result<(), StoreError> {
     }
     rename(&ours, path)?;
     tracing::warn!(path = %path.display(), from = %ours.display(), "this version runs again after an earlier one: its own state is used again");
-    Ok(())
+    Ok(true)
 }
 
 /// The name of a file that a later version wrote.

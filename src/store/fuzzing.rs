@@ -8,7 +8,7 @@ use crate::model::DefinitionId;
 
 /// What would be loaded if every row were these bytes.
 pub(crate) fn loaded(data: &[u8]) -> Loaded {
-    let calls = call_log::decode("contoso", data);
+    let calls = call_log::decode("contoso", 0, data);
     let definition = rows::read::<DefinitionRow<'_>>("contoso", data);
     let budget = rows::read::<BudgetRow>("contoso", data);
     Loaded {

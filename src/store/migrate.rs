@@ -4,10 +4,10 @@
 //! | --- | --- |
 //! | 2 | a scan ends with its newest sessions; they are learned anew from history |
 //! | 3 | rows are CBOR with numbered fields; they were postcard, in the order of live types |
-//! | 4 | a row has many calls; each had a row of its own |
+//! | 4 | a row has many calls, and each collector a row; each call had one, and all collectors shared their tenant's, where they are still read |
 //!
 //! The types here are the layouts of schemas 1 and 2, and so are never changed: postcard
-//! knows fields by their order alone.
+//! knows fields by their order alone. So is [`CallRow`], the layout of a call in schema 3.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::agent_row::AgentRow;
 use super::call_log::{self, CallRow};
 use super::rows::{self, CollectorRow, CountRow, DefinitionRow, HistogramRow, Stamp, TenantRow};
 use super::scan_row::{CountsRow, RunRow, ScanRow, SessionRow, StatusRow};
-use super::{DEFINITIONS, StoreError, TENANTS};
+use super::{BUDGETS, DEFINITIONS, StoreError, TENANTS};
 
 /// Labels in the order of their enums at the time of schemas 1 and 2.
 const COLLECTORS: [&str; 3] = ["definitions", "history", "agents"];
@@ -187,9 +187,16 @@ pub(super) fn run(writing: &WriteTransaction, from: u64) -> Result<(), StoreErro
             rows::read(owner, row.value())
         };
         let of = calls.entry(owner.to_owned()).or_default();
-        of.extend(call.map(|call| (number, Some(call))));
+        match call {
+            Some(call) => of.push((number, Some(call))),
+            None => call_log::incomplete(writing, owner, row.value())?,
+        }
     }
     writing.delete_table(CALLS)?;
+    // Each budget gets a number, also one without calls: where it is lost, so are its calls.
+    for budget in writing.open_table(BUDGETS)?.iter()? {
+        calls.entry(budget?.0.value().to_owned()).or_default();
+    }
     for (owner, calls) in calls {
         call_log::change(writing, &owner, 0, &calls)?;
     }

@@ -191,7 +191,7 @@ pub struct DefinitionState {
 /// What is known of a tenant beside its definitions.
 #[derive(Clone, Debug)]
 pub struct TenantState {
-    /// When this was so.
+    /// When this was so; of what is loaded, at least until an hour later.
     pub stamp: Stamp,
     /// The largest number of ids in one call, as learned from the service.
     pub batch_size: usize,

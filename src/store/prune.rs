@@ -96,6 +96,8 @@ pub(super) fn forget(writing: &WriteTransaction, tenant: &str) -> Result<(), Sto
     tenants.remove(tenant)?;
     let mut agents = writing.open_table(AGENTS)?;
     agents.remove(tenant)?;
+    // Schema 2 kept calls by the name of the tenant.
+    call_log::forget(writing, tenant)?;
     let mut definitions = writing.open_table(DEFINITIONS)?;
     // The first name behind: no name holds a zero byte.
     let behind = format!("{tenant}\0");

@@ -215,9 +215,9 @@ impl From<&TenantState> for TenantRow {
 }
 
 impl TenantRow {
-    /// Whether it says more than what is saved, beside its time, or that is so old that it would
-    /// seem to be of a tenant that is no longer polled.
-    pub(super) fn outdates(&self, saved: Self) -> Result<bool, StoreError> {
+    /// Whether it is to be written in place of `saved`: it says something else, or `saved` would
+    /// soon seem to be of a tenant that is no longer polled.
+    pub(super) fn replaces(&self, saved: Self) -> Result<bool, StoreError> {
         let age = self.stamp.wall_ms.abs_diff(saved.stamp.wall_ms);
         // Until when a pause lasts follows from the stamp.
         if self.pause_ms.is_some() || Duration::from_millis(age) >= RENEWED {

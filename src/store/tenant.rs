@@ -159,6 +159,8 @@ impl TenantStore {
         drop(self.store.write(Priority::Now, move |writing| {
             put_budget(writing, &key, &row)?;
             call_log::change(writing, key.as_str(), 0, &calls)?;
+            // The reserve, which was just written, is for those that are missing.
+            call_log::complete(writing, key.as_str())?;
             // Schema 2 kept calls by the name of the tenant.
             call_log::forget(writing, tenant.as_str())
         }));
@@ -188,7 +190,7 @@ impl TenantStore {
         &self,
         priority: Priority,
         oldest: u64,
-        calls: Vec<call_log::Change>,
+        calls: Vec<call_log::Entry>,
     ) -> oneshot::Receiver<bool> {
         let key = self.budget.clone();
         self.store.write(priority, move |writing| {
@@ -259,8 +261,8 @@ impl TenantRows {
         let mut table = writing.open_table(TENANTS)?;
         let saved = table.get(name)?;
         let saved = saved.and_then(|saved| rows::read::<TenantRow>(name, saved.value()));
-        let is_outdated = saved.map(|saved| self.tenant.outdates(saved));
-        if is_outdated.transpose()?.unwrap_or(true) {
+        let is_new = saved.map(|saved| self.tenant.replaces(saved));
+        if is_new.transpose()?.unwrap_or(true) {
             table.insert(name, rows::encode(&self.tenant)?.as_slice())?;
         }
         put_changed(&mut writing.open_table(AGENTS)?, &name, &self.agents)?;

@@ -5,6 +5,8 @@ use std::thread;
 
 use redb::Database;
 
+use super::rows::BudgetRow;
+use super::tenant::put_budget;
 use super::*;
 use crate::budget::{CallLog, Limits, NotWritten, Reserve, Reserved};
 use crate::model::health::{Collector, Lifecycle};
@@ -312,13 +314,72 @@ async fn a_budget_with_a_damaged_log_of_calls_runs_on_the_reserve() {
     assert!(known.is_complete && known.gap.is_some());
     let damaged = store.write(Priority::Now, |writing| {
         let mut table = writing.open_table(call_log::CALLS)?;
-        // A row that the answer of the call does not write anew.
-        table.insert((0, 9), &b"no row"[..])?;
+        table.insert((0, 0), &b"no row"[..])?;
         Ok(())
     });
     assert_eq!(damaged.await, Ok(true));
-    let damaged = load(&store).await;
-    assert_eq!((damaged.is_complete, damaged.gap), (false, None));
+    // It is noticed even once the next call has been written in its place.
+    for _ in 0..2 {
+        let damaged = load(&store).await;
+        assert_eq!((damaged.is_complete, damaged.gap), (false, None));
+        call(&budget).await.expect("it can be written");
+    }
+    hold(&store, &clock, Limits::new(80, 1_200)).await;
+    assert!(load(&store).await.is_complete);
+}
+
+/// A state of schema 3 with a call that cannot be read.
+#[tokio::test]
+async fn calls_that_cannot_be_migrated_are_missed() {
+    const SINGLE: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("calls");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = clock();
+    let path = folder.path().join(STATE);
+    let budget = BudgetRow::new(
+        Stamp::new(clock.boot_id(), clock.uptime(), clock.wall()),
+        false,
+        Reserve::default(),
+    );
+    for (row, is_complete) in [(None, true), (Some(&b"no row"[..]), false)] {
+        fs::remove_file(&path).ok();
+        write_schema(&path, 3);
+        let database = Database::open(&path).expect("it was made");
+        let writing = database.begin_write().expect("it can be written");
+        put_budget(&writing, &key(), &budget).expect("it can be written");
+        let mut calls = writing.open_table(SINGLE).expect("it can be opened");
+        if let Some(row) = row {
+            calls
+                .insert((key().as_str(), 7), row)
+                .expect("it can be written");
+        }
+        drop(calls);
+        writing.commit().expect("it can be written");
+        drop(database);
+        let store = open(folder.path(), &clock).await;
+        assert_eq!(load(&store).await.is_complete, is_complete);
+    }
+}
+
+/// A tenant that is forgotten while the disk is busy is not forgotten once it is saved again.
+#[tokio::test]
+async fn what_is_sent_first_is_written_first() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = open(folder.path(), &Clock::system()).await;
+    let of = store.of(&name(), &key()).delayed(Duration::from_millis(50));
+    let changes = || changes(&of, store.0.clock.uptime(), 3);
+    assert!(of.save(changes()).await.is_empty());
+    let busy = store.write(Priority::Now, |_| {
+        thread::sleep(Duration::from_millis(300));
+        Ok(())
+    });
+    store.forget(&name());
+    assert!(of.save(changes()).await.is_empty());
+    assert_eq!(busy.await, Ok(true));
+    let loaded = load(&store).await;
+    assert_eq!(
+        (loaded.tenant.is_some(), loaded.definitions.len()),
+        (true, 3)
+    );
 }
 
 /// A poll changes the counters of a collector, and seldom anything else.
@@ -555,13 +616,22 @@ async fn a_state_that_an_earlier_version_moved_aside_is_in_force_again() {
     let of = store.of(&name(), &key());
     let saved = changes(&of, clock.uptime(), 3);
     assert!(of.save(saved).await.is_empty());
-    drop((of, store));
+    let budget = hold(&store, &clock, Limits::new(9, 90)).await;
+    assert!(load(&store).await.is_complete);
+    drop((of, budget, store));
     let path = folder.path().join(STATE);
     let aside = folder.path().join("state.redb.schema-4");
     fs::rename(&path, &aside).expect("as the earlier version does");
     write_schema(&path, 2);
     let store = open(folder.path(), &clock).await;
-    assert_eq!(load(&store).await.definitions.len(), 3);
+    let loaded = load(&store).await;
+    assert_eq!(loaded.definitions.len(), 3);
+    let calls_are_known = (loaded.is_complete, loaded.gap);
+    assert_eq!(
+        calls_are_known,
+        (false, None),
+        "the earlier version called, too"
+    );
     let seconds = 1_000 * DAY_MS / 1_000;
     let kept = format!("state.redb.schema-2-{seconds}");
     assert_eq!(names(folder.path()), [STATE.to_owned(), kept]);
