@@ -223,16 +223,14 @@ async fn a_configuration_on_a_mount_that_hangs_costs_that_reload_alone() {
     fs::write(&hangs, "").expect("it can be written");
     for _ in 0..3 {
         let health = async { took(&exporter, "/-/healthy").await };
-        let clock = Clock::system();
-        let start = clock.uptime();
-        let reload = async { (exporter.reload().await, clock.uptime().since(start)) };
-        let (((status, text), reload), health) = tokio::join!(reload, health);
+        let ((status, text), health) = tokio::join!(exporter.reload(), health);
         assert!(
             status == 500 && text.contains("no response from its file system within 5 s"),
             "{text}"
         );
         println!("health in {health:?}");
-        assert!(health < reload, "{health:?}");
+        // Of a mount that is known to hang, a reload asks nothing, and is as quick.
+        assert!(health < Duration::from_secs(3), "{health:?}");
     }
     fs::remove_file(&hangs).expect("it is there");
     eventually("a reload works again", async || {
