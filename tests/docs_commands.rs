@@ -100,10 +100,6 @@ const COMMANDS: &[(&str, By)] = &[
         Nobody("it measures, on a machine that does nothing else"),
     ),
     (
-        "cargo build --release --bin defender-scan-exporter --example many_tenants",
-        Nobody("it builds what the next command measures with"),
-    ),
-    (
         "EXPORTER=$PWD/target/release/defender-scan-exporter SETTLING_SECONDS=240 target/release/examples/many_tenants $PWD/tests/measure/restarted.sh 1000 2 300",
         Nobody("it measures for ten minutes, on a machine that does nothing else"),
     ),
