@@ -28,8 +28,8 @@ pub(super) const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("num
 /// Calls in one row, at most.
 const IN_ROW: u64 = 64;
 
-/// The row under which one that cannot be read is kept: its calls are not known.
-const UNREADABLE: u64 = u64::MAX;
+/// The row that says that calls are missing, because one could not be read. It is none itself.
+const MISSING: u64 = u64::MAX;
 
 /// No call has this number, nor a higher one.
 const MOST: u64 = u64::MAX / 2;
@@ -116,8 +116,8 @@ impl CallRow {
 }
 
 /// Writes calls as they were made, and those that may be made, and forgets others: those that are
-/// `None`, and those with lower numbers than `oldest`. A row that cannot be read is replaced, but
-/// kept as a sign that calls are missing, until [`complete`] is called.
+/// `None`, and those with lower numbers than `oldest`. Where a row that cannot be read is replaced,
+/// it stays known that calls are missing, until [`complete`] is called.
 pub(super) fn change(
     writing: &WriteTransaction,
     budget: &str,
@@ -140,7 +140,7 @@ pub(super) fn change(
         if let Some(saved) = &saved {
             match decode(budget, row, saved) {
                 Some(known) => calls.extend(known),
-                None => drop(table.insert((of, UNREADABLE), saved.as_slice())?),
+                None => drop(table.insert((of, MISSING), [].as_slice())?),
             }
         }
         for (number, call) in changes {
@@ -160,21 +160,18 @@ pub(super) fn change(
     Ok(())
 }
 
-/// Says that calls of the budget are missing, as `row` cannot be read.
-pub(super) fn incomplete(
-    writing: &WriteTransaction,
-    budget: &str,
-    row: &[u8],
-) -> Result<(), StoreError> {
+/// Says that calls of the budget are missing.
+pub(super) fn incomplete(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
     let of = budget_number(writing, budget)?;
-    writing.open_table(CALLS)?.insert((of, UNREADABLE), row)?;
+    let mut table = writing.open_table(CALLS)?;
+    table.insert((of, MISSING), [].as_slice())?;
     Ok(())
 }
 
 /// Says that all calls of the budget are known, or accounted for by its reserve.
 pub(super) fn complete(writing: &WriteTransaction, budget: &str) -> Result<(), StoreError> {
     let of = budget_number(writing, budget)?;
-    writing.open_table(CALLS)?.remove((of, UNREADABLE))?;
+    writing.open_table(CALLS)?.remove((of, MISSING))?;
     Ok(())
 }
 

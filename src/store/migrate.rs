@@ -189,7 +189,7 @@ pub(super) fn run(writing: &WriteTransaction, from: u64) -> Result<(), StoreErro
         let of = calls.entry(owner.to_owned()).or_default();
         match call {
             Some(call) => of.push((number, Some(call))),
-            None => call_log::incomplete(writing, owner, row.value())?,
+            None => call_log::incomplete(writing, owner)?,
         }
     }
     writing.delete_table(CALLS)?;
@@ -420,9 +420,7 @@ fn tenant_row(row: Tenant) -> TenantRow {
             wall_ms,
         },
         batch_size: row.batch_size,
-        pause_ms: row
-            .pause
-            .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+        pause_ms: row.pause.map(rows::whole_millis),
         agents: agents.collect(),
         target_seconds: histogram(row.target_seconds),
         collectors: collectors.collect(),

@@ -379,7 +379,7 @@ pub(super) fn millis(uptime: Uptime) -> u64 {
     whole_millis(uptime.since_boot())
 }
 
-fn whole_millis(duration: Duration) -> u64 {
+pub(super) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -340,7 +340,11 @@ async fn calls_that_cannot_be_migrated_are_missed() {
         false,
         Reserve::default(),
     );
-    for (row, is_complete) in [(None, true), (Some(&b"no row"[..]), false)] {
+    for (row, is_complete) in [
+        (None, true),
+        (Some(&b"no row"[..]), false),
+        (Some(&b"\x80"[..]), false),
+    ] {
         fs::remove_file(&path).ok();
         write_schema(&path, 3);
         let database = Database::open(&path).expect("it was made");
