@@ -273,19 +273,13 @@ impl Disk {
         }
         let waiting = std::mem::take(&mut self.waiting);
         // In the order in which they were sent.
-        let are_written = self.commit(waiting.iter().chain(&batch));
+        let all_written = self.commit(waiting.iter().chain(&batch));
         let (now, later): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|write| write.priority == Priority::Now);
-        let is_all = now.is_empty() || (later.is_empty() && waiting.is_empty());
-        let (now_written, rest_written) = if are_written {
-            (true, true)
-        } else if is_all {
-            (false, false)
-        } else {
-            (self.commit(now.iter()), false)
-        };
-        if !rest_written {
+        let is_less = !now.is_empty() && !(later.is_empty() && waiting.is_empty());
+        let now_written = all_written || (is_less && self.commit(now.iter()));
+        if !all_written {
             // They only shorten how long a call counts.
             self.waiting = waiting;
             self.waiting.truncate(WAITING);
@@ -294,7 +288,7 @@ impl Disk {
             write.tell(now_written);
         }
         for write in later {
-            write.tell(rest_written);
+            write.tell(all_written);
         }
     }
 
