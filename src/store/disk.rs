@@ -277,8 +277,8 @@ impl Disk {
         let (now, later): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|write| write.priority == Priority::Now);
-        let is_less = !now.is_empty() && !(later.is_empty() && waiting.is_empty());
-        let now_written = all_written || (is_less && self.commit(now.iter()));
+        let had_others = !later.is_empty() || !waiting.is_empty();
+        let now_written = all_written || (had_others && !now.is_empty() && self.commit(now.iter()));
         if !all_written {
             // They only shorten how long a call counts.
             self.waiting = waiting;
